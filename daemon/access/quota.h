@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Quota: whatever a user can cause to exist is charged to its uid at birth and given back at death.
+ * Two bounds each: one a uid, one for all.
+ */
+
+#include <glib.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef enum QuotaKind {
+        QUOTA_CONNECTIONS,
+        QUOTA_LISTENERS,
+        QUOTA_HALF_OPEN, /* handshakes not complete */
+        QUOTA_SUSPENDED, /* handshakes that wait for an answer their owner owes */
+        QUOTA_SIGNING,   /* handshakes that wait for the keyring */
+        QUOTA_FDS,
+        QUOTA_BYTES, /* kernel buffers of channels, queues for ReadDatagram, certificates held */
+        QUOTA_CALLS, /* calls kept while something is asked for them */
+        N_QUOTA_KINDS,
+} QuotaKind;
+
+typedef struct QuotaLimits {
+        uint64_t per_uid[N_QUOTA_KINDS];
+        uint64_t total[N_QUOTA_KINDS];
+} QuotaLimits;
+
+typedef struct Quota Quota;
+
+typedef enum QuotaOutcome {
+        QUOTA_E_UID = 1, /* this uid has its share */
+        QUOTA_E_TOTAL,   /* the service is full */
+} QuotaOutcome;
+
+/* Defaults, made to fit the process's limit of file descriptors. */
+QuotaLimits quota_limits_default(uint64_t n_fds);
+
+int quota_new(const QuotaLimits *limits, Quota **ret);
+Quota *quota_free(Quota *quota);
+
+int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
+void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
+
+uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind);
+uint64_t quota_used_total(const Quota *quota, QuotaKind kind);
+uint64_t quota_refused(const Quota *quota, QuotaKind kind); /* how often, ever */
+const QuotaLimits *quota_limits(const Quota *quota);
+const char *quota_kind_name(QuotaKind kind); /* "Connections", … */
+/* "user 1000 has 64 of 64 connections; close some, or …": @outcome of a charge that failed. */
+char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome outcome);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Quota, quota_free)

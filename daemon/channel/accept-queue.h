@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * AcceptQueue: a SEQPACKET pair over which a listener's owner gets a channel fd for each completed
+ * connection, without the bus. A packet is type-length-value facts (interfaces/README.md) with one
+ * fd. Undelivered fds count against the sending uid in the kernel, so they are bounded here.
+ */
+
+#include "base/address.h"
+
+#include <glib.h>
+
+#define ACCEPT_QUEUE_UNDELIVERED_MAX 64 /* API: fds in flight on one queue */
+
+/* Type-length-value of the packet: u16 type, u16 length in host order, bytes, padding to 4. */
+typedef enum OpenedField {
+        OPENED_CONNECTION = 1, /* u32: the number in its object path */
+        OPENED_PEER = 2,       /* text, "192.0.2.1" */
+        OPENED_PEER_PORT = 3,  /* u16 */
+        OPENED_LOCAL = 4,      /* text */
+        OPENED_LOCAL_PORT = 5, /* u16 */
+        OPENED_DATA_MTU = 6,   /* u32 */
+        OPENED_PSK_IDENTITY = 7,
+        OPENED_LEAF_SHA256 = 8, /* 32 bytes: of the peer's certificate */
+        OPENED_RESUMED = 9,     /* u8 */
+} OpenedField;
+
+typedef struct OpenedFacts {
+        uint32_t connection;
+        Address peer, local;
+        uint32_t data_mtu;
+        GBytes *psk_identity; /* or NULL */
+        GBytes *leaf_sha256;  /* or NULL */
+        bool resumed;
+} OpenedFacts;
+
+typedef struct AcceptQueue AcceptQueue;
+
+typedef enum AcceptQueueOutcome {
+        ACCEPT_QUEUE_E_FULL = 1, /* ACCEPT_QUEUE_UNDELIVERED_MAX wait, or the kernel's bound */
+        ACCEPT_QUEUE_E_HANGUP,
+        ACCEPT_QUEUE_E_NO_FDS,
+} AcceptQueueOutcome;
+
+int accept_queue_new(AcceptQueue **ret, int *ret_app_fd);
+AcceptQueue *accept_queue_free(AcceptQueue *queue);
+int accept_queue_fd(const AcceptQueue *queue);
+size_t accept_queue_undelivered(const AcceptQueue *queue);
+
+/* Sends a copy of @channel_fd; the caller keeps and closes its own. */
+int accept_queue_push(AcceptQueue *queue, const OpenedFacts *facts, int channel_fd);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AcceptQueue, accept_queue_free)

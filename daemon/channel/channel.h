@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Channel: the application's end of one connection.
+ *
+ * A channel is one end of a SOCK_SEQPACKET pair; the application holds the other. One packet is one
+ * datagram of plaintext, both ways. A channel never waits and never queues: what the application
+ * has not read is the kernel's to hold, and what the kernel will not hold is dropped and counted,
+ * as UDP would. An empty packet means nothing and is ignored. Fds sent along are refused, or closed
+ * where closing cannot stop the loop.
+ *
+ * Knows: file descriptors, datagram batches. Does not know: DTLS, D-Bus, the event loop.
+ */
+
+#include "base/datagram.h"
+
+#define CHANNEL_BUFFER_DEFAULT                                                                     \
+        (208 * 1024)           /* bytes the kernel may hold each way; charged twice                \
+                                */
+#define CHANNEL_PACKETS_MAX 32 /* taken in one turn */
+
+typedef struct Channel Channel;
+
+typedef enum ChannelOutcome {
+        CHANNEL_E_HANGUP = 1, /* the application closed its end; it will carry no more */
+        CHANNEL_E_NO_FDS,     /* the process is out of file descriptors */
+} ChannelOutcome;
+
+typedef struct ChannelStats {
+        uint64_t n_delivered, n_collected;
+        uint64_t n_dropped_full;
+        uint64_t n_dropped_too_long; /* packets over DATAGRAM_SIZE_MAX or the batch's room */
+        uint64_t n_ignored_empty;
+} ChannelStats;
+
+int channel_new(Channel **ret, int *ret_app_fd);
+/* Shuts down for writing, drains what the application has written, closes: the application reads
+ * all that was delivered, then HUP. */
+Channel *channel_free(Channel *channel);
+
+int channel_fd(const Channel *channel);
+ChannelStats channel_stats(const Channel *channel);
+
+int channel_deliver(Channel *channel, const DatagramBatch *plain);
+/* Appends at most CHANNEL_PACKETS_MAX packets to plain (as far as it has room). */
+int channel_collect(Channel *channel, DatagramBatch *plain);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Channel, channel_free)

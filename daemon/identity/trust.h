@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Trust: a set of certificates that may vouch for peers. Immutable, counted, shared.
+ */
+
+#include <glib.h>
+#include <stddef.h>
+
+#define TRUST_ANCHORS_MAX 1024
+
+typedef struct Trust Trust;
+
+typedef enum TrustOutcome {
+        TRUST_E_NOT_CERTIFICATE = 1, /* a blob is neither PEM nor DER of certificates */
+        TRUST_E_TOO_MANY,
+        TRUST_E_NO_SYSTEM_TRUST, /* the system has no trust store that GnuTLS can find */
+} TrustOutcome;
+
+const char *trust_outcome_text(TrustOutcome outcome);
+
+/* @blobs: GBytes, each PEM (many certificates) or the DER of one; none: a set that trusts nobody.
+ */
+int trust_new(GPtrArray *blobs, Trust **ret);
+/* The system's store. Reads files: at first use and at reload, not per connection. */
+int trust_new_system(Trust **ret);
+Trust *trust_ref(Trust *trust);
+Trust *trust_unref(Trust *trust);
+
+size_t trust_count(const Trust *trust);
+/* Fingerprints (SHA-256, hexadecimal) of the anchors that were given; empty for the system's. */
+const char *const *trust_fingerprints(const Trust *trust);
+/* The gnutls_x509_trust_list_t inside, for identity/ itself. */
+void *trust_list(const Trust *trust);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Trust, trust_unref)

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Keys: the asynchronous client of the keyring process. Private keys and PSKs are known here by
+ * number only. The connection to the keyring may die and be replaced; keys that lived in the dead
+ * one are gone, and whoever asks for them is told so.
+ *
+ * Answers come from the event loop, never from inside the asking call. An asker that dies first
+ * calls keys_forget().
+ */
+
+#include "base/secret.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#define KEYS_ANSWER_USEC                                                                           \
+        (10 * UINT64_C(1000000)) /* a keyring that does not answer in that time is late */
+
+typedef struct Keys Keys;
+typedef struct Key
+        Key; /* a private key or a PSK in the keyring; goes from it with the last reference */
+
+typedef enum KeysOutcome {
+        KEYS_E_GONE = 1,   /* the keyring is not there, died, or the key lived in one that died */
+        KEYS_E_REFUSED,    /* the keyring says no; text has its reason */
+        KEYS_E_LATE,       /* no answer in time */
+        KEYS_E_BAD_SECRET, /* import: not a key, empty, wrong passphrase, not a sealed memfd; text
+                            */
+} KeysOutcome;
+
+/* @outcome 0 or KeysOutcome; @text says why when it is not 0. */
+typedef void (*KeysImported)(int outcome, const char *text, Key *key, void *userdata);
+typedef void (*KeysSigned)(int outcome, const char *text, const void *signature, size_t size,
+                           void *userdata);
+typedef void (*KeysFetched)(int outcome, const char *text, const Secret *psk, void *userdata);
+typedef void (*KeysLost)(void *userdata);
+
+int keys_new(sd_event *event, Keys **ret);
+Keys *keys_free(Keys *keys);
+
+/* Takes @fd, one end of a socket on which the keyring speaks D-Bus. @lost is called once, from the
+ * loop, when that connection is over. */
+int keys_connect(Keys *keys, int fd, KeysLost lost, void *userdata);
+bool keys_connected(const Keys *keys);
+
+/* @fd: a sealed memfd, passed on unread; the caller keeps its own. @uid: who it is for. Returns a
+ * ticket for keys_forget(), or 0 with the answer already on its way as KEYS_E_GONE. */
+uint64_t keys_import_private_key(Keys *keys, uid_t uid, int fd, KeysImported answer,
+                                 void *userdata);
+uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, void *userdata);
+
+uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
+                   const void *input, size_t size, KeysSigned answer, void *userdata);
+uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata);
+/* The answer will not be called any more. 0 is ignored. */
+void keys_forget(Keys *keys, uint64_t ticket);
+
+Key *key_ref(Key *key);
+Key *key_unref(Key *key);
+uint64_t key_id(const Key *key);
+bool key_is_alive(const Key *key); /* its keyring is */
+GBytes *key_spki(const Key *key);  /* private keys: SubjectPublicKeyInfo, DER. Borrowed */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Keys, keys_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Key, key_unref)

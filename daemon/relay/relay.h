@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Relay: joins sockets, sessions and channels, and owns their events. This header is what bus/ may
+ * use: commands with values, facts as values, and an observer that hears of changes.
+ *
+ * An Endpoint (a bound socket) is relay's own affair. A client Connection owns one; a Listener owns
+ * one with the Connections of its peers. Nothing here is freed before the end of a turn, so a
+ * pointer from relay_find_*() is good until the caller returns to the loop, and no longer.
+ *
+ * Knows: everything below. Does not know: D-Bus.
+ */
+
+#include "access/access.h"
+#include "access/quota.h"
+#include "keys/keys.h"
+#include "relay/spec.h"
+#include "session/session.h"
+
+#include <systemd/sd-event.h>
+
+typedef struct Relay Relay;
+typedef struct Connection Connection;
+typedef struct Listener Listener;
+
+/* Outcomes of every command; each has its D-Bus error (bus/refuse.c). Reason.text is always filled.
+ */
+typedef enum RelayOutcome {
+        RELAY_E_INVALID_PARAMETERS = 1, /* InvalidInputParameters */
+        RELAY_E_INVALID_OPERATION,      /* not in this state */
+        RELAY_E_SOCKET,                 /* UnderlyingSocketError */
+        RELAY_E_CLOSED,                 /* RemoteClosedConnectionError */
+        RELAY_E_VERIFICATION,           /* PeerVerificationError */
+        RELAY_E_TLS_INITIALIZATION,
+        RELAY_E_TLS_FATAL,
+        RELAY_E_TLS_NON_FATAL,
+        RELAY_E_QUOTA,
+        RELAY_E_EXISTS,   /* the address and port are taken */
+        RELAY_E_TOO_LONG, /* MessageTooLong */
+        RELAY_E_TIMED_OUT,
+        RELAY_E_CHANNEL_IN_USE,
+        RELAY_E_NOTHING, /* read: nothing has arrived (the caller may wait for on_datagram) */
+} RelayOutcome;
+
+typedef struct Reason {
+        char text[256]; /* for people: what, which number, what to do */
+} Reason;
+
+typedef enum EndReason { /* Closed(reason) on the bus, by these names */
+        END_SHUTDOWN,
+        END_CLOSE,
+        END_PEER_CLOSED,
+        END_REPLACED, /* a restarted peer proved itself (RFC 6347 4.2.8) */
+        END_IDLE_TIMEOUT,
+        END_FAILED,
+        END_CHANNEL_CLOSED, /* the application closed its channel */
+        END_OWNER_GONE,
+        END_LISTENER_CLOSED,
+        N_END_REASONS,
+} EndReason;
+
+const char *end_reason_name(EndReason reason); /* "Shutdown", "PeerClosed", … */
+
+typedef enum ChangeMask { /* what PropertiesChanged is about */
+        CHANGED_STATE = 1 << 0,
+        CHANGED_PEER = 1 << 1,    /* address, port, verification name, local address */
+        CHANGED_MTU = 1 << 2,     /* MtuHint, DataMtu */
+        CHANGED_SESSION = 1 << 3, /* cipher, protocol, chain, identity, resumed */
+        CHANGED_ERROR = 1 << 4,   /* Error, PeerVerificationErrors */
+        CHANGED_PSK = 1 << 5,     /* PendingPsk */
+        CHANGED_CONFIGURATION = 1 << 6,
+        CHANGED_BACKLOG = 1 << 7,
+} ChangeMask;
+
+typedef struct PendingPsk {
+        bool pending;
+        GBytes *hint;          /* borrowed; NULL: none */
+        GBytes *peer_identity; /* borrowed; server role */
+        uint32_t max_identity, max_key;
+} PendingPsk;
+
+/* A connection's facts as values: what getters read. Borrowed until the next command or turn. */
+typedef struct ConnectionFacts {
+        uint32_t id;
+        const Listener *listener; /* NULL: an own one */
+        HandshakeState state;
+        bool encrypted;
+        Address peer, local;
+        const Spec *spec;
+        uint32_t data_mtu;
+        SessionFacts session;
+        DtlsError error;
+        const char *error_text;
+        const GArray *verification_errors; /* of VerdictError; never NULL */
+        GPtrArray *peer_chain;             /* GBytes DER; may be NULL */
+        GBytes *psk_identity;              /* may be NULL */
+        PendingPsk psk;
+        bool channel_open;
+        bool announced;
+} ConnectionFacts;
+
+typedef struct Counter {
+        const char
+                *name; /* CamelCase, "DatagramsReceived"; counters of drops: "DroppedAppFull", … */
+        uint64_t value;
+} Counter;
+
+#define COUNTERS_MAX 32
+
+typedef struct Counters {
+        Counter at[COUNTERS_MAX];
+        size_t n;
+} Counters;
+
+/* Called from inside relay; must only take notes (bus/news.c sends at the end of the turn), must
+ * not call commands. Any member may be NULL. */
+typedef struct RelayObserver {
+        void (*connection_added)(Connection *connection, void *userdata);
+        void (*connection_changed)(Connection *connection, unsigned mask, void *userdata);
+        /* every transition, so that no error is lost between calls */
+        void (*connection_state)(Connection *connection, HandshakeState state, DtlsError error,
+                                 const char *text, void *userdata);
+        void (*connection_timeout)(Connection *connection, void *userdata); /* HandshakeTimeout */
+        void (*connection_psk_required)(Connection *connection, void *userdata);
+        /* a datagram is in the queue of connection_read() */
+        void (*connection_datagram)(Connection *connection, void *userdata);
+        void (*connection_closed)(Connection *connection, EndReason reason, void *userdata);
+        void (*connection_removed)(uint32_t id, uid_t uid, void *userdata);
+        void (*listener_added)(Listener *listener, void *userdata);
+        void (*listener_changed)(Listener *listener, unsigned mask, void *userdata);
+        /* a handshake completed and no accept queue takes it: NewConnection */
+        void (*listener_connection)(Listener *listener, Connection *connection, void *userdata);
+        void (*listener_removed)(uint32_t id, uid_t uid, void *userdata);
+} RelayObserver;
+
+int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);
+Relay *relay_free(Relay *relay); /* ends everything, close_notify where open */
+void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);
+/* The keyring died: handshakes that wait for it fail with a clear error. */
+void relay_keyring_lost(Relay *relay);
+void relay_reload_trust(Relay *relay);
+Counters relay_counters(const Relay *relay); /* of the whole service */
+
+/* A name left the bus: its objects go. */
+void relay_owner_gone(Relay *relay, const char *owner);
+
+/* ---- connections: ids count up and are never reused ---- */
+
+/* An object in HandshakeNotStarted. Takes @spec. */
+int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *reason);
+Connection *relay_find_connection(const Relay *relay, uint32_t id);
+/* Ids after @after in rising order, at most @max; a GArray of uint32_t. */
+GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max);
+
+ConnectionFacts connection_facts(const Connection *connection);
+Counters connection_counters(const Connection *connection);
+
+/* Commands. Each writes the object's error as Qt would: set when it fails, cleared when it works.
+ */
+int connection_set_peer(Connection *connection, const Address *peer, const char *name,
+                        Reason *reason);
+int connection_set_verification_name(Connection *connection, const char *name, Reason *reason);
+int connection_set_mtu_hint(Connection *connection, uint16_t mtu, Reason *reason);
+/* Takes @spec (role, owner, peer, local and name stay the object's). */
+int connection_set_spec(Connection *connection, Spec *spec, Reason *reason);
+/* @errors: GArray of VerdictError, copied. */
+int connection_ignore_errors(Connection *connection, const GArray *errors, Reason *reason);
+int connection_do_handshake(Connection *connection, Reason *reason);
+int connection_handle_timeout(Connection *connection, bool *ret_occurred, Reason *reason);
+int connection_resume_handshake(Connection *connection, Reason *reason);
+int connection_abort_handshake(Connection *connection, Reason *reason);
+int connection_provide_psk(Connection *connection, GBytes *identity, const Secret *key,
+                           Reason *reason);
+int connection_refuse_psk(Connection *connection, Reason *reason);
+int connection_write(Connection *connection, const void *data, size_t size, Reason *reason);
+/* @ret: what arrived first. RELAY_E_NOTHING when the queue is empty. */
+int connection_read(Connection *connection, GBytes **ret, Reason *reason);
+int connection_shutdown(Connection *connection, Reason *reason);
+/* Shuts down if need be; the object goes at the end of the turn. */
+void connection_close(Connection *connection, EndReason why);
+int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_data_mtu,
+                            Reason *reason);
+
+/* ---- listeners ---- */
+
+/* Takes @spec; spec->local says where. */
+int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason);
+Listener *relay_find_listener(const Relay *relay, uint32_t id);
+GArray *relay_list_listeners(const Relay *relay, uint32_t after, size_t max);
+
+typedef struct ListenerFacts {
+        uint32_t id;
+        Address local;
+        const Spec *spec;
+        uint32_t backlog; /* completed connections that wait for room in the accept queue */
+        uint32_t n_connections;
+        bool accept_queue_open;
+} ListenerFacts;
+
+ListenerFacts listener_facts(const Listener *listener);
+Counters listener_counters(const Listener *listener);
+int listener_set_spec(Listener *listener, Spec *spec, Reason *reason); /* for later handshakes */
+int listener_set_cookie_parameters(Listener *listener, const char *hash, const void *secret,
+                                   size_t size, Reason *reason);
+/* Borrowed. */
+void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
+                                const void **ret_secret, size_t *ret_size);
+int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason);
+/* Its connections end with END_LISTENER_CLOSED. */
+void listener_close(Listener *listener);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Spec: everything a caller chose for a connection or a listener, as a value. bus/ fills it from
+ * options; relay reads it and never writes it; Configuration shows it back.
+ */
+
+#include "access/quota.h"
+#include "base/address.h"
+#include "base/secret.h"
+#include "base/terms.h"
+#include "identity/chain.h"
+#include "identity/trust.h"
+#include "identity/verdict.h"
+#include "keys/keys.h"
+#include "session/config.h"
+
+typedef struct Spec {
+        DtlsRole role;
+
+        /* whose */
+        uid_t uid;
+        char *owner; /* unique bus name; NULL when persistent */
+        bool persistent;
+
+        /* peer and socket */
+        Address peer;            /* not set: SetPeer will say */
+        char *verification_name; /* "": the address itself is checked (client), nothing (server) */
+        Address local;           /* not set: any address, any port */
+        uint16_t mtu_hint;
+        bool dont_fragment;
+
+        /* who we are */
+        Chain *chain;
+        Key *key;             /* private key of chain */
+        GBytes *psk_identity; /* PreSharedKeyIdentity */
+        Key *psk;             /* PreSharedKey */
+        char *psk_hint;       /* server */
+        bool offer_psk;       /* client: PskRequired may be asked */
+
+        /* whom we trust */
+        Trust *trust;      /* NULL: the system's, loaded at first use */
+        bool trust_system; /* Trust = "system" or nothing said */
+        PeerVerifyMode verify_mode;
+        uint32_t verify_depth;
+        bool interrupt_on_error;
+        bool missing_certificate_is_fatal;
+        GArray *ignored;       /* of VerdictError */
+        GArray *ignored_codes; /* of VerdictCode */
+
+        DtlsProtocol protocol;
+        CipherProfile profile;
+
+        /* cookies (listeners) */
+        bool cookies;
+        char *cookie_hash;
+        Secret *cookie_secret; /* NULL: random and rotated */
+
+        bool manual; /* Retransmission = "manual" */
+        uint64_t retransmit_initial_usec, retransmit_max_usec;
+        uint64_t handshake_deadline_usec, answer_deadline_usec,
+                idle_timeout_usec; /* idle 0: never */
+
+        bool datagram_signals;
+        bool announce;
+} Spec;
+
+Spec *spec_new(DtlsRole role, uid_t uid, const char *owner); /* API.md's defaults */
+Spec *spec_copy(const Spec *spec);                           /* references what is counted */
+Spec *spec_free(Spec *spec);
+
+/* The session configuration that this spec describes; @system_trust: used where trust is NULL. */
+int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **ret);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spec, spec_free)

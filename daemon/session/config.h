@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * SessionConfig: what many sessions have in common: priorities, credentials, how a peer is judged.
+ * Immutable after birth, counted (GnuTLS does not count credentials itself). A listener has one for
+ * all its sessions.
+ */
+
+#include "base/terms.h"
+#include "identity/chain.h"
+#include "identity/trust.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum DtlsProtocol { /* QSsl::SslProtocol's DTLS values */
+        PROTOCOL_DTLS_1_0,
+        PROTOCOL_DTLS_1_0_OR_LATER,
+        PROTOCOL_DTLS_1_2,
+        PROTOCOL_DTLS_1_2_OR_LATER,
+        N_DTLS_PROTOCOLS,
+} DtlsProtocol;
+
+typedef enum CipherProfile {
+        PROFILE_DEFAULT,
+        PROFILE_IOT,    /* and CCM-8 */
+        PROFILE_LEGACY, /* and CBC, DHE */
+        N_CIPHER_PROFILES,
+} CipherProfile;
+
+typedef struct SessionConfigSpec {
+        DtlsRole role;
+        DtlsProtocol protocol;
+        CipherProfile profile;
+
+        Chain *chain;    /* own certificates, or NULL. Referenced. */
+        uint64_t key_id; /* handed back in signature questions; 0: there is no key */
+
+        bool psk;             /* offer, or accept, PSK and ECDHE-PSK */
+        const char *psk_hint; /* server: identity hint, or NULL */
+
+        Trust *trust; /* to judge the peer by. Referenced. NULL: a set that trusts nobody */
+        PeerVerifyMode verify_mode;
+        uint32_t verify_depth;
+        bool interrupt_on_error; /* true: the verdict is asked before our next flight */
+        bool missing_certificate_is_fatal;
+        bool server_name_indication; /* client: send SNI when the verification name is a DNS name */
+        bool server_preference;      /* server: own order of suites */
+} SessionConfigSpec;
+
+typedef enum SessionConfigOutcome {
+        SESSION_CONFIG_E_UNUSABLE = 1, /* a server with neither certificate and key nor PSK */
+        SESSION_CONFIG_E_BAD_CHAIN,    /* GnuTLS takes the key type or the chain for no suite */
+} SessionConfigOutcome;
+
+typedef struct SessionConfig SessionConfig;
+
+int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret);
+SessionConfig *session_config_ref(SessionConfig *config);
+SessionConfig *session_config_unref(SessionConfig *config);
+const SessionConfigSpec *session_config_spec(const SessionConfig *config);
+
+const char *dtls_protocol_name(DtlsProtocol protocol); /* "DtlsV1_2OrLater", … */
+bool dtls_protocol_from_name(const char *name, DtlsProtocol *ret);
+const char *cipher_profile_name(CipherProfile profile); /* "default", "iot", "legacy" */
+bool cipher_profile_from_name(const char *name, CipherProfile *ret);
+
+/* IANA names of every suite that some profile offers, NULL-terminated; for Manager's properties. */
+const char *const *session_supported_ciphers(void);
+const char *const *session_supported_curves(void);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SessionConfig, session_config_unref)

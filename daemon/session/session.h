@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Session: one DTLS association as a machine without a socket.
+ *
+ * Datagrams go in; datagrams for the net and plaintext for the application come out, as arguments.
+ * Time is an argument too. What the machine cannot know by itself (a PSK, a signature, a verdict on
+ * the peer) it asks for: session_question() after a call; it stays suspended, keeping what arrives
+ * in bounds, until the answer comes, in any order with anything else, or it is aborted.
+ *
+ * Inside: the datagram filter, GnuTLS on a fiber, a clock of its own that stands still between the
+ * timeouts this file decides, so that nothing is sent that was not meant to be.
+ *
+ * Knows: records, handshakes, GnuTLS. Does not know: sockets, D-Bus, keys, the event loop.
+ */
+
+#include "base/datagram.h"
+#include "base/secret.h"
+#include "base/terms.h"
+#include "identity/verdict.h"
+#include "session/config.h"
+#include "session/hello.h"
+
+#define SESSION_MTU_DEFAULT 1400 /* UDP payload; an ordinary link's, on loopback too */
+#define SESSION_MTU_MIN 256      /* flights of more than 31 records fail in GnuTLS */
+#define SESSION_MTU_MIN_CERTIFICATE 512
+#define SESSION_PSK_IDENTITY_MAX 128 /* bytes; what PskRequired reports as maximum */
+#define SESSION_PSK_KEY_MAX 64
+#define SESSION_PAYLOAD_MAX 16347 /* GnuTLS: 16384 less what a record adds */
+#define SESSION_NEVER UINT64_MAX
+
+typedef struct Session Session;
+
+typedef struct SessionSpec {
+        SessionConfig *config;         /* referenced */
+        const char *verification_name; /* name to match and to send as SNI; NULL: not matched */
+        uint16_t mtu;                  /* bound on the handshake's datagrams; 0: default */
+        bool manual;                   /* nothing is resent without session_retransmit() */
+        uint64_t retransmit_initial_usec, retransmit_max_usec;
+        uint64_t handshake_deadline_usec, answer_deadline_usec; /* from birth; from the question */
+        const GArray *ignored;       /* of VerdictError; copied; may be NULL */
+        const GArray *ignored_codes; /* of VerdictCode; copied; may be NULL */
+        const Hello *hello;          /* server: of the datagram that will be received first */
+} SessionSpec;
+
+typedef enum SessionState {
+        SESSION_NEW,
+        SESSION_SHAKING,
+        SESSION_OPEN,
+        SESSION_OVER, /* closed or failed; only its facts and failure can still be read */
+} SessionState;
+
+typedef enum SessionOutcome {
+        SESSION_E_CLOSED = 1, /* the peer's close_notify; SESSION_OVER */
+        SESSION_E_FAILED,     /* see session_failure(); an alert was appended if one is due; OVER */
+        SESSION_E_NOT_OPEN,   /* send, before the handshake is complete or after the end */
+        SESSION_E_EMPTY,      /* send, of no bytes */
+        SESSION_E_TOO_LONG,   /* send, over session_data_mtu() or SESSION_PAYLOAD_MAX */
+        SESSION_E_NO_ROOM, /* send, the net batch is full; nothing was sealed: flush, call again */
+        SESSION_E_TIMEOUT, /* expire: a retransmission timeout occurred (and, unless manual, the
+                              flight was appended) */
+        SESSION_E_NO_TIMEOUT, /* retransmit: none has occurred */
+        SESSION_E_STALE,      /* answer: nobody asks that any more */
+} SessionOutcome;
+
+typedef enum SessionWant {
+        SESSION_WANTS_PSK,
+        SESSION_WANTS_SIGNATURE,
+        SESSION_WANTS_VERDICT, /* the peer's errors are not all ignored: session_errors() */
+} SessionWant;
+
+typedef struct SessionQuestion {
+        SessionWant want;
+        uint32_t serial; /* unique in the session; an answer names it */
+        /* PSK. Client: hint (NULL: none sent). Server: the identity the client named. */
+        GBytes *hint;
+        GBytes *identity;
+        /* signature */
+        uint64_t key_id;
+        const char *algorithm; /* GnuTLS's name of the signature algorithm, "ECDSA-SHA256", … */
+        bool is_hash;          /* input is a hash (or DigestInfo), else the whole message */
+        const uint8_t *input;
+        size_t input_size;
+} SessionQuestion;
+
+typedef struct SessionFailure {
+        DtlsError error;
+        char text[192]; /* for people: what happened and, where it helps, what to do */
+        int alert_sent; /* AlertDescription of RFC 5246 7.2; -1 none */
+        int alert_received;
+} SessionFailure;
+
+/* QSslCipher's members and what else was agreed; strings are static or "" */
+typedef struct SessionFacts {
+        const char *protocol; /* "DtlsV1_2", "DtlsV1_0", "UnknownProtocol" before */
+        char cipher_name[64]; /* IANA, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" */
+        const char *key_exchange, *authentication, *encryption, *mac;
+        uint32_t bits;
+        const char *curve; /* group of the ephemeral key, "" when none */
+        bool resumed;
+        bool extended_master_secret;
+} SessionFacts;
+
+typedef struct SessionStats {
+        uint64_t n_records_accepted; /* that authenticated, or moved the handshake */
+        uint64_t n_dropped_filter;   /* records the filter took out */
+        uint64_t n_dropped_queue;    /* records beyond the bound while shaking or suspended */
+        uint64_t n_discarded;        /* records GnuTLS could not authenticate, or replays */
+        uint64_t n_timeouts;
+        uint64_t n_flights_resent;
+} SessionStats;
+
+/* Once in a process, before the first session and before any thread: clears the environment that
+ * GnuTLS would obey (key logs, priorities), sets its clock. */
+int session_global_init(void);
+
+int session_new(const SessionSpec *spec, uint64_t now_usec, Session **ret);
+Session *session_free(Session *session); /* sends nothing; resumes and unwinds a suspended fiber */
+
+/* Client: sends the first flight. (A server starts by receiving.) */
+int session_start(Session *session, uint64_t now_usec, DatagramBatch *net);
+int session_receive(Session *session, uint64_t now_usec, const Datagram *in, DatagramBatch *net,
+                    DatagramBatch *app);
+int session_send(Session *session, const void *data, size_t size, DatagramBatch *net);
+
+/* When session_expire() wants to be called next; SESSION_NEVER: not. */
+uint64_t session_deadline_usec(const Session *session);
+int session_expire(Session *session, uint64_t now_usec, DatagramBatch *net, DatagramBatch *app);
+/* QDtls::handleTimeout, manual mode. */
+int session_retransmit(Session *session, uint64_t now_usec, DatagramBatch *net, DatagramBatch *app);
+
+/* NULL when nothing is asked. Borrowed until the next call on the session. */
+const SessionQuestion *session_question(const Session *session);
+/* @key NULL refuses: alert, SESSION_E_FAILED. @identity: client's, ignored for a server. */
+int session_answer_psk(Session *session, uint32_t serial, uint64_t now_usec, GBytes *identity,
+                       const Secret *key, DatagramBatch *net, DatagramBatch *app);
+/* Server: refuse without telling whether the identity exists (a random key is used and the
+ * handshake fails as with a wrong key). */
+int session_answer_psk_unknown(Session *session, uint32_t serial, uint64_t now_usec,
+                               DatagramBatch *net, DatagramBatch *app);
+/* @signature NULL: it cannot be had; @why for the failure's text. */
+int session_answer_signature(Session *session, uint32_t serial, uint64_t now_usec,
+                             const void *signature, size_t size, const char *why,
+                             DatagramBatch *net, DatagramBatch *app);
+int session_answer_verdict(Session *session, uint32_t serial, uint64_t now_usec, bool accept,
+                           DatagramBatch *net, DatagramBatch *app);
+/* Replaces the lists; what is asked now is judged by relay, which compares. */
+void session_set_ignored(Session *session, const GArray *ignored, const GArray *ignored_codes);
+
+/* close_notify if open; user_canceled (fatal) if shaking. SESSION_OVER. */
+void session_close(Session *session, DatagramBatch *net);
+
+SessionState session_state(const Session *session);
+const SessionFailure *session_failure(const Session *session);
+const SessionFacts *session_facts(const Session *session); /* empty before SESSION_OPEN */
+SessionStats session_stats(const Session *session);
+const GArray *session_errors(const Session *session);  /* of VerdictError, may be empty */
+GPtrArray *session_peer_chain(const Session *session); /* GBytes DER; NULL: none yet */
+GBytes *session_psk_identity(const Session *session);  /* what was used; NULL: none */
+
+/* The largest plaintext that fits one datagram of the path. */
+size_t session_data_mtu(const Session *session);
+/* The path's UDP payload (after the handshake it bounds data alone). */
+void session_set_path_mtu(Session *session, size_t payload);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)
