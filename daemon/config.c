@@ -1,2 +1,126 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet;
+/*
+ * Config, see config.h. The file is a key file:
+ *
+ *      [Limits]
+ *      ConnectionsPerUser=100
+ *      ConnectionsTotal=4000
+ *
+ * Every kind of quota has these two keys.
+ */
+
+#include "config.h"
+
+#include <string.h>
+
+#define CONFIG_GROUP_LIMITS "Limits"
+
+static uint64_t *config_find_limit(Config *config, const char *key) {
+        for (QuotaKind kind = 0; kind < N_QUOTA_KINDS; kind++) {
+                const char *name = quota_kind_name(kind);
+                const char *rest = key + strlen(name);
+
+                if (!g_str_has_prefix(key, name))
+                        continue;
+                if (g_str_equal(rest, "PerUser"))
+                        return &config->limits.per_uid[kind];
+                if (g_str_equal(rest, "Total"))
+                        return &config->limits.total[kind];
+        }
+
+        return NULL;
+}
+
+static int config_read_limit(GKeyFile *file, const char *key, Config *config, char **ret_text) {
+        g_autofree char *value = g_key_file_get_value(file, CONFIG_GROUP_LIMITS, key, NULL);
+        uint64_t *limit = config_find_limit(config, key);
+        guint64 number;
+
+        if (!limit) {
+                *ret_text =
+                        g_strdup_printf("[%s] %s: there is no such key", CONFIG_GROUP_LIMITS, key);
+                return CONFIG_E_BROKEN;
+        }
+
+        if (!value || !g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT64, &number, NULL)) {
+                *ret_text = g_strdup_printf("[%s] %s: '%s' is not a number from 0 on",
+                                            CONFIG_GROUP_LIMITS, key, value ? value : "");
+                return CONFIG_E_BROKEN;
+        }
+
+        *limit = number;
+        return 0;
+}
+
+static int config_read_limits(GKeyFile *file, Config *config, char **ret_text) {
+        g_auto(GStrv) keys = g_key_file_get_keys(file, CONFIG_GROUP_LIMITS, NULL, NULL);
+
+        for (char **key = keys; *key; key++) {
+                int r = config_read_limit(file, *key, config, ret_text);
+
+                if (r)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int config_read_groups(GKeyFile *file, Config *config, char **ret_text) {
+        g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+
+        for (char **group = groups; *group; group++) {
+                int r;
+
+                if (!g_str_equal(*group, CONFIG_GROUP_LIMITS)) {
+                        *ret_text = g_strdup_printf("[%s]: there is no such group", *group);
+                        return CONFIG_E_BROKEN;
+                }
+
+                r = config_read_limits(file, config, ret_text);
+                if (r)
+                        return r;
+        }
+
+        return 0;
+}
+
+/* 0: read, into @ret_text on failure; no file is as good as an empty one unless it must be there.
+ */
+static int config_load(const char *path, bool must_exist, char **ret_contents, char **ret_text) {
+        g_autoptr(GError) error = NULL;
+
+        if (g_file_get_contents(path, ret_contents, NULL, &error))
+                return 0;
+
+        if (!must_exist && g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+                *ret_contents = g_strdup("");
+                return 0;
+        }
+
+        *ret_text = g_strdup(error->message);
+        return CONFIG_E_BROKEN;
+}
+
+int config_read(const char *path, bool must_exist, Config *config, char **ret_text) {
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autoptr(GError) error = NULL;
+        g_autofree char *contents = NULL;
+        g_autofree char *text = NULL;
+        Config read = *config;
+        int r;
+
+        r = config_load(path, must_exist, &contents, ret_text);
+        if (r)
+                return r;
+
+        if (!g_key_file_load_from_data(file, contents, strlen(contents), G_KEY_FILE_NONE, &error))
+                text = g_strdup(error->message);
+        else if (config_read_groups(file, &read, &text) == 0)
+                *config = read;
+
+        if (!text)
+                return 0;
+
+        *ret_text = g_strdup_printf("%s: %s", path, text);
+        return CONFIG_E_BROKEN;
+}

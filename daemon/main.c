@@ -1,4 +1,390 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-int main(void) {
-        return 1;
+/*
+ * dtlsd: reads arguments and the configuration, joins the rooms, runs the loop. What goes wrong
+ * here at the start is said in words that name the file, the bus or the program it is about; what
+ * goes wrong later (the bus or the keyring dies) is mended and said.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/terms.h"
+#include "bus/bus.h"
+#include "config.h"
+#include "keys/keys.h"
+#include "launcher.h"
+#include "relay/relay.h"
+#include "session/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#define BUS_DELAY_FIRST_USEC (1 * UINT64_C(1000000))
+#define BUS_DELAY_MAX_USEC (30 * UINT64_C(1000000))
+#define BUS_ADDRESS_USUAL "unix:path=/run/dbus/system_bus_socket"
+
+typedef struct Options {
+        char *config; /* NULL: the usual one, which need not be there */
+        char *keyring;
+        char *keyring_socket;
+        gboolean version;
+} Options;
+
+typedef struct Daemon {
+        sd_event *event;
+        Quota *quota;
+        Keys *keys;
+        Launcher *launcher;
+        Relay *relay;
+
+        sd_bus *connection;
+        Bus *bus;
+        sd_event_source *bus_timer; /* the next attempt, while there is no bus */
+        uint64_t bus_delay_usec;
+} Daemon;
+
+/* ---- arguments and the process ---- */
+
+static bool options_parse(GOptionContext *context, int argc, char **argv) {
+        g_autoptr(GError) error = NULL;
+
+        if (!g_option_context_parse(context, &argc, &argv, &error)) {
+                log_error("%s; see --help", error->message);
+                return false;
+        }
+        if (argc > 1) {
+                log_error("unexpected argument '%s'; see --help", argv[1]);
+                return false;
+        }
+
+        return true;
+}
+
+static bool options_read(int argc, char **argv, Options *options) {
+        g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+        const GOptionEntry entries[] = {
+                {"config", 0, 0, G_OPTION_ARG_FILENAME, &options->config,
+                 "Read this file instead of " CONFIG_PATH, "FILE"},
+                {"keyring", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring,
+                 "Start this dtlsd-keyring (default: the one beside this program)", "PATH"},
+                {"keyring-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring_socket,
+                 "Use the keyring that serves this socket instead of starting one", "PATH"},
+                {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
+                {NULL},
+        };
+
+        g_option_context_set_summary(context, "Gives programs DTLS over D-Bus, as " DTLSD_BUS_NAME
+                                              " on the system bus.");
+        g_option_context_set_description(
+                context,
+                "It is a system service and stays in the foreground. The bus is the one that\n"
+                "DBUS_SYSTEM_BUS_ADDRESS names, or else the system's:\n\n"
+                "  DBUS_SYSTEM_BUS_ADDRESS=unix:path=/tmp/bus dtlsd --config=my.conf\n\n"
+                "DTLSD_LOG_LEVEL=err|warning|notice|info|debug says how much it tells.");
+        g_option_context_add_main_entries(context, entries, NULL);
+        return options_parse(context, argc, argv);
+}
+
+static void options_done(Options *options) {
+        g_free(options->config);
+        g_free(options->keyring);
+        g_free(options->keyring_socket);
+}
+
+static void block_signals(void) {
+        sigset_t signals;
+
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)sigemptyset(&signals);
+        (void)sigaddset(&signals, SIGTERM);
+        (void)sigaddset(&signals, SIGINT);
+        (void)sigaddset(&signals, SIGCHLD);
+        (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* the loop reads them */
+}
+
+/* Pre-shared keys and plaintext pass through: not for other processes, and not for a disk. */
+static int protect_memory(void) {
+        const struct rlimit none = {0, 0};
+
+        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return fault(-errno);
+
+#ifndef __SANITIZE_ADDRESS__ /* whose leak check reads the process from another */
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return fault(-errno);
+#endif
+        return 0;
+}
+
+static int raise_descriptors(uint64_t *ret) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return fault(-errno);
+
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return fault(-errno);
+
+        *ret = limit.rlim_cur;
+        return 0;
+}
+
+/* ---- the bus ---- */
+
+static const char *bus_address(void) {
+        const char *address = g_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+
+        return address && *address ? address : BUS_ADDRESS_USUAL;
+}
+
+static void daemon_leave_bus(Daemon *daemon) {
+        daemon->bus = bus_free(daemon->bus);
+        daemon->connection = sd_bus_close_unref(daemon->connection);
+}
+
+static void say_no_bus(int level, int r) {
+        log_write(level, NULL, NULL,
+                  "no bus at %s: %s; start the system's dbus, or name another bus in "
+                  "DBUS_SYSTEM_BUS_ADDRESS",
+                  bus_address(), g_strerror(-r));
+}
+
+static void say_no_name(int level, int r) {
+        if (r < 0) {
+                say_no_bus(level, r);
+                return;
+        }
+
+        switch ((BusOutcome)r) {
+        case BUS_E_NAME_TAKEN:
+                log_write(level, NULL, NULL, "%s is taken on the bus at %s: dtlsd runs already",
+                          DTLSD_BUS_NAME, bus_address());
+                break;
+        case BUS_E_NAME_REFUSED:
+                log_write(level, NULL, NULL,
+                          "the bus at %s does not let this user have the name %s: install "
+                          "io.github.dtlsd.Dtlsd1.conf in the bus's system.d folder and reload the "
+                          "bus, or run as the user it names (dtlsd)",
+                          bus_address(), DTLSD_BUS_NAME);
+                break;
+        }
+}
+
+static void on_bus_lost(void *userdata);
+
+/* 0, or what was said at @level. */
+static int daemon_enter_bus(Daemon *daemon, int level) {
+        int r;
+
+        r = sd_bus_open_system(&daemon->connection);
+        if (r < 0) {
+                say_no_bus(level, r);
+                return r;
+        }
+
+        r = bus_new(daemon->connection, daemon->event, daemon->relay, daemon->keys, daemon->quota,
+                    on_bus_lost, daemon, &daemon->bus);
+        if (r) {
+                say_no_name(level, r);
+                daemon_leave_bus(daemon);
+                return r;
+        }
+
+        daemon->bus_delay_usec = 0;
+        return 0;
+}
+
+static int on_bus_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void daemon_schedule_bus(Daemon *daemon) {
+        int r;
+
+        daemon->bus_delay_usec =
+                CLAMP(daemon->bus_delay_usec * 2, BUS_DELAY_FIRST_USEC, BUS_DELAY_MAX_USEC);
+        daemon->bus_timer = sd_event_source_disable_unref(daemon->bus_timer);
+        r = sd_event_add_time_relative(daemon->event, &daemon->bus_timer, CLOCK_MONOTONIC,
+                                       daemon->bus_delay_usec, 0, on_bus_timer, daemon);
+        if (r < 0)
+                (void)sd_event_exit(daemon->event, fault(r));
+}
+
+static int on_bus_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+        int r;
+
+        r = daemon_enter_bus(daemon, LOG_WARNING);
+        if (r) {
+                daemon_schedule_bus(daemon);
+                return 0;
+        }
+
+        log_notice("on the bus again");
+        (void)sd_notify(false, "STATUS=Serving");
+        return 0;
+}
+
+static void on_bus_lost(void *userdata) {
+        Daemon *daemon = userdata;
+
+        log_warning("the bus is lost; open channels go on, and the bus is tried again");
+        (void)sd_notify(false, "STATUS=Waiting for the bus");
+        daemon_leave_bus(daemon);
+        daemon_schedule_bus(daemon);
+}
+
+/* ---- the keyring ---- */
+
+static void on_keyring_lost(void *userdata) {
+        Daemon *daemon = userdata;
+
+        relay_keyring_lost(daemon->relay);
+}
+
+static char *keyring_program(const Options *options) {
+        g_autofree char *self = NULL;
+        g_autofree char *folder = NULL;
+
+        if (options->keyring)
+                return g_strdup(options->keyring);
+
+        self = g_file_read_link("/proc/self/exe", NULL);
+        folder = g_path_get_dirname(self ? self : "");
+        return g_build_filename(folder, "dtlsd-keyring", NULL);
+}
+
+static int daemon_start_keyring(Daemon *daemon, const Options *options) {
+        g_autofree char *program = keyring_program(options);
+        const LauncherSpec spec = {
+                .program = program,
+                .socket_path = options->keyring_socket,
+                .lost = on_keyring_lost,
+                .userdata = daemon,
+        };
+        int r;
+
+        r = launcher_new(daemon->event, daemon->keys, &spec, &daemon->launcher);
+        if (r < 0 && options->keyring_socket)
+                log_error("no keyring at the socket %s: %s; start dtlsd-keyring.socket",
+                          options->keyring_socket, g_strerror(-r));
+        else if (r < 0)
+                log_error("the keyring %s cannot be started: %s; --keyring says where it is",
+                          program, g_strerror(-r));
+        return r;
+}
+
+/* ---- the whole ---- */
+
+static int daemon_read_config(const Options *options, Config *config) {
+        g_autofree char *text = NULL;
+        const char *path = options->config ? options->config : CONFIG_PATH;
+        uint64_t n_descriptors;
+        int r;
+
+        r = raise_descriptors(&n_descriptors);
+        if (r < 0) {
+                log_error("the limit of open files cannot be set: %s", g_strerror(-r));
+                return r;
+        }
+
+        config->limits = quota_limits_default(n_descriptors);
+        r = config_read(path, /* must_exist= */ options->config != NULL, config, &text);
+        if (r)
+                log_error("%s; nothing was started", text);
+        return r;
+}
+
+static int daemon_build(Daemon *daemon, const Config *config) {
+        int r;
+
+        r = session_global_init();
+        if (r >= 0)
+                r = sd_event_default(&daemon->event);
+        if (r >= 0)
+                r = sd_event_set_watchdog(daemon->event, true);
+        if (r >= 0)
+                r = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL); /* exits */
+        if (r >= 0)
+                r = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
+        if (r >= 0)
+                r = quota_new(&config->limits, &daemon->quota);
+        if (r >= 0)
+                r = keys_new(daemon->event, &daemon->keys);
+        if (r >= 0)
+                r = relay_new(daemon->event, daemon->keys, daemon->quota, &daemon->relay);
+        if (r < 0)
+                log_error("cannot start: %s", g_strerror(-fault(r)));
+        return r;
+}
+
+static void daemon_done(Daemon *daemon) {
+        daemon_leave_bus(daemon);
+        sd_event_source_disable_unref(daemon->bus_timer);
+        relay_free(daemon->relay);
+        keys_free(daemon->keys);
+        launcher_free(daemon->launcher);
+        quota_free(daemon->quota);
+        sd_event_unref(daemon->event);
+}
+
+static int daemon_run(Daemon *daemon, const Options *options) {
+        Config config;
+        int r;
+
+        r = daemon_read_config(options, &config);
+        if (r)
+                return r;
+        r = daemon_build(daemon, &config);
+        if (r)
+                return r;
+        r = daemon_start_keyring(daemon, options);
+        if (r)
+                return r;
+        r = daemon_enter_bus(daemon, LOG_ERR);
+        if (r)
+                return r;
+
+        log_notice("dtlsd " DTLSD_VERSION " serves as %s", DTLSD_BUS_NAME);
+        (void)sd_notify(false, "READY=1\nSTATUS=Serving");
+        r = sd_event_loop(daemon->event);
+        (void)sd_notify(false, "STOPPING=1");
+        log_notice("dtlsd ends");
+        return r;
+}
+
+int main(int argc, char **argv) {
+        Options options = {0};
+        Daemon daemon = {0};
+        int r;
+
+        (void)setlocale(LC_CTYPE, ""); /* for --help */
+        log_open("dtlsd");
+        if (!options_read(argc, argv, &options)) {
+                options_done(&options);
+                return EXIT_FAILURE;
+        }
+        if (options.version) {
+                puts("dtlsd " DTLSD_VERSION);
+                return EXIT_SUCCESS;
+        }
+
+        block_signals();
+        r = protect_memory();
+        if (r < 0)
+                log_error("cannot protect its memory: %s", g_strerror(-r));
+        else
+                r = daemon_run(&daemon, &options);
+
+        daemon_done(&daemon);
+        options_done(&options);
+        return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

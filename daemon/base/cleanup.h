@@ -4,7 +4,7 @@
 #include <glib.h>
 #include <unistd.h>
 
-/* g_autofd: a file descriptor closed at the end of its scope (GLib 2.74 has none). */
+/* g_autofd int x_fd = -1: closed at the end of its scope (GLib 2.74 has none of its own). */
 static inline void autofd_close(int *fd) {
         if (*fd >= 0)
                 (void)close(*fd); /* nothing can be done about a failed close */
@@ -17,4 +17,4 @@ static inline int autofd_steal(int *fd) {
         return stolen;
 }
 
-#define g_autofd __attribute__((cleanup(autofd_close))) int
+#define g_autofd __attribute__((cleanup(autofd_close)))

@@ -11,6 +11,6 @@
 
 #define fault(r) fault_at((r), __FILE__, __LINE__, __func__)
 
-/* Writes one hop of the trace at debug level. Returns r; a positive r, which somebody forgot to
- * handle, becomes -ENOTRECOVERABLE. */
+/* Writes one hop of the trace at debug level. Returns r, always negative: a positive r, which
+ * somebody forgot to handle, and a 0, which is no fault, become -ENOTRECOVERABLE. Keeps errno. */
 int fault_at(int r, const char *file, int line, const char *function);

@@ -2,7 +2,9 @@
 #pragma once
 
 /*
- * Secret: bytes that are wiped when they go, are left out of core dumps, and cannot be printed.
+ * Secret: bytes that are wiped when they go and cannot be printed.
+ *
+ * Core dumps are not its business: the processes that hold secrets are not dumpable (their mains).
  */
 
 #include <glib.h>

@@ -1,2 +1,321 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * ask: whether a caller may. The rules decide; where they say "ask", polkit does, and where polkit
+ * is not there the answer is no.
+ *
+ * A call that polkit is asked about waits as an errand; its handler then runs again and finds the
+ * answer here. What is remembered is the exact question (message, verb, address), no more.
+ */
+
+#include "access/access.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/terms.h"
+#include "bus/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define POLKIT "org.freedesktop.PolicyKit1"
+#define POLKIT_PATH "/org/freedesktop/PolicyKit1/Authority"
+#define POLKIT_INTERFACE "org.freedesktop.PolicyKit1.Authority"
+#define POLKIT_ACTION_PREFIX "io.github.dtlsd.dtlsd1."
+#define POLKIT_ALLOW_INTERACTION 1u
+#define POLKIT_ANSWER_USEC (120 * UINT64_C(1000000)) /* somebody may have to type a password */
+
+struct Asks {
+        Bus *bus;
+        uint64_t n_asked; /* makes cancellation ids */
+};
+
+typedef struct Verdict {
+        AccessVerb verb;
+        Address about; /* not set: about nothing in particular */
+        bool is_allowed;
+        char why[160];
+} Verdict;
+
+struct Asked {
+        Errand *errand;
+        GArray *verdicts;
+        sd_bus_slot *question; /* NULL: none is open */
+        Verdict open;
+        char cancellation[32];
+};
+
+/* ---- objects ---- */
+
+bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner) {
+        AccessQuestion question;
+        const char *rule;
+
+        if (!caller)
+                return false;
+        if (caller->uid == owner || caller->uid == 0)
+                return true;
+
+        question = (AccessQuestion){
+                .uid = caller->uid,
+                .gids = caller->gids,
+                .n_gids = caller->n_gids,
+                .verb = ACCESS_INSPECT,
+        };
+        /* reading a property cannot wait for polkit, so only a plain yes is one */
+        return access_decide(&question, &rule) == ACCESS_ALLOW;
+}
+
+bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec) {
+        return bus_may_see_uid(bus, caller, spec->uid);
+}
+
+int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_error *error) {
+        sd_bus_message *m = sd_bus_get_current_message(bus->bus);
+
+        if (!bus_may_see(bus, caller, spec))
+                return bus_refuse_unknown(error, m ? sd_bus_message_get_path(m) : NULL);
+
+        /* a name alone proves nothing: a restarted bus hands the same ones out again */
+        if (caller->uid == spec->uid &&
+            (spec->persistent || g_strcmp0(caller->name, spec->owner) == 0))
+                return 1;
+
+        if (spec->persistent)
+                return bus_refuse_text(error, "NotAuthorized",
+                                       "The object belongs to user %u, and only that user may",
+                                       spec->uid);
+        return bus_refuse_text(error, "NotAuthorized",
+                               "The object belongs to the bus name %s, and only that may; an "
+                               "object made with Persistent belongs to its user instead",
+                               spec->owner);
+}
+
+/* ---- polkit ---- */
+
+static bool verdict_is_about(const Verdict *verdict, AccessVerb verb, const Address *about) {
+        bool has_about = about && address_is_set(about);
+
+        if (verdict->verb != verb || address_is_set(&verdict->about) != has_about)
+                return false;
+
+        return !has_about || address_equal(&verdict->about, about);
+}
+
+static const Verdict *asked_verdict(const Asked *asked, AccessVerb verb, const Address *about) {
+        if (!asked)
+                return NULL;
+
+        for (guint i = 0; i < asked->verdicts->len; i++) {
+                const Verdict *verdict = &g_array_index(asked->verdicts, Verdict, i);
+
+                if (verdict_is_about(verdict, verb, about))
+                        return verdict;
+        }
+
+        return NULL;
+}
+
+static Asked *asked_of(Errand *errand) {
+        if (!errand->asked) {
+                errand->asked = g_new0(Asked, 1);
+                errand->asked->errand = errand;
+                errand->asked->verdicts = g_array_new(FALSE, FALSE, sizeof(Verdict));
+        }
+
+        return errand->asked;
+}
+
+static void asked_close(Asked *asked) {
+        Errand *errand = asked->errand;
+
+        if (!asked->question)
+                return;
+
+        asked->question = sd_bus_slot_unref(asked->question);
+        quota_discharge(errand->bus->quota, errand->uid, QUOTA_CALLS, 1);
+}
+
+Asked *asked_free(Asked *asked) {
+        if (!asked)
+                return NULL;
+
+        /* the dialog that somebody may see is about nothing any more */
+        if (asked->question)
+                (void)sd_bus_call_method_async(asked->errand->bus->bus, NULL, POLKIT, POLKIT_PATH,
+                                               POLKIT_INTERFACE, "CancelCheckAuthorization", NULL,
+                                               NULL, "s", asked->cancellation);
+        asked_close(asked);
+        (void)g_array_unref(asked->verdicts);
+        g_free(asked);
+        return NULL;
+}
+
+static void polkit_read(sd_bus_message *reply, Verdict *verdict) {
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        int is_authorized = 0, is_challenge = 0;
+
+        if (error && (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+                      sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))) {
+                g_strlcpy(verdict->why, "polkit is not there, and without it the answer is no",
+                          sizeof(verdict->why));
+        } else if (error) {
+                log_warning("polkit does not answer: %s: %s", error->name, error->message);
+                g_strlcpy(verdict->why, "polkit did not answer, so the answer is no",
+                          sizeof(verdict->why));
+        } else if (sd_bus_message_read(reply, "(bba{ss})", &is_authorized, &is_challenge, 0) < 0) {
+                g_strlcpy(verdict->why, "polkit's answer cannot be read, so it is no",
+                          sizeof(verdict->why));
+        } else if (is_challenge) {
+                g_strlcpy(verdict->why,
+                          "polkit wants somebody to authenticate; call with interactive "
+                          "authorization allowed",
+                          sizeof(verdict->why));
+        } else {
+                g_strlcpy(verdict->why, "polkit says no", sizeof(verdict->why));
+        }
+
+        verdict->is_allowed = is_authorized;
+}
+
+static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Asked *asked = userdata;
+
+        polkit_read(reply, &asked->open);
+        g_array_append_val(asked->verdicts, asked->open);
+        asked_close(asked);
+        errand_ready(asked->errand);
+        return 0;
+}
+
+static int polkit_question(Asked *asked, sd_bus_message **ret) {
+        g_autofree char *action =
+                g_strconcat(POLKIT_ACTION_PREFIX, access_verb_name(asked->open.verb), NULL);
+        char about[ADDRESS_STRING_MAX] = "";
+        Errand *errand = asked->errand;
+        sd_bus_message *m = NULL;
+        uint32_t flags;
+        int r;
+
+        flags = sd_bus_message_get_allow_interactive_authorization(errand->m) > 0
+                        ? POLKIT_ALLOW_INTERACTION
+                        : 0;
+        if (address_is_set(&asked->open.about))
+                (void)address_format_port(&asked->open.about, about);
+
+        r = sd_bus_message_new_method_call(errand->bus->bus, &m, POLKIT, POLKIT_PATH,
+                                           POLKIT_INTERFACE, "CheckAuthorization");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "(sa{sv})s", "system-bus-name", 1, "name", "s",
+                                          sd_bus_message_get_sender(errand->m), action);
+        if (r >= 0 && about[0] != '\0')
+                r = sd_bus_message_append(m, "a{ss}", 1, "address", about);
+        else if (r >= 0)
+                r = sd_bus_message_append(m, "a{ss}", 0);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "us", flags, asked->cancellation);
+        if (r < 0) {
+                (void)sd_bus_message_unref(m);
+                return fault(r);
+        }
+
+        *ret = m;
+        return 0;
+}
+
+static int polkit_ask(Asked *asked) {
+        sd_bus_message *question = NULL;
+        Errand *errand = asked->errand;
+        Bus *bus = errand->bus;
+        int r;
+
+        g_snprintf(asked->cancellation, sizeof(asked->cancellation), "dtlsd-%" G_GUINT64_FORMAT,
+                   ++bus->asks->n_asked);
+
+        r = polkit_question(asked, &question);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_call_async(bus->bus, &asked->question, question, on_polkit, asked,
+                              POLKIT_ANSWER_USEC);
+        (void)sd_bus_message_unref(question);
+        if (r < 0)
+                return fault(r);
+
+        return 0;
+}
+
+static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
+                      sd_bus_error *error) {
+        g_autofree char *refusal = NULL;
+        Errand *errand = errand_of(bus, m);
+        Asked *asked = asked_of(errand);
+        int r;
+
+        r = quota_charge(bus->quota, errand->uid, QUOTA_CALLS, 1);
+        if (r) {
+                refusal = quota_refusal(bus->quota, errand->uid, QUOTA_CALLS, (QuotaOutcome)r);
+                return bus_refuse_text(error, "QuotaExceeded", "%s", refusal);
+        }
+
+        asked->open = (Verdict){.verb = verb};
+        if (about)
+                asked->open.about = *about;
+
+        r = polkit_ask(asked);
+        if (r < 0) {
+                quota_discharge(bus->quota, errand->uid, QUOTA_CALLS, 1);
+                return bus_refuse(error, r, NULL);
+        }
+
+        errand_wait(errand, /* hold= */ false);
+        return 0;
+}
+
+/* ---- verbs ---- */
+
+static int ask_denied(sd_bus_error *error, AccessVerb verb, const char *why) {
+        return bus_refuse_text(error, "NotAuthorized", "You may not %s here: %s",
+                               access_verb_name(verb), why);
+}
+
+int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
+            sd_bus_error *error) {
+        const Caller *caller = caller_of(bus, m);
+        const Errand *errand = errand_find(bus, m);
+        const Verdict *verdict = asked_verdict(errand ? errand->asked : NULL, verb, about);
+        AccessQuestion question;
+        const char *rule = "";
+
+        if (!caller)
+                return ask_denied(error, verb, "it is not known who calls");
+        if (verdict)
+                return verdict->is_allowed ? 1 : ask_denied(error, verb, verdict->why);
+
+        question = (AccessQuestion){
+                .uid = caller->uid,
+                .gids = caller->gids,
+                .n_gids = caller->n_gids,
+                .verb = verb,
+                .address = about,
+        };
+        switch (access_decide(&question, &rule)) {
+        case ACCESS_ALLOW:
+                return 1;
+        case ACCESS_ASK:
+                return ask_polkit(bus, m, verb, about, error);
+        case ACCESS_DENY:
+                break;
+        }
+
+        return ask_denied(error, verb, rule);
+}
+
+int asks_new(Bus *bus, Asks **ret) {
+        *ret = g_new0(Asks, 1);
+        (*ret)->bus = bus;
+        return 0;
+}
+
+Asks *asks_free(Asks *asks) {
+        g_free(asks);
+        return NULL;
+}

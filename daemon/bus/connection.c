@@ -1,2 +1,760 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * connection: the interface Connection. Each method reads, asks, does one thing of relay, answers;
+ * each getter shows one fact. The vtable at the end is the summary.
+ */
+
+#include "base/cleanup.h"
+#include "base/terms.h"
+#include "bus/private.h"
+
+#include <string.h>
+
+#define CONNECTION_FOLDER DTLSD_ROOT_PATH "/connection/"
+#define READ_TIMEOUT_MAX 600000 /* ms */
+#define USEC_PER_MSEC UINT64_C(1000)
+
+/* ---- paths ---- */
+
+const char *connection_path(uint32_t id, char buffer[static BUS_PATH_MAX]) {
+        (void)g_snprintf(buffer, BUS_PATH_MAX, CONNECTION_FOLDER "%" G_GUINT32_FORMAT, id);
+        return buffer;
+}
+
+int connection_find(sd_bus *b, const char *path, const char *interface, void *userdata,
+                    void **found, sd_bus_error *error) {
+        Bus *bus = bus_of(b);
+        Connection *connection;
+        uint32_t id;
+
+        if (!path_number(path, CONNECTION_FOLDER, &id))
+                return 0;
+
+        connection = relay_find_connection(bus->relay, id);
+        if (!connection)
+                return 0;
+        if (!bus_may_see(bus, caller_current(bus), connection_facts(connection).spec))
+                return 0;
+
+        *found = connection;
+        return 1;
+}
+
+/* ---- what the methods have in common ---- */
+
+static Bus *message_bus(sd_bus_message *m) {
+        return bus_of(sd_bus_message_get_bus(m));
+}
+
+static int connection_control(sd_bus_message *m, const Connection *connection,
+                              sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+
+        return bus_may_control(bus, caller_of(bus, m), connection_facts(connection).spec, error);
+}
+
+static int connection_answer(sd_bus_message *m, int r, const Reason *reason, sd_bus_error *error) {
+        return r ? bus_refuse(error, r, reason) : sd_bus_reply_method_return(m, NULL);
+}
+
+/* A method without arguments that is one command of relay. */
+static int connection_do(sd_bus_message *m, Connection *connection, sd_bus_error *error,
+                         int (*command)(Connection *connection, Reason *reason)) {
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = command(connection, &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+/* ---- setting up ---- */
+
+static int method_set_peer(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        Bus *bus = message_bus(m);
+        const char *text, *name;
+        Address peer;
+        Reason reason;
+        uint16_t port;
+        bool is_peer;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read(m, "sqs", &text, &port, &name);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = options_check_name(name, error);
+        if (r < 0)
+                return r;
+
+        /* what is no peer's address is for relay to refuse: the object shall keep the error */
+        is_peer = address_parse(text, port, &peer) == 0 && address_is_peer(&peer);
+        r = is_peer ? bus_ask(bus, m, ACCESS_CONNECT, &peer, error) : 1;
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = connection_set_peer(connection, is_peer ? &peer : NULL, name, &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+static int method_set_peer_verification_name(sd_bus_message *m, void *userdata,
+                                             sd_bus_error *error) {
+        Connection *connection = userdata;
+        const char *name;
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read(m, "s", &name);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = options_check_name(name, error);
+        if (r < 0)
+                return r;
+
+        r = connection_set_verification_name(connection, name, &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+static int method_set_mtu_hint(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        Reason reason;
+        uint16_t mtu;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read(m, "q", &mtu);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = connection_set_mtu_hint(connection, mtu, &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+static int method_set_configuration(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        g_autoptr(Spec) spec = NULL;
+        Bus *bus = message_bus(m);
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        spec = options_start_from(connection_facts(connection).spec);
+        r = options_read(bus, m, OPTIONS_FOR_SET_CONFIGURATION, spec, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = options_ask(bus, m, OPTIONS_FOR_SET_CONFIGURATION, spec, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = connection_set_spec(connection, g_steal_pointer(&spec), &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+static int method_set_cookie_generator_parameters(sd_bus_message *m, void *userdata,
+                                                  sd_bus_error *error) {
+        Connection *connection = userdata;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        return bus_refuse_text(error, "InvalidOperation",
+                               connection_facts(connection).listener
+                                       ? "The cookie was checked before there was this connection; "
+                                         "call SetCookieGeneratorParameters of its listener"
+                                       : "Cookies are a server's, this is a client");
+}
+
+static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userdata,
+                                                  sd_bus_error *error) {
+        Connection *connection = userdata;
+        const Listener *listener;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        listener = connection_facts(connection).listener;
+        if (!listener)
+                return bus_refuse_text(error, "InvalidOperation",
+                                       "Cookies are a server's, this is a client");
+
+        return reply_cookie_parameters(m, listener);
+}
+
+static int method_ignore_verification_errors(sd_bus_message *m, void *userdata,
+                                             sd_bus_error *error) {
+        Connection *connection = userdata;
+        g_autoptr(GArray) errors = NULL;
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = ignored_read(m, &errors, error);
+        if (r < 0)
+                return r;
+
+        r = connection_ignore_errors(connection, errors, &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+/* ---- the handshake ---- */
+
+static int method_do_handshake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        const void *datagram;
+        Reason reason;
+        size_t size;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read_array(m, 'y', &datagram, &size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (size > 0)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "With Transport 'udp' the service reads the socket: the "
+                                       "datagram has to be empty");
+
+        r = connection_do_handshake(connection, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return sd_bus_reply_method_return(m, "s",
+                                          handshake_state_name(connection_facts(connection).state));
+}
+
+static int method_handle_timeout(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        bool handled = false;
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = connection_handle_timeout(connection, &handled, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return sd_bus_reply_method_return(m, "b", (int)handled);
+}
+
+static int method_resume_handshake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return connection_do(m, userdata, error, connection_resume_handshake);
+}
+
+static int method_abort_handshake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return connection_do(m, userdata, error, connection_abort_handshake);
+}
+
+static int method_provide_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        size_t identity_size, key_size;
+        g_autoptr(GBytes) identity = NULL;
+        g_autoptr(Secret) key = NULL;
+        const void *data;
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read_array(m, 'y', &data, &identity_size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        identity = g_bytes_new(data, identity_size);
+        r = sd_bus_message_read_array(m, 'y', &data, &key_size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        /* of another size: for relay to refuse */
+        if (key_size > 0 && key_size <= SESSION_PSK_KEY_MAX)
+                key = secret_new(data, key_size);
+
+        r = connection_provide_psk(connection, identity, key, &reason);
+        return connection_answer(m, r, &reason, error);
+}
+
+static int method_refuse_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return connection_do(m, userdata, error, connection_refuse_psk);
+}
+
+/* ---- datagrams ---- */
+
+static int method_write_datagram_encrypted(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        const void *datagram;
+        Reason reason;
+        size_t size;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read_array(m, 'y', &datagram, &size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = connection_write(connection, datagram, size, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return sd_bus_reply_method_return(m, "x", (int64_t)size);
+}
+
+static int read_timeout(sd_bus_message *m, const DictKey *key, void *userdata,
+                        sd_bus_error *error) {
+        uint32_t *timeout = userdata;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 'u', timeout);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (*timeout > READ_TIMEOUT_MAX)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Option 'Timeout' is %" G_GUINT32_FORMAT
+                                       "; it has to be 0 to %d milliseconds",
+                                       *timeout, READ_TIMEOUT_MAX);
+
+        return 1;
+}
+
+static int reply_bytes(sd_bus_message *m, GBytes *bytes) {
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = append_bytes(reply, bytes);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
+static int method_read_datagram(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const DictKey keys[] = {{"Timeout", "u", 1, read_timeout, 0, 0, 0}};
+        static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "ReadDatagram"};
+        Connection *connection = userdata;
+        g_autoptr(GBytes) datagram = NULL;
+        uint32_t timeout = 0;
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = dict_read(m, &dict, &timeout, error);
+        if (r < 0)
+                return r;
+
+        r = connection_read(connection, &datagram, &reason);
+        if (r == RELAY_E_NOTHING && timeout > 0)
+                return pending_read(message_bus(m), m, connection_facts(connection).id,
+                                    timeout * USEC_PER_MSEC, error);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return reply_bytes(m, datagram);
+}
+
+static int method_open_channel(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const Dict none = {NULL, 0, 1, "OpenChannel"};
+        Connection *connection = userdata;
+        g_autofd int channel_fd = -1;
+        uint32_t data_mtu;
+        Reason reason;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = dict_read(m, &none, NULL, error);
+        if (r < 0)
+                return r;
+
+        r = connection_open_channel(connection, &channel_fd, &data_mtu, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return sd_bus_reply_method_return(m, "hu", channel_fd, data_mtu);
+}
+
+/* ---- the end ---- */
+
+static int method_shutdown(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return connection_do(m, userdata, error, connection_shutdown);
+}
+
+static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        connection_close(connection, END_CLOSE);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+/* ---- facts: what it is ---- */
+
+static int get_mode(sd_bus *b, const char *path, const char *interface, const char *property,
+                    sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_text(reply, dtls_role_name(connection_facts(userdata).spec->role));
+}
+
+static int get_transport(sd_bus *b, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_text(reply, "udp");
+}
+
+static int get_listener(sd_bus *b, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Listener *listener = connection_facts(userdata).listener;
+        char buffer[BUS_PATH_MAX] = "/";
+
+        if (listener)
+                (void)listener_path(listener_facts(listener).id, buffer);
+
+        return sd_bus_message_append_basic(reply, 'o', buffer);
+}
+
+static int get_owner(sd_bus *b, const char *path, const char *interface, const char *property,
+                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_owner(reply, connection_facts(userdata).spec);
+}
+
+static int get_configuration(sd_bus *b, const char *path, const char *interface,
+                             const char *property, sd_bus_message *reply, void *userdata,
+                             sd_bus_error *error) {
+        return options_append(reply, connection_facts(userdata).spec);
+}
+
+static int get_statistics(sd_bus *b, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Counters counters = connection_counters(userdata);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        if (r >= 0)
+                r = append_counters(reply, &counters);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* ---- facts: where ---- */
+
+static int get_peer_address(sd_bus *b, const char *path, const char *interface,
+                            const char *property, sd_bus_message *reply, void *userdata,
+                            sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+
+        return append_address(reply, &facts.peer);
+}
+
+static int get_peer_port(sd_bus *b, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+
+        return sd_bus_message_append(reply, "q", address_port(&facts.peer));
+}
+
+static int get_local_address(sd_bus *b, const char *path, const char *interface,
+                             const char *property, sd_bus_message *reply, void *userdata,
+                             sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+
+        return append_address(reply, &facts.local);
+}
+
+static int get_local_port(sd_bus *b, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+
+        return sd_bus_message_append(reply, "q", address_port(&facts.local));
+}
+
+static int get_verification_name(sd_bus *b, const char *path, const char *interface,
+                                 const char *property, sd_bus_message *reply, void *userdata,
+                                 sd_bus_error *error) {
+        return append_text(reply, connection_facts(userdata).spec->verification_name);
+}
+
+static int get_mtu_hint(sd_bus *b, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "q", connection_facts(userdata).spec->mtu_hint);
+}
+
+static int get_data_mtu(sd_bus *b, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "u", connection_facts(userdata).data_mtu);
+}
+
+/* ---- facts: how it stands ---- */
+
+static int get_handshake_state(sd_bus *b, const char *path, const char *interface,
+                               const char *property, sd_bus_message *reply, void *userdata,
+                               sd_bus_error *error) {
+        return append_text(reply, handshake_state_name(connection_facts(userdata).state));
+}
+
+static int get_encrypted(sd_bus *b, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "b", (int)connection_facts(userdata).encrypted);
+}
+
+static int get_error(sd_bus *b, const char *path, const char *interface, const char *property,
+                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "ss");
+        if (r >= 0)
+                r = append_text(reply, dtls_error_name(facts.error));
+        if (r >= 0)
+                r = append_text(reply, facts.error_text);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int append_verification_error(sd_bus_message *reply, const VerdictError *verdict) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "say");
+        if (r >= 0)
+                r = append_text(reply, verdict_code_name(verdict->code));
+        if (r >= 0)
+                r = append_bytes(reply, verdict->certificate);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_peer_verification_errors(sd_bus *b, const char *path, const char *interface,
+                                        const char *property, sd_bus_message *reply, void *userdata,
+                                        sd_bus_error *error) {
+        const GArray *errors = connection_facts(userdata).verification_errors;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(say)");
+        for (guint i = 0; r >= 0 && i < errors->len; i++)
+                r = append_verification_error(reply, &g_array_index(errors, VerdictError, i));
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_pending_psk(sd_bus *b, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        PendingPsk psk = connection_facts(userdata).psk;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "bayayuu");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "b", (int)psk.pending);
+        if (r >= 0)
+                r = append_bytes(reply, psk.hint);
+        if (r >= 0)
+                r = append_bytes(reply, psk.peer_identity);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "uu", psk.max_identity, psk.max_key);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* ---- facts: what was agreed ---- */
+
+static int append_cipher(sd_bus_message *reply, const SessionFacts *session) {
+        const struct {
+                const char *key, *text;
+        } members[] = {
+                {"Name", session->cipher_name},
+                {"Protocol", session->protocol},
+                {"KeyExchangeMethod", session->key_exchange},
+                {"AuthenticationMethod", session->authentication},
+                {"EncryptionMethod", session->encryption},
+                {"Mac", session->mac},
+        };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(members); i++)
+                r = append_entry_text(reply, members[i].key, members[i].text);
+        if (r >= 0)
+                r = append_entry_number(reply, "SupportedBits", session->bits);
+        if (r >= 0)
+                r = append_entry_number(reply, "UsedBits", session->bits);
+        if (r >= 0)
+                r = append_entry_bool(reply, "ExtendedMasterSecret",
+                                      session->extended_master_secret);
+        return r;
+}
+
+static int get_session_cipher(sd_bus *b, const char *path, const char *interface,
+                              const char *property, sd_bus_message *reply, void *userdata,
+                              sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0 && *facts.session.cipher_name)
+                r = append_cipher(reply, &facts.session);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_session_protocol(sd_bus *b, const char *path, const char *interface,
+                                const char *property, sd_bus_message *reply, void *userdata,
+                                sd_bus_error *error) {
+        return append_text(reply, connection_facts(userdata).session.protocol);
+}
+
+static int get_ephemeral_server_key(sd_bus *b, const char *path, const char *interface,
+                                    const char *property, sd_bus_message *reply, void *userdata,
+                                    sd_bus_error *error) {
+        const char *curve = connection_facts(userdata).session.curve;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0 && curve && *curve)
+                r = append_entry_text(reply, "Curve", curve);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_resumed(sd_bus *b, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "b", (int)connection_facts(userdata).session.resumed);
+}
+
+static int get_psk_identity(sd_bus *b, const char *path, const char *interface,
+                            const char *property, sd_bus_message *reply, void *userdata,
+                            sd_bus_error *error) {
+        return append_bytes(reply, connection_facts(userdata).psk_identity);
+}
+
+static int get_peer_certificate_chain(sd_bus *b, const char *path, const char *interface,
+                                      const char *property, sd_bus_message *reply, void *userdata,
+                                      sd_bus_error *error) {
+        return append_byte_arrays(reply, connection_facts(userdata).peer_chain);
+}
+
+/* ---- the interface ---- */
+
+#define OPEN SD_BUS_VTABLE_UNPRIVILEGED /* every method asks for itself */
+#define SECRET (SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE)
+#define CONST SD_BUS_VTABLE_PROPERTY_CONST
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
+#define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
+
+/* clang-format off */
+const sd_bus_vtable connection_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+
+        SD_BUS_METHOD_WITH_ARGS("SetPeer",
+                                SD_BUS_ARGS("s", address, "q", port, "s", name),
+                                SD_BUS_NO_RESULT, method_set_peer, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("SetPeerVerificationName", SD_BUS_ARGS("s", name),
+                                SD_BUS_NO_RESULT, method_set_peer_verification_name, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("SetMtuHint", SD_BUS_ARGS("q", mtu),
+                                SD_BUS_NO_RESULT, method_set_mtu_hint, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("SetConfiguration", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_NO_RESULT, method_set_configuration, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("SetCookieGeneratorParameters",
+                                SD_BUS_ARGS("s", hash, "ay", secret), SD_BUS_NO_RESULT,
+                                method_set_cookie_generator_parameters, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("GetCookieGeneratorParameters", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("s", hash, "ay", secret),
+                                method_get_cookie_generator_parameters, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("IgnoreVerificationErrors", SD_BUS_ARGS("a(say)", errors),
+                                SD_BUS_NO_RESULT, method_ignore_verification_errors, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("DoHandshake", SD_BUS_ARGS("ay", datagram),
+                                SD_BUS_RESULT("s", state), method_do_handshake, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("HandleTimeout", SD_BUS_NO_ARGS, SD_BUS_RESULT("b", handled),
+                                method_handle_timeout, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("ResumeHandshake", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                                method_resume_handshake, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("AbortHandshake", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                                method_abort_handshake, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("ProvidePsk", SD_BUS_ARGS("ay", identity, "ay", key),
+                                SD_BUS_NO_RESULT, method_provide_psk, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("RefusePsk", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                                method_refuse_psk, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("WriteDatagramEncrypted", SD_BUS_ARGS("ay", datagram),
+                                SD_BUS_RESULT("x", written), method_write_datagram_encrypted,
+                                SECRET),
+        SD_BUS_METHOD_WITH_ARGS("ReadDatagram", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("ay", datagram), method_read_datagram, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("OpenChannel", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("h", channel, "u", data_mtu), method_open_channel,
+                                SECRET),
+        SD_BUS_METHOD_WITH_ARGS("Shutdown", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_shutdown,
+                                OPEN),
+        SD_BUS_METHOD_WITH_ARGS("Close", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_close, OPEN),
+
+        SD_BUS_SIGNAL_WITH_ARGS("HandshakeTimeout", SD_BUS_NO_ARGS, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("PskRequired",
+                                SD_BUS_ARGS("ay", hint, "ay", peer_identity,
+                                            "u", max_identity, "u", max_key), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("DatagramReceived", SD_BUS_ARGS("ay", datagram), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("StateChanged",
+                                SD_BUS_ARGS("s", state, "s", error, "s", text), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("Closed", SD_BUS_ARGS("s", reason), 0),
+
+        SD_BUS_PROPERTY("Mode", "s", get_mode, 0, CONST),
+        SD_BUS_PROPERTY("Transport", "s", get_transport, 0, CONST),
+        SD_BUS_PROPERTY("Listener", "o", get_listener, 0, CONST),
+        SD_BUS_PROPERTY("Owner", "(us)", get_owner, 0, CONST),
+        SD_BUS_PROPERTY("HandshakeState", "s", get_handshake_state, 0, CHANGES),
+        SD_BUS_PROPERTY("Encrypted", "b", get_encrypted, 0, CHANGES),
+        SD_BUS_PROPERTY("PeerAddress", "s", get_peer_address, 0, CHANGES),
+        SD_BUS_PROPERTY("PeerPort", "q", get_peer_port, 0, CHANGES),
+        SD_BUS_PROPERTY("LocalAddress", "s", get_local_address, 0, CHANGES),
+        SD_BUS_PROPERTY("LocalPort", "q", get_local_port, 0, CHANGES),
+        SD_BUS_PROPERTY("VerificationName", "s", get_verification_name, 0, CHANGES),
+        SD_BUS_PROPERTY("MtuHint", "q", get_mtu_hint, 0, CHANGES),
+        SD_BUS_PROPERTY("DataMtu", "u", get_data_mtu, 0, CHANGES),
+        SD_BUS_PROPERTY("SessionCipher", "a{sv}", get_session_cipher, 0, CHANGES),
+        SD_BUS_PROPERTY("SessionProtocol", "s", get_session_protocol, 0, CHANGES),
+        SD_BUS_PROPERTY("EphemeralServerKey", "a{sv}", get_ephemeral_server_key, 0, CHANGES),
+        SD_BUS_PROPERTY("Resumed", "b", get_resumed, 0, CHANGES),
+        SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, CHANGES),
+        SD_BUS_PROPERTY("PeerVerificationErrors", "a(say)", get_peer_verification_errors, 0, LONG),
+        SD_BUS_PROPERTY("PeerCertificateChain", "aay", get_peer_certificate_chain, 0, LONG),
+        SD_BUS_PROPERTY("PskIdentity", "ay", get_psk_identity, 0, CHANGES),
+        SD_BUS_PROPERTY("PendingPsk", "(bayayuu)", get_pending_psk, 0, CHANGES),
+        SD_BUS_PROPERTY("Configuration", "a{sv}", get_configuration, 0, LONG),
+        SD_BUS_PROPERTY("Statistics", "a{st}", get_statistics, 0, EXPLICIT),
+
+        SD_BUS_VTABLE_END,
+};
+/* clang-format on */

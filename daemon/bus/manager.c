@@ -1,2 +1,532 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * manager: the interface Manager, on the root object: makes connections and listeners, and lists
+ * them. The vtable at the end is the summary.
+ */
+
+#include "base/fault.h"
+#include "base/memfd.h"
+#include "base/terms.h"
+#include "bus/private.h"
+
+#include <string.h>
+
+#define LIST_PAGE_MAX                                                                              \
+        1000 /* connections in an answer; each under 1 KiB, far from REPLY_BYTES_MAX */
+
+static Bus *message_bus(sd_bus_message *m) {
+        return bus_of(sd_bus_message_get_bus(m));
+}
+
+/* ---- making ---- */
+
+static int manager_read_mode(sd_bus_message *m, sd_bus_error *error) {
+        g_autofree char *quoted = NULL;
+        const char *mode;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &mode);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        if (strcmp(mode, "client") == 0)
+                return 1;
+        if (strcmp(mode, "server") == 0)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Objects of mode 'server' need Transport 'external', which "
+                                       "this version does not have; use Listen");
+
+        quoted = text_quote(mode);
+        return bus_refuse_text(error, "InvalidInputParameters",
+                               "The mode is '%s'; it has to be 'client'", quoted);
+}
+
+static int manager_make_connection(Bus *bus, sd_bus_message *m, OptionsFor what, Spec **spec,
+                                   Connection **ret, sd_bus_error *error) {
+        Reason reason;
+        int r;
+
+        r = options_read(bus, m, what, *spec, error);
+        if (r <= 0)
+                return r;
+
+        r = options_ask(bus, m, what, *spec, error);
+        if (r <= 0)
+                return r;
+
+        r = relay_create_connection(bus->relay, g_steal_pointer(spec), ret, &reason);
+        return r ? bus_refuse(error, r, &reason) : 1;
+}
+
+static int method_create_connection(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        const Caller *caller = caller_of(bus, m);
+        g_autoptr(Spec) spec = spec_new(DTLS_CLIENT, caller->uid, caller->name);
+        char path[BUS_PATH_MAX];
+        Connection *connection;
+        int r;
+
+        r = manager_read_mode(m, error);
+        if (r < 0)
+                return r;
+
+        r = manager_make_connection(bus, m, OPTIONS_FOR_CREATE, &spec, &connection, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        (void)connection_path(connection_facts(connection).id, path);
+        return sd_bus_reply_method_return(m, "o", path);
+}
+
+static int manager_read_where(sd_bus_message *m, Address *ret, sd_bus_error *error) {
+        const char *text;
+        uint16_t port;
+        int r;
+
+        r = sd_bus_message_read(m, "sq", &text, &port);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        return options_read_peer(text, port, ret, error);
+}
+
+static int method_connect(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        const Caller *caller = caller_of(bus, m);
+        g_autoptr(Spec) spec = spec_new(DTLS_CLIENT, caller->uid, caller->name);
+        Connection *connection;
+        Reason reason;
+        int r;
+
+        r = manager_read_where(m, &spec->peer, error);
+        if (r < 0)
+                return r;
+
+        r = manager_make_connection(bus, m, OPTIONS_FOR_CONNECT, &spec, &connection, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = connection_do_handshake(connection, &reason);
+        if (r) {
+                connection_close(connection, END_FAILED);
+                return bus_refuse(error, r, &reason);
+        }
+
+        pending_connect(bus, m, connection_facts(connection).id);
+        return 1;
+}
+
+static int manager_read_listen(Bus *bus, sd_bus_message *m, Spec *spec, sd_bus_error *error) {
+        const char *text;
+        uint16_t port;
+        int r;
+
+        r = sd_bus_message_read(m, "sq", &text, &port);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = options_read_local(text, port, &spec->local, error);
+        if (r < 0)
+                return r;
+
+        r = options_read(bus, m, OPTIONS_FOR_LISTEN, spec, error);
+        if (r <= 0)
+                return r;
+
+        return options_ask(bus, m, OPTIONS_FOR_LISTEN, spec, error);
+}
+
+static int method_listen(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        const Caller *caller = caller_of(bus, m);
+        g_autoptr(Spec) spec = spec_new(DTLS_SERVER, caller->uid, caller->name);
+        char path[BUS_PATH_MAX];
+        Listener *listener;
+        Reason reason;
+        int r;
+
+        r = manager_read_listen(bus, m, spec, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = relay_listen(bus->relay, g_steal_pointer(&spec), &listener, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        (void)listener_path(listener_facts(listener).id, path);
+        return sd_bus_reply_method_return(m, "o", path);
+}
+
+/* ---- listing ---- */
+
+typedef struct Filter {
+        const Caller *caller;
+        const char *state;    /* NULL: any */
+        const char *listener; /* NULL: any */
+        int mine;
+} Filter;
+
+static int read_state(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        Filter *filter = userdata;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 's', &filter->state);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        for (HandshakeState state = 0; state < N_HANDSHAKE_STATES; state++)
+                if (strcmp(handshake_state_name(state), filter->state) == 0)
+                        return 1;
+
+        return dict_refuse(error, key, filter->state,
+                           "'HandshakeNotStarted', 'HandshakeInProgress', "
+                           "'PeerVerificationFailed' or 'HandshakeComplete'");
+}
+
+static int read_listener(sd_bus_message *m, const DictKey *key, void *userdata,
+                         sd_bus_error *error) {
+        Filter *filter = userdata;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 'o', &filter->listener);
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
+static int read_mine(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        Filter *filter = userdata;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 'b', &filter->mine);
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
+static const DictKey filter_keys[] = {
+        {"HandshakeState", "s", 1, read_state, 0, 0, 0},
+        {"Listener", "o", 1, read_listener, 0, 0, 0},
+        {"Mine", "b", 1, read_mine, 0, 0, 0},
+};
+static const Dict filter_dict = {filter_keys, G_N_ELEMENTS(filter_keys), 1, "ListConnections"};
+
+static const char *list_listener_path(const ConnectionFacts *facts,
+                                      char buffer[static BUS_PATH_MAX]) {
+        return facts->listener ? listener_path(listener_facts(facts->listener).id, buffer) : "/";
+}
+
+static bool filter_passes(const Filter *filter, const ConnectionFacts *facts) {
+        const Spec *spec = facts->spec;
+        char buffer[BUS_PATH_MAX];
+
+        if (filter->state && strcmp(filter->state, handshake_state_name(facts->state)) != 0)
+                return false;
+        if (filter->listener && strcmp(filter->listener, list_listener_path(facts, buffer)) != 0)
+                return false;
+        if (!filter->mine)
+                return true;
+
+        return spec->uid == filter->caller->uid &&
+               (spec->persistent || g_strcmp0(spec->owner, filter->caller->name) == 0);
+}
+
+static int list_append_address(sd_bus_message *reply, const char *address_key, const char *port_key,
+                               const Address *address) {
+        int r;
+
+        r = entry_open(reply, address_key, "s");
+        if (r >= 0)
+                r = append_address(reply, address);
+        if (r >= 0)
+                r = entry_close(reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "{sv}", port_key, "q", address_port(address));
+        return r;
+}
+
+static int list_append_owner(sd_bus_message *reply, const Spec *spec) {
+        int r;
+
+        r = entry_open(reply, "Owner", "(us)");
+        if (r >= 0)
+                r = append_owner(reply, spec);
+        return r < 0 ? r : entry_close(reply);
+}
+
+static int list_append_facts(sd_bus_message *reply, const ConnectionFacts *facts) {
+        char buffer[BUS_PATH_MAX];
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = append_entry_text(reply, "Mode", dtls_role_name(facts->spec->role));
+        if (r >= 0)
+                r = append_entry_text(reply, "HandshakeState", handshake_state_name(facts->state));
+        if (r >= 0)
+                r = list_append_address(reply, "PeerAddress", "PeerPort", &facts->peer);
+        if (r >= 0)
+                r = list_append_address(reply, "LocalAddress", "LocalPort", &facts->local);
+        if (r >= 0)
+                r = list_append_owner(reply, facts->spec);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "{sv}", "Listener", "o",
+                                          list_listener_path(facts, buffer));
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int list_append_connection(sd_bus_message *reply, const ConnectionFacts *facts) {
+        char path[BUS_PATH_MAX];
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "oa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "o", connection_path(facts->id, path));
+        if (r >= 0)
+                r = list_append_facts(reply, facts);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* Appends what the caller may see and wants of @ids, at most *room. */
+static int list_append_some(Bus *bus, sd_bus_message *reply, const Filter *filter,
+                            const GArray *ids, uint32_t *room) {
+        int r;
+
+        for (guint i = 0; i<ids->len && * room> 0; i++) {
+                Connection *connection =
+                        relay_find_connection(bus->relay, g_array_index(ids, uint32_t, i));
+                ConnectionFacts facts;
+
+                if (!connection)
+                        continue;
+
+                facts = connection_facts(connection);
+                if (!bus_may_see(bus, filter->caller, facts.spec) || !filter_passes(filter, &facts))
+                        continue;
+
+                r = list_append_connection(reply, &facts);
+                if (r < 0)
+                        return r;
+
+                (*room)--;
+        }
+
+        return 0;
+}
+
+static int list_append_all(Bus *bus, sd_bus_message *reply, const Filter *filter, uint64_t after,
+                           uint32_t max) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
+        while (r >= 0 && max > 0 && after < UINT32_MAX) {
+                g_autoptr(GArray) ids =
+                        relay_list_connections(bus->relay, (uint32_t)after, LIST_PAGE_MAX);
+
+                if (ids->len == 0)
+                        break;
+
+                r = list_append_some(bus, reply, filter, ids, &max);
+                after = g_array_index(ids, uint32_t, ids->len - 1);
+        }
+
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_connections(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        Filter filter = {.caller = caller_of(bus, m)};
+        sd_bus_message *reply = NULL;
+        uint64_t after;
+        uint32_t max;
+        int r;
+
+        r = sd_bus_message_read(m, "tu", &after, &max);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (max == 0)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "max is 0; it has to be 1 to %d", LIST_PAGE_MAX);
+
+        r = dict_read(m, &filter_dict, &filter, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = list_append_all(bus, reply, &filter, after, MIN(max, LIST_PAGE_MAX));
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
+/* ---- signals ---- */
+
+static int read_all(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        int *all = userdata;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 'b', all);
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
+static int method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const DictKey keys[] = {{"All", "b", 1, read_all, 0, 0, 0}};
+        static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "Subscribe"};
+        Bus *bus = message_bus(m);
+        int all = false, r;
+
+        r = dict_read(m, &dict, &all, error);
+        if (r < 0)
+                return r;
+
+        r = news_watch(bus, caller_of(bus, m), all, error);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_unsubscribe(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+
+        news_unwatch(bus, caller_of(bus, m)->name);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+/* ---- facts ---- */
+
+static int append_strings(sd_bus_message *reply, const char *const *strings) {
+        return sd_bus_message_append_strv(reply, (char **)strings);
+}
+
+static int get_version(sd_bus *b, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_text(reply, DTLSD_VERSION);
+}
+
+static int get_features(sd_bus *b, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        static const char *const features[] = {"CertificateVerification",
+                                               "Psk",
+                                               "Alerts",
+                                               "AcceptQueue",
+                                               "PlainChannel",
+                                               "Persistent",
+                                               NULL};
+
+        return append_strings(reply, features);
+}
+
+static int get_supported_ciphers(sd_bus *b, const char *path, const char *interface,
+                                 const char *property, sd_bus_message *reply, void *userdata,
+                                 sd_bus_error *error) {
+        return append_strings(reply, session_supported_ciphers());
+}
+
+static int get_supported_curves(sd_bus *b, const char *path, const char *interface,
+                                const char *property, sd_bus_message *reply, void *userdata,
+                                sd_bus_error *error) {
+        return append_strings(reply, session_supported_curves());
+}
+
+static int get_supported_protocols(sd_bus *b, const char *path, const char *interface,
+                                   const char *property, sd_bus_message *reply, void *userdata,
+                                   sd_bus_error *error) {
+        const char *names[N_DTLS_PROTOCOLS + 1] = {NULL};
+
+        for (DtlsProtocol protocol = 0; protocol < N_DTLS_PROTOCOLS; protocol++)
+                names[protocol] = dtls_protocol_name(protocol);
+
+        return append_strings(reply, names);
+}
+
+static int get_supported_hashes(sd_bus *b, const char *path, const char *interface,
+                                const char *property, sd_bus_message *reply, void *userdata,
+                                sd_bus_error *error) {
+        return append_strings(reply, cookie_hashes);
+}
+
+static int append_quota(sd_bus_message *reply, QuotaKind kind, const char *suffix, uint64_t value) {
+        g_autofree char *key = g_strconcat(quota_kind_name(kind), suffix, NULL);
+
+        return sd_bus_message_append(reply, "{st}", key, value);
+}
+
+static int get_limits(sd_bus *b, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const QuotaLimits *limits = quota_limits(bus_of(b)->quota);
+        Counters others = {
+                .at = {{"DatagramSize", SESSION_PAYLOAD_MAX},
+                       {"PskIdentitySize", SESSION_PSK_IDENTITY_MAX},
+                       {"PskSize", SESSION_PSK_KEY_MAX},
+                       {"SecretSize", MEMFD_SECRET_MAX},
+                       {"ListPage", LIST_PAGE_MAX}},
+                .n = 5,
+        };
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
+                r = append_quota(reply, kind, "PerUser", limits->per_uid[kind]);
+                if (r >= 0)
+                        r = append_quota(reply, kind, "Total", limits->total[kind]);
+        }
+        if (r >= 0)
+                r = append_counters(reply, &others);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_statistics(sd_bus *b, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Bus *bus = bus_of(b);
+        Counters counters = relay_counters(bus->relay);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        if (r >= 0)
+                r = append_counters(reply, &counters);
+        for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
+                r = append_quota(reply, kind, "InUse", quota_used_total(bus->quota, kind));
+                if (r >= 0)
+                        r = append_quota(reply, kind, "Refused", quota_refused(bus->quota, kind));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* ---- the interface ---- */
+
+#define OPEN SD_BUS_VTABLE_UNPRIVILEGED /* every method asks for itself */
+#define SECRET (SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE)
+#define CONST SD_BUS_VTABLE_PROPERTY_CONST
+#define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
+
+/* clang-format off */
+const sd_bus_vtable manager_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+
+        SD_BUS_METHOD_WITH_ARGS("CreateConnection", SD_BUS_ARGS("s", mode, "a{sv}", options),
+                                SD_BUS_RESULT("o", connection), method_create_connection, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("Connect",
+                                SD_BUS_ARGS("s", address, "q", port, "a{sv}", options),
+                                SD_BUS_RESULT("o", connection, "h", channel, "u", data_mtu),
+                                method_connect, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("Listen",
+                                SD_BUS_ARGS("s", address, "q", port, "a{sv}", options),
+                                SD_BUS_RESULT("o", listener), method_listen, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("ListConnections",
+                                SD_BUS_ARGS("t", after, "u", max, "a{sv}", filter),
+                                SD_BUS_RESULT("a(oa{sv})", connections), method_list_connections,
+                                SECRET),
+        SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                                method_subscribe, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                                method_unsubscribe, OPEN),
+
+        SD_BUS_PROPERTY("Version", "s", get_version, 0, CONST),
+        SD_BUS_PROPERTY("Features", "as", get_features, 0, CONST),
+        SD_BUS_PROPERTY("SupportedCiphers", "as", get_supported_ciphers, 0, CONST),
+        SD_BUS_PROPERTY("SupportedEllipticCurves", "as", get_supported_curves, 0, CONST),
+        SD_BUS_PROPERTY("SupportedProtocols", "as", get_supported_protocols, 0, CONST),
+        SD_BUS_PROPERTY("SupportedHashes", "as", get_supported_hashes, 0, CONST),
+        SD_BUS_PROPERTY("Limits", "a{st}", get_limits, 0, CONST),
+        SD_BUS_PROPERTY("Statistics", "a{st}", get_statistics, 0, EXPLICIT),
+
+        SD_BUS_VTABLE_END,
+};
+/* clang-format on */

@@ -23,6 +23,9 @@ typedef struct Callers Callers;
 typedef struct Asks Asks;
 typedef struct Intake Intake;
 typedef struct News News;
+typedef struct Pending Pending;
+typedef struct Errands Errands;
+typedef struct Bin Bin;
 typedef struct Defaults Defaults;
 
 struct Bus {
@@ -32,13 +35,36 @@ struct Bus {
         Keys *keys;
         Quota *quota;
         Callers *callers;
+        Errands *errands;
         Asks *asks;
         Intake *intake;
         News *news;
-        GHashTable *pending; /* calls answered later: Connect, ReadDatagram (bus/pending.c) */
+        Pending *pending;
+        Bin *bin;
+        GPtrArray *slots; /* what bus.c put on the connection */
+        sd_event_source *turn;
+        bool attached; /* to the event loop, by us */
+        bool is_lost;
         BusLost lost;
         void *lost_userdata;
 };
+
+/* ---- bus.c ---- */
+
+/* There is something to do at the end of this turn: news, answers, errands, the bin. */
+void bus_turn(Bus *bus);
+
+/* ---- bin.c: where messages are freed ---- */
+
+/*
+ * Freeing a message closes the fds that came with it, and closing somebody else's fd may block (a
+ * TCP socket with SO_LINGER and unsent data). So every message that came in is let go here and
+ * nowhere else, at the end of a turn, with a timer that cuts a blocking close() short.
+ */
+int bin_new(Bus *bus, Bin **ret);
+Bin *bin_free(Bin *bin);
+void bin_put(Bus *bus, sd_bus_message *m); /* takes the reference; NULL is fine */
+void bin_empty(Bus *bus);
 
 /* ---- caller.c: who calls ---- */
 
@@ -49,8 +75,14 @@ typedef struct Caller {
         size_t n_gids;
 } Caller;
 
-int callers_new(Bus *bus, Callers **ret); /* adds the filter that parks, and NameOwnerChanged */
+int callers_new(Bus *bus, Callers **ret); /* hears of names that leave */
 Callers *callers_free(Callers *callers);
+/* The first look at a call. 1: its caller is known, go on. 0: parked until it is, or until an
+ * earlier call of the same caller has its answer from the keyring. Negative: refused. */
+int callers_admit(Bus *bus, sd_bus_message *m, sd_bus_error *error);
+/* Later calls of this name wait, in order, until it is released. */
+void callers_hold(Bus *bus, const char *name);
+void callers_release(Bus *bus, const char *name);
 /* The caller of the message that is being handled. Past the filter it is always known; NULL only
  * for a message that has no sender. */
 const Caller *caller_of(Bus *bus, sd_bus_message *m);
@@ -59,10 +91,46 @@ const Caller *caller_current(Bus *bus);
 /* A name that is on the bus and whose credentials are known, or NULL. */
 const Caller *caller_by_name(Bus *bus, const char *name);
 
+/* ---- errand.c: what was found out for a call that had to wait ---- */
+
+typedef struct Asked Asked; /* ask.c: polkit's verdicts */
+typedef struct Taken Taken; /* intake.c: keys the keyring took */
+
+typedef enum ErrandState {
+        ERRAND_RUNNING, /* its handler runs in this turn; forgotten at the end of it */
+        ERRAND_WAITING, /* for somebody's answer */
+        ERRAND_READY,   /* the answer is there, the handler will run again */
+} ErrandState;
+
+/* Known by the message itself, which it keeps: a sender and a cookie can be sent twice. */
+typedef struct Errand {
+        Bus *bus;
+        sd_bus_message *m;
+        uid_t uid;
+        ErrandState state;
+        bool holds; /* the caller's later calls */
+        Asked *asked;
+        Taken *taken;
+} Errand;
+
+int errands_new(Bus *bus, Errands **ret);
+Errands *errands_free(Errands *errands);
+Errand *errand_find(Bus *bus, sd_bus_message *m); /* NULL: it never waited */
+Errand *errand_of(Bus *bus, sd_bus_message *m);   /* makes it */
+void errand_wait(Errand *errand, bool hold);
+void errand_ready(Errand *errand); /* the handler runs again, from the top */
+/* A message comes to its handler; whether it does so again. */
+bool errands_resume(Bus *bus, sd_bus_message *m);
+void errands_turn_over(Bus *bus);
+void errands_caller_gone(Bus *bus, const char *name);
+Asked *asked_free(Asked *asked);
+Taken *taken_free(Taken *taken);
+
 /* ---- ask.c: whether it may be ---- */
 
+bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner);
 bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec);
-/* The owning name, or the uid of a persistent object; otherwise NotAuthorized or UnknownObject. */
+/* The owning name, or the uid of a persistent object: 1; otherwise NotAuthorized or UnknownObject. */
 int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_error *error);
 int asks_new(Bus *bus, Asks **ret);
 Asks *asks_free(Asks *asks);
@@ -88,29 +156,96 @@ int bus_intake(Bus *bus, sd_bus_message *m, IntakeKind kind, int fd, Key **ret,
 
 int news_new(Bus *bus, News **ret); /* becomes relay's observer */
 News *news_free(News *news);
-void news_watch(Bus *bus, const Caller *caller, bool all); /* Subscribe, GetManagedObjects */
-void news_unwatch(Bus *bus, const char *name);
+/* Manager.Subscribe; @all: objects of others too, as far as it may see them. Negative: refused. */
+int news_watch(Bus *bus, const Caller *caller, bool all, sd_bus_error *error);
+void news_watch_listed(Bus *bus, const Caller *caller); /* it has called GetManagedObjects */
+void news_unwatch(Bus *bus, const char *name);          /* Manager.Unsubscribe, or it left */
+void news_send(Bus *bus);                               /* at the end of a turn */
 
 /* ---- pending.c: calls whose answer comes with a later event ---- */
 
+int pending_new(Bus *bus, Pending **ret);
+Pending *pending_free(Pending *pending);
 void pending_connect(Bus *bus, sd_bus_message *m, uint32_t id); /* Manager.Connect */
-int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec);
-/* Called by news.c as relay tells it; answer at the end of the turn. */
+/* Connection.ReadDatagram with a Timeout. 1: answered later. Negative: refused. */
+int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec,
+                 sd_bus_error *error);
+/* Called by news.c as relay tells it; pending_settle() answers at the end of the turn. */
 void pending_connection_event(Bus *bus, uint32_t id);
+void pending_settle(Bus *bus);
 void pending_caller_gone(Bus *bus, const char *name);
-int pending_new(Bus *bus);
-void pending_free(Bus *bus);
 
 /* ---- refuse.c: outcomes to errors, in one place ---- */
 
 /* @r: an outcome of relay (positive), or a fault (negative: Failed, without detail). Always
  * negative. */
 int bus_refuse(sd_bus_error *error, int r, const Reason *reason);
+/* By QDtlsError's own name. Always negative. */
+int bus_refuse_dtls(sd_bus_error *error, DtlsError what, const char *text);
+/* The words of sd-bus for a path that is not there, so that a foreign one looks the same. */
+int bus_refuse_unknown(sd_bus_error *error, const char *path);
 /* @name: after DTLSD_ERROR_PREFIX. Always negative. */
 int bus_refuse_text(sd_bus_error *error, const char *name, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* ---- options.c: a{sv} to Spec and back ---- */
+/* ---- values.c: values in and out of messages ---- */
+
+typedef struct DictKey DictKey;
+/* The value is next in m, of key's signature. 1, or negative with error set. */
+typedef int (*DictRead)(sd_bus_message *m, const DictKey *key, void *userdata,
+                        sd_bus_error *error);
+
+/* A key of an a{sv} that a call takes. */
+struct DictKey {
+        const char *name;
+        const char *signature;
+        unsigned where; /* bits: for which calls; 0: planned, for none yet */
+        DictRead read;
+        size_t offset;           /* for the reader: what it fills, */
+        uint64_t minimum, maximum; /* and in which range */
+};
+
+typedef struct Dict {
+        const DictKey *keys;
+        size_t n_keys;   /* at most 64 */
+        unsigned where;  /* one bit */
+        const char *call; /* for people */
+} Dict;
+
+/* Reads the a{sv} that comes next: known keys, each once, of the right type. 1 or negative. */
+int dict_read(sd_bus_message *m, const Dict *dict, void *userdata, sd_bus_error *error);
+/* Refuses a value: "option 'KEY' is VALUE; it must be RULE". Always negative. */
+int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule);
+
+/* What callers wrote, fit to be quoted in a message: short, and UTF-8 still. */
+char *text_quote(const char *text);
+/* s; what is not UTF-8 is escaped. NULL is "". */
+int append_text(sd_bus_message *reply, const char *text);
+int append_bytes(sd_bus_message *reply, GBytes *bytes);    /* ay; NULL is empty */
+int append_byte_arrays(sd_bus_message *reply, GPtrArray *bytes); /* aay of GBytes; NULL is empty */
+int append_address(sd_bus_message *reply, const Address *address); /* s, without the port */
+int append_owner(sd_bus_message *reply, const Spec *spec);         /* (us) */
+int append_counters(sd_bus_message *reply, const Counters *counters); /* into an open a{st} */
+/* {sv} of a basic type in an open a{sv}, a{st}'s {st} likewise */
+int append_entry_text(sd_bus_message *reply, const char *key, const char *text);
+int append_entry_bool(sd_bus_message *reply, const char *key, bool value);
+int append_entry_number(sd_bus_message *reply, const char *key, uint64_t value); /* u */
+int entry_open(sd_bus_message *reply, const char *key, const char *signature);
+int entry_close(sd_bus_message *reply);
+/* The number at the end of an object's path below @folder; false when it is not such a path. */
+bool path_number(const char *path, const char *folder, uint32_t *ret);
+
+/* ---- certificates.c: certificates in messages, and errors tied to them ---- */
+
+#define IGNORED_MAX 256 /* more than every error of every certificate of a chain we look at */
+
+/* Each reads what comes next in m: 1 or negative. */
+int certificates_read(sd_bus_message *m, const DictKey *key, GPtrArray **ret,
+                      sd_bus_error *error); /* aay, to GBytes */
+int verdict_code_read(sd_bus_message *m, VerdictCode *ret, sd_bus_error *error); /* s */
+int ignored_read(sd_bus_message *m, GArray **ret, sd_bus_error *error); /* a(say) */
+
+/* ---- options.c: a{sv} to Spec ---- */
 
 typedef enum OptionsFor {
         OPTIONS_FOR_CREATE,
@@ -118,10 +253,29 @@ typedef enum OptionsFor {
         OPTIONS_FOR_LISTEN,
         OPTIONS_FOR_SET_CONFIGURATION, /* of a connection */
         OPTIONS_FOR_SET_LISTENER_CONFIGURATION,
+        N_OPTIONS_FOR,
 } OptionsFor;
+
+#define VERIFICATION_NAME_MAX 255 /* a DNS name, or an address with its scope */
+#define COOKIE_SECRET_MAX 1024
+
+extern const char *const cookie_hashes[]; /* NULL-terminated */
 
 /* Reads the a{sv} that comes next in m over the defaults in @spec. 1, 0 parked, negative. */
 int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bus_error *error);
+/* The defaults for SetConfiguration: what it does not touch is as in @old. */
+Spec *options_start_from(const Spec *old);
+/* Asks policy about all that @spec wants. 1, 0 parked, negative. */
+int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
+                sd_bus_error *error);
+/* An address to send to, from text and port. 1 or negative. */
+int options_read_peer(const char *text, uint16_t port, Address *ret, sd_bus_error *error);
+/* An address to bind. 1 or negative. */
+int options_read_local(const char *text, uint16_t port, Address *ret, sd_bus_error *error);
+int options_check_name(const char *name, sd_bus_error *error);
+
+/* ---- configuration.c: Spec to a{sv} ---- */
+
 /* Appends an a{sv}: options as in effect; keys and CAs as fingerprints, no secret. */
 int options_append(sd_bus_message *reply, const Spec *spec);
 
@@ -141,6 +295,9 @@ int listener_find(sd_bus *b, const char *path, const char *interface, void *user
                   sd_bus_error *error);
 const char *connection_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
 const char *listener_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
+
+/* listener.c: the answer of both GetCookieGeneratorParameters. */
+int reply_cookie_parameters(sd_bus_message *m, const Listener *listener);
 
 /* The Bus an sd_bus belongs to (handlers get the object as userdata). */
 Bus *bus_of(sd_bus *connection);

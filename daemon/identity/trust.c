@@ -1,2 +1,177 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * Trust, see trust.h. Beside GnuTLS's list, the fingerprint of every anchor: a peer whose very
+ * certificate is an anchor is trusted as itself, and GnuTLS cannot be asked for that.
+ */
+
+#include "identity/trust.h"
+#include "base/fault.h"
+#include "identity/certificate.h"
+
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <string.h>
+
+/* TRUST_ANCHORS_MAX in PEM, with the text that bundles carry */
+#define TRUST_INPUT_MAX ((size_t)4 * 1024 * 1024)
+
+struct Trust {
+        grefcount n_refs;
+        gnutls_x509_trust_list_t list;
+        GHashTable *anchors; /* fingerprints of all */
+        GPtrArray *reported; /* fingerprints of those that were given, ends with NULL */
+};
+
+const char *trust_outcome_text(TrustOutcome outcome) {
+        switch (outcome) {
+        case TRUST_E_NOT_CERTIFICATE:
+                return "not certificates in PEM or DER, or damaged ones";
+        case TRUST_E_TOO_MANY:
+                return "too many CA certificates";
+        case TRUST_E_NO_SYSTEM_TRUST:
+                return "the system has no store of trusted certificates";
+        }
+
+        g_assert_not_reached();
+}
+
+static Trust *trust_new_empty(void) {
+        g_autoptr(Trust) trust = g_new0(Trust, 1);
+
+        g_ref_count_init(&trust->n_refs);
+        trust->anchors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        trust->reported = g_ptr_array_new_with_free_func(g_free);
+
+        if (gnutls_x509_trust_list_init(&trust->list, 0) < 0)
+                return NULL;
+
+        return g_steal_pointer(&trust);
+}
+
+static int trust_read(const GPtrArray *blobs, GPtrArray *ders) {
+        size_t size = 0;
+
+        for (size_t i = 0; i < blobs->len; i++) {
+                int r;
+
+                size += g_bytes_get_size(blobs->pdata[i]);
+                if (size > TRUST_INPUT_MAX)
+                        return TRUST_E_TOO_MANY;
+
+                r = certificate_split(blobs->pdata[i], TRUST_ANCHORS_MAX, ders);
+                if (r < 0)
+                        return fault(r);
+                if (r > 0)
+                        return r == CERTIFICATE_E_TOO_MANY ? TRUST_E_TOO_MANY
+                                                           : TRUST_E_NOT_CERTIFICATE;
+        }
+
+        return 0;
+}
+
+/* Each once: bundles repeat themselves. */
+static int trust_add(Trust *trust, GBytes *der) {
+        g_autofree char *fingerprint = certificate_fingerprint(der);
+        certificate_auto certificate = NULL;
+
+        if (g_hash_table_contains(trust->anchors, fingerprint))
+                return 0;
+
+        if (certificate_import(der, &certificate) != 0 ||
+            gnutls_x509_trust_list_add_cas(trust->list, &certificate, 1, 0) != 1)
+                return fault(-ENOMEM); /* it was read before */
+        certificate = NULL;            /* the list's from here on */
+
+        g_ptr_array_add(trust->reported, g_strdup(fingerprint));
+        g_hash_table_add(trust->anchors, g_steal_pointer(&fingerprint));
+        return 0;
+}
+
+int trust_new(GPtrArray *blobs, Trust **ret) {
+        g_autoptr(GPtrArray) ders = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        g_autoptr(Trust) trust = NULL;
+        int r;
+
+        r = trust_read(blobs, ders);
+        if (r)
+                return r;
+
+        trust = trust_new_empty();
+        if (!trust)
+                return fault(-ENOMEM);
+
+        for (size_t i = 0; i < ders->len; i++) {
+                r = trust_add(trust, ders->pdata[i]);
+                if (r < 0)
+                        return fault(r);
+        }
+
+        g_ptr_array_add(trust->reported, NULL);
+        *ret = g_steal_pointer(&trust);
+        return 0;
+}
+
+static void trust_learn_anchors(Trust *trust) {
+        gnutls_x509_trust_list_iter_t iterator = NULL;
+        gnutls_x509_crt_t anchor;
+
+        while (gnutls_x509_trust_list_iter_get_ca(trust->list, &iterator, &anchor) >= 0) {
+                g_autoptr(GBytes) der = certificate_export(anchor);
+
+                if (der)
+                        g_hash_table_add(trust->anchors, certificate_fingerprint(der));
+                gnutls_x509_crt_deinit(anchor);
+        }
+
+        gnutls_x509_trust_list_iter_deinit(iterator);
+}
+
+int trust_new_system(Trust **ret) {
+        g_autoptr(Trust) trust = trust_new_empty();
+
+        if (!trust)
+                return fault(-ENOMEM);
+
+        if (gnutls_x509_trust_list_add_system_trust(trust->list, 0, 0) <= 0)
+                return TRUST_E_NO_SYSTEM_TRUST;
+
+        trust_learn_anchors(trust);
+        g_ptr_array_add(trust->reported, NULL);
+        *ret = g_steal_pointer(&trust);
+        return 0;
+}
+
+Trust *trust_ref(Trust *trust) {
+        g_ref_count_inc(&trust->n_refs);
+        return trust;
+}
+
+Trust *trust_unref(Trust *trust) {
+        if (!trust || !g_ref_count_dec(&trust->n_refs))
+                return NULL;
+
+        if (trust->list)
+                gnutls_x509_trust_list_deinit(trust->list, /* all= */ 1);
+        g_hash_table_unref(trust->anchors);
+        g_ptr_array_unref(trust->reported);
+        g_free(trust);
+        return NULL;
+}
+
+size_t trust_count(const Trust *trust) {
+        return g_hash_table_size(trust->anchors);
+}
+
+const char *const *trust_fingerprints(const Trust *trust) {
+        return (const char *const *)trust->reported->pdata;
+}
+
+bool trust_has(const Trust *trust, GBytes *der) {
+        g_autofree char *fingerprint = certificate_fingerprint(der);
+
+        return g_hash_table_contains(trust->anchors, fingerprint);
+}
+
+void *trust_list(const Trust *trust) {
+        return trust->list;
+}

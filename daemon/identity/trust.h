@@ -6,6 +6,7 @@
  */
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define TRUST_ANCHORS_MAX 1024
@@ -31,6 +32,8 @@ Trust *trust_unref(Trust *trust);
 size_t trust_count(const Trust *trust);
 /* Fingerprints (SHA-256, hexadecimal) of the anchors that were given; empty for the system's. */
 const char *const *trust_fingerprints(const Trust *trust);
+/* Whether this very certificate is an anchor. */
+bool trust_has(const Trust *trust, GBytes *der);
 /* The gnutls_x509_trust_list_t inside, for identity/ itself. */
 void *trust_list(const Trust *trust);
 

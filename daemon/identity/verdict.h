@@ -3,8 +3,8 @@
 
 /*
  * Verdict: what is wrong with a peer's certificates, in QSslError's words, each error tied to its
- * certificate. All errors at once, not the first. Pure: a chain, a trust set, a name and a time in;
- * a list out.
+ * certificate. All errors at once, not the first. A chain, a trust set and a name in, a list out;
+ * nothing is kept, and nothing but the wall clock is asked.
  */
 
 #include "identity/trust.h"
@@ -65,7 +65,7 @@ typedef struct VerdictQuestion {
         GPtrArray *chain; /* GBytes, DER, as the peer sent it, leaf first; empty: no certificate */
         const char *name; /* DNS name or IP literal to match; NULL: no name is checked */
         bool peer_is_server; /* the purpose the leaf must have */
-        uint32_t depth;      /* longest accepted chain, peerVerifyDepth; 0: any */
+        uint32_t depth;      /* peerVerifyDepth: most certificates sent, less the anchor; 0: any */
 } VerdictQuestion;
 
 const char *verdict_code_name(VerdictCode code); /* "SelfSignedCertificate", … */
@@ -75,6 +75,8 @@ bool verdict_code_from_name(const char *name, VerdictCode *ret);
 GArray *verdict_errors_new(void);
 void verdict_errors_add(GArray *errors, VerdictCode code, GBytes *certificate); /* no duplicates */
 
+/* Certificates that lead nowhere (beyond the anchor, or of another chain) are not looked at. What
+ * cannot be read is UnspecifiedError, and then the only error. */
 int verdict_reach(const VerdictQuestion *question, GArray **ret);
 
 /* Whether every error is in @ignored by exact (code, certificate), or its code in @ignored_codes (a

@@ -1,4 +1,208 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-int main(void) {
-        return 1;
+/*
+ * dtlsd-keyring: the process that holds private keys and pre-shared keys, and signs with them. It
+ * has no network and no bus name. It serves one connection and ends with it: what it held was for
+ * the dtlsd at the other end.
+ */
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "keyring/server.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+typedef struct Options {
+        int socket_fd; /* -1: systemd's socket */
+        char *user;    /* NULL: who runs this */
+        gboolean version;
+} Options;
+
+static bool options_read(int argc, char **argv, Options *options) {
+        g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+        g_autoptr(GError) error = NULL;
+        const GOptionEntry entries[] = {
+                {"socket-fd", 0, 0, G_OPTION_ARG_INT, &options->socket_fd,
+                 "A connected UNIX socket with dtlsd at its other end", "N"},
+                {"user-id", 0, 0, G_OPTION_ARG_STRING, &options->user,
+                 "The user, by name or number, that dtlsd runs as (default: the same as this)",
+                 "USER"},
+                {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
+                {NULL},
+        };
+
+        g_option_context_set_summary(
+                context, "Holds private keys for dtlsd and signs with them.\n\nIt is started by "
+                         "dtlsd with --socket-fd, or by systemd with a listening socket.");
+        g_option_context_add_main_entries(context, entries, NULL);
+        if (!g_option_context_parse(context, &argc, &argv, &error)) {
+                log_error("%s; see --help", error->message);
+                return false;
+        }
+        if (argc > 1) {
+                log_error("unexpected argument '%s'; see --help", argv[1]);
+                return false;
+        }
+
+        return true;
+}
+
+static bool options_uid(const Options *options, uid_t *ret) {
+        const struct passwd *user;
+        guint64 number;
+
+        if (!options->user) {
+                *ret = getuid();
+                return true;
+        }
+
+        if (g_ascii_string_to_unsigned(options->user, 10, 0, UINT32_MAX - 1, &number, NULL)) {
+                *ret = (uid_t)number;
+                return true;
+        }
+
+        user = getpwnam(options->user);
+        if (user)
+                *ret = user->pw_uid;
+        else
+                log_error("--user-id: there is no user '%s'", options->user);
+        return user != NULL;
+}
+
+/* Nothing of this process is to be read by another, or left on a disk. */
+static int protect_memory(void) {
+        const struct rlimit none = {0, 0};
+
+        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return fault(-errno);
+
+#ifndef __SANITIZE_ADDRESS__ /* whose leak check reads the process from another */
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return fault(-errno);
+#endif
+        return 0;
+}
+
+/* What GnuTLS and p11-kit would obey: key logs, other modules, weaker priorities. */
+static void clear_environment(void) {
+        g_auto(GStrv) names = g_listenv();
+
+        for (char **name = names; *name; name++)
+                if (g_str_has_prefix(*name, "GNUTLS_") || g_str_has_prefix(*name, "P11_KIT_") ||
+                    g_str_has_prefix(*name, "SOFTHSM") || g_str_equal(*name, "SSLKEYLOGFILE"))
+                        g_unsetenv(*name);
+}
+
+/* The socket unit's: waits for dtlsd to connect. Others that connect are closed again. */
+static int door_accept(int listen_fd, uid_t uid) {
+        struct pollfd ready = {.fd = listen_fd, .events = POLLIN};
+
+        for (;;) {
+                g_autofd int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd >= 0 && server_check_peer(fd, uid) == 0)
+                        return autofd_steal(&fd);
+                if (fd >= 0)
+                        log_warning("refused a connection of another user than %u", uid);
+                else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                        return fault(-errno);
+                else
+                        (void)poll(&ready, 1, -1);
+        }
+}
+
+static int door_open(const Options *options, uid_t uid) {
+        int n_fds;
+
+        if (options->socket_fd >= 0) {
+                if (server_check_peer(options->socket_fd, uid) == 0)
+                        return options->socket_fd;
+
+                log_error("--socket-fd %d is not a socket of user %u", options->socket_fd, uid);
+                return -EPERM;
+        }
+
+        n_fds = sd_listen_fds(/* unset_environment= */ true);
+        if (n_fds == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0)
+                return door_accept(SD_LISTEN_FDS_START, uid);
+
+        log_error("needs --socket-fd, or one listening UNIX stream socket from systemd; "
+                  "dtlsd starts this program by itself");
+        return -EINVAL;
+}
+
+static void on_closed(void *userdata) {
+        (void)sd_event_exit(userdata, 0);
+}
+
+static int run(int fd) {
+        g_autoptr(Server) server = NULL;
+        sd_event *event;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL); /* no handler: exits */
+        if (r >= 0)
+                r = server_new(event, fd, on_closed, event, &server);
+        if (r >= 0)
+                r = sd_event_loop(event);
+
+        server = server_free(server);
+        sd_event_unref(event);
+        return r < 0 ? fault(r) : r;
+}
+
+int main(int argc, char **argv) {
+        Options options = {.socket_fd = -1};
+        sigset_t signals;
+        uid_t uid;
+        int fd, r;
+
+        (void)setlocale(LC_CTYPE, ""); /* for --help */
+        log_open("dtlsd-keyring");
+        if (!options_read(argc, argv, &options) || !options_uid(&options, &uid))
+                return EXIT_FAILURE;
+        if (options.version) {
+                puts("dtlsd-keyring " DTLSD_VERSION);
+                return EXIT_SUCCESS;
+        }
+
+        /* a terminal's ^C is for dtlsd, which lets go of us when it is done */
+        (void)signal(SIGINT, SIG_IGN);
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)sigemptyset(&signals);
+        (void)sigaddset(&signals, SIGTERM);
+        (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* before there are threads */
+
+        clear_environment();
+        r = protect_memory();
+        if (r < 0) {
+                log_error("cannot protect its memory: %s", g_strerror(-r));
+                return EXIT_FAILURE;
+        }
+
+        fd = door_open(&options, uid);
+        if (fd < 0)
+                return EXIT_FAILURE;
+
+        r = run(fd);
+        g_free(options.user);
+        if (r < 0)
+                log_error("stops: %s", g_strerror(-r));
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

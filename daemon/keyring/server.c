@@ -1,2 +1,429 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * Server, see server.h. A method reads, does one thing with vault or signer, and answers. Every use
+ * of a key leaves a trace in the log with the uid it was for: refusals each (up to a rate), uses
+ * summed up by key and minute.
+ */
+
+#include "keyring/server.h"
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/memfd.h"
+#include "base/terms.h"
+#include "keyring/signer.h"
+#include "keyring/vault.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-bus.h>
+
+/* Lines about refusals: whoever causes them may cause many. */
+#define SERVER_REFUSALS_LOGGED_MAX 20
+#define SERVER_REFUSALS_USEC (10 * UINT64_C(1000000))
+
+#define SERVER_ERROR_BAD_SECRET DTLSD_ERROR_PREFIX "BadSecret"
+#define SERVER_ERROR_UNKNOWN_KEY DTLSD_ERROR_PREFIX "UnknownKey"
+#define SERVER_ERROR_NOT_AUTHORIZED DTLSD_ERROR_PREFIX "NotAuthorized"
+#define SERVER_ERROR_QUOTA_EXCEEDED DTLSD_ERROR_PREFIX "QuotaExceeded"
+#define SERVER_ERROR_FAILED DTLSD_ERROR_PREFIX "Failed"
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
+
+struct Server {
+        sd_event *event;
+        sd_bus *bus;
+        Vault *vault;
+        Signer *signer;
+        ServerClosed closed;
+        void *userdata;
+
+        uint64_t refusals_usec; /* when the present count began */
+        unsigned n_refusals;
+};
+
+/* ---- the log ---- */
+
+static uint64_t server_now(const Server *server) {
+        uint64_t now_usec = 0;
+
+        (void)sd_event_now(server->event, CLOCK_MONOTONIC, &now_usec); /* 0 before the loop runs */
+        return now_usec;
+}
+
+static void server_log(int level, uint64_t id, uid_t uid, const char *text) {
+        g_autofree char *id_field = g_strdup_printf("DTLSD_KEY=%" PRIu64, id);
+        g_autofree char *uid_field = g_strdup_printf("DTLSD_UID=%u", uid);
+        const char *const fields[] = {id_field, uid_field, NULL};
+
+        if (id > 0)
+                log_write(level, NULL, fields, "key %" PRIu64 " of uid %u: %s", id, uid, text);
+        else
+                log_write(level, NULL, fields + 1, "uid %u: %s", uid, text);
+}
+
+static void server_log_refusal(Server *server, uint64_t id, uid_t uid, const char *text) {
+        uint64_t now_usec = server_now(server);
+
+        if (now_usec - server->refusals_usec >= SERVER_REFUSALS_USEC) {
+                if (server->n_refusals > SERVER_REFUSALS_LOGGED_MAX)
+                        log_notice("%u more refusals before this one",
+                                   server->n_refusals - SERVER_REFUSALS_LOGGED_MAX);
+                server->refusals_usec = now_usec;
+                server->n_refusals = 0;
+        }
+
+        if (server->n_refusals++ < SERVER_REFUSALS_LOGGED_MAX)
+                server_log(LOG_NOTICE, id, uid, text);
+}
+
+static void server_log_use(Server *server, VaultKey *key, const char *what) {
+        g_autofree char *text = NULL;
+        uint64_t n_uses;
+
+        if (!vault_key_report(key, server_now(server), &n_uses))
+                return;
+
+        text = g_strdup_printf("%s, %" PRIu64 " since the last line about it", what, n_uses);
+        server_log(LOG_INFO, vault_key_id(key), vault_key_uid(key), text);
+}
+
+/* ---- refusing ---- */
+
+typedef struct ServerSubject { /* whom and what a call is about */
+        uint64_t id;           /* 0: no key yet */
+        uid_t uid;
+} ServerSubject;
+
+static int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
+                         sd_bus_error *ret_error) {
+        server_log_refusal(server, subject.id, subject.uid, text);
+        return sd_bus_error_set(ret_error, name, text);
+}
+
+static int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error) {
+        server_log(LOG_WARNING, subject.id, subject.uid, g_strerror(-fault(r)));
+        return sd_bus_error_set(ret_error, SERVER_ERROR_FAILED, "the keyring failed");
+}
+
+static int server_refuse_vault(Server *server, ServerSubject subject, int r, const char *text,
+                               sd_bus_error *ret_error) {
+        if (r < 0)
+                return server_fail(server, subject, r, ret_error);
+
+        switch ((VaultOutcome)r) {
+        case VAULT_E_BAD_SECRET:
+                return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET, text, ret_error);
+        case VAULT_E_FULL:
+                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED, text, ret_error);
+        case VAULT_E_UNKNOWN:
+                return server_refuse(server, subject, SERVER_ERROR_UNKNOWN_KEY,
+                                     "this user has no such key", ret_error);
+        case VAULT_E_RATE:
+                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
+                                     "the key is used more often than the keyring allows",
+                                     ret_error);
+        }
+
+        g_assert_not_reached();
+}
+
+/* ---- methods ---- */
+
+typedef int (*ServerImport)(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                            const char **ret_text);
+
+static int server_import(Server *server, sd_bus_message *m, ServerImport import, VaultKey **ret,
+                         sd_bus_error *ret_error) {
+        g_autoptr(Secret) secret = NULL;
+        ServerSubject subject = {0};
+        const char *text = NULL;
+        uint32_t uid;
+        int fd, r;
+
+        r = sd_bus_message_read(m, "uh", &uid, &fd);
+        if (r < 0)
+                return r;
+
+        subject.uid = uid;
+        r = memfd_read(fd, &secret);
+        if (r > 0)
+                return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET,
+                                     memfd_outcome_text((MemfdOutcome)r), ret_error);
+        if (r < 0)
+                return server_fail(server, subject, r, ret_error);
+
+        r = import(server->vault, uid, secret, ret, &text);
+        if (r)
+                return server_refuse_vault(server, subject, r, text, ret_error);
+
+        server_log(LOG_INFO, vault_key_id(*ret), uid, "imported");
+        return 0;
+}
+
+static int method_import_private_key(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        VaultKey *key;
+        GBytes *spki;
+        int r;
+
+        r = server_import(userdata, m, vault_import_private_key, &key, ret_error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return fault(r);
+
+        spki = vault_key_spki(key);
+        r = sd_bus_message_append(reply, "t", vault_key_id(key));
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', g_bytes_get_data(spki, NULL),
+                                                g_bytes_get_size(spki));
+        if (r < 0)
+                return fault(r);
+
+        return sd_bus_message_send(reply);
+}
+
+static int method_import_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        VaultKey *key;
+        int r;
+
+        r = server_import(userdata, m, vault_import_psk, &key, ret_error);
+        if (r < 0)
+                return r;
+
+        return sd_bus_reply_method_return(m, "t", vault_key_id(key));
+}
+
+static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        g_autoptr(VaultKey) key = NULL;
+        g_autofree char *text = NULL;
+        Server *server = userdata;
+        uint64_t id;
+        int r;
+
+        r = sd_bus_message_read(m, "t", &id);
+        if (r < 0)
+                return r;
+
+        r = vault_remove(server->vault, id, &key);
+        if (r)
+                return sd_bus_error_set(ret_error, SERVER_ERROR_UNKNOWN_KEY, "no such key");
+
+        text = g_strdup_printf("removed after %" PRIu64 " uses", vault_key_uses(key));
+        server_log(LOG_INFO, id, vault_key_uid(key), text);
+        return sd_bus_reply_method_return(m, "");
+}
+
+static void on_signed(int outcome, const void *signature, size_t size, void *userdata) {
+        g_autoptr(sd_bus_message) call = userdata;
+        g_autoptr(sd_bus_message) reply = NULL;
+        int r;
+
+        if (outcome)
+                r = sd_bus_reply_method_errorf(call, SERVER_ERROR_FAILED,
+                                               "the key could not make the signature");
+        else
+                r = sd_bus_message_new_method_return(call, &reply);
+
+        if (!outcome && r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', signature, size);
+        if (!outcome && r >= 0)
+                r = sd_bus_message_send(reply);
+        if (r < 0) /* the other end is gone, or reads nothing: then nobody waits for it */
+                log_debug("a signature was not taken: %s", g_strerror(-r));
+}
+
+static int server_read_sign(sd_bus_message *m, ServerSubject *ret_subject, SignerRequest *ret) {
+        const void *input;
+        uint32_t uid;
+        int is_hash, r;
+
+        r = sd_bus_message_read(m, "tusb", &ret_subject->id, &uid, &ret->algorithm, &is_hash);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read_array(m, 'y', &input, &ret->size);
+        if (r < 0)
+                return r;
+
+        ret_subject->uid = uid;
+        ret->is_hash = is_hash;
+        ret->input = input;
+        return 0;
+}
+
+static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Server *server = userdata;
+        SignerRequest request = {0};
+        ServerSubject subject = {0};
+        const char *refusal;
+        int r;
+
+        r = server_read_sign(m, &subject, &request);
+        if (r < 0)
+                return r;
+
+        r = vault_use_private_key(server->vault, subject.id, subject.uid, server_now(server),
+                                  &request.key);
+        if (r)
+                return server_refuse_vault(server, subject, r, NULL, ret_error);
+
+        refusal = signer_refusal(&request);
+        if (refusal)
+                return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED, refusal,
+                                     ret_error);
+
+        r = signer_sign(server->signer, &request, on_signed, m);
+        if (r)
+                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
+                                     "too many signatures wait for this user's keys", ret_error);
+
+        sd_bus_message_ref(m); /* on_signed() gives it back, from the loop */
+        server_log_use(server, request.key, "signs");
+        return 1; /* on_signed() answers */
+}
+
+static int method_fetch_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        Server *server = userdata;
+        ServerSubject subject = {0};
+        VaultKey *key;
+        uint32_t uid;
+        int r;
+
+        r = sd_bus_message_read(m, "tu", &subject.id, &uid);
+        if (r < 0)
+                return r;
+
+        subject.uid = uid;
+        r = vault_use_psk(server->vault, subject.id, uid, server_now(server), &key);
+        if (r)
+                return server_refuse_vault(server, subject, r, NULL, ret_error);
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_bus_message_sensitive(reply); /* wiped when it is sent */
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', secret_peek(vault_key_psk(key)),
+                                                secret_size(vault_key_psk(key)));
+        if (r < 0)
+                return fault(r);
+
+        server_log_use(server, key, "is fetched");
+        return sd_bus_message_send(reply);
+}
+
+/* ---- the door ---- */
+
+static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Server *server = userdata;
+
+        if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
+                server->closed(server->userdata);
+
+        return 0;
+}
+
+int server_check_peer(int fd, uid_t uid) {
+        struct ucred peer;
+        socklen_t size = sizeof(peer);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+                return fault(-errno);
+
+        return peer.uid == uid ? 0 : SERVER_E_STRANGER;
+}
+
+static const sd_bus_vtable server_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("ImportPrivateKey", SD_BUS_ARGS("u", uid, "h", key),
+                                SD_BUS_RESULT("t", id, "ay", spki), method_import_private_key,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("ImportPsk", SD_BUS_ARGS("u", uid, "h", key),
+                                SD_BUS_RESULT("t", id), method_import_psk,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("t", id), SD_BUS_NO_RESULT, method_remove,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "Sign", SD_BUS_ARGS("t", id, "u", uid, "s", algorithm, "b", is_hash, "ay", input),
+                SD_BUS_RESULT("ay", signature), method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("FetchPsk", SD_BUS_ARGS("t", id, "u", uid),
+                                SD_BUS_RESULT("ay", psk), method_fetch_psk,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_VTABLE_END,
+};
+
+static int server_open(Server *server, int *door) {
+        sd_id128_t id;
+        int r;
+
+        r = sd_id128_randomize(&id);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_bus_new(&server->bus);
+        if (r >= 0)
+                r = sd_bus_set_server(server->bus, true, id);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(server->bus, true);
+        if (r >= 0)
+                r = sd_bus_add_filter(server->bus, NULL, on_bus_message, server);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(server->bus, NULL, DTLSD_ROOT_PATH,
+                                             DTLSD_INTERFACE_KEYRING, server_vtable, server);
+        if (r >= 0)
+                r = sd_bus_attach_event(server->bus, server->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = sd_bus_set_fd(server->bus, *door, *door);
+        if (r < 0)
+                return fault(r);
+
+        autofd_steal(door); /* closed with the bus */
+        return 0;
+}
+
+int server_new(sd_event *event, int fd, ServerClosed closed, void *userdata, Server **ret) {
+        g_autoptr(Server) server = g_new0(Server, 1);
+        g_autofd int door = fd;
+        int r;
+
+        server->event = sd_event_ref(event);
+        server->closed = closed;
+        server->userdata = userdata;
+        server->vault = vault_new();
+
+        r = signer_new(event, &server->signer);
+        if (r < 0)
+                return fault(r);
+
+        r = server_open(server, &door);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_bus_start(server->bus);
+        if (r < 0)
+                return fault(r);
+
+        *ret = g_steal_pointer(&server);
+        return 0;
+}
+
+Server *server_free(Server *server) {
+        if (!server)
+                return NULL;
+
+        signer_free(server->signer); /* first: answers what waits, on the bus that still is there */
+        sd_bus_close_unref(server->bus);
+        vault_free(server->vault);
+        sd_event_unref(server->event);
+        g_free(server);
+        return NULL;
+}

@@ -1,2 +1,530 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * Keys, see keys.h. An Ask is one question that is under way. Its timer is the one way in which it
+ * is answered without the keyring's doing: late, or at once when there was nobody to ask; both come
+ * from the loop. Whatever comes first, answer, timer or the end of the connection, disarms the
+ * others, so an asker hears exactly once.
+ *
+ * An import that nobody waits for any more stays until its reply: the key it made must be removed.
+ */
+
+#include "keys/keys.h"
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/memfd.h"
+#include "base/terms.h"
+
+#include <errno.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+#include <time.h>
+
+#define KEYS_TEXT_GONE "the keyring is not there; it is being started again"
+#define KEYS_TEXT_DEAD_KEY "the key was lost when the keyring died; give it again in a new object"
+#define KEYS_TEXT_LATE "the keyring did not answer in time"
+
+typedef enum AskKind {
+        ASK_IMPORT_PRIVATE_KEY,
+        ASK_IMPORT_PSK,
+        ASK_SIGN,
+        ASK_FETCH_PSK,
+} AskKind;
+
+typedef struct Ask {
+        Keys *keys;
+        uint64_t ticket;
+        AskKind kind;
+        union { /* by kind */
+                KeysImported imported;
+                KeysSigned signed_;
+                KeysFetched fetched;
+        };
+        void *userdata;
+        bool answered; /* or forgotten: nobody is to be called */
+
+        sd_event_source *timer;
+        int due_outcome; /* what is answered when the timer is due */
+        const char *due_text;
+        sd_bus_slot *slot; /* the call; NULL: was never made */
+} Ask;
+
+struct Keys {
+        sd_event *event;
+        uint64_t answer_usec;
+        uint64_t last_ticket;
+        GHashTable *asks; /* ticket in the ask itself to Ask, owned */
+
+        sd_bus *bus;      /* NULL: not connected */
+        GHashTable *held; /* set of Key that live in this keyring; they are their holders' */
+        KeysLost lost;
+        void *userdata;
+};
+
+struct Key {
+        unsigned n_refs;
+        uint64_t id;
+        Keys *keys; /* NULL: its keyring died */
+        GBytes *spki;
+};
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
+
+/* ---- keys ---- */
+
+Key *key_ref(Key *key) {
+        key->n_refs++;
+        return key;
+}
+
+/* A call that expects no reply; when it cannot be sent, the keyring is dying and the key with it.
+ */
+static void keys_remove(Keys *keys, uint64_t id) {
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(keys->bus, &m, NULL, DTLSD_ROOT_PATH,
+                                           DTLSD_INTERFACE_KEYRING, "Remove");
+        if (r >= 0)
+                r = sd_bus_message_set_expect_reply(m, false);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "t", id);
+        if (r >= 0)
+                r = sd_bus_send(keys->bus, m, NULL);
+        if (r < 0)
+                (void)fault(r); /* traced */
+}
+
+Key *key_unref(Key *key) {
+        if (!key || --key->n_refs > 0)
+                return NULL;
+
+        if (key->keys) {
+                g_hash_table_remove(key->keys->held, key);
+                if (keys_connected(key->keys))
+                        keys_remove(key->keys, key->id);
+        }
+        g_clear_pointer(&key->spki, g_bytes_unref);
+        g_free(key);
+        return NULL;
+}
+
+uint64_t key_id(const Key *key) {
+        return key->id;
+}
+
+bool key_is_alive(const Key *key) {
+        return key->keys && keys_connected(key->keys);
+}
+
+GBytes *key_spki(const Key *key) {
+        return key->spki;
+}
+
+static Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size) {
+        Key *key = g_new0(Key, 1);
+
+        key->n_refs = 1;
+        key->id = id;
+        key->keys = keys;
+        key->spki = spki_size > 0 ? g_bytes_new(spki, spki_size) : NULL;
+        g_hash_table_add(keys->held, key);
+        return key;
+}
+
+/* ---- asks ---- */
+
+static void ask_free(gpointer data) {
+        Ask *ask = data;
+
+        sd_event_source_disable_unref(ask->timer);
+        sd_bus_slot_unref(ask->slot);
+        g_free(ask);
+}
+
+/* Says to the asker how it failed, unless it has heard or does not listen. */
+static void ask_fail(Ask *ask, int outcome, const char *text) {
+        if (ask->answered)
+                return;
+
+        ask->answered = true;
+        switch (ask->kind) {
+        case ASK_IMPORT_PRIVATE_KEY:
+        case ASK_IMPORT_PSK:
+                ask->imported(outcome, text, NULL, ask->userdata);
+                break;
+        case ASK_SIGN:
+                ask->signed_(outcome, text, NULL, 0, ask->userdata);
+                break;
+        case ASK_FETCH_PSK:
+                ask->fetched(outcome, text, NULL, ask->userdata);
+                break;
+        }
+}
+
+static bool ask_is_import(const Ask *ask) {
+        return ask->kind == ASK_IMPORT_PRIVATE_KEY || ask->kind == ASK_IMPORT_PSK;
+}
+
+/* Whether a reply must still be waited for although nobody is to be told. */
+static bool ask_owes_removal(const Ask *ask) {
+        return ask_is_import(ask) && ask->slot;
+}
+
+/* Off the table first: the asker may ask, forget or lose interest in others inside its answer. */
+static void ask_settle(Ask *ask, int outcome, const char *text) {
+        Keys *keys = ask->keys;
+
+        g_hash_table_steal(keys->asks, &ask->ticket);
+        ask_fail(ask, outcome, text);
+        ask_free(ask);
+}
+
+static int on_ask_due(sd_event_source *source, uint64_t usec, void *userdata) {
+        Ask *ask = userdata;
+
+        if (ask_owes_removal(ask))
+                ask_fail(ask, ask->due_outcome, ask->due_text);
+        else
+                ask_settle(ask, ask->due_outcome, ask->due_text);
+        return 0;
+}
+
+static void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text) {
+        int r;
+
+        ask->due_outcome = outcome;
+        ask->due_text = text;
+        ask->timer = sd_event_source_disable_unref(ask->timer);
+        r = sd_event_add_time_relative(ask->keys->event, &ask->timer, CLOCK_MONOTONIC, delay_usec,
+                                       /* accuracy= */ 1000, on_ask_due, ask);
+        g_assert(r >= 0); /* memory, which GLib does not survive either; keys_new() has tried */
+}
+
+static Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
+        Ask *ask = g_new0(Ask, 1);
+
+        ask->keys = keys;
+        ask->ticket = ++keys->last_ticket;
+        ask->kind = kind;
+        ask->userdata = userdata;
+        g_hash_table_insert(keys->asks, &ask->ticket, ask);
+        return ask;
+}
+
+/* The call is on its way, or @r says why it is not; either way the answer comes from the loop. */
+static uint64_t ask_begin(Ask *ask, int r) {
+        uint64_t ticket = ask->ticket;
+
+        if (r >= 0)
+                ask_set_due(ask, ask->keys->answer_usec, KEYS_E_LATE, KEYS_TEXT_LATE);
+        else if (r == -ENOTCONN || r == -ECONNRESET)
+                ask_set_due(ask, 0, KEYS_E_GONE, KEYS_TEXT_GONE);
+        else
+                ask_set_due(ask, 0, KEYS_E_REFUSED, "the keyring cannot be asked now");
+
+        return ticket;
+}
+
+/* ---- replies ---- */
+
+static void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
+        int outcome = KEYS_E_REFUSED;
+
+        if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "BadSecret") == 0)
+                outcome = KEYS_E_BAD_SECRET;
+        ask_settle(ask, outcome, error->message ? error->message : error->name);
+}
+
+static int ask_read_imported(Ask *ask, sd_bus_message *m) {
+        g_autoptr(Key) key = NULL;
+        const void *spki = NULL;
+        size_t spki_size = 0;
+        uint64_t id;
+        int r;
+
+        r = sd_bus_message_read(m, "t", &id);
+        if (r >= 0 && ask->kind == ASK_IMPORT_PRIVATE_KEY)
+                r = sd_bus_message_read_array(m, 'y', &spki, &spki_size);
+        if (r < 0)
+                return r;
+
+        key = key_new(ask->keys, id, spki, spki_size); /* goes again when nobody references it */
+        if (!ask->answered)
+                ask->imported(0, NULL, key, ask->userdata);
+        return 0;
+}
+
+static int ask_read_signed(Ask *ask, sd_bus_message *m) {
+        const void *signature;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(m, 'y', &signature, &size);
+        if (r < 0)
+                return r;
+
+        ask->signed_(0, NULL, signature, size, ask->userdata);
+        return 0;
+}
+
+static int ask_read_fetched(Ask *ask, sd_bus_message *m) {
+        g_autoptr(Secret) psk = NULL;
+        const void *data;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(m, 'y', &data, &size);
+        if (r < 0)
+                return r;
+
+        psk = secret_new(data, size);
+        explicit_bzero((void *)data, size); /* the message's own memory, which sd-bus only frees */
+        ask->fetched(0, NULL, psk, ask->userdata);
+        return 0;
+}
+
+static int ask_read(Ask *ask, sd_bus_message *m) {
+        switch (ask->kind) {
+        case ASK_IMPORT_PRIVATE_KEY:
+        case ASK_IMPORT_PSK:
+                return ask_read_imported(ask, m);
+        case ASK_SIGN:
+                return ask_read_signed(ask, m);
+        case ASK_FETCH_PSK:
+                return ask_read_fetched(ask, m);
+        }
+
+        g_assert_not_reached();
+}
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Ask *ask = userdata;
+        int r;
+
+        if (!keys_connected(ask->keys)) {
+                ask_settle(ask, KEYS_E_GONE, KEYS_TEXT_GONE);
+                return 0;
+        }
+
+        if (sd_bus_message_is_method_error(m, NULL)) {
+                ask_fail_by_error(ask, sd_bus_message_get_error(m));
+                return 0;
+        }
+
+        g_hash_table_steal(ask->keys->asks, &ask->ticket);
+        r = ask_read(ask, m);
+        if (r < 0)
+                ask_fail(ask, KEYS_E_REFUSED, "the keyring's answer cannot be read");
+        ask_free(ask);
+        return 0;
+}
+
+/* ---- asking ---- */
+
+static uint64_t keys_import(Keys *keys, Ask *ask, const char *method, uid_t uid, int fd) {
+        int r;
+
+        r = memfd_check(fd);
+        if (r) {
+                ask_set_due(ask, 0, KEYS_E_BAD_SECRET,
+                            r > 0 ? memfd_outcome_text((MemfdOutcome)r)
+                                  : "the memfd cannot be looked at");
+                return ask->ticket;
+        }
+
+        if (!keys_connected(keys))
+                return ask_begin(ask, -ENOTCONN);
+
+        r = sd_bus_call_method_async(keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
+                                     DTLSD_INTERFACE_KEYRING, method, on_reply, ask, "uh",
+                                     (uint32_t)uid, fd);
+        return ask_begin(ask, r);
+}
+
+uint64_t keys_import_private_key(Keys *keys, uid_t uid, int fd, KeysImported answer,
+                                 void *userdata) {
+        Ask *ask = ask_new(keys, ASK_IMPORT_PRIVATE_KEY, userdata);
+
+        ask->imported = answer;
+        return keys_import(keys, ask, "ImportPrivateKey", uid, fd);
+}
+
+uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, void *userdata) {
+        Ask *ask = ask_new(keys, ASK_IMPORT_PSK, userdata);
+
+        ask->imported = answer;
+        return keys_import(keys, ask, "ImportPsk", uid, fd);
+}
+
+/* Whether @key can be used; else the answer is on its way. */
+static bool ask_check_key(Ask *ask, const Key *key) {
+        g_assert(!key->keys || key->keys == ask->keys);
+
+        if (key_is_alive(key))
+                return true;
+
+        ask_set_due(ask, 0, KEYS_E_GONE, key->keys ? KEYS_TEXT_GONE : KEYS_TEXT_DEAD_KEY);
+        return false;
+}
+
+uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
+                   const void *input, size_t size, KeysSigned answer, void *userdata) {
+        Ask *ask = ask_new(keys, ASK_SIGN, userdata);
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
+
+        ask->signed_ = answer;
+        if (!ask_check_key(ask, key))
+                return ask->ticket;
+
+        r = sd_bus_message_new_method_call(keys->bus, &m, NULL, DTLSD_ROOT_PATH,
+                                           DTLSD_INTERFACE_KEYRING, "Sign");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "tusb", key->id, (uint32_t)uid, algorithm,
+                                          (int)is_hash);
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', input, size);
+        if (r >= 0)
+                r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
+        return ask_begin(ask, r);
+}
+
+uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata) {
+        Ask *ask = ask_new(keys, ASK_FETCH_PSK, userdata);
+        int r;
+
+        ask->fetched = answer;
+        if (!ask_check_key(ask, key))
+                return ask->ticket;
+
+        r = sd_bus_call_method_async(keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
+                                     DTLSD_INTERFACE_KEYRING, "FetchPsk", on_reply, ask, "tu",
+                                     key->id, (uint32_t)uid);
+        return ask_begin(ask, r);
+}
+
+void keys_forget(Keys *keys, uint64_t ticket) {
+        Ask *ask = g_hash_table_lookup(keys->asks, &ticket);
+
+        if (!ask)
+                return;
+
+        ask->answered = true;
+        if (!ask_owes_removal(ask))
+                g_hash_table_remove(keys->asks, &ticket);
+}
+
+/* ---- the connection ---- */
+
+bool keys_connected(const Keys *keys) {
+        return keys->bus && sd_bus_is_open(keys->bus) > 0;
+}
+
+static void keys_drop_connection(Keys *keys) {
+        GHashTableIter iter;
+        gpointer value;
+
+        g_hash_table_iter_init(&iter, keys->held);
+        while (g_hash_table_iter_next(&iter, &value, NULL))
+                ((Key *)value)->keys = NULL;
+        g_hash_table_remove_all(keys->held);
+
+        g_hash_table_iter_init(&iter, keys->asks);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                Ask *ask = value;
+
+                if (!ask->slot) /* its answer is on its way already */
+                        continue;
+                ask->slot = sd_bus_slot_unref(ask->slot);
+                ask_set_due(ask, 0, KEYS_E_GONE, KEYS_TEXT_GONE);
+        }
+
+        keys->bus = sd_bus_close_unref(keys->bus);
+}
+
+static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Keys *keys = userdata;
+
+        if (!sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
+                return 0;
+
+        keys_drop_connection(keys);
+        keys->lost(keys->userdata); /* may connect again */
+        return 1;
+}
+
+static int keys_open(Keys *keys, int *fd) {
+        int r;
+
+        r = sd_bus_new(&keys->bus);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(keys->bus, true);
+        if (r >= 0) /* our own timers say when it is late, also before it has greeted us */
+                r = sd_bus_set_method_call_timeout(keys->bus, UINT64_MAX);
+        if (r >= 0)
+                r = sd_bus_add_filter(keys->bus, NULL, on_bus_message, keys);
+        if (r >= 0)
+                r = sd_bus_attach_event(keys->bus, keys->event, 0);
+        if (r >= 0)
+                r = sd_bus_set_fd(keys->bus, *fd, *fd);
+        if (r < 0)
+                return fault(r);
+
+        autofd_steal(fd); /* closed with the bus */
+        r = sd_bus_start(keys->bus);
+        return r < 0 ? fault(r) : 0;
+}
+
+int keys_connect(Keys *keys, int fd, KeysLost lost, void *userdata) {
+        g_autofd int owned = fd;
+        int r;
+
+        keys_drop_connection(keys);
+        keys->lost = lost;
+        keys->userdata = userdata;
+
+        r = keys_open(keys, &owned);
+        if (r < 0) {
+                keys->bus = sd_bus_close_unref(keys->bus);
+                return fault(r);
+        }
+
+        return 0;
+}
+
+void keys_set_answer_usec(Keys *keys, uint64_t usec) {
+        keys->answer_usec = usec;
+}
+
+int keys_new(sd_event *event, Keys **ret) {
+        g_autoptr(Keys) keys = g_new0(Keys, 1);
+        sd_event_source *timer = NULL;
+        int r;
+
+        keys->event = sd_event_ref(event);
+        keys->answer_usec = KEYS_ANSWER_USEC;
+        keys->asks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, ask_free);
+        keys->held = g_hash_table_new(NULL, NULL);
+
+        /* the loop's first timer takes a descriptor; later there may be none left */
+        r = sd_event_add_time(event, &timer, CLOCK_MONOTONIC, UINT64_MAX, 0, NULL, NULL);
+        sd_event_source_disable_unref(timer);
+        if (r < 0)
+                return fault(r);
+
+        *ret = g_steal_pointer(&keys);
+        return 0;
+}
+
+Keys *keys_free(Keys *keys) {
+        if (!keys)
+                return NULL;
+
+        keys_drop_connection(keys);
+        g_hash_table_unref(keys->asks); /* unanswered: who asked is gone before */
+        g_hash_table_unref(keys->held);
+        sd_event_unref(keys->event);
+        g_free(keys);
+        return NULL;
+}

@@ -17,22 +17,22 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
-#define KEYS_ANSWER_USEC                                                                           \
-        (10 * UINT64_C(1000000)) /* a keyring that does not answer in that time is late */
+/* a keyring that does not answer in that time is late */
+#define KEYS_ANSWER_USEC (10 * UINT64_C(1000000))
 
 typedef struct Keys Keys;
-typedef struct Key
-        Key; /* a private key or a PSK in the keyring; goes from it with the last reference */
+/* A private key or a PSK in the keyring; goes from it with the last reference. */
+typedef struct Key Key;
 
 typedef enum KeysOutcome {
         KEYS_E_GONE = 1,   /* the keyring is not there, died, or the key lived in one that died */
         KEYS_E_REFUSED,    /* the keyring says no; text has its reason */
         KEYS_E_LATE,       /* no answer in time */
-        KEYS_E_BAD_SECRET, /* import: not a key, empty, wrong passphrase, not a sealed memfd; text
-                            */
+        KEYS_E_BAD_SECRET, /* import: not a key, empty, encrypted, not a sealed memfd; text */
 } KeysOutcome;
 
-/* @outcome 0 or KeysOutcome; @text says why when it is not 0. */
+/* @outcome 0 or KeysOutcome; @text says why when it is not 0. What is handed over is borrowed:
+ * who keeps @key references it. */
 typedef void (*KeysImported)(int outcome, const char *text, Key *key, void *userdata);
 typedef void (*KeysSigned)(int outcome, const char *text, const void *signature, size_t size,
                            void *userdata);
@@ -40,15 +40,20 @@ typedef void (*KeysFetched)(int outcome, const char *text, const Secret *psk, vo
 typedef void (*KeysLost)(void *userdata);
 
 int keys_new(sd_event *event, Keys **ret);
+/* Whoever asks must be gone before: what is still asked is not answered. Keys may live on, dead. */
 Keys *keys_free(Keys *keys);
 
-/* Takes @fd, one end of a socket on which the keyring speaks D-Bus. @lost is called once, from the
- * loop, when that connection is over. */
+/* Takes @fd, whatever it returns: one end of a socket on which the keyring speaks D-Bus. @lost is
+ * called once, from the loop, when that connection is over, after everybody who asked has been
+ * told; it may connect again. A connection that is there already is dropped, and @lost not called
+ * for it. */
 int keys_connect(Keys *keys, int fd, KeysLost lost, void *userdata);
 bool keys_connected(const Keys *keys);
+/* Instead of KEYS_ANSWER_USEC, for what is asked from here on. */
+void keys_set_answer_usec(Keys *keys, uint64_t usec);
 
 /* @fd: a sealed memfd, passed on unread; the caller keeps its own. @uid: who it is for. Returns a
- * ticket for keys_forget(), or 0 with the answer already on its way as KEYS_E_GONE. */
+ * ticket for keys_forget(), never 0; when there is nobody to ask, the answer is on its way. */
 uint64_t keys_import_private_key(Keys *keys, uid_t uid, int fd, KeysImported answer,
                                  void *userdata);
 uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, void *userdata);
@@ -56,7 +61,7 @@ uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, voi
 uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
                    const void *input, size_t size, KeysSigned answer, void *userdata);
 uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata);
-/* The answer will not be called any more. 0 is ignored. */
+/* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
 
 Key *key_ref(Key *key);

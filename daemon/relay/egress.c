@@ -1,2 +1,83 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * Egress: a datagram's way out: from the application, encrypt, to the socket. When the socket is
+ * full the channel is not read until it drains, so that the application feels it as a full fd.
+ */
+
+#include "base/fault.h"
+#include "relay/private.h"
+
+#define EGRESS_LAST_ROUNDS 256 /* more than a channel's buffer holds, in turns of the smallest */
+
+/* False: the session is over and the rest has nowhere to go. */
+static bool egress_one(Connection *connection, const Datagram *plain) {
+        int r;
+
+        r = connection_seal(connection, plain->data, plain->size);
+        if (r < 0) {
+                connection_fail(connection, fault(r));
+                return false;
+        }
+        if (r == SESSION_E_TOO_LONG)
+                tally_connection(connection, TALLY_DROPPED_TOO_LONG, 1);
+        else if (r == SESSION_E_NO_ROOM)
+                tally_connection(connection, TALLY_DROPPED_SOCKET_FULL, 1);
+        else if (r > 0)
+                connection_went_on(connection, r == SESSION_E_FAILED ? r : 0);
+
+        return connection->session;
+}
+
+/* Takes one batch off the channel and sends it; what channel_collect() says. */
+static int egress_turn(Connection *connection) {
+        Relay *relay = connection->relay;
+        Endpoint *endpoint = connection->endpoint;
+        bool alive = true;
+        int r;
+
+        datagram_batch_reset(relay->out);
+        r = channel_collect(connection->channel, relay->out);
+        tally_channel(connection);
+
+        connection_prepare(connection);
+        for (size_t i = 0; alive && i < datagram_batch_count(relay->out); i++) {
+                Datagram plain = datagram_batch_at(relay->out, i);
+
+                alive = egress_one(connection, &plain);
+        }
+
+        endpoint_flush(endpoint);
+        if (datagram_batch_count(relay->out) > 0)
+                connection_touch(connection);
+
+        return r;
+}
+
+int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Connection *connection = userdata;
+        int r;
+
+        if (endpoint_is_full(connection->endpoint)) {
+                endpoint_pause(connection->endpoint, connection);
+                return 0;
+        }
+
+        r = egress_turn(connection);
+        if (r && connection->channel)
+                connection_lost_channel(connection, r);
+
+        return 0; /* always: a negative return would switch this source off */
+}
+
+void egress_last(Connection *connection) {
+        int r = 0;
+
+        for (int i = 0; r == 0 && i < EGRESS_LAST_ROUNDS; i++) {
+                if (!connection->channel || !connection->session)
+                        return;
+
+                r = egress_turn(connection);
+                if (datagram_batch_count(connection->relay->out) == 0)
+                        return;
+        }
+}

@@ -1,2 +1,548 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * Listener: one bound socket for many peers. A stranger costs nothing until its cookie returns; who
+ * has proven its address becomes a Connection that the listener's owner pays for, and once its
+ * handshake is complete it goes to the accept queue, or is told to the owner.
+ *
+ * Knows: strangers, quotas, the accept queue. Does not know: what a connection does later.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "relay/private.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+
+/* ---- strangers ---- */
+
+static int listener_prove(Listener *listener, const Datagram *in, Hello *ret) {
+        Relay *relay = listener->relay;
+        int r;
+
+        if (!listener->spec->cookies)
+                return hello_parse(in->data, in->size, ret);
+
+        datagram_batch_address(relay->net, &in->peer, &in->local);
+        r = cookie_check(listener->jar, relay_now(relay), in, relay->net, ret);
+        if (r == COOKIE_E_ASKED)
+                tally_listener(listener, TALLY_COOKIES_ASKED, 1);
+
+        return r;
+}
+
+Connection *listener_greet(Listener *listener, const Datagram *in) {
+        Hello hello;
+        int r;
+
+        r = listener_prove(listener, in, &hello);
+        if (r == 0)
+                return listener_admit(listener, in, &hello, NULL);
+
+        if (!listener->spec->cookies || r != COOKIE_E_ASKED)
+                tally_listener(listener, TALLY_DROPPED_STRANGER, 1);
+
+        return NULL;
+}
+
+static int listener_new_connection(Listener *listener, const Datagram *in, const Hello *hello,
+                                   Connection **ret, Reason *reason) {
+        g_autoptr(Connection) connection = NULL;
+        Spec *spec;
+        int r;
+
+        spec = spec_copy(listener->spec);
+        spec->peer = in->peer;
+
+        r = connection_new(listener->relay, spec, listener, &connection, reason);
+        if (r)
+                return r;
+
+        connection->local = in->local;
+        connection->config = session_config_ref(listener->config);
+        connection->endpoint = listener->endpoint;
+        connection->announced = spec->announce || !listener->queue;
+        replace_note_hello(connection, in);
+
+        r = connection_associate(connection, hello, reason);
+        if (r)
+                return r;
+
+        *ret = g_steal_pointer(&connection);
+        return 0;
+}
+
+/* No room is never an error of the listener: the peer's hello is dropped, and it asks again. */
+static void listener_turn_away(Listener *listener, const Datagram *in, int r,
+                               const Reason *reason) {
+        char peer[ADDRESS_STRING_MAX];
+
+        tally_listener(listener, TALLY_DROPPED_QUOTA, 1);
+        log_listener(listener, LOG_NOTICE, MSG_QUOTA_REFUSED,
+                     "Listener %" G_GUINT32_FORMAT " has no room for %s: %s", listener->id,
+                     address_format_port(&in->peer, peer), r < 0 ? strerror(-r) : reason->text);
+}
+
+Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *hello,
+                           Connection *predecessor) {
+        Relay *relay = listener->relay;
+        Connection *connection;
+        Reason reason = {0};
+        int r;
+
+        r = listener_new_connection(listener, in, hello, &connection, &reason);
+        if (r) {
+                listener_turn_away(listener, in, r, &reason);
+                return NULL;
+        }
+
+        relay_add_connection(relay, connection);
+        g_hash_table_add(listener->connections, connection);
+        connection->predecessor = predecessor;
+        if (predecessor)
+                predecessor->successor = connection;
+        else
+                demux_insert(listener->endpoint->demux, &in->peer, &in->local, connection);
+
+        relay_tell(relay, connection_added, connection);
+        connection_set_state(connection, HANDSHAKE_IN_PROGRESS);
+        return connection;
+}
+
+/* ---- completed connections ---- */
+
+static void listener_announce(Listener *listener, Connection *connection) {
+        Relay *relay = listener->relay;
+
+        if (!connection->announced) {
+                connection->announced = true;
+                relay_tell(relay, connection_added, connection);
+        }
+
+        relay_tell(relay, listener_connection, listener, connection);
+}
+
+static void listener_backlog_changed(Listener *listener) {
+        relay_tell(listener->relay, listener_changed, listener, CHANGED_BACKLOG);
+}
+
+/* Without the queue the owner hears of connections over the bus. */
+static void listener_lost_queue(Listener *listener) {
+        Connection *connection;
+
+        listener->queue_source = sd_event_source_disable_unref(listener->queue_source);
+        listener->queue = accept_queue_free(listener->queue);
+        charges_drop(&listener->charges, QUOTA_FDS, 1);
+        alarm_clear(listener->relay, &listener->alarm);
+
+        for (;;) {
+                connection = g_queue_pop_head(&listener->backlog);
+                if (!connection)
+                        break;
+
+                connection->in_backlog = false;
+                connection_drop_channel(connection);
+                listener_announce(listener, connection);
+        }
+
+        listener_backlog_changed(listener);
+}
+
+/* 0: it is on its way; ACCEPT_QUEUE_E_FULL: later; else the queue, or the connection, is lost. */
+static int listener_push(Listener *listener, Connection *connection) {
+        g_autoptr(GBytes) leaf = NULL;
+        OpenedFacts facts;
+        int r;
+
+        if (accept_queue_undelivered(listener->queue) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
+                return ACCEPT_QUEUE_E_FULL;
+
+        if (connection->handing_fd < 0) {
+                r = connection_attach_channel(connection, &connection->handing_fd, NULL);
+                if (r)
+                        return r < 0 ? fault(r) : ACCEPT_QUEUE_E_FULL; /* quota: as others close */
+        }
+
+        facts = connection_opened_facts(connection, &leaf);
+        r = accept_queue_push(listener->queue, &facts, connection->handing_fd);
+        if (r < 0)
+                return fault(r);
+        if (r > 0)
+                return r;
+
+        connection->handed = true;
+        autofd_close(&connection->handing_fd);
+        connection->handing_fd = -1;
+        return 0;
+}
+
+static void listener_wait(Listener *listener, Connection *connection) {
+        Relay *relay = listener->relay;
+
+        if (listener->backlog.length >= LISTENER_BACKLOG_MAX) {
+                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
+                connection_set_error(connection, DTLS_TLS_NON_FATAL_ERROR,
+                                     "The application does not take connections off its accept "
+                                     "queue");
+                connection_close(connection, END_FAILED);
+                return;
+        }
+
+        connection->in_backlog = true;
+        g_queue_push_tail(&listener->backlog, connection);
+        alarm_set(relay, &listener->alarm, relay_now(relay) + LISTENER_RETRY_USEC);
+        listener_backlog_changed(listener);
+}
+
+/* What a push came to. False: this connection is still to be given. */
+static bool listener_pushed(Listener *listener, Connection *connection, int r) {
+        if (r < 0) {
+                connection_fail(connection, fault(r));
+                return true;
+        }
+
+        switch ((AcceptQueueOutcome)r) {
+        case ACCEPT_QUEUE_E_FULL:
+        case ACCEPT_QUEUE_E_NO_FDS:
+                return false;
+        case ACCEPT_QUEUE_E_HANGUP:
+                connection_drop_channel(connection);
+                listener_lost_queue(listener);
+                listener_announce(listener, connection);
+                return true;
+        }
+
+        return true;
+}
+
+void listener_take(Listener *listener, Connection *connection) {
+        int r = ACCEPT_QUEUE_E_FULL;
+
+        if (!listener->queue) {
+                listener_announce(listener, connection);
+                return;
+        }
+
+        if (g_queue_is_empty(&listener->backlog))
+                r = listener_push(listener, connection);
+        if (!listener_pushed(listener, connection, r))
+                listener_wait(listener, connection);
+}
+
+/* The accept queue's fd is writable long before a packet more may be undelivered, so there is no
+ * event to wait for: a coarse alarm looks, and only while somebody waits. */
+static void listener_retry(void *owner, uint64_t now_usec) {
+        Listener *listener = owner;
+        Connection *connection;
+        int r = 0;
+
+        while (listener->queue && !g_queue_is_empty(&listener->backlog)) {
+                connection = g_queue_peek_head(&listener->backlog);
+
+                r = listener_push(listener, connection);
+                if (r == ACCEPT_QUEUE_E_FULL || r == ACCEPT_QUEUE_E_NO_FDS)
+                        break;
+
+                (void)g_queue_pop_head(&listener->backlog);
+                connection->in_backlog = false;
+                (void)listener_pushed(listener, connection, r);
+        }
+
+        listener_backlog_changed(listener);
+        if (!g_queue_is_empty(&listener->backlog))
+                alarm_set(listener->relay, &listener->alarm, now_usec + LISTENER_RETRY_USEC);
+}
+
+static int on_accept_queue_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Listener *listener = userdata;
+
+        if (events & (EPOLLHUP | EPOLLERR))
+                listener_lost_queue(listener);
+
+        return 0;
+}
+
+int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason) {
+        g_autoptr(AcceptQueue) queue = NULL;
+        g_autofd int app_fd = -1;
+        int r;
+
+        if (listener->queue)
+                return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
+                                  "The accept queue is open already; close its fd first");
+
+        r = charges_add(&listener->charges, QUOTA_FDS, 1, reason);
+        if (r)
+                return r;
+
+        r = accept_queue_new(&queue, &app_fd);
+        if (r == 0)
+                r = sd_event_add_io(listener->relay->event, &listener->queue_source,
+                                    accept_queue_fd(queue), 0, on_accept_queue_event, listener);
+        if (r) {
+                charges_drop(&listener->charges, QUOTA_FDS, 1);
+                return r < 0 ? fault(r)
+                             : reason_set(reason, RELAY_E_QUOTA,
+                                          "The service has no file descriptor left; try again "
+                                          "later");
+        }
+
+        listener->queue = g_steal_pointer(&queue);
+        *ret_fd = autofd_steal(&app_fd);
+        return 0;
+}
+
+void listener_forget(Listener *listener, Connection *connection) {
+        g_hash_table_remove(listener->connections, connection);
+        if (!connection->in_backlog)
+                return;
+
+        connection->in_backlog = false;
+        (void)g_queue_remove(&listener->backlog, connection);
+        listener_backlog_changed(listener);
+}
+
+/* ---- configuration ---- */
+
+static int listener_make_jar(const char *hash, const void *secret, size_t size, CookieJar **ret,
+                             Reason *reason) {
+        int r;
+
+        r = cookie_jar_new(hash, secret, size, ret);
+        if (r < 0)
+                return fault(r);
+        if (r == COOKIE_E_BAD_SECRET)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "The cookie secret must not be empty");
+        if (r > 0)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "The cookie hash must be Md5, Sha1, Sha224, Sha256, Sha384 or "
+                                  "Sha512");
+
+        return 0;
+}
+
+static int listener_jar_of_spec(const Spec *spec, CookieJar **ret, Reason *reason) {
+        const Secret *secret = spec->cookie_secret;
+
+        return listener_make_jar(spec->cookie_hash, secret ? secret_peek(secret) : NULL,
+                                 secret ? secret_size(secret) : 0, ret, reason);
+}
+
+int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
+        g_autoptr(Spec) taken = spec;
+        g_autoptr(SessionConfig) config = NULL;
+        g_autoptr(CookieJar) jar = NULL;
+        int r;
+
+        taken->role = DTLS_SERVER;
+        r = config_make(listener->relay, taken, &config, reason);
+        if (r)
+                return r;
+
+        r = listener_jar_of_spec(taken, &jar, reason);
+        if (r)
+                return r;
+
+        /* whose and where it is stays */
+        taken->uid = listener->spec->uid;
+        g_free(taken->owner);
+        taken->owner = g_strdup(listener->spec->owner);
+        taken->persistent = listener->spec->persistent;
+        taken->local = listener->spec->local;
+
+        session_config_unref(listener->config);
+        cookie_jar_free(listener->jar);
+        spec_free(listener->spec);
+        listener->config = g_steal_pointer(&config);
+        listener->jar = g_steal_pointer(&jar);
+        listener->spec = g_steal_pointer(&taken);
+        relay_tell(listener->relay, listener_changed, listener, CHANGED_CONFIGURATION);
+        return 0;
+}
+
+int listener_set_cookie_parameters(Listener *listener, const char *hash, const void *secret,
+                                   size_t size, Reason *reason) {
+        g_autoptr(CookieJar) jar = NULL;
+        int r;
+
+        r = listener_make_jar(hash, secret ? secret : "", size, &jar, reason);
+        if (r)
+                return r;
+
+        cookie_jar_free(listener->jar);
+        listener->jar = g_steal_pointer(&jar);
+        return 0;
+}
+
+void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
+                                const void **ret_secret, size_t *ret_size) {
+        *ret_hash = cookie_jar_hash(listener->jar);
+        *ret_secret = cookie_jar_secret(listener->jar, ret_size);
+}
+
+void listener_reload_trust(Listener *listener) {
+        SessionConfig *config;
+        Reason reason;
+        int r;
+
+        if (listener->spec->trust)
+                return;
+
+        r = config_make(listener->relay, listener->spec, &config, &reason);
+        if (r) {
+                log_listener(listener, LOG_WARNING, NULL,
+                             "Listener %" G_GUINT32_FORMAT " keeps the trusted certificates it "
+                             "has: the new ones cannot be used",
+                             listener->id);
+                return;
+        }
+
+        session_config_unref(listener->config);
+        listener->config = config;
+}
+
+/* ---- birth and death ---- */
+
+static int listener_check(const Spec *spec, Reason *reason) {
+        Address with_port = spec->local;
+
+        if (spec->role != DTLS_SERVER)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "A listener is a server; it cannot have the role of a client");
+        if (!address_is_set(&spec->local))
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "Say the address to listen on, 0.0.0.0 or :: for all");
+
+        /* an address nobody can answer from; port 0 is good here */
+        address_set_port(&with_port, 1);
+        if (!address_is_any(&spec->local) && !address_is_peer(&with_port))
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "A multicast or broadcast address cannot be listened on");
+
+        return 0;
+}
+
+static int listener_open(Listener *listener, Reason *reason) {
+        const Spec *spec = listener->spec;
+        int r;
+
+        r = charges_add(&listener->charges, QUOTA_LISTENERS, 1, reason);
+        if (r)
+                return r;
+
+        r = config_make(listener->relay, spec, &listener->config, reason);
+        if (r)
+                return r;
+
+        r = listener_jar_of_spec(spec, &listener->jar, reason);
+        if (r)
+                return r;
+
+        r = endpoint_new(listener->relay, spec->uid, &spec->local, &listener->endpoint, reason);
+        if (r)
+                return r;
+
+        listener->endpoint->listener = listener;
+        r = udp_set_dont_fragment(listener->endpoint->udp, spec->dont_fragment);
+        if (r < 0)
+                return fault(r);
+
+        return endpoint_start(listener->endpoint);
+}
+
+int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
+        g_autoptr(Listener) listener = NULL;
+        char where[ADDRESS_STRING_MAX];
+        Address local;
+        int r;
+
+        listener = g_new0(Listener, 1);
+        listener->relay = relay;
+        listener->spec = spec;
+        listener->connections = g_hash_table_new(NULL, NULL);
+        listener->alarm = (Alarm){.ring = listener_retry, .owner = listener};
+        g_queue_init(&listener->backlog);
+        charges_init(&listener->charges, relay->quota, spec->uid);
+
+        r = listener_check(spec, reason);
+        if (r)
+                return r;
+
+        r = listener_open(listener, reason);
+        if (r)
+                return r;
+
+        relay_add_listener(relay, listener);
+        local = udp_local(listener->endpoint->udp);
+        log_listener(listener, LOG_INFO, MSG_LISTENER_STARTED,
+                     "Listener %" G_GUINT32_FORMAT " at %s started", listener->id,
+                     address_format_port(&local, where));
+        relay_tell(relay, listener_added, listener);
+        *ret = g_steal_pointer(&listener);
+        return 0;
+}
+
+Listener *listener_free(Listener *listener) {
+        if (!listener)
+                return NULL;
+
+        g_assert(g_hash_table_size(listener->connections) == 0 && !listener->alarm.iter);
+        endpoint_free(listener->endpoint);
+        g_hash_table_unref(listener->connections);
+        sd_event_source_disable_unref(listener->queue_source);
+        accept_queue_free(listener->queue);
+        session_config_unref(listener->config);
+        cookie_jar_free(listener->jar);
+        charges_done(&listener->charges);
+        spec_free(listener->spec);
+        g_free(listener);
+        return NULL;
+}
+
+static void listener_release(void *corpse) {
+        listener_free(corpse);
+}
+
+static void listener_close_connections(Listener *listener) {
+        g_autoptr(GList) connections = g_hash_table_get_keys(listener->connections);
+
+        /* one that ends may take its successor along */
+        for (GList *i = connections; i; i = i->next)
+                if (g_hash_table_contains(listener->connections, i->data))
+                        connection_close(i->data, END_LISTENER_CLOSED);
+}
+
+void listener_close(Listener *listener) {
+        Relay *relay = listener->relay;
+
+        if (listener->gone)
+                return;
+
+        listener->gone = true;
+        listener_close_connections(listener);
+        alarm_clear(relay, &listener->alarm);
+        listener->queue_source = sd_event_source_disable_unref(listener->queue_source);
+        endpoint_bury(g_steal_pointer(&listener->endpoint));
+        relay_drop_listener(relay, listener);
+
+        log_listener(listener, LOG_INFO, MSG_LISTENER_ENDED, "Listener %" G_GUINT32_FORMAT " ended",
+                     listener->id);
+        relay_tell(relay, listener_removed, listener->id, listener->spec->uid);
+        relay_bury(relay, listener, listener_release);
+}
+
+ListenerFacts listener_facts(const Listener *listener) {
+        return (ListenerFacts){
+                .id = listener->id,
+                .local = udp_local(listener->endpoint->udp),
+                .spec = listener->spec,
+                .backlog = listener->backlog.length,
+                .n_connections = g_hash_table_size(listener->connections),
+                .accept_queue_open = listener->queue,
+        };
+}
+
+Counters listener_counters(const Listener *listener) {
+        return tally_counters(&listener->tally);
+}

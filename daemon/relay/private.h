@@ -3,8 +3,18 @@
 
 /*
  * What relay's own files see of each other. No other room includes this.
+ *
+ * One owner each: Relay owns Listeners and Connections, a Listener its Endpoint, an own (client)
+ * Connection its Endpoint while it is associated, a Connection its Session and Channel. What ends
+ * is taken out of every table at once and buried; only relay_settle(), at the end of a turn, frees.
+ * So no function on the way of a datagram has to ask whether it is still alive: it looks at
+ * connection->session, which is NULL once the association is over.
+ *
+ * The batch for the net belongs to one endpoint at a time: whoever makes a session write into it
+ * flushes it before another endpoint's turn comes.
  */
 
+#include "base/cleanup.h"
 #include "channel/accept-queue.h"
 #include "channel/channel.h"
 #include "relay/relay.h"
@@ -12,3 +22,360 @@
 #include "transport/demux.h"
 #include "transport/registry.h"
 #include "transport/udp.h"
+
+#define RELAY_NET_DATAGRAMS 512               /* answers of one receive batch, flights and all */
+#define RELAY_NET_BYTES ((size_t)1024 * 1024) /* 32 packets of 16 KiB, sealed, fit */
+#define RELAY_APP_DATAGRAMS 256               /* records that one call can bring to light */
+#define RELAY_APP_BYTES ((size_t)512 * 1024)  /* what a session keeps while shaking, opened */
+#define RELAY_OUT_BYTES ((size_t)CHANNEL_PACKETS_MAX * 65536)
+#define CONNECTION_QUEUE_MAX 64 /* datagrams kept for connection_read() */
+#define CONNECTION_QUEUE_BYTES ((size_t)256 * 1024)
+#define CONNECTION_LINGER_USEC (10 * UINT64_C(1000000)) /* API: a listener's, once over */
+#define LISTENER_BACKLOG_MAX 256
+#define LISTENER_RETRY_USEC                                                                        \
+        (20 * UINT64_C(1000)) /* how soon a full accept queue is tried again                       \
+                               */
+#define HELLO_RANDOM_SIZE 32
+
+/* ids for the journal's catalog */
+#define MSG_CONNECTION_OPENED "c1a1a9be1b4742d9a3f0a6d3c8f5e911"
+#define MSG_CONNECTION_FAILED "5f0b8c2f7e7e4b5bb2d1f7a4c0a3d922"
+#define MSG_CONNECTION_ENDED "83f4d2a06c1d4d2f8f6e9b0b7a5c4e33"
+#define MSG_LISTENER_STARTED "2d9a7c51e0b84f60a7d9c3e1b6f80a44"
+#define MSG_LISTENER_ENDED "b76e0f3a94d24c0c8e5b1d2f9a7c6055"
+#define MSG_QUOTA_REFUSED "9e3c5a7d1f2b4e8690a1b2c3d4e5f766"
+
+typedef struct Endpoint Endpoint;
+
+/* ---- tally.c: what is counted, and under which name it is shown ---- */
+
+typedef enum TallyKind {
+        TALLY_DATAGRAMS_RECEIVED,
+        TALLY_DATAGRAMS_SENT,
+        TALLY_BYTES_RECEIVED,
+        TALLY_BYTES_SENT,
+        TALLY_RECORDS_ACCEPTED,
+        TALLY_DELIVERED, /* plaintext datagrams, to the application */
+        TALLY_COLLECTED, /* and from it */
+        TALLY_DROPPED_FILTER,
+        TALLY_DROPPED_NOT_AUTHENTIC,
+        TALLY_DROPPED_EARLY, /* beyond what a session keeps while it shakes or waits */
+        TALLY_DROPPED_APP_FULL,
+        TALLY_DROPPED_QUEUE_FULL,
+        TALLY_DROPPED_STRANGER,
+        TALLY_DROPPED_TOO_LONG,
+        TALLY_DROPPED_SOCKET_FULL,
+        TALLY_DROPPED_REFUSED, /* by the kernel: unreachable, firewall, over the path's MTU */
+        TALLY_DROPPED_SOURCE,
+        TALLY_DROPPED_TRUNCATED,
+        TALLY_DROPPED_QUOTA,
+        TALLY_COOKIES_ASKED,
+        TALLY_HANDSHAKES_STARTED,
+        TALLY_HANDSHAKES_COMPLETED,
+        TALLY_HANDSHAKES_FAILED,
+        TALLY_TIMEOUTS,
+        TALLY_RETRANSMISSIONS,
+        TALLY_REPLACED,
+        TALLY_ICMP_ERRORS,
+        N_TALLY_KINDS,
+} TallyKind;
+
+G_STATIC_ASSERT(N_TALLY_KINDS <= COUNTERS_MAX);
+
+typedef struct Tally {
+        uint64_t at[N_TALLY_KINDS];
+} Tally;
+
+Counters tally_counters(const Tally *tally);
+/* Each adds upwards: to the connection, its listener, the service. */
+void tally_connection(Connection *connection, TallyKind kind, uint64_t n);
+void tally_listener(Listener *listener, TallyKind kind, uint64_t n);
+/* What the engines counted since the last call. */
+void tally_session(Connection *connection);
+void tally_channel(Connection *connection);
+void tally_endpoint(Endpoint *endpoint);
+/* A listener's socket counts for all its peers; these tell them apart. */
+void tally_received(Connection *connection, const Datagram *in);
+void tally_sent(Connection *connection, size_t mark);
+
+/* ---- charges.c: what one object has cost its owner, given back together ---- */
+
+typedef struct Charges {
+        Quota *quota;
+        uid_t uid;
+        uint64_t n[N_QUOTA_KINDS];
+} Charges;
+
+void charges_init(Charges *charges, Quota *quota, uid_t uid);
+void charges_done(Charges *charges);
+/* 0, or RELAY_E_QUOTA with the reason. */
+int charges_add(Charges *charges, QuotaKind kind, uint64_t n, Reason *reason);
+void charges_drop(Charges *charges, QuotaKind kind, uint64_t n);
+void charges_drop_all(Charges *charges, QuotaKind kind);
+
+/* ---- alarms.c: one timer for all ---- */
+
+typedef struct Alarm {
+        void (*ring)(void *owner, uint64_t now_usec);
+        void *owner;
+        uint64_t at_usec;
+        GSequenceIter *iter; /* NULL: not set */
+} Alarm;
+
+int alarms_new(Relay *relay);
+void alarms_free(Relay *relay);
+void alarm_set(Relay *relay, Alarm *alarm, uint64_t at_usec); /* SESSION_NEVER clears */
+void alarm_clear(Relay *relay, Alarm *alarm);
+
+/* ---- journal.c: lines about connections; what a stranger can cause is rationed ---- */
+
+typedef struct Brake {
+        uint64_t since_usec;
+        unsigned n_lines;
+        uint64_t n_suppressed;
+} Brake;
+
+void log_connection(Connection *connection, int level, const char *message_id, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+void log_listener(Listener *listener, int level, const char *message_id, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+
+/* ---- the objects ---- */
+
+struct Relay {
+        sd_event *event;
+        Keys *keys;
+        Quota *quota;
+        Registry *registry;
+        DatagramBatch *rx, *net, *app, *out;
+        GTree *connections, *listeners; /* by id */
+        uint32_t last_connection, last_listener;
+        GArray *graves; /* of Grave */
+        sd_event_source *settle;
+        GSequence *alarms;
+        sd_event_source *timer;
+        Trust *system_trust;
+        bool system_trust_read;
+        const RelayObserver *observer;
+        void *observer_userdata;
+        Tally tally;
+        Brake brake; /* for own connections */
+};
+
+/* A bound socket. */
+struct Endpoint {
+        Relay *relay;
+        Listener *listener;     /* or */
+        Connection *connection; /* a client's, connected */
+        Udp *udp;
+        Claim *claim;
+        Demux *demux; /* a listener's: Connections */
+        sd_event_source *source;
+        DatagramBatch *waiting; /* what the socket would not take; NULL: it is not full */
+        size_t waiting_index;
+        GPtrArray *paused; /* Connections whose channels are not read meanwhile */
+        bool over;
+        UdpStats seen;
+        Charges charges;
+};
+
+/* What is asked for a session that waits. */
+typedef struct Question {
+        bool open;
+        uint32_t serial;
+        SessionWant want;
+        uint64_t ticket; /* of the keyring's answer; 0: it is not asked */
+        PendingPsk psk;  /* with references of its own */
+} Question;
+
+struct Connection {
+        Relay *relay;
+        uint32_t id;
+        Spec *spec;         /* its own copy: peer, verification name and MTU hint follow commands */
+        Listener *listener; /* NULL: an own one */
+        Endpoint *endpoint; /* while associated */
+        SessionConfig *config;
+        Session *session; /* NULL: not associated */
+        Channel *channel;
+        sd_event_source *channel_source;
+        int handing_fd; /* the application's end, until the accept queue takes it */
+
+        /* RFC 6347 4.2.8 (replace.c) */
+        Connection *successor, *predecessor;
+        uint8_t hello_random[HELLO_RANDOM_SIZE];
+
+        HandshakeState state; /* written in connection.c alone */
+        bool ending;          /* in connection_end(), which may be reached from below itself */
+        bool gone;            /* out of every table, to be freed */
+        bool announced;
+        bool handed; /* given away over an accept queue: its channel is its life */
+        bool in_backlog;
+
+        /* facts */
+        Address local;
+        DtlsError error;
+        char error_text[256];
+        char *blame;       /* why an answer could not be had, while a session fails of it */
+        GArray *errors;    /* of VerdictError */
+        GArray *ignored;   /* of VerdictError */
+        bool ignored_said; /* by IgnoreVerificationErrors; else they are the spec's */
+        GPtrArray *peer_chain;
+        GBytes *psk_identity;
+        SessionFacts agreed;
+        uint32_t data_mtu;
+
+        Question question;
+        GQueue queue; /* GBytes for connection_read() */
+        size_t queue_bytes;
+        uint64_t active_usec;
+        uint64_t linger_usec; /* 0: not lingering */
+        Alarm alarm;
+        Charges charges;
+        Tally tally;
+        SessionStats seen_session;
+        ChannelStats seen_channel;
+};
+
+struct Listener {
+        Relay *relay;
+        uint32_t id;
+        Spec *spec;
+        SessionConfig *config;
+        CookieJar *jar; /* with cookies off too: a restarted peer has to prove itself */
+        Endpoint *endpoint;
+        GHashTable *connections; /* a set */
+        AcceptQueue *queue;
+        sd_event_source *queue_source;
+        GQueue backlog; /* Connections that wait for room in the queue */
+        bool gone;
+        Alarm alarm;
+        Brake brake;
+        Charges charges;
+        Tally tally;
+};
+
+/* ---- relay.c ---- */
+
+uint64_t relay_now(const Relay *relay);
+void relay_bury(Relay *relay, void *corpse, void (*release)(void *corpse));
+void relay_settle(Relay *relay);
+/* NULL where the system has none. Borrowed. */
+Trust *relay_system_trust(Relay *relay);
+void relay_add_connection(Relay *relay, Connection *connection);
+void relay_drop_connection(Relay *relay, Connection *connection);
+void relay_add_listener(Relay *relay, Listener *listener);
+void relay_drop_listener(Relay *relay, Listener *listener);
+
+/* Calls one member of the observer, if there is one. */
+#define relay_tell(relay, member, ...)                                                             \
+        do {                                                                                       \
+                if ((relay)->observer && (relay)->observer->member)                                \
+                        (relay)->observer->member(__VA_ARGS__, (relay)->observer_userdata);        \
+        } while (0)
+
+/* Fills reason, which may be NULL; returns outcome. */
+int reason_set(Reason *reason, int outcome, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* ---- config.c ---- */
+
+/* Whether @mtu is 0 or large enough for what @spec has to say in a handshake. */
+int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason);
+/* The session configuration of a spec that is whole; else why it is not. */
+int config_make(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason);
+
+/* ---- endpoint.c ---- */
+
+/* RELAY_E_SOCKET, RELAY_E_EXISTS, RELAY_E_QUOTA. */
+int endpoint_new(Relay *relay, uid_t uid, const Address *local, Endpoint **ret, Reason *reason);
+int endpoint_connect(Endpoint *endpoint, const Address *peer, bool dont_fragment, Reason *reason);
+int endpoint_start(Endpoint *endpoint); /* its events */
+Endpoint *endpoint_free(Endpoint *endpoint);
+void endpoint_bury(Endpoint *endpoint);
+Connection *endpoint_find(Endpoint *endpoint, const Datagram *in);
+/* Sends what is in the net batch; what the socket does not take waits. */
+void endpoint_flush(Endpoint *endpoint);
+/* Makes sure that one more call of a session fits. */
+void endpoint_make_room(Endpoint *endpoint);
+bool endpoint_is_full(const Endpoint *endpoint);
+void endpoint_pause(Endpoint *endpoint, Connection *connection);
+void endpoint_forget(Endpoint *endpoint, Connection *connection);
+void endpoint_drain(Endpoint *endpoint); /* the socket takes more again */
+void endpoint_fail(Endpoint *endpoint, int r);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Endpoint, endpoint_free)
+
+/* ---- ingress.c, egress.c ---- */
+
+int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+/* What the application wrote before it said goodbye still goes out. */
+void egress_last(Connection *connection);
+
+/* ---- connection.c ---- */
+
+/* Takes spec. */
+int connection_new(Relay *relay, Spec *spec, Listener *listener, Connection **ret, Reason *reason);
+Connection *connection_free(Connection *connection);
+/* A fresh session on connection->endpoint. */
+int connection_associate(Connection *connection, const Hello *hello, Reason *reason);
+void connection_set_state(Connection *connection, HandshakeState state);
+void connection_changed(Connection *connection, unsigned mask);
+/* Copies what the session knows of the peer. */
+void connection_learn_peer(Connection *connection);
+void connection_forget_peer(Connection *connection);
+void connection_set_ignored(Connection *connection, const GArray *errors);
+void connection_set_error(Connection *connection, DtlsError error, const char *text);
+void connection_clear_error(Connection *connection);
+/* Around each call of the session outside ingress. */
+void connection_prepare(Connection *connection);
+void connection_finish(Connection *connection, int r);
+/* After each call of the session: all that can have happened. */
+void connection_went_on(Connection *connection, int r);
+/* One datagram of plaintext into the net batch. */
+int connection_seal(Connection *connection, const void *data, size_t size);
+/* The association is over; the object stays, lingers or goes. */
+void connection_end(Connection *connection, EndReason why);
+void connection_fail(Connection *connection, int r);
+void connection_lost_channel(Connection *connection, int r);
+void connection_drop_channel(Connection *connection);
+int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason);
+void connection_touch(Connection *connection);
+void connection_schedule(Connection *connection);
+OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
+
+/* ---- questions.c ---- */
+
+void question_look(Connection *connection);
+void question_drop(Connection *connection);
+/* The keyring that was asked is gone. */
+void question_keyring_lost(Connection *connection);
+
+/* ---- listener.c ---- */
+
+Listener *listener_free(Listener *listener);
+/* A stranger: NULL when it is only answered, or dropped. */
+Connection *listener_greet(Listener *listener, const Datagram *in);
+/* A proven hello: NULL when there is no room for it. @predecessor or NULL. */
+Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *hello,
+                           Connection *predecessor);
+/* A handshake of its own completed. */
+void listener_take(Listener *listener, Connection *connection);
+void listener_forget(Listener *listener, Connection *connection);
+void listener_reload_trust(Listener *listener);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_free)
+
+/* ---- replace.c: a new ClientHello from a known address ---- */
+
+/* The association that this datagram is for. NULL: it is dealt with. */
+Connection *replace_route(Connection *connection, const Datagram *in);
+/* After the elder had it and did not take it. */
+Connection *replace_second(Connection *elder, const Datagram *in);
+void replace_note_hello(Connection *connection, const Datagram *in);
+/* The successor completed. */
+void replace_complete(Connection *successor);
+/* Either is over. */
+void replace_unlink(Connection *connection);

@@ -1,2 +1,301 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+/*
+ * Relay: the tables of what there is, what is shared by all of it, and the end of a turn.
+ *
+ * Knows: who owns what. Does not know: what a datagram or a handshake is.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "relay/private.h"
+
+typedef struct Grave {
+        void *corpse;
+        void (*release)(void *corpse);
+} Grave;
+
+uint64_t relay_now(const Relay *relay) {
+        uint64_t now_usec;
+
+        /* fails for unknown clocks alone */
+        if (sd_event_now(relay->event, CLOCK_MONOTONIC, &now_usec) < 0)
+                g_assert_not_reached();
+
+        return now_usec;
+}
+
+int reason_set(Reason *reason, int outcome, const char *format, ...) {
+        va_list ap;
+
+        if (!reason)
+                return outcome;
+
+        va_start(ap, format);
+        (void)g_vsnprintf(reason->text, sizeof(reason->text), format, ap);
+        va_end(ap);
+        return outcome;
+}
+
+/* ---- the end of a turn ---- */
+
+void relay_settle(Relay *relay) {
+        /* releasing one may bury another */
+        for (guint i = 0; i < relay->graves->len; i++) {
+                Grave grave = g_array_index(relay->graves, Grave, i);
+
+                grave.release(grave.corpse);
+        }
+
+        g_array_set_size(relay->graves, 0);
+}
+
+static int on_settle(sd_event_source *source, void *userdata) {
+        relay_settle(userdata);
+        return 0;
+}
+
+void relay_bury(Relay *relay, void *corpse, void (*release)(void *corpse)) {
+        Grave grave = {.corpse = corpse, .release = release};
+
+        if (!corpse)
+                return;
+
+        g_array_append_val(relay->graves, grave);
+        /* cannot fail for a deferred source of ours */
+        (void)sd_event_source_set_enabled(relay->settle, SD_EVENT_ONESHOT);
+}
+
+/* A deferred source before all others, on only while something is buried: a post source would make
+ * the loop go round twice for every datagram. */
+static int relay_new_settle(Relay *relay) {
+        int r;
+
+        r = sd_event_add_defer(relay->event, &relay->settle, on_settle, relay);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_event_source_set_priority(relay->settle, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_event_source_set_enabled(relay->settle, SD_EVENT_OFF);
+        if (r < 0)
+                return fault(r);
+
+        return 0;
+}
+
+/* ---- the tables ---- */
+
+static gint relay_compare_ids(gconstpointer a, gconstpointer b) {
+        guint one = GPOINTER_TO_UINT(a);
+        guint other = GPOINTER_TO_UINT(b);
+
+        return (one > other) - (one < other);
+}
+
+static GArray *relay_list(GTree *tree, uint32_t after, size_t max) {
+        GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        GTreeNode *node = g_tree_upper_bound(tree, GUINT_TO_POINTER(after));
+
+        for (; node && ids->len < max; node = g_tree_node_next(node)) {
+                uint32_t id = GPOINTER_TO_UINT(g_tree_node_key(node));
+
+                g_array_append_val(ids, id);
+        }
+
+        return ids;
+}
+
+Connection *relay_find_connection(const Relay *relay, uint32_t id) {
+        return g_tree_lookup(relay->connections, GUINT_TO_POINTER(id));
+}
+
+Listener *relay_find_listener(const Relay *relay, uint32_t id) {
+        return g_tree_lookup(relay->listeners, GUINT_TO_POINTER(id));
+}
+
+GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max) {
+        return relay_list(relay->connections, after, max);
+}
+
+GArray *relay_list_listeners(const Relay *relay, uint32_t after, size_t max) {
+        return relay_list(relay->listeners, after, max);
+}
+
+void relay_add_connection(Relay *relay, Connection *connection) {
+        connection->id = ++relay->last_connection;
+        g_tree_insert(relay->connections, GUINT_TO_POINTER(connection->id), connection);
+}
+
+void relay_drop_connection(Relay *relay, Connection *connection) {
+        g_tree_remove(relay->connections, GUINT_TO_POINTER(connection->id));
+}
+
+void relay_add_listener(Relay *relay, Listener *listener) {
+        listener->id = ++relay->last_listener;
+        g_tree_insert(relay->listeners, GUINT_TO_POINTER(listener->id), listener);
+}
+
+void relay_drop_listener(Relay *relay, Listener *listener) {
+        g_tree_remove(relay->listeners, GUINT_TO_POINTER(listener->id));
+}
+
+/* ---- the whole ---- */
+
+int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
+        g_autoptr(Relay) relay = NULL;
+        int r;
+
+        relay = g_new0(Relay, 1);
+        relay->event = sd_event_ref(event);
+        relay->keys = keys;
+        relay->quota = quota;
+        relay->registry = registry_new();
+        relay->rx = datagram_batch_new(UDP_BATCH_MAX, UDP_RECEIVE_BYTES);
+        relay->net = datagram_batch_new(RELAY_NET_DATAGRAMS, RELAY_NET_BYTES);
+        relay->app = datagram_batch_new(RELAY_APP_DATAGRAMS, RELAY_APP_BYTES);
+        relay->out = datagram_batch_new(CHANNEL_PACKETS_MAX, RELAY_OUT_BYTES);
+        relay->connections = g_tree_new(relay_compare_ids);
+        relay->listeners = g_tree_new(relay_compare_ids);
+        relay->graves = g_array_new(FALSE, FALSE, sizeof(Grave));
+
+        r = relay_new_settle(relay);
+        if (r < 0)
+                return fault(r);
+
+        r = alarms_new(relay);
+        if (r < 0)
+                return fault(r);
+
+        *ret = g_steal_pointer(&relay);
+        return 0;
+}
+
+/* @owner NULL: everybody's. */
+static bool relay_is_of(const Spec *spec, const char *owner) {
+        if (!owner)
+                return true;
+
+        return !spec->persistent && g_strcmp0(spec->owner, owner) == 0;
+}
+
+static void relay_close_listeners(Relay *relay, const char *owner) {
+        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
+
+        for (guint i = 0; i < ids->len; i++) {
+                Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
+
+                if (relay_is_of(listener->spec, owner))
+                        listener_close(listener);
+        }
+}
+
+static void relay_close_connections(Relay *relay, const char *owner, EndReason why) {
+        g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
+
+        for (guint i = 0; i < ids->len; i++) {
+                Connection *connection =
+                        relay_find_connection(relay, g_array_index(ids, uint32_t, i));
+
+                /* one that goes can take another with it */
+                if (connection && relay_is_of(connection->spec, owner))
+                        connection_close(connection, why);
+        }
+}
+
+Relay *relay_free(Relay *relay) {
+        if (!relay)
+                return NULL;
+
+        relay->observer = NULL;
+        if (relay->timer) {
+                relay_close_listeners(relay, NULL);
+                relay_close_connections(relay, NULL, END_CLOSE);
+                relay_settle(relay);
+        }
+
+        relay->settle = sd_event_source_disable_unref(relay->settle);
+        alarms_free(relay);
+        g_clear_pointer(&relay->graves, g_array_unref);
+        g_clear_pointer(&relay->connections, g_tree_unref);
+        g_clear_pointer(&relay->listeners, g_tree_unref);
+        g_clear_pointer(&relay->system_trust, trust_unref);
+        datagram_batch_free(relay->rx);
+        datagram_batch_free(relay->net);
+        datagram_batch_free(relay->app);
+        datagram_batch_free(relay->out);
+        registry_free(relay->registry);
+        sd_event_unref(relay->event);
+        g_free(relay);
+        return NULL;
+}
+
+void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata) {
+        relay->observer = observer;
+        relay->observer_userdata = userdata;
+}
+
+Counters relay_counters(const Relay *relay) {
+        return tally_counters(&relay->tally);
+}
+
+void relay_owner_gone(Relay *relay, const char *owner) {
+        relay_close_listeners(relay, owner);
+        relay_close_connections(relay, owner, END_OWNER_GONE);
+}
+
+void relay_keyring_lost(Relay *relay) {
+        g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
+
+        for (guint i = 0; i < ids->len; i++) {
+                Connection *connection =
+                        relay_find_connection(relay, g_array_index(ids, uint32_t, i));
+
+                if (connection)
+                        question_keyring_lost(connection);
+        }
+}
+
+/* ---- the system's trust ---- */
+
+static void relay_read_system_trust(Relay *relay) {
+        Trust *trust = NULL;
+        int r;
+
+        relay->system_trust_read = true;
+
+        r = trust_new_system(&trust);
+        if (r < 0) {
+                (void)fault(r);
+                log_warning("Cannot read the system's trusted certificates; going on with those "
+                            "from before, if any");
+                return;
+        }
+        if (r > 0) {
+                log_warning("%s; peers are trusted by CaCertificates alone",
+                            trust_outcome_text((TrustOutcome)r));
+                return;
+        }
+
+        g_clear_pointer(&relay->system_trust, trust_unref);
+        relay->system_trust = trust;
+}
+
+Trust *relay_system_trust(Relay *relay) {
+        if (!relay->system_trust_read)
+                relay_read_system_trust(relay);
+
+        return relay->system_trust;
+}
+
+void relay_reload_trust(Relay *relay) {
+        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
+
+        if (!relay->system_trust_read)
+                return; /* its first use reads it */
+
+        relay_read_system_trust(relay);
+        for (guint i = 0; i < ids->len; i++)
+                listener_reload_trust(relay_find_listener(relay, g_array_index(ids, uint32_t, i)));
+}

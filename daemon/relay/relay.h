@@ -209,3 +209,5 @@ void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
 int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason);
 /* Its connections end with END_LISTENER_CLOSED. */
 void listener_close(Listener *listener);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Relay, relay_free)

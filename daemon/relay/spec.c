@@ -1,2 +1,126 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+#include "relay/spec.h"
+
+#include <string.h>
+
+#define SECOND_USEC UINT64_C(1000000)
+#define IDLE_PERSISTENT_USEC (300 * SECOND_USEC)
+
+Spec *spec_new(DtlsRole role, uid_t uid, const char *owner) {
+        Spec *spec = g_new0(Spec, 1);
+
+        spec->role = role;
+        spec->uid = uid;
+        spec->owner = g_strdup(owner);
+        spec->persistent = !owner;
+        spec->verification_name = g_strdup("");
+        spec->offer_psk = role == DTLS_CLIENT;
+        spec->trust_system = true;
+        spec->verify_mode = AUTO_VERIFY_PEER;
+        spec->interrupt_on_error = true;
+        spec->ignored = verdict_errors_new();
+        spec->ignored_codes = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
+        spec->protocol = PROTOCOL_DTLS_1_2_OR_LATER;
+        spec->profile = PROFILE_DEFAULT;
+        spec->cookies = true;
+        spec->cookie_hash = g_strdup("Sha256");
+        spec->retransmit_initial_usec = SECOND_USEC;
+        spec->retransmit_max_usec = 60 * SECOND_USEC;
+        spec->handshake_deadline_usec = 60 * SECOND_USEC;
+        spec->answer_deadline_usec = 50 * SECOND_USEC;
+        spec->idle_timeout_usec = spec->persistent ? IDLE_PERSISTENT_USEC : 0;
+        return spec;
+}
+
+static GArray *spec_copy_errors(const GArray *errors) {
+        GArray *copy = verdict_errors_new();
+
+        for (guint i = 0; errors && i < errors->len; i++) {
+                const VerdictError *error = &g_array_index(errors, VerdictError, i);
+
+                verdict_errors_add(copy, error->code, error->certificate);
+        }
+
+        return copy;
+}
+
+static GArray *spec_copy_codes(const GArray *codes) {
+        GArray *copy = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
+
+        if (codes && codes->len > 0)
+                g_array_append_vals(copy, codes->data, codes->len);
+
+        return copy;
+}
+
+Spec *spec_copy(const Spec *spec) {
+        Spec *copy = g_new0(Spec, 1);
+
+        *copy = *spec; /* plain values; whatever is owned follows */
+        copy->owner = g_strdup(spec->owner);
+        copy->verification_name = g_strdup(spec->verification_name);
+        copy->chain = spec->chain ? chain_ref(spec->chain) : NULL;
+        copy->key = spec->key ? key_ref(spec->key) : NULL;
+        copy->psk_identity = spec->psk_identity ? g_bytes_ref(spec->psk_identity) : NULL;
+        copy->psk = spec->psk ? key_ref(spec->psk) : NULL;
+        copy->psk_hint = g_strdup(spec->psk_hint);
+        copy->trust = spec->trust ? trust_ref(spec->trust) : NULL;
+        copy->ignored = spec_copy_errors(spec->ignored);
+        copy->ignored_codes = spec_copy_codes(spec->ignored_codes);
+        copy->cookie_hash = g_strdup(spec->cookie_hash);
+        copy->cookie_secret = spec->cookie_secret ? secret_new(secret_peek(spec->cookie_secret),
+                                                               secret_size(spec->cookie_secret))
+                                                  : NULL;
+        return copy;
+}
+
+Spec *spec_free(Spec *spec) {
+        if (!spec)
+                return NULL;
+
+        g_free(spec->owner);
+        g_free(spec->verification_name);
+        g_clear_pointer(&spec->chain, chain_unref);
+        g_clear_pointer(&spec->key, key_unref);
+        g_clear_pointer(&spec->psk_identity, g_bytes_unref);
+        g_clear_pointer(&spec->psk, key_unref);
+        g_free(spec->psk_hint);
+        g_clear_pointer(&spec->trust, trust_unref);
+        g_clear_pointer(&spec->ignored, g_array_unref);
+        g_clear_pointer(&spec->ignored_codes, g_array_unref);
+        g_free(spec->cookie_hash);
+        secret_free(spec->cookie_secret);
+        g_free(spec);
+        return NULL;
+}
+
+/* Whether PSK suites are offered (client) or taken (server). A server that has no certificate can
+ * only live by PSK; one that has takes PSK when something was said about it, because a client that
+ * only tries would otherwise wait for an owner who never heard of PSK. */
+static bool spec_has_psk(const Spec *spec) {
+        if (spec->psk || spec->offer_psk)
+                return true;
+
+        return spec->role == DTLS_SERVER && (spec->psk_hint || !spec->chain);
+}
+
+int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **ret) {
+        SessionConfigSpec config = {
+                .role = spec->role,
+                .protocol = spec->protocol,
+                .profile = spec->profile,
+                .chain = spec->chain,
+                .key_id = spec->key ? key_id(spec->key) : 0,
+                .psk = spec_has_psk(spec),
+                .psk_hint = spec->psk_hint,
+                .trust = spec->trust ? spec->trust : system_trust,
+                .verify_mode = spec->verify_mode,
+                .verify_depth = spec->verify_depth,
+                .interrupt_on_error = spec->interrupt_on_error,
+                .missing_certificate_is_fatal = spec->missing_certificate_is_fatal,
+                .server_name_indication = true,
+                .server_preference = true,
+        };
+
+        return session_config_new(&config, ret);
+}

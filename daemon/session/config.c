@@ -1,2 +1,309 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+
+#include "session/config.h"
+#include "session/private.h"
+
+#include "base/fault.h"
+
+#include <gnutls/abstract.h>
+
+static int config_key_info(gnutls_privkey_t key, unsigned flags, void *userdata) {
+        SessionConfig *config = userdata;
+
+        if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
+                return (int)config->key_algorithm;
+        if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
+                return (int)config->key_bits;
+        if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO)
+                return gnutls_sign_supports_pk_algorithm(GNUTLS_FLAGS_TO_SIGN_ALGO(flags),
+                                                         config->key_algorithm)
+                               ? 1
+                               : 0;
+
+        return -1;
+}
+
+static void config_free_pcerts(gnutls_pcert_st *pcerts, size_t n_pcerts) {
+        for (size_t i = 0; i < n_pcerts; i++)
+                gnutls_pcert_deinit(&pcerts[i]);
+
+        gnutls_free(pcerts);
+}
+
+static int config_read_key(SessionConfig *config, gnutls_pcert_st *leaf) {
+        int algorithm = gnutls_pubkey_get_pk_algorithm(leaf->pubkey, &config->key_bits);
+
+        switch (algorithm) {
+        case GNUTLS_PK_RSA:
+        case GNUTLS_PK_RSA_PSS:
+        case GNUTLS_PK_ECDSA:
+        case GNUTLS_PK_EDDSA_ED25519:
+        case GNUTLS_PK_EDDSA_ED448:
+                config->key_algorithm = (gnutls_pk_algorithm_t)algorithm;
+                return 0;
+        }
+
+        return SESSION_CONFIG_E_BAD_CHAIN;
+}
+
+/* The pcerts that could be read, all or none. */
+static gnutls_pcert_st *config_read_chain(const Chain *chain) {
+        size_t n_pcerts = chain_count(chain);
+        gnutls_pcert_st *pcerts = gnutls_calloc(n_pcerts, sizeof(gnutls_pcert_st));
+
+        g_assert(pcerts);
+
+        for (size_t i = 0; i < n_pcerts; i++) {
+                gsize size;
+                gconstpointer data = g_bytes_get_data(chain_der(chain, i), &size);
+                gnutls_datum_t der = {.data = (void *)data, .size = (unsigned)size};
+
+                if (gnutls_pcert_import_x509_raw(&pcerts[i], &der, GNUTLS_X509_FMT_DER, 0) < 0) {
+                        config_free_pcerts(pcerts, i);
+                        return NULL;
+                }
+        }
+
+        return pcerts;
+}
+
+/* The key stays where it is: GnuTLS gets functions that ask for signatures. Whether key and
+ * certificate match is not tried here, where nobody could answer; the keyring compares them. */
+static int config_set_key(SessionConfig *config, gnutls_pcert_st *pcerts, size_t n_pcerts) {
+        gnutls_privkey_t key;
+        int r;
+
+        r = gnutls_privkey_init(&key);
+        if (r < 0)
+                return fault(-ENOMEM);
+
+        r = gnutls_privkey_import_ext4(key, config, ask_sign_data, ask_sign_hash, NULL, NULL,
+                                       config_key_info, 0);
+        if (r >= 0)
+                r = gnutls_certificate_set_key(config->certificate, NULL, 0, pcerts, (int)n_pcerts,
+                                               key);
+        if (r < 0) {
+                gnutls_privkey_deinit(key);
+                return SESSION_CONFIG_E_BAD_CHAIN;
+        }
+
+        return 0;
+}
+
+static int config_add_chain(SessionConfig *config) {
+        size_t n_pcerts = chain_count(config->spec.chain);
+        gnutls_pcert_st *pcerts;
+        int r;
+
+        pcerts = config_read_chain(config->spec.chain);
+        if (!pcerts)
+                return SESSION_CONFIG_E_BAD_CHAIN;
+
+        r = config_read_key(config, &pcerts[0]);
+        if (!r)
+                r = config_set_key(config, pcerts, n_pcerts);
+        if (r) {
+                config_free_pcerts(pcerts, n_pcerts);
+                return r;
+        }
+
+        gnutls_free(pcerts); /* what is in them belongs to the credentials now */
+        return 0;
+}
+
+static int config_add_certificates(SessionConfig *config) {
+        if (gnutls_certificate_allocate_credentials(&config->certificate) < 0)
+                return fault(-ENOMEM);
+
+        gnutls_certificate_set_flags(config->certificate, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
+        if (gnutls_certificate_set_known_dh_params(config->certificate, GNUTLS_SEC_PARAM_MEDIUM) <
+            0)
+                return fault(-ENOMEM);
+
+        return config->has_certificate ? config_add_chain(config) : 0;
+}
+
+static int config_add_psk_client(SessionConfig *config) {
+        if (gnutls_psk_allocate_client_credentials(&config->psk_client) < 0)
+                return fault(-ENOMEM);
+
+        gnutls_psk_set_client_credentials_function2(config->psk_client, ask_psk_client);
+        return 0;
+}
+
+static int config_add_psk_server(SessionConfig *config) {
+        if (gnutls_psk_allocate_server_credentials(&config->psk_server) < 0)
+                return fault(-ENOMEM);
+
+        gnutls_psk_set_server_credentials_function2(config->psk_server, ask_psk_server);
+        if (gnutls_psk_set_server_known_dh_params(config->psk_server, GNUTLS_SEC_PARAM_MEDIUM) < 0)
+                return fault(-ENOMEM);
+        if (config->psk_hint &&
+            gnutls_psk_set_server_credentials_hint(config->psk_server, config->psk_hint) < 0)
+                return fault(-ENOMEM);
+
+        return 0;
+}
+
+static int config_set_priority(SessionConfig *config, bool certificates) {
+        g_autofree char *priority = priority_string(&config->spec, certificates);
+
+        if (gnutls_priority_init2(&config->priority, priority, NULL, 0) < 0)
+                return fault(-ENOTRECOVERABLE);
+
+        return 0;
+}
+
+static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec) {
+        bool client = spec->role == DTLS_CLIENT;
+
+        config->spec = *spec;
+        config->spec.chain = spec->chain ? chain_ref(spec->chain) : NULL;
+        config->spec.trust = spec->trust ? trust_ref(spec->trust) : NULL;
+        config->psk_hint = g_strdup(spec->psk_hint);
+        config->spec.psk_hint = config->psk_hint;
+        config->has_certificate = spec->chain && spec->key_id != 0;
+        config->verify_mode = spec->verify_mode;
+        if (spec->verify_mode == AUTO_VERIFY_PEER)
+                config->verify_mode = client ? VERIFY_PEER : QUERY_PEER;
+
+        if (!config->spec.trust) {
+                g_autoptr(GPtrArray) nobody = g_ptr_array_new();
+                int r = trust_new(nobody, &config->spec.trust);
+
+                if (r)
+                        return fault(r);
+        }
+
+        return 0;
+}
+
+/* A client can always check a server's certificate, unless it has nothing to judge it by and a PSK
+ * to offer. */
+static bool config_wants_certificates(const SessionConfig *config, const SessionConfigSpec *spec) {
+        if (config->has_certificate)
+                return true;
+
+        return spec->role == DTLS_CLIENT && (spec->trust || !spec->psk);
+}
+
+int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret) {
+        g_autoptr(SessionConfig) config = g_new0(SessionConfig, 1);
+        bool certificates;
+        int r;
+
+        config->n_references = 1;
+        r = config_copy_spec(config, spec);
+        if (r < 0)
+                return fault(r);
+
+        certificates = config_wants_certificates(config, spec);
+        if (!certificates && !spec->psk)
+                return SESSION_CONFIG_E_UNUSABLE;
+
+        r = certificates ? config_add_certificates(config) : 0;
+        if (!r && spec->psk && spec->role == DTLS_CLIENT)
+                r = config_add_psk_client(config);
+        if (!r && spec->psk && spec->role == DTLS_SERVER)
+                r = config_add_psk_server(config);
+        if (!r)
+                r = config_set_priority(config, certificates);
+        if (r)
+                return r < 0 ? fault(r) : r;
+
+        *ret = g_steal_pointer(&config);
+        return 0;
+}
+
+SessionConfig *session_config_ref(SessionConfig *config) {
+        g_assert(config->n_references > 0);
+
+        config->n_references++;
+        return config;
+}
+
+SessionConfig *session_config_unref(SessionConfig *config) {
+        if (!config)
+                return NULL;
+
+        g_assert(config->n_references > 0);
+        if (--config->n_references > 0)
+                return NULL;
+
+        if (config->priority)
+                gnutls_priority_deinit(config->priority);
+        if (config->certificate)
+                gnutls_certificate_free_credentials(config->certificate);
+        if (config->psk_client)
+                gnutls_psk_free_client_credentials(config->psk_client);
+        if (config->psk_server)
+                gnutls_psk_free_server_credentials(config->psk_server);
+        if (config->spec.chain)
+                chain_unref(config->spec.chain);
+        if (config->spec.trust)
+                trust_unref(config->spec.trust);
+        g_free(config->psk_hint);
+        g_free(config);
+        return NULL;
+}
+
+const SessionConfigSpec *session_config_spec(const SessionConfig *config) {
+        return &config->spec;
+}
+
+static const char *const protocol_names[N_DTLS_PROTOCOLS] = {
+        [PROTOCOL_DTLS_1_0] = "DtlsV1_0",
+        [PROTOCOL_DTLS_1_0_OR_LATER] = "DtlsV1_0OrLater",
+        [PROTOCOL_DTLS_1_2] = "DtlsV1_2",
+        [PROTOCOL_DTLS_1_2_OR_LATER] = "DtlsV1_2OrLater",
+};
+
+static const char *const profile_names[N_CIPHER_PROFILES] = {
+        [PROFILE_DEFAULT] = "default",
+        [PROFILE_IOT] = "iot",
+        [PROFILE_LEGACY] = "legacy",
+};
+
+static bool config_find_name(const char *const *names, size_t n_names, const char *name,
+                             size_t *ret) {
+        for (size_t i = 0; i < n_names; i++) {
+                if (g_strcmp0(names[i], name) == 0) {
+                        *ret = i;
+                        return true;
+                }
+        }
+
+        return false;
+}
+
+const char *dtls_protocol_name(DtlsProtocol protocol) {
+        g_assert(protocol < N_DTLS_PROTOCOLS);
+
+        return protocol_names[protocol];
+}
+
+bool dtls_protocol_from_name(const char *name, DtlsProtocol *ret) {
+        size_t i;
+
+        if (!config_find_name(protocol_names, N_DTLS_PROTOCOLS, name, &i))
+                return false;
+
+        *ret = (DtlsProtocol)i;
+        return true;
+}
+
+const char *cipher_profile_name(CipherProfile profile) {
+        g_assert(profile < N_CIPHER_PROFILES);
+
+        return profile_names[profile];
+}
+
+bool cipher_profile_from_name(const char *name, CipherProfile *ret) {
+        size_t i;
+
+        if (!config_find_name(profile_names, N_CIPHER_PROFILES, name, &i))
+                return false;
+
+        *ret = (CipherProfile)i;
+        return true;
+}

@@ -1,2 +1,283 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int not_written_yet; /* placeholder */
+
+#include "session/fiber.h"
+
+#include "base/fault.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIBER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define FIBER_ASAN 1
+#endif
+
+#ifdef FIBER_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+/* The top of a stack is used each time: it is wiped in place. What lies deeper is used seldom, and
+ * is returned to the kernel, which gives out zeros. */
+#define FIBER_WIPE_SIZE ((size_t)16 * 1024)
+
+/* ASan must know which stack is in use; without ASan all of this is nothing. */
+typedef struct Bounds {
+        const void *bottom;
+        size_t size;
+} Bounds;
+
+struct FiberPool {
+        size_t n_stacks_max, n_spare_max;
+        size_t n_used;
+        GPtrArray *spare; /* of stacks' lowest usable address */
+};
+
+struct Fiber {
+        FiberPool *pool;
+        FiberFunction function;
+        void *argument;
+
+        uint8_t *stack; /* NULL: neither running nor suspended */
+        bool finished;
+        ucontext_t inside, outside;
+        Fiber *entered_from;
+        Bounds outside_bounds;
+};
+
+static _Thread_local Fiber *fiber_running;
+
+/* Before a switch to @to; *fake keeps what ASan wants back after the switch back. NULL: never. */
+static void fiber_leave(void **fake, Bounds to) {
+#ifdef FIBER_ASAN
+        __sanitizer_start_switch_fiber(fake, to.bottom, to.size);
+#endif
+}
+
+static void fiber_arrive(void *fake, Bounds *from) {
+#ifdef FIBER_ASAN
+        if (from)
+                __sanitizer_finish_switch_fiber(fake, &from->bottom, &from->size);
+        else
+                __sanitizer_finish_switch_fiber(fake, NULL, NULL);
+#endif
+}
+
+static int stack_map(uint8_t **ret) {
+        size_t guard = sysconf(_SC_PAGESIZE);
+        uint8_t *mapping;
+
+        mapping = mmap(NULL, guard + FIBER_STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+        if (mapping == MAP_FAILED)
+                return fault(-errno);
+
+        if (mprotect(mapping, guard, PROT_NONE) < 0) {
+                int r = -errno;
+
+                (void)munmap(mapping, guard + FIBER_STACK_SIZE); /* it was mapped just now */
+                return fault(r);
+        }
+
+        *ret = mapping + guard;
+        return 0;
+}
+
+static void stack_unmap(void *stack) {
+        size_t guard = sysconf(_SC_PAGESIZE);
+        int r = munmap((uint8_t *)stack - guard, guard + FIBER_STACK_SIZE);
+
+        g_assert(r == 0);
+}
+
+static void stack_wipe(uint8_t *stack) {
+        size_t deep = FIBER_STACK_SIZE - FIBER_WIPE_SIZE;
+        int r;
+
+#ifdef FIBER_ASAN
+        __asan_unpoison_memory_region(stack, FIBER_STACK_SIZE);
+#endif
+        explicit_bzero(stack + deep, FIBER_WIPE_SIZE);
+
+        r = madvise(stack, deep, MADV_DONTNEED);
+        if (r < 0)
+                explicit_bzero(stack, deep);
+}
+
+FiberPool *fiber_pool_new(size_t n_stacks_max, size_t n_spare_max) {
+        FiberPool *pool = g_new0(FiberPool, 1);
+
+        pool->n_stacks_max = n_stacks_max;
+        pool->n_spare_max = n_spare_max;
+        pool->spare = g_ptr_array_new_with_free_func(stack_unmap);
+        return pool;
+}
+
+FiberPool *fiber_pool_free(FiberPool *pool) {
+        if (!pool)
+                return NULL;
+
+        g_assert(pool->n_used == 0);
+        g_ptr_array_unref(pool->spare);
+        g_free(pool);
+        return NULL;
+}
+
+size_t fiber_pool_used(const FiberPool *pool) {
+        return pool->n_used;
+}
+
+size_t fiber_pool_spare(const FiberPool *pool) {
+        return pool->spare->len;
+}
+
+static int fiber_pool_take(FiberPool *pool, uint8_t **ret) {
+        int r;
+
+        if (pool->n_used >= pool->n_stacks_max)
+                return FIBER_E_NO_STACK;
+
+        if (pool->spare->len > 0) {
+                *ret = g_ptr_array_steal_index_fast(pool->spare, pool->spare->len - 1);
+        } else {
+                r = stack_map(ret);
+                if (r == -ENOMEM) /* the kernel's bound is as good as ours */
+                        return FIBER_E_NO_STACK;
+                if (r < 0)
+                        return fault(r);
+        }
+
+        pool->n_used++;
+        return 0;
+}
+
+static void fiber_pool_give_back(FiberPool *pool, uint8_t *stack) {
+        pool->n_used--;
+
+        if (pool->spare->len >= pool->n_spare_max) {
+                explicit_bzero(stack + FIBER_STACK_SIZE - FIBER_WIPE_SIZE, FIBER_WIPE_SIZE);
+                stack_unmap(stack);
+                return;
+        }
+
+        stack_wipe(stack);
+        g_ptr_array_add(pool->spare, stack);
+}
+
+Fiber *fiber_new(FiberPool *pool, FiberFunction function, void *argument) {
+        Fiber *fiber = g_new0(Fiber, 1);
+
+        fiber->pool = pool;
+        fiber->function = function;
+        fiber->argument = argument;
+        return fiber;
+}
+
+Fiber *fiber_free(Fiber *fiber) {
+        if (!fiber)
+                return NULL;
+
+        g_assert(!fiber->stack);
+        g_free(fiber);
+        return NULL;
+}
+
+bool fiber_is_suspended(const Fiber *fiber) {
+        return fiber->stack && fiber_running != fiber;
+}
+
+Fiber *fiber_current(void) {
+        return fiber_running;
+}
+
+/* The first frame of every fiber. makecontext() passes ints, so the fiber comes in by
+ * fiber_running. */
+static void fiber_main(void) {
+        Fiber *fiber = fiber_running;
+
+        fiber_arrive(/* fake= */ NULL, &fiber->outside_bounds);
+        fiber->function(fiber->argument);
+        fiber->finished = true;
+
+        fiber_leave(/* fake= */ NULL, fiber->outside_bounds);
+        setcontext(&fiber->outside);
+        g_assert_not_reached();
+}
+
+static int fiber_begin(Fiber *fiber) {
+        int r;
+
+        r = fiber_pool_take(fiber->pool, &fiber->stack);
+        if (r == FIBER_E_NO_STACK)
+                return FIBER_E_NO_STACK;
+        if (r < 0)
+                return fault(r);
+
+        fiber->finished = false;
+        r = getcontext(&fiber->inside);
+        g_assert(r == 0);
+        fiber->inside.uc_stack.ss_sp = fiber->stack;
+        fiber->inside.uc_stack.ss_size = FIBER_STACK_SIZE;
+        fiber->inside.uc_link = NULL;
+        makecontext(&fiber->inside, fiber_main, 0);
+        return 0;
+}
+
+/* What swapcontext() saved of registers and masks is of a stack that is gone. */
+static void fiber_end(Fiber *fiber) {
+        fiber_pool_give_back(fiber->pool, fiber->stack);
+        fiber->stack = NULL;
+        explicit_bzero(&fiber->inside, sizeof(fiber->inside));
+}
+
+int fiber_enter(Fiber *fiber) {
+        void *fake = NULL;
+        int r;
+
+        g_assert(fiber_running != fiber);
+
+        if (!fiber->stack) {
+                r = fiber_begin(fiber);
+                if (r == FIBER_E_NO_STACK)
+                        return FIBER_E_NO_STACK;
+                if (r < 0)
+                        return fault(r);
+        }
+
+        fiber->entered_from = fiber_running;
+        fiber_running = fiber;
+
+        fiber_leave(&fake, (Bounds){.bottom = fiber->stack, .size = FIBER_STACK_SIZE});
+        r = swapcontext(&fiber->outside, &fiber->inside);
+        fiber_arrive(fake, NULL);
+        g_assert(r == 0);
+
+        fiber_running = fiber->entered_from;
+
+        if (!fiber->finished)
+                return FIBER_E_YIELDED;
+
+        fiber_end(fiber);
+        return 0;
+}
+
+void fiber_yield(void) {
+        Fiber *fiber = fiber_running;
+        void *fake = NULL;
+        int r;
+
+        g_assert(fiber);
+
+        fiber_leave(&fake, fiber->outside_bounds);
+        r = swapcontext(&fiber->inside, &fiber->outside);
+        fiber_arrive(fake, &fiber->outside_bounds);
+        g_assert(r == 0);
+}

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Headers of record and message, version, random, lengths of session id and cookie: nothing shorter
+ * is one. */
+#define HELLO_SIZE_MIN (13 + 12 + 2 + 32 + 1 + 1)
+
 typedef struct Hello {
         uint64_t record_sequence; /* 48 bits */
         uint16_t message_seq;

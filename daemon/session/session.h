@@ -56,7 +56,8 @@ typedef enum SessionOutcome {
         SESSION_E_FAILED,     /* see session_failure(); an alert was appended if one is due; OVER */
         SESSION_E_NOT_OPEN,   /* send, before the handshake is complete or after the end */
         SESSION_E_EMPTY,      /* send, of no bytes */
-        SESSION_E_TOO_LONG,   /* send, over session_data_mtu() or SESSION_PAYLOAD_MAX */
+        SESSION_E_TOO_LONG,   /* send, over session_payload_max(); whoever wants no IP fragments
+                                 compares with session_data_mtu() before */
         SESSION_E_NO_ROOM, /* send, the net batch is full; nothing was sealed: flush, call again */
         SESSION_E_TIMEOUT, /* expire: a retransmission timeout occurred (and, unless manual, the
                               flight was appended) */
@@ -78,7 +79,9 @@ typedef struct SessionQuestion {
         GBytes *identity;
         /* signature */
         uint64_t key_id;
-        const char *algorithm; /* GnuTLS's name of the signature algorithm, "ECDSA-SHA256", … */
+        const char *algorithm; /* gnutls_sign_get_name()'s, which gnutls_sign_get_id() maps back:
+                                  "ECDSA-SHA256", "RSA-PSS-RSAE-SHA256", "EdDSA-Ed25519", and
+                                  "RSA-RAW": PKCS#1 1.5 of the DigestInfo that is the input */
         bool is_hash;          /* input is a hash (or DigestInfo), else the whole message */
         const uint8_t *input;
         size_t input_size;
@@ -109,6 +112,8 @@ typedef struct SessionStats {
         uint64_t n_discarded;        /* records GnuTLS could not authenticate, or replays */
         uint64_t n_timeouts;
         uint64_t n_flights_resent;
+        uint64_t n_dropped_net_full; /* datagrams of ours that the net batch had no room for */
+        uint64_t n_dropped_app_full; /* plaintext that the app batch had no room for */
 } SessionStats;
 
 /* Once in a process, before the first session and before any thread: clears the environment that
@@ -151,6 +156,11 @@ void session_set_ignored(Session *session, const GArray *ignored, const GArray *
 /* close_notify if open; user_canceled (fatal) if shaking. SESSION_OVER. */
 void session_close(Session *session, DatagramBatch *net);
 
+/* Whether the datagram last given to session_receive() carried a record that authenticated under
+ * this session's keys: what tells an old association's records from those of a restarted peer
+ * (RFC 6347 4.2.8). */
+bool session_took_last(const Session *session);
+
 SessionState session_state(const Session *session);
 const SessionFailure *session_failure(const Session *session);
 const SessionFacts *session_facts(const Session *session); /* empty before SESSION_OPEN */
@@ -159,9 +169,12 @@ const GArray *session_errors(const Session *session);  /* of VerdictError, may b
 GPtrArray *session_peer_chain(const Session *session); /* GBytes DER; NULL: none yet */
 GBytes *session_psk_identity(const Session *session);  /* what was used; NULL: none */
 
-/* The largest plaintext that fits one datagram of the path. */
+/* The largest plaintext that fits one datagram of the path; 0 before SESSION_OPEN. */
 size_t session_data_mtu(const Session *session);
-/* The path's UDP payload (after the handshake it bounds data alone). */
+/* The largest plaintext that fits a record at all, at most SESSION_PAYLOAD_MAX; 0 before OPEN. */
+size_t session_payload_max(const Session *session);
+/* The path's UDP payload (after the handshake it bounds data alone). Until this is called the path
+ * is as wide as the handshake's bound. */
 void session_set_path_mtu(Session *session, size_t payload);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_free)

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Calls of io.github.dtlsd.Dtlsd1.Connection, and the channel. */
+
+#include "private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct dtlsd_connection {
+        unsigned n_refs;
+        sd_bus *bus; /* NULL: came from an accept queue whose listener had none */
+        char *path;
+        int fd;
+        uint32_t data_mtu;
+        char *peer_address;
+        uint16_t peer_port;
+        void *psk_identity;
+        size_t psk_identity_size;
+};
+
+int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mtu,
+                         dtlsd_connection **ret) {
+        dtlsd_connection *connection;
+
+        connection = calloc(1, sizeof *connection);
+        if (!connection)
+                return -ENOMEM;
+
+        connection->path = strdup(path);
+        if (!connection->path) {
+                free(connection);
+                return -ENOMEM;
+        }
+
+        connection->n_refs = 1;
+        connection->bus = sd_bus_ref(bus);
+        connection->fd = fd;
+        connection->data_mtu = data_mtu;
+        *ret = connection;
+        return 0;
+}
+
+void dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, size_t size,
+                               uint16_t port) {
+        free(connection->peer_address);
+        connection->peer_address = address ? strndup(address, size) : NULL;
+        connection->peer_port = port;
+}
+
+int dtlsd_connection_set_psk_identity(dtlsd_connection *connection, const void *identity,
+                                      size_t size) {
+        connection->psk_identity = malloc(size ? size : 1);
+        if (!connection->psk_identity)
+                return -ENOMEM;
+
+        memcpy(connection->psk_identity, identity, size);
+        connection->psk_identity_size = size;
+        return 0;
+}
+
+int dtlsd_connection_at(sd_bus *bus, const char *path, dtlsd_connection **ret) {
+        return dtlsd_connection_new(bus, path, -1, 0, ret);
+}
+
+dtlsd_connection *dtlsd_connection_ref(dtlsd_connection *connection) {
+        connection->n_refs++;
+        return connection;
+}
+
+dtlsd_connection *dtlsd_connection_unref(dtlsd_connection *connection) {
+        if (!connection || --connection->n_refs > 0)
+                return NULL;
+
+        if (connection->fd >= 0)
+                (void)close(connection->fd);
+        (void)sd_bus_unref(connection->bus);
+        free(connection->peer_address);
+        free(connection->psk_identity);
+        free(connection->path);
+        free(connection);
+        return NULL;
+}
+
+const char *dtlsd_connection_path(const dtlsd_connection *connection) {
+        return connection->path;
+}
+
+int dtlsd_connection_fd(const dtlsd_connection *connection) {
+        return connection->fd;
+}
+
+uint32_t dtlsd_connection_data_mtu(const dtlsd_connection *connection) {
+        return connection->data_mtu;
+}
+
+const char *dtlsd_connection_peer_address(const dtlsd_connection *connection) {
+        return connection->peer_address ? connection->peer_address : "";
+}
+
+uint16_t dtlsd_connection_peer_port(const dtlsd_connection *connection) {
+        return connection->peer_port;
+}
+
+const void *dtlsd_connection_psk_identity(const dtlsd_connection *connection, size_t *ret_size) {
+        *ret_size = connection->psk_identity_size;
+        return connection->psk_identity;
+}
+
+static int connection_call_new(const dtlsd_connection *connection, const char *member,
+                               sd_bus_message **ret) {
+        return sd_bus_message_new_method_call(connection->bus, ret, DTLSD_NAME, connection->path,
+                                              DTLSD_CONNECTION, member);
+}
+
+static int connection_call(dtlsd_connection *connection, const char *member, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_call_method(connection->bus, DTLSD_NAME, connection->path, DTLSD_CONNECTION,
+                               member, error, NULL, NULL);
+        return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_do_handshake(dtlsd_connection *connection, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_call_method(connection->bus, DTLSD_NAME, connection->path, DTLSD_CONNECTION,
+                               "DoHandshake", error, NULL, "ay", 0);
+        return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_provide_psk(dtlsd_connection *connection, const void *identity,
+                                 size_t identity_size, const void *psk, size_t psk_size,
+                                 sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = connection_call_new(connection, "ProvidePsk", &m);
+        if (r >= 0)
+                r = sd_bus_message_sensitive(m);
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', identity, identity_size);
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', psk, psk_size);
+        if (r >= 0)
+                r = sd_bus_call(connection->bus, m, 0, error, NULL);
+
+        (void)sd_bus_message_unref(m);
+        return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_refuse_psk(dtlsd_connection *connection, sd_bus_error *error) {
+        return connection_call(connection, "RefusePsk", error);
+}
+
+static int channel_answered(dtlsd_connection *connection, sd_bus_message *reply) {
+        uint32_t data_mtu;
+        int fd, r;
+
+        r = sd_bus_message_read(reply, "hu", &fd, &data_mtu);
+        if (r < 0)
+                return r;
+
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
+        if (fd < 0)
+                return -errno;
+
+        if (connection->fd >= 0)
+                (void)close(connection->fd);
+        connection->fd = fd;
+        connection->data_mtu = data_mtu;
+        return 0;
+}
+
+int dtlsd_connection_open_channel(dtlsd_connection *connection, sd_bus_error *error) {
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_call_method(connection->bus, DTLSD_NAME, connection->path, DTLSD_CONNECTION,
+                               "OpenChannel", error, &reply, "a{sv}", 0);
+        if (r >= 0)
+                r = channel_answered(connection, reply);
+
+        (void)sd_bus_message_unref(reply);
+        return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_write(dtlsd_connection *connection, const void *data, size_t size,
+                           sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = connection_call_new(connection, "WriteDatagramEncrypted", &m);
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', data, size);
+        if (r >= 0)
+                r = sd_bus_call(connection->bus, m, 0, error, NULL);
+
+        (void)sd_bus_message_unref(m);
+        return r < 0 ? r : 0;
+}
+
+static int read_answered(sd_bus_message *reply, void **ret_data, size_t *ret_size) {
+        const void *data;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(reply, 'y', &data, &size);
+        if (r < 0)
+                return r;
+
+        *ret_data = malloc(size ? size : 1);
+        if (!*ret_data)
+                return -ENOMEM;
+
+        memcpy(*ret_data, data, size);
+        *ret_size = size;
+        return 0;
+}
+
+int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void **ret_data,
+                          size_t *ret_size, sd_bus_error *error) {
+        sd_bus_message *m = NULL, *reply = NULL;
+        int r;
+
+        r = connection_call_new(connection, "ReadDatagram", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "a{sv}", 1, "Timeout", "u", timeout);
+        if (r >= 0)
+                r = sd_bus_call(connection->bus, m, timeout * UINT64_C(1000) + DTLSD_CALL_USEC,
+                                error, &reply);
+        if (r >= 0)
+                r = read_answered(reply, ret_data, ret_size);
+
+        (void)sd_bus_message_unref(m);
+        (void)sd_bus_message_unref(reply);
+        return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error) {
+        return connection_call(connection, "Shutdown", error);
+}
+
+int dtlsd_connection_close(dtlsd_connection *connection, sd_bus_error *error) {
+        return connection_call(connection, "Close", error);
+}

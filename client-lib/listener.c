@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Calls of io.github.dtlsd.Dtlsd1.Listener, and the accept queue. */
+
+#include "private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PACKET_MAX 4096 /* facts of one connection */
+
+/* the packet's fields: u16 type, u16 length in host order, bytes, padding to 4
+ * (interfaces/README.md) */
+enum {
+        FIELD_CONNECTION = 1,
+        FIELD_PEER = 2,
+        FIELD_PEER_PORT = 3,
+        FIELD_DATA_MTU = 6,
+        FIELD_PSK_IDENTITY = 7,
+};
+
+struct dtlsd_listener {
+        unsigned n_refs;
+        sd_bus *bus;
+        char *path;
+        int fd;
+        uint16_t port;
+};
+
+struct facts {
+        uint32_t connection, data_mtu;
+        uint16_t peer_port;
+        const char *peer;
+        size_t peer_size;
+        const void *psk_identity;
+        size_t psk_identity_size;
+};
+
+int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret) {
+        dtlsd_listener *listener;
+        int r;
+
+        listener = calloc(1, sizeof *listener);
+        if (!listener)
+                return -ENOMEM;
+
+        listener->n_refs = 1;
+        listener->fd = -1;
+        listener->bus = sd_bus_ref(bus);
+        listener->path = strdup(path);
+        r = listener->path ? 0 : -ENOMEM;
+        if (r >= 0)
+                r = sd_bus_get_property_trivial(bus, DTLSD_NAME, path, DTLSD_LISTENER, "LocalPort",
+                                                NULL, 'q', &listener->port);
+        if (r < 0) {
+                (void)dtlsd_listener_unref(listener);
+                return r;
+        }
+
+        *ret = listener;
+        return 0;
+}
+
+dtlsd_listener *dtlsd_listener_ref(dtlsd_listener *listener) {
+        listener->n_refs++;
+        return listener;
+}
+
+dtlsd_listener *dtlsd_listener_unref(dtlsd_listener *listener) {
+        if (!listener || --listener->n_refs > 0)
+                return NULL;
+
+        if (listener->fd >= 0)
+                (void)close(listener->fd);
+        (void)sd_bus_unref(listener->bus);
+        free(listener->path);
+        free(listener);
+        return NULL;
+}
+
+const char *dtlsd_listener_path(const dtlsd_listener *listener) {
+        return listener->path;
+}
+
+uint16_t dtlsd_listener_port(const dtlsd_listener *listener) {
+        return listener->port;
+}
+
+int dtlsd_listener_fd(const dtlsd_listener *listener) {
+        return listener->fd;
+}
+
+int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *error) {
+        sd_bus_message *reply = NULL;
+        int fd, r;
+
+        r = sd_bus_call_method(listener->bus, DTLSD_NAME, listener->path, DTLSD_LISTENER,
+                               "OpenAcceptQueue", error, &reply, NULL);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "h", &fd);
+        if (r >= 0) {
+                fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
+                r = fd < 0 ? -errno : 0;
+        }
+        if (r >= 0) {
+                if (listener->fd >= 0)
+                        (void)close(listener->fd);
+                listener->fd = fd;
+        }
+
+        (void)sd_bus_message_unref(reply);
+        return r < 0 ? r : 0;
+}
+
+static void facts_take(struct facts *facts, uint16_t type, const uint8_t *value, uint16_t size) {
+        if (type == FIELD_CONNECTION && size == sizeof facts->connection)
+                memcpy(&facts->connection, value, size);
+        else if (type == FIELD_DATA_MTU && size == sizeof facts->data_mtu)
+                memcpy(&facts->data_mtu, value, size);
+        else if (type == FIELD_PEER_PORT && size == sizeof facts->peer_port)
+                memcpy(&facts->peer_port, value, size);
+        else if (type == FIELD_PEER) {
+                facts->peer = (const char *)value;
+                facts->peer_size = size;
+        } else if (type == FIELD_PSK_IDENTITY) {
+                facts->psk_identity = value;
+                facts->psk_identity_size = size;
+        }
+}
+
+static int facts_read(struct facts *facts, const uint8_t *packet, size_t size) {
+        size_t at = 0;
+
+        while (size - at >= 4) {
+                uint16_t type, length;
+
+                memcpy(&type, packet + at, sizeof type);
+                memcpy(&length, packet + at + 2, sizeof length);
+                if (length > size - at - 4)
+                        return -EBADMSG;
+
+                facts_take(facts, type, packet + at + 4, length);
+                at += 4 + ((length + 3u) & ~3u);
+                if (at > size)
+                        break;
+        }
+
+        return facts->connection ? 0 : -EBADMSG;
+}
+
+/* Receives one packet; *ret_fd is -1 when it brought none. */
+static ssize_t packet_receive(int fd, uint8_t *packet, int *ret_fd) {
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct iovec iov = {.iov_base = packet, .iov_len = PACKET_MAX};
+        struct msghdr m = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof control,
+        };
+        struct cmsghdr *c;
+        ssize_t n;
+
+        *ret_fd = -1;
+        n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (n < 0)
+                return -errno;
+
+        c = CMSG_FIRSTHDR(&m);
+        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+                memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+        return n;
+}
+
+/* Takes @fd over, whatever happens. */
+static int accept_packet(dtlsd_listener *listener, const uint8_t *packet, size_t size, int fd,
+                         dtlsd_connection **ret) {
+        dtlsd_connection *connection;
+        struct facts facts = {0};
+        char path[96];
+        int r;
+
+        r = facts_read(&facts, packet, size);
+        if (r >= 0) {
+                (void)snprintf(path, sizeof path, DTLSD_ROOT "/connection/%u", facts.connection);
+                r = dtlsd_connection_new(listener->bus, path, fd, facts.data_mtu, &connection);
+        }
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+
+        dtlsd_connection_set_peer(connection, facts.peer, facts.peer_size, facts.peer_port);
+        if (facts.psk_identity)
+                r = dtlsd_connection_set_psk_identity(connection, facts.psk_identity,
+                                                      facts.psk_identity_size);
+        if (r < 0) {
+                (void)dtlsd_connection_unref(connection);
+                return r;
+        }
+
+        *ret = connection;
+        return 0;
+}
+
+int dtlsd_listener_accept(dtlsd_listener *listener, dtlsd_connection **ret) {
+        uint8_t packet[PACKET_MAX];
+        ssize_t n;
+        int fd;
+
+        if (listener->fd < 0)
+                return -ENOTCONN;
+
+        n = packet_receive(listener->fd, packet, &fd);
+        if (n < 0)
+                return (int)n;
+        if (n == 0)
+                return -ECONNRESET;
+        if (fd < 0)
+                return -EBADMSG;
+
+        return accept_packet(listener, packet, (size_t)n, fd, ret);
+}
+
+int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_call_method(listener->bus, DTLSD_NAME, listener->path, DTLSD_LISTENER, "Close",
+                               error, NULL, NULL);
+        return r < 0 ? r : 0;
+}

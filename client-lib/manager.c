@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Calls of io.github.dtlsd.Dtlsd1.Manager. */
+
+#include "private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int manager_call_new(sd_bus *bus, const char *member, sd_bus_message **ret) {
+        int r;
+
+        r = sd_bus_message_new_method_call(bus, ret, DTLSD_NAME, DTLSD_ROOT, DTLSD_MANAGER, member);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_sensitive(*ret); /* wiped when it goes */
+}
+
+static int connect_answered(sd_bus *bus, sd_bus_message *reply, dtlsd_connection **ret) {
+        const char *path;
+        uint32_t data_mtu;
+        int fd, r;
+
+        r = sd_bus_message_read(reply, "ohu", &path, &fd, &data_mtu);
+        if (r < 0)
+                return r;
+
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
+        if (fd < 0)
+                return -errno;
+
+        r = dtlsd_connection_new(bus, path, fd, data_mtu, ret);
+        if (r < 0)
+                (void)close(fd);
+        return r;
+}
+
+int dtlsd_connect(sd_bus *bus, const char *address, uint16_t port,
+                  const struct dtlsd_options *options, dtlsd_connection **ret,
+                  sd_bus_error *error) {
+        sd_bus_message *m = NULL, *reply = NULL;
+        int r;
+
+        r = manager_call_new(bus, "Connect", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sq", address, port);
+        if (r >= 0)
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_CONNECT);
+        if (r >= 0)
+                r = sd_bus_call(bus, m, DTLSD_CALL_USEC, error, &reply);
+        if (r >= 0)
+                r = connect_answered(bus, reply, ret);
+
+        (void)sd_bus_message_unref(m);
+        (void)sd_bus_message_unref(reply);
+        return r < 0 ? r : 0;
+}
+
+/* Calls m and reads the object path it answers; *ret lives as long as *ret_reply. */
+static int manager_make(sd_bus *bus, sd_bus_message *m, sd_bus_error *error,
+                        sd_bus_message **ret_reply, const char **ret) {
+        int r;
+
+        r = sd_bus_call(bus, m, DTLSD_CALL_USEC, error, ret_reply);
+        if (r < 0)
+                return r;
+
+        return sd_bus_message_read(*ret_reply, "o", ret);
+}
+
+static int set_peer(sd_bus *bus, const char *path, const char *address, uint16_t port,
+                    const struct dtlsd_options *options, sd_bus_error *error) {
+        const char *name = options && options->verification_name ? options->verification_name : "";
+
+        return sd_bus_call_method(bus, DTLSD_NAME, path, DTLSD_CONNECTION, "SetPeer", error, NULL,
+                                  "sqs", address, port, name);
+}
+
+int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
+                            const struct dtlsd_options *options, dtlsd_connection **ret,
+                            sd_bus_error *error) {
+        sd_bus_message *m = NULL, *reply = NULL;
+        const char *path;
+        int r;
+
+        r = manager_call_new(bus, "CreateConnection", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", "client");
+        if (r >= 0)
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_CREATE);
+        if (r >= 0)
+                r = manager_make(bus, m, error, &reply, &path);
+        if (r >= 0)
+                r = set_peer(bus, path, address, port, options, error);
+        if (r >= 0)
+                r = dtlsd_connection_new(bus, path, -1, 0, ret);
+
+        (void)sd_bus_message_unref(m);
+        (void)sd_bus_message_unref(reply);
+        return r < 0 ? r : 0;
+}
+
+int dtlsd_listen(sd_bus *bus, const char *address, uint16_t port,
+                 const struct dtlsd_options *options, dtlsd_listener **ret, sd_bus_error *error) {
+        sd_bus_message *m = NULL, *reply = NULL;
+        const char *path;
+        int r;
+
+        r = manager_call_new(bus, "Listen", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sq", address, port);
+        if (r >= 0)
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_LISTEN);
+        if (r >= 0)
+                r = manager_make(bus, m, error, &reply, &path);
+        if (r >= 0)
+                r = dtlsd_listener_new(bus, path, ret);
+
+        (void)sd_bus_message_unref(m);
+        (void)sd_bus_message_unref(reply);
+        return r < 0 ? r : 0;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Options of the C interface as the a{sv} of the bus. Files are read here, in the caller's process
+ * with the caller's rights; secrets leave it as sealed memfds only.
+ */
+
+#include "private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_SIZE_MAX (1024 * 1024) /* what the service takes of a certificate file or a secret */
+#define SECRET_SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+
+static int write_all(int fd, const uint8_t *data, size_t size) {
+        while (size > 0) {
+                ssize_t n = write(fd, data, size);
+
+                if (n < 0)
+                        return -errno;
+
+                data += n;
+                size -= (size_t)n;
+        }
+
+        return 0;
+}
+
+/* Returns a sealed memfd, or a negative errno. */
+static int secret_memfd(const void *data, size_t size) {
+        int fd, r;
+
+        fd = memfd_create("dtlsd-secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return -errno;
+
+        r = write_all(fd, data, size);
+        if (r >= 0 && fcntl(fd, F_ADD_SEALS, SECRET_SEALS) < 0)
+                r = -errno;
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+
+        return fd;
+}
+
+static int read_fd(int fd, uint8_t *buffer, size_t size) {
+        size_t done = 0;
+
+        while (done < size) {
+                ssize_t n = read(fd, buffer + done, size - done);
+
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return -EIO; /* it shrank under us */
+
+                done += (size_t)n;
+        }
+
+        return 0;
+}
+
+static int read_open_file(int fd, uint8_t **ret, size_t *ret_size) {
+        struct stat st;
+        uint8_t *buffer;
+        int r;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -EINVAL;
+        if (st.st_size > FILE_SIZE_MAX)
+                return -EFBIG;
+
+        buffer = malloc((size_t)st.st_size + 1);
+        if (!buffer)
+                return -ENOMEM;
+
+        r = read_fd(fd, buffer, (size_t)st.st_size);
+        if (r < 0) {
+                explicit_bzero(buffer, (size_t)st.st_size);
+                free(buffer);
+                return r;
+        }
+
+        *ret = buffer;
+        *ret_size = (size_t)st.st_size;
+        return 0;
+}
+
+static int read_file(const char *path, uint8_t **ret, size_t *ret_size) {
+        int fd, r;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0)
+                return -errno;
+
+        r = read_open_file(fd, ret, ret_size);
+        (void)close(fd);
+        return r;
+}
+
+static int append_string(sd_bus_message *m, const char *key, const char *value) {
+        return value ? sd_bus_message_append(m, "{sv}", key, "s", value) : 0;
+}
+
+static int append_number(sd_bus_message *m, const char *key, uint32_t value) {
+        return value ? sd_bus_message_append(m, "{sv}", key, "u", value) : 0;
+}
+
+static int append_bytes(sd_bus_message *m, const char *key, const void *data, size_t size) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "ay");
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'y', data, size);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_file(sd_bus_message *m, const char *path) {
+        uint8_t *data;
+        size_t size;
+        int r;
+
+        r = read_file(path, &data, &size);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_append_array(m, 'y', data, size);
+        free(data);
+        return r;
+}
+
+static int append_files(sd_bus_message *m, const char *key, const char *const *paths) {
+        int r;
+
+        if (!paths)
+                return 0;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "aay");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "ay");
+        for (size_t i = 0; r >= 0 && paths[i]; i++)
+                r = append_file(m, paths[i]);
+        for (size_t open = 3; r >= 0 && open > 0; open--)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int append_secret(sd_bus_message *m, const char *key, const void *data, size_t size) {
+        int fd, r;
+
+        fd = secret_memfd(data, size);
+        if (fd < 0)
+                return fd;
+
+        r = sd_bus_message_append(m, "{sv}", key, "h", fd);
+        (void)close(fd);
+        return r;
+}
+
+static int append_private_key(sd_bus_message *m, const char *path) {
+        uint8_t *data;
+        size_t size;
+        int r;
+
+        if (!path)
+                return 0;
+
+        r = read_file(path, &data, &size);
+        if (r < 0)
+                return r;
+
+        r = append_secret(m, "PrivateKey", data, size);
+        explicit_bzero(data, size);
+        free(data);
+        return r;
+}
+
+static int append_credentials(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r;
+
+        r = append_files(m, "CertificateChain", options->certificate_chain_files);
+        if (r >= 0)
+                r = append_private_key(m, options->private_key_file);
+        if (r >= 0)
+                r = append_files(m, "CaCertificates", options->ca_files);
+        if (r >= 0 && options->psk_identity)
+                r = append_bytes(m, "PreSharedKeyIdentity", options->psk_identity,
+                                 options->psk_identity_size);
+        if (r >= 0 && options->psk)
+                r = append_secret(m, "PreSharedKey", options->psk, options->psk_size);
+        return r;
+}
+
+static int append_where(sd_bus_message *m, const struct dtlsd_options *options,
+                        enum options_for what) {
+        int r = 0;
+
+        if (what == OPTIONS_FOR_LISTEN)
+                return 0; /* arguments of Listen */
+
+        if (r >= 0)
+                r = append_string(m, "LocalAddress", options->local_address);
+        if (r >= 0 && options->local_port)
+                r = sd_bus_message_append(m, "{sv}", "LocalPort", "q", options->local_port);
+        if (r >= 0)
+                r = append_string(m, "VerificationName", options->verification_name);
+        return r;
+}
+
+static int append_listener(sd_bus_message *m, const struct dtlsd_options *options) {
+        const char *hint = options->psk_identity_hint;
+        int r = 0;
+
+        if (hint)
+                r = append_bytes(m, "PskIdentityHint", hint, strlen(hint));
+        if (r >= 0 && options->no_cookies)
+                r = sd_bus_message_append(m, "{sv}", "CookieVerification", "b", 0);
+        if (r >= 0 && options->announce)
+                r = sd_bus_message_append(m, "{sv}", "Announce", "b", 1);
+        return r;
+}
+
+static int append_handshake(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r;
+
+        r = append_string(m, "PeerVerifyMode", options->peer_verify_mode);
+        if (r >= 0)
+                r = append_string(m, "CipherProfile", options->cipher_profile);
+        if (r >= 0 && options->mtu_hint)
+                r = sd_bus_message_append(m, "{sv}", "MtuHint", "q", options->mtu_hint);
+        if (r >= 0)
+                r = append_number(m, "HandshakeDeadline", options->handshake_deadline);
+        if (r >= 0)
+                r = append_number(m, "IdleTimeout", options->idle_timeout);
+        return r;
+}
+
+int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
+                         enum options_for what) {
+        static const struct dtlsd_options none;
+        int r;
+
+        options = options ? options : &none;
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = append_where(m, options, what);
+        if (r >= 0)
+                r = append_credentials(m, options);
+        if (r >= 0)
+                r = append_handshake(m, options);
+        if (r >= 0 && what == OPTIONS_FOR_LISTEN)
+                r = append_listener(m, options);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}

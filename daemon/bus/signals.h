@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * signals: the messages that news.c sends, built by hand and each sent to one name. sd-bus's own
+ * emit functions only broadcast. Knows what each signal looks like, not who hears it.
+ */
+
+#include "bus/private.h"
+
+typedef enum SignalObjectKind {
+        SIGNAL_CONNECTION,
+        SIGNAL_LISTENER,
+        N_SIGNAL_OBJECT_KINDS,
+} SignalObjectKind;
+
+typedef struct SignalObject {
+        char path[BUS_PATH_MAX];
+        const char *interface;
+        const sd_bus_vtable *vtable;
+        void *object; /* Connection or Listener; NULL: it is gone */
+} SignalObject;
+
+typedef enum SignalKind {
+        SIGNAL_ADDED,
+        SIGNAL_REMOVED,
+        SIGNAL_CHANGED,
+        SIGNAL_STATE,
+        SIGNAL_TIMEOUT,
+        SIGNAL_PSK,
+        SIGNAL_DATAGRAM,
+        SIGNAL_CLOSED,
+        SIGNAL_NEW_CONNECTION,
+        N_SIGNAL_KINDS,
+} SignalKind;
+
+typedef struct Signal {
+        SignalKind kind;
+        const SignalObject *object;
+        unsigned mask;        /* CHANGED: of ChangeMask */
+        const char *words[3]; /* STATE, CLOSED; valid UTF-8 */
+        PendingPsk psk;       /* PSK */
+        GBytes *datagram;     /* DATAGRAM */
+        uint32_t connection;  /* NEW_CONNECTION */
+        const Address *peer;
+} Signal;
+
+SignalObject signal_object(SignalObjectKind kind, uint32_t id, void *object);
+/* CHANGED: whether the mask is about anything that is told. */
+bool signal_is_worth_it(const Signal *signal);
+/* A signal that cannot be sent is lost, with a line in the journal. */
+void signal_send(sd_bus *bus, const Signal *signal, const char *name);

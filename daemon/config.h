@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Config: what the administrator's file says. A file is taken whole or not at all: an unknown word
+ * or a number that is none stops the start, and the text says where it is.
+ */
+
+#include "access/quota.h"
+
+#include <stdbool.h>
+
+#define CONFIG_PATH "/etc/dtlsd/dtlsd.conf"
+
+typedef struct Config {
+        QuotaLimits limits;
+} Config;
+
+typedef enum ConfigOutcome {
+        CONFIG_E_BROKEN = 1, /* the file cannot be read, or says what it may not */
+} ConfigOutcome;
+
+/* @config: the defaults in, what the file says over them out; as it was when that fails.
+ * @must_exist: false: no file is an empty one. @ret_text: file, group and key, for people. */
+int config_read(const char *path, bool must_exist, Config *config, char **ret_text);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * certificate, see certificate.h. The edges of PEM blocks and the length of DER are found here;
+ * what is inside is GnuTLS's to judge.
+ */
+
+#include "identity/certificate.h"
+#include "base/fault.h"
+
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PEM_MARK "-----BEGIN "
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
+#define PEM_END "-----END CERTIFICATE-----"
+
+static gnutls_datum_t certificate_datum(GBytes *bytes) {
+        gsize size;
+        const void *data = g_bytes_get_data(bytes, &size);
+
+        g_assert(size <= UINT_MAX);
+
+        return (gnutls_datum_t){(void *)data, (unsigned)size};
+}
+
+/* No certificate is shorter than 128 bytes, so its length has the long form. */
+static bool certificate_is_der(const uint8_t *data, size_t size) {
+        return size >= 2 && data[0] == 0x30 && data[1] & 0x80;
+}
+
+static bool certificate_fills(const uint8_t *data, size_t size) {
+        size_t n_length, length = 0;
+
+        if (!certificate_is_der(data, size))
+                return false;
+
+        n_length = data[1] & 0x7f;
+        if (n_length == 0 || n_length > 3 || size < 2 + n_length)
+                return false;
+
+        for (size_t i = 0; i < n_length; i++)
+                length = length << 8 | data[2 + i];
+
+        return length == size - 2 - n_length;
+}
+
+int certificate_import(GBytes *der, gnutls_x509_crt_t *ret) {
+        certificate_auto certificate = NULL;
+        gnutls_datum_t datum;
+        gsize size;
+        const uint8_t *data = g_bytes_get_data(der, &size);
+
+        if (!certificate_fills(data, size))
+                return CERTIFICATE_E_MALFORMED;
+
+        if (gnutls_x509_crt_init(&certificate) < 0)
+                return fault(-ENOMEM);
+
+        datum = certificate_datum(der);
+        if (gnutls_x509_crt_import(certificate, &datum, GNUTLS_X509_FMT_DER) < 0)
+                return CERTIFICATE_E_MALFORMED;
+
+        *ret = g_steal_pointer(&certificate);
+        return 0;
+}
+
+GBytes *certificate_export(gnutls_x509_crt_t certificate) {
+        gnutls_datum_t der;
+
+        if (gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der) < 0)
+                return NULL;
+
+        return g_bytes_new_with_free_func(der.data, der.size, gnutls_free, der.data);
+}
+
+char *certificate_fingerprint(GBytes *der) {
+        return g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, der);
+}
+
+static int certificate_take(GBytes *der, size_t n_max, GPtrArray *ders) {
+        certificate_auto certificate = NULL;
+        int r;
+
+        if (ders->len >= n_max)
+                return CERTIFICATE_E_TOO_MANY;
+
+        r = certificate_import(der, &certificate);
+        if (r)
+                return r;
+
+        g_ptr_array_add(ders, g_bytes_ref(der));
+        return 0;
+}
+
+static int certificate_decode(const char *block, size_t size, GBytes **ret) {
+        gnutls_datum_t pem = {(void *)block, (unsigned)size}, der;
+
+        if (gnutls_pem_base64_decode2("CERTIFICATE", &pem, &der) < 0)
+                return CERTIFICATE_E_MALFORMED;
+
+        *ret = g_bytes_new_with_free_func(der.data, der.size, gnutls_free, der.data);
+        return 0;
+}
+
+static int certificate_split_pem(const char *text, size_t size, size_t n_max, GPtrArray *ders) {
+        const char *end = text + size, *begin = memmem(text, size, PEM_MARK, strlen(PEM_MARK));
+        int r;
+
+        if (!begin || memchr(text, '\0', size))
+                return CERTIFICATE_E_MALFORMED;
+
+        while (begin) {
+                g_autoptr(GBytes) der = NULL;
+                const char *stop;
+
+                if (!g_str_has_prefix(begin, PEM_BEGIN))
+                        return CERTIFICATE_E_MALFORMED;
+                stop = memmem(begin, (size_t)(end - begin), PEM_END, strlen(PEM_END));
+                if (!stop)
+                        return CERTIFICATE_E_MALFORMED;
+                stop += strlen(PEM_END);
+
+                r = certificate_decode(begin, (size_t)(stop - begin), &der);
+                if (!r)
+                        r = certificate_take(der, n_max, ders);
+                if (r)
+                        return r;
+
+                begin = memmem(stop, (size_t)(end - stop), PEM_MARK, strlen(PEM_MARK));
+        }
+
+        return 0;
+}
+
+int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders) {
+        g_autofree char *text = NULL;
+        gsize size;
+        const uint8_t *data = g_bytes_get_data(blob, &size);
+
+        if (size == 0)
+                return CERTIFICATE_E_MALFORMED;
+        if (certificate_is_der(data, size))
+                return certificate_take(blob, n_max, ders);
+
+        text = g_strndup((const char *)data, size); /* ends, as the search for marks wants it */
+        return certificate_split_pem(text, size, n_max, ders);
+}

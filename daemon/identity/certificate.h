@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * certificate: from bytes that somebody sent to certificates. For identity/ alone: GnuTLS types go
+ * no further.
+ *
+ * Strict, because what is given is meant to be certificates and nothing else: a private key pasted
+ * along, a file cut short or bytes behind the end are mistakes to be told, not to be read over.
+ */
+
+#include <glib.h>
+#include <gnutls/x509.h>
+#include <stddef.h>
+
+typedef enum CertificateOutcome {
+        CERTIFICATE_E_MALFORMED = 1, /* neither PEM nor DER of certificates */
+        CERTIFICATE_E_TOO_MANY,      /* more than were asked for */
+} CertificateOutcome;
+
+/* Appends the DER of each certificate in @blob, PEM (any number above none, text between them is
+ * allowed) or DER (one), until @ders holds @n_max. On failure @ders may have grown. */
+int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders);
+/* Exactly one certificate in DER, to the last byte. */
+int certificate_import(GBytes *der, gnutls_x509_crt_t *ret);
+GBytes *certificate_export(gnutls_x509_crt_t certificate);
+
+/* SHA-256, lower-case hexadecimal. */
+char *certificate_fingerprint(GBytes *der);
+
+/* An owned gnutls_x509_crt_t of a scope. */
+static inline void certificate_done(gnutls_x509_crt_t *certificate) {
+        if (*certificate)
+                gnutls_x509_crt_deinit(*certificate);
+}
+
+#define certificate_auto __attribute__((cleanup(certificate_done))) gnutls_x509_crt_t

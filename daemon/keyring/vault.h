@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Vault: the private keys and PSKs of objects, by number. A key belongs to the uid it was imported
+ * for and answers to nobody else; it goes when it is removed or with the process. Nothing in here
+ * gives a private key out again.
+ *
+ * Knows: key formats, how much is allowed to whom. Does not know: D-Bus, the event loop, threads
+ * (a VaultKey is counted without locks: only the loop's thread takes and gives references).
+ */
+
+#include "base/secret.h"
+
+#include <gnutls/abstract.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define VAULT_KEYS_PER_UID_MAX 2048 /* a few KiB each; more objects than that share identities */
+#define VAULT_KEYS_MAX 16384
+#define VAULT_PSK_MAX 64 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
+#define VAULT_RSA_BITS_MIN 2048
+#define VAULT_RSA_BITS_MAX 8192 /* one signature takes near 70 ms */
+/* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */
+#define VAULT_USES_PER_SECOND 2000
+#define VAULT_USES_BURST 4000
+#define VAULT_REPORT_USEC (60 * UINT64_C(1000000)) /* a line of log for each key that long */
+
+typedef struct Vault Vault;
+typedef struct VaultKey VaultKey;
+
+typedef enum VaultOutcome {
+        VAULT_E_BAD_SECRET = 1, /* not what it should be; the text says in what way */
+        VAULT_E_FULL,           /* of that uid's keys, or of all */
+        VAULT_E_UNKNOWN,        /* there is no such key, or it is another uid's, or another kind */
+        VAULT_E_RATE,           /* the key was used too often in the last seconds */
+} VaultOutcome;
+
+Vault *vault_new(void);
+Vault *vault_free(Vault *vault);
+
+/* @ret_text: why not, for people; static. */
+int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                             const char **ret_text);
+int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                     const char **ret_text);
+/* @ret: what was removed, the caller's now. */
+int vault_remove(Vault *vault, uint64_t id, VaultKey **ret);
+
+/* A private key, to be used once now. Borrowed. */
+int vault_use_private_key(Vault *vault, uint64_t id, uid_t uid, uint64_t now_usec, VaultKey **ret);
+int vault_use_psk(Vault *vault, uint64_t id, uid_t uid, uint64_t now_usec, VaultKey **ret);
+
+size_t vault_count(const Vault *vault, uid_t uid);
+
+VaultKey *vault_key_ref(VaultKey *key);
+VaultKey *vault_key_unref(VaultKey *key);
+uint64_t vault_key_id(const VaultKey *key);
+uid_t vault_key_uid(const VaultKey *key);
+uint64_t vault_key_uses(const VaultKey *key);
+/* Whether a line about its use is due: the first, and then one each VAULT_REPORT_USEC.
+ * @ret_n_uses: since the last. */
+bool vault_key_report(VaultKey *key, uint64_t now_usec, uint64_t *ret_n_uses);
+gnutls_pk_algorithm_t vault_key_algorithm(const VaultKey *key);
+gnutls_privkey_t vault_key_private(const VaultKey *key);
+GBytes *vault_key_spki(const VaultKey *key);      /* private keys: DER. Borrowed */
+const Secret *vault_key_psk(const VaultKey *key); /* Borrowed */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vault, vault_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VaultKey, vault_key_unref)

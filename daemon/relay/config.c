@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Config: from what a caller chose to what its sessions have in common; and everything that can be
+ * wrong with that choice, said before the first datagram.
+ *
+ * Knows: specs, chains, keys, the system's trust. Does not know: connections, listeners.
+ */
+
+#include "base/fault.h"
+#include "relay/private.h"
+
+int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason) {
+        uint16_t minimum = spec->chain ? SESSION_MTU_MIN_CERTIFICATE : SESSION_MTU_MIN;
+
+        if (mtu == 0 || mtu >= minimum)
+                return 0;
+
+        return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                          "An MTU hint of %u is too small; it must be 0, or at least %u%s", mtu,
+                          minimum, spec->chain ? " with certificates" : "");
+}
+
+static int config_check_key(const Spec *spec, Reason *reason) {
+        if (!spec->chain && !spec->key)
+                return 0;
+        if (!spec->key)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "There is a certificate but no private key of it; give "
+                                  "PrivateKey too");
+        if (!spec->chain)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "There is a private key but no certificate of it; give "
+                                  "CertificateChain too");
+        if (!key_is_alive(spec->key))
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "The keyring process died and this private key with it; give it "
+                                  "again");
+        if (!key_spki(spec->key) || !g_bytes_equal(key_spki(spec->key), chain_spki(spec->chain)))
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "The private key does not belong to the first certificate of "
+                                  "CertificateChain");
+
+        return 0;
+}
+
+static int config_check_psk(const Spec *spec, Reason *reason) {
+        if (!spec->psk)
+                return 0;
+        if (!spec->psk_identity)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "There is a pre-shared key without an identity; give "
+                                  "PreSharedKeyIdentity too");
+        if (g_bytes_get_size(spec->psk_identity) > SESSION_PSK_IDENTITY_MAX)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "The identity of the pre-shared key is longer than %d bytes",
+                                  SESSION_PSK_IDENTITY_MAX);
+        if (!key_is_alive(spec->psk))
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "The keyring process died and this pre-shared key with it; give "
+                                  "it again");
+
+        return 0;
+}
+
+static int config_check(const Spec *spec, Reason *reason) {
+        int r;
+
+        r = config_check_mtu(spec, spec->mtu_hint, reason);
+        if (r)
+                return r;
+
+        r = config_check_key(spec, reason);
+        if (r)
+                return r;
+
+        return config_check_psk(spec, reason);
+}
+
+static const char *config_refusal(SessionConfigOutcome outcome) {
+        switch (outcome) {
+        case SESSION_CONFIG_E_UNUSABLE:
+                return "A server needs a certificate with its key, or a pre-shared key";
+        case SESSION_CONFIG_E_BAD_CHAIN:
+                return "The certificate cannot be used for DTLS with these options: its key type "
+                       "fits no cipher suite";
+        }
+
+        return "This configuration cannot be used";
+}
+
+/* Reading the system's store costs files and time: not for who trusts others, or looks at nobody.
+ */
+static Trust *config_system_trust(Relay *relay, const Spec *spec) {
+        if (spec->trust || spec->verify_mode == VERIFY_NONE)
+                return NULL;
+
+        return relay_system_trust(relay);
+}
+
+int config_make(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason) {
+        int r;
+
+        r = config_check(spec, reason);
+        if (r)
+                return r;
+
+        r = spec_session_config(spec, config_system_trust(relay, spec), ret);
+        if (r < 0)
+                return fault(r);
+        if (r > 0)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION, "%s",
+                                  config_refusal((SessionConfigOutcome)r));
+
+        return 0;
+}

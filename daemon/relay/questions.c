@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Questions: what a session cannot know by itself, asked of who knows: a signature and the object's
+ * own PSK of the keyring, a PSK nobody gave of the owner, and whether a peer that is not trusted
+ * may pass of the owner too. A question is looked at once; one that the session no longer asks is
+ * dropped, and its answer never comes.
+ *
+ * Knows: sessions' questions, the keyring's answers. Does not know: what is done with the answer.
+ */
+
+#include "base/fault.h"
+#include "relay/private.h"
+
+#define KEYRING_LOST_TEXT                                                                          \
+        "The keyring process died and this key with it; give the key again and try again"
+
+static void question_forget_psk(Connection *connection) {
+        PendingPsk *psk = &connection->question.psk;
+        bool pending = psk->pending;
+
+        g_clear_pointer(&psk->hint, g_bytes_unref);
+        g_clear_pointer(&psk->peer_identity, g_bytes_unref);
+        *psk = (PendingPsk){0};
+        if (pending)
+                connection_changed(connection, CHANGED_PSK);
+}
+
+void question_drop(Connection *connection) {
+        keys_forget(connection->relay->keys, connection->question.ticket);
+        connection->question.ticket = 0;
+        question_forget_psk(connection);
+        charges_drop_all(&connection->charges, QUOTA_SUSPENDED);
+        charges_drop_all(&connection->charges, QUOTA_SIGNING);
+        connection->question.open = false;
+}
+
+/* ---- answers; each is a call of the session like any other ---- */
+
+/* Why the keyring has no answer. */
+static const char *question_why(int outcome, const char *text) {
+        switch ((KeysOutcome)outcome) {
+        case KEYS_E_GONE:
+                return KEYRING_LOST_TEXT;
+        case KEYS_E_LATE:
+                return "The keyring did not answer in time; try again";
+        case KEYS_E_REFUSED:
+        case KEYS_E_BAD_SECRET:
+                break;
+        }
+
+        return text && *text ? text : "The keyring refused";
+}
+
+static int question_answer_signature(Connection *connection, const void *signature, size_t size,
+                                     const char *why) {
+        Relay *relay = connection->relay;
+        uint32_t serial = connection->question.serial;
+
+        question_drop(connection);
+        return session_answer_signature(connection->session, serial, relay_now(relay), signature,
+                                        size, why, relay->net, relay->app);
+}
+
+/* No key: the session can only say that it was refused; @why is what is known here. */
+static int question_refuse_psk(Connection *connection, const char *why) {
+        Relay *relay = connection->relay;
+        uint32_t serial = connection->question.serial;
+
+        question_drop(connection);
+        g_free(connection->blame);
+        connection->blame = g_strdup(why);
+        return session_answer_psk(connection->session, serial, relay_now(relay), NULL, NULL,
+                                  relay->net, relay->app);
+}
+
+static int question_answer_psk(Connection *connection, GBytes *identity, const Secret *key) {
+        Relay *relay = connection->relay;
+        uint32_t serial = connection->question.serial;
+
+        question_drop(connection);
+        return session_answer_psk(connection->session, serial, relay_now(relay), identity, key,
+                                  relay->net, relay->app);
+}
+
+static void on_signed(int outcome, const char *text, const void *signature, size_t size,
+                      void *userdata) {
+        Connection *connection = userdata; /* forgotten before it dies */
+        int r;
+
+        connection_prepare(connection);
+        if (outcome)
+                r = question_answer_signature(connection, NULL, 0, question_why(outcome, text));
+        else
+                r = question_answer_signature(connection, signature, size, NULL);
+        connection_finish(connection, r);
+}
+
+static void on_fetched(int outcome, const char *text, const Secret *psk, void *userdata) {
+        Connection *connection = userdata; /* forgotten before it dies */
+        int r;
+
+        /* the secret is the keyring client's, which wipes it when this returns */
+        connection_prepare(connection);
+        if (outcome)
+                r = question_refuse_psk(connection, question_why(outcome, text));
+        else
+                r = question_answer_psk(connection, connection->spec->psk_identity, psk);
+        connection_finish(connection, r);
+}
+
+/* ---- asking; each returns what the session said when it was answered at once, else 0 ---- */
+
+static int question_ask_signature(Connection *connection, const SessionQuestion *asked) {
+        Question *question = &connection->question;
+        Relay *relay = connection->relay;
+        const Spec *spec = connection->spec;
+        Reason reason;
+
+        if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
+                return question_answer_signature(connection, NULL, 0, reason.text);
+        if (!spec->key || !key_is_alive(spec->key))
+                return question_answer_signature(connection, NULL, 0, KEYRING_LOST_TEXT);
+
+        question->ticket =
+                keys_sign(relay->keys, spec->key, spec->uid, asked->algorithm, asked->is_hash,
+                          asked->input, asked->input_size, on_signed, connection);
+        return 0;
+}
+
+static int question_fetch_psk(Connection *connection) {
+        Question *question = &connection->question;
+        const Spec *spec = connection->spec;
+        Reason reason;
+
+        if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
+                return question_refuse_psk(connection, reason.text);
+        if (!key_is_alive(spec->psk))
+                return question_refuse_psk(connection, KEYRING_LOST_TEXT);
+
+        question->ticket = keys_fetch_psk(connection->relay->keys, spec->psk, spec->uid, on_fetched,
+                                          connection);
+        return 0;
+}
+
+static int question_ask_owner_psk(Connection *connection, const SessionQuestion *asked) {
+        PendingPsk *psk = &connection->question.psk;
+        Reason reason;
+
+        /* the session bounds how long, this bounds how many */
+        if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, &reason)) {
+                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
+                return question_refuse_psk(connection, reason.text);
+        }
+
+        psk->pending = true;
+        psk->hint = asked->hint ? g_bytes_ref(asked->hint) : NULL;
+        psk->peer_identity = asked->identity ? g_bytes_ref(asked->identity) : NULL;
+        psk->max_identity = SESSION_PSK_IDENTITY_MAX;
+        psk->max_key = SESSION_PSK_KEY_MAX;
+        relay_tell(connection->relay, connection_psk_required, connection);
+        connection_changed(connection, CHANGED_PSK);
+        return 0;
+}
+
+static bool question_same_identity(GBytes *a, GBytes *b) {
+        if (!a || !b)
+                return (a ? g_bytes_get_size(a) : 0) == (b ? g_bytes_get_size(b) : 0);
+
+        return g_bytes_equal(a, b);
+}
+
+static int question_ask_psk(Connection *connection, const SessionQuestion *asked) {
+        const Spec *spec = connection->spec;
+        Relay *relay = connection->relay;
+        uint32_t serial = connection->question.serial;
+
+        if (!spec->psk)
+                return question_ask_owner_psk(connection, asked);
+        if (spec->role == DTLS_CLIENT ||
+            question_same_identity(asked->identity, spec->psk_identity))
+                return question_fetch_psk(connection);
+
+        question_drop(connection);
+        return session_answer_psk_unknown(connection->session, serial, relay_now(relay), relay->net,
+                                          relay->app);
+}
+
+/* Nobody may be asked: as untrusted as it is. */
+static int question_reject(Connection *connection) {
+        Relay *relay = connection->relay;
+        uint32_t serial = connection->question.serial;
+
+        question_drop(connection);
+        return session_answer_verdict(connection->session, serial, relay_now(relay),
+                                      /* accept= */ false, relay->net, relay->app);
+}
+
+static void question_say_verdict(Connection *connection) {
+        g_autoptr(GString) text = g_string_new("The peer is not trusted (");
+
+        for (guint i = 0; i < connection->errors->len; i++) {
+                const VerdictError *error = &g_array_index(connection->errors, VerdictError, i);
+
+                g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
+                                       verdict_code_name(error->code));
+        }
+
+        g_string_append(text, "); ignore these errors and resume the handshake, or abort it");
+        connection_set_error(connection, DTLS_PEER_VERIFICATION_ERROR, text->str);
+}
+
+static int question_ask_verdict(Connection *connection) {
+        if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, NULL)) {
+                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
+                return question_reject(connection);
+        }
+
+        connection_learn_peer(connection);
+        question_say_verdict(connection);
+        connection_set_state(connection, HANDSHAKE_PEER_VERIFICATION_FAILED);
+        return 0;
+}
+
+static int question_ask(Connection *connection, const SessionQuestion *asked) {
+        switch (asked->want) {
+        case SESSION_WANTS_PSK:
+                return question_ask_psk(connection, asked);
+        case SESSION_WANTS_SIGNATURE:
+                return question_ask_signature(connection, asked);
+        case SESSION_WANTS_VERDICT:
+                return question_ask_verdict(connection);
+        }
+
+        return fault(-EINVAL);
+}
+
+void question_look(Connection *connection) {
+        Question *question = &connection->question;
+        const SessionQuestion *asked;
+        int r;
+
+        if (!connection->session)
+                return;
+
+        asked = session_question(connection->session);
+        if (!asked) {
+                if (question->open)
+                        question_drop(connection);
+                return;
+        }
+        if (question->open && question->serial == asked->serial)
+                return;
+
+        question_drop(connection);
+        question->open = true;
+        question->serial = asked->serial;
+        question->want = asked->want;
+
+        r = question_ask(connection, asked);
+        if (!question->open) /* answered at once: the session has gone on */
+                connection_went_on(connection, r);
+}
+
+void question_keyring_lost(Connection *connection) {
+        Question *question = &connection->question;
+        int r;
+
+        if (!connection->session || question->ticket == 0)
+                return;
+
+        connection_prepare(connection);
+        if (question->want == SESSION_WANTS_SIGNATURE)
+                r = question_answer_signature(connection, NULL, 0, KEYRING_LOST_TEXT);
+        else
+                r = question_refuse_psk(connection, KEYRING_LOST_TEXT);
+        connection_finish(connection, r);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How a session ends badly: GnuTLS's codes and the peer's alerts in our words, and the alert that
+ * is due. GnuTLS never sends one by itself.
+ */
+
+#include "session/private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define ALERT_NAME_PREFIX "GNUTLS_A_"
+#define ALERT_NAME_MAX 48
+
+bool failure_is_set(const Session *session) {
+        return session->failure.error != DTLS_NO_ERROR;
+}
+
+void failure_set(Session *session, DtlsError error, const char *format, ...) {
+        va_list arguments;
+
+        session->failure.error = error;
+        va_start(arguments, format);
+        (void)vsnprintf(session->failure.text, sizeof session->failure.text, format, arguments);
+        va_end(arguments);
+}
+
+/* "unknown_ca", as RFC 5246 writes it. */
+static void failure_alert_name(uint8_t description, char ret[static ALERT_NAME_MAX]) {
+        const char *name = gnutls_alert_get_strname((gnutls_alert_description_t)description);
+        g_autofree char *lower = NULL;
+
+        if (name && g_str_has_prefix(name, ALERT_NAME_PREFIX))
+                name += strlen(ALERT_NAME_PREFIX);
+        lower = g_ascii_strdown(name ? name : "unknown", -1);
+        (void)g_strlcpy(ret, lower, ALERT_NAME_MAX);
+}
+
+static bool failure_is_psk(const Session *session) {
+        switch (gnutls_kx_get(session->gnutls)) {
+        case GNUTLS_KX_PSK:
+        case GNUTLS_KX_ECDHE_PSK:
+        case GNUTLS_KX_DHE_PSK:
+                return session->psk_identity != NULL;
+        default:
+                return false;
+        }
+}
+
+static const char *failure_alert_advice(const Session *session, uint8_t description) {
+        switch (description) {
+        case GNUTLS_A_UNKNOWN_CA:
+        case GNUTLS_A_BAD_CERTIFICATE:
+        case GNUTLS_A_CERTIFICATE_UNKNOWN:
+                return "; it does not accept our certificate";
+        case GNUTLS_A_HANDSHAKE_FAILURE:
+        case GNUTLS_A_INSUFFICIENT_SECURITY:
+                return "; no cipher suite in common, or it wants a certificate of ours";
+        case GNUTLS_A_PROTOCOL_VERSION:
+                return "; no DTLS version in common";
+        case GNUTLS_A_UNKNOWN_PSK_IDENTITY:
+                return "; it does not know the identity of our pre-shared key";
+        case GNUTLS_A_DECRYPT_ERROR:
+        case GNUTLS_A_BAD_RECORD_MAC:
+                return failure_is_psk(session) ? "; the pre-shared keys differ" : "";
+        default:
+                return "";
+        }
+}
+
+static void failure_over(Session *session) {
+        session->state = SESSION_OVER;
+        session->retransmit_usec = SESSION_NEVER;
+        session->handshake_usec = SESSION_NEVER;
+        session->alert_usec = SESSION_NEVER;
+        session->housekeeping_usec = SESSION_NEVER;
+        ask_clear(session);
+}
+
+int failure_end(Session *session, int alert) {
+        if (alert != SESSION_NO_ALERT && gnutls_alert_send(session->gnutls, GNUTLS_AL_FATAL,
+                                                           (gnutls_alert_description_t)alert) >= 0)
+                session->failure.alert_sent = alert;
+
+        failure_over(session);
+        return SESSION_E_FAILED;
+}
+
+int failure_from_alert(Session *session, uint8_t description) {
+        char name[ALERT_NAME_MAX];
+
+        failure_alert_name(description, name);
+        session->failure.alert_received = description;
+        if (description == GNUTLS_A_CLOSE_NOTIFY)
+                failure_set(session, DTLS_REMOTE_CLOSED_CONNECTION_ERROR,
+                            "the peer closed the connection during the handshake");
+        else
+                failure_set(session, DTLS_TLS_FATAL_ERROR, "peer sent alert: %s(%u)%s", name,
+                            description, failure_alert_advice(session, description));
+
+        return failure_end(session, SESSION_NO_ALERT);
+}
+
+static void failure_describe(Session *session, int code) {
+        const char *text = gnutls_strerror(code);
+
+        switch (code) {
+        case GNUTLS_E_NO_CIPHER_SUITES:
+        case GNUTLS_E_UNKNOWN_CIPHER_SUITE:
+        case GNUTLS_E_NO_COMMON_KEY_SHARE:
+                text = "no cipher suite in common with the peer";
+                break;
+        case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+                text = "no DTLS version in common with the peer";
+                break;
+        case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
+                text = "no certificate or pre-shared key for what the peer offers";
+                break;
+        case GNUTLS_E_PK_SIG_VERIFY_FAILED:
+                text = "the peer does not have the key of its certificate";
+                break;
+        case GNUTLS_E_RECORD_LIMIT_REACHED:
+                text = "all record numbers are used up; connect again";
+                break;
+        }
+
+        failure_set(session, DTLS_TLS_FATAL_ERROR, "%s", text);
+}
+
+int failure_from_code(Session *session, int code) {
+        int level;
+        int alert = session->alert;
+
+        if (code == GNUTLS_E_FATAL_ALERT_RECEIVED)
+                return failure_from_alert(session, (uint8_t)gnutls_alert_get(session->gnutls));
+
+        if (alert == SESSION_NO_ALERT)
+                alert = gnutls_error_to_alert(code, &level);
+        if (alert < 0)
+                alert = GNUTLS_A_INTERNAL_ERROR;
+        if (!failure_is_set(session))
+                failure_describe(session, code);
+
+        return failure_end(session, alert);
+}

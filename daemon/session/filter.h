@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Filter: what stands between the net and GnuTLS.
+ *
+ * Whoever can write a source address can send datagrams that look like the peer's. GnuTLS takes
+ * many of them badly: an empty one ends the session, a header that promises 16 KiB swallows what
+ * follows, a plaintext alert ends a handshake, a fragment that claims 16 MB gets them. So every
+ * datagram is cut into records here, each record is judged, and GnuTLS gets one good record for
+ * each pull.
+ *
+ *   datagram -> filter_input() -> bounded queue -> filter_take() -> GnuTLS
+ *                                        ^
+ *        filter_consumed() (GnuTLS's POST hook of incoming messages), filter_open()
+ *
+ * The queue also puts right what the net swapped: a ChangeCipherSpec waits until every message
+ * before it was consumed, what is encrypted waits for the ChangeCipherSpec, application data for
+ * the end of the handshake.
+ *
+ * Sequence numbers of plaintext records are not believed; those records are numbered anew.
+ *
+ * Knows: the shape of DTLS 1.0 and 1.2 records and handshake fragments, full handshakes without
+ * tickets. Does not know: keys, time, GnuTLS. A value, to be embedded; its queue is on the heap.
+ */
+
+#include "base/terms.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FILTER_QUEUE_RECORDS_MAX 32
+#define FILTER_QUEUE_BYTES_MAX ((size_t)64 * 1024)
+#define FILTER_HELD_MAX 8 /* encrypted records that wait for the ChangeCipherSpec or the end */
+#define FILTER_WINDOW 6   /* messages ahead; GnuTLS keeps 6 and ends the handshake at a 7th */
+#define FILTER_MESSAGE_MAX ((size_t)32 * 1024) /* bytes of one handshake message */
+#define FILTER_CLAIM_MAX ((size_t)48 * 1024)   /* bytes of all messages in the window */
+#define FILTER_HELLO_VERIFY_MAX 4              /* GnuTLS ends the handshake at the next one */
+
+typedef enum FilterRecordKind {
+        FILTER_MESSAGE, /* epoch 0, handshake */
+        FILTER_CHANGE,  /* epoch 0, ChangeCipherSpec */
+        FILTER_SEALED,  /* epoch 1, handshake or alert */
+        FILTER_DATA,    /* epoch 1, application data */
+} FilterRecordKind;
+
+typedef struct FilterRecord {
+        FilterRecordKind kind;
+        uint8_t *bytes;
+        size_t size;
+} FilterRecord;
+
+typedef struct FilterMessage {
+        uint8_t type; /* 0: no fragment of it was seen (HelloRequest has that type: never taken) */
+        uint32_t length;
+} FilterMessage;
+
+typedef struct Filter {
+        DtlsRole role;
+        bool open;           /* the handshake is complete */
+        bool changed;        /* the peer's ChangeCipherSpec was taken */
+        bool expects_change; /* every message before it was consumed */
+        bool expects_proof;  /* the peer sent a certificate: CertificateVerify comes before it */
+
+        uint16_t next_message;  /* message_seq of the next message to be consumed */
+        uint8_t last_rank;      /* place in a handshake's order of the one consumed last */
+        uint8_t n_hello_verify; /* HelloVerifyRequests consumed */
+        uint64_t next_sequence; /* number given to the next plaintext record */
+        FilterMessage messages[FILTER_WINDOW]; /* [i]: next_message + i, as its fragments say */
+
+        bool has_alert; /* a plaintext alert came: not to be believed while things go on */
+        uint8_t alert_level, alert_description;
+
+        FilterRecord queue[FILTER_QUEUE_RECORDS_MAX];
+        size_t n_queued, n_queued_bytes;
+
+        uint64_t n_dropped;      /* records, or tails of datagrams, that were taken out */
+        uint64_t n_dropped_full; /* good records the queue had no room for */
+} Filter;
+
+/* @first_message: message_seq of the first message to come: 0, or a cookie hello's. */
+void filter_init(Filter *filter, DtlsRole role, uint16_t first_message);
+void filter_done(Filter *filter);
+
+/* A datagram as it came, of any size. */
+void filter_input(Filter *filter, const uint8_t *data, size_t size);
+
+/* Whether filter_take() has something now. */
+bool filter_ready(const Filter *filter);
+/* The next record into @buffer; its size, or 0: none. A record longer than @size is dropped. */
+size_t filter_take(Filter *filter, uint8_t *buffer, size_t size);
+
+/* GnuTLS consumed a handshake message; @type and @body as its hook was told. */
+void filter_consumed(Filter *filter, unsigned type, const uint8_t *body, size_t size);
+/* The handshake is complete. */
+void filter_open(Filter *filter);
+/* The handshake moved on: an alert that came before was not the peer's last word. */
+void filter_forget_alert(Filter *filter);

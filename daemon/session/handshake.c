@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Runs gnutls_handshake(), on a fiber, as long as that moves anything.
+ *
+ * AGAIN does not mean that the input was used up: a stale record costs one return each. And GnuTLS
+ * may have read a record ahead without having looked at it. So it is called again until a call
+ * neither took a record nor gave one; since the session's clock stands still, such a call more does
+ * no harm.
+ */
+
+#include "session/private.h"
+
+#include "base/fault.h"
+
+#define HANDSHAKE_STEPS_MAX                                                                        \
+        256 /* each takes a record or gives a flight: far more than there are                      \
+             */
+#define HOUSEKEEPING_USEC (61 * UINT64_C(1000000)) /* GnuTLS keeps its last flight for 60 s */
+
+static FiberPool *handshake_pool; /* of the process: written once, by its one thread */
+
+int handshake_global_init(void) {
+        if (!handshake_pool)
+                handshake_pool = fiber_pool_new(SESSION_SUSPENDED_MAX, SESSION_STACKS_SPARE);
+
+        return handshake_pool ? 0 : fault(-ENOMEM);
+}
+
+static void handshake_run(void *argument) {
+        Session *session = argument;
+
+        session->code = gnutls_handshake(session->gnutls);
+}
+
+/* GnuTLS consumed a message of the peer's. */
+static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned when,
+                              unsigned incoming, const gnutls_datum_t *message) {
+        Session *session = gnutls_session_get_ptr(gnutls);
+
+        if (!incoming)
+                return 0;
+
+        filter_consumed(&session->filter, type, message->data, message->size);
+        filter_forget_alert(&session->filter);
+        session->alert_usec = SESSION_NEVER;
+        session->stats.n_records_accepted++;
+        return 0;
+}
+
+int handshake_prepare(Session *session) {
+        g_assert(handshake_pool);
+
+        gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_POST,
+                                           handshake_consumed);
+        session->fiber = fiber_new(handshake_pool, handshake_run, session);
+        return session->fiber ? 0 : fault(-ENOMEM);
+}
+
+static int handshake_enter(Session *session) {
+        Session *before = clock_bind(session);
+        int r = fiber_enter(session->fiber);
+
+        (void)clock_bind(before);
+        return r;
+}
+
+/* Without a stack nothing is run; what arrived is lost and the peer will send it again. */
+static void handshake_drop(Session *session) {
+        uint8_t unread;
+
+        session->turn.starved = true;
+        while (filter_ready(&session->filter)) {
+                (void)filter_take(&session->filter, &unread, sizeof unread);
+                session->stats.n_dropped_queue++;
+        }
+}
+
+/* The peer's Finished came, again and again, and the keys do not open it. One could be forged. */
+static bool handshake_keys_differ(const Session *session) {
+        gnutls_kx_algorithm_t kx = gnutls_kx_get(session->gnutls);
+
+        if (kx != GNUTLS_KX_PSK && kx != GNUTLS_KX_ECDHE_PSK && kx != GNUTLS_KX_DHE_PSK)
+                return false;
+
+        /* half an interval: the peer's timer need not be ours */
+        return session->n_undecryptable >= 2 &&
+               session->turn.now_usec >=
+                       session->undecryptable_usec + session->retransmit_initial_usec / 2;
+}
+
+int handshake_complete(Session *session) {
+        filter_open(&session->filter);
+        session->state = SESSION_OPEN;
+        session->retransmit_usec = SESSION_NEVER;
+        session->handshake_usec = SESSION_NEVER;
+        session->alert_usec = SESSION_NEVER;
+        session->timed_out = false;
+        session->housekeeping_usec = session->turn.now_usec + HOUSEKEEPING_USEC;
+        session->fiber = fiber_free(session->fiber);
+        facts_read(session);
+        facts_measure(session);
+
+        return data_read(session);
+}
+
+static int handshake_returned(Session *session, bool *ret_again) {
+        *ret_again = false;
+
+        if (session->code == GNUTLS_E_SUCCESS) {
+                if (!session->verdict_due)
+                        return handshake_complete(session);
+
+                ask_verdict_late(session);
+                return 0;
+        }
+        if (session->code == GNUTLS_E_LARGE_PACKET) {
+                /* the flight goes out again, in smaller pieces, with the timer */
+                gnutls_dtls_set_mtu(session->gnutls, (unsigned)session->mtu);
+                return 0;
+        }
+        if (gnutls_error_is_fatal(session->code))
+                return failure_from_code(session, session->code);
+        if (handshake_keys_differ(session)) {
+                failure_set(session, DTLS_TLS_FATAL_ERROR,
+                            "the peer's Finished message cannot be decrypted: the pre-shared keys "
+                            "differ");
+                return failure_end(session, GNUTLS_A_DECRYPT_ERROR);
+        }
+
+        *ret_again = session->turn.pulled || session->turn.pushed;
+        return 0;
+}
+
+static int handshake_step(Session *session, bool *ret_again) {
+        int r;
+
+        *ret_again = false;
+        session->turn.pulled = false;
+        session->turn.pushed = false;
+        gnutls_dtls_set_mtu(session->gnutls, (unsigned)session->mtu);
+
+        r = handshake_enter(session);
+        if (r < 0)
+                return fault(r);
+
+        switch ((FiberOutcome)r) {
+        case FIBER_E_YIELDED:
+                return 0;
+        case FIBER_E_NO_STACK:
+                handshake_drop(session);
+                return 0;
+        }
+
+        wire_settle(session);
+        return handshake_returned(session, ret_again);
+}
+
+int handshake_drive(Session *session) {
+        bool again = true;
+
+        for (unsigned i = 0; again && i < HANDSHAKE_STEPS_MAX; i++) {
+                int r = handshake_step(session, &again);
+
+                if (r)
+                        return r < 0 ? fault(r) : r;
+        }
+
+        return 0;
+}
+
+void handshake_unwind(Session *session) {
+        DatagramBatch *net = session->turn.net;
+
+        if (!fiber_is_suspended(session->fiber))
+                return;
+
+        session->aborting = true;
+        session->answer = (SessionAnswer){0};
+        session->turn.net = NULL;
+        (void)handshake_enter(session); /* whatever becomes of it, it ends */
+        session->turn.net = net;
+        g_assert(!fiber_is_suspended(session->fiber));
+        ask_clear(session);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the files of session/ know of each other; nobody outside the room includes it.
+ *
+ *   session.c    life, the verbs, what can be read
+ *   timers.c     when what is due
+ *   answer.c     the answers to questions
+ *   handshake.c  runs gnutls_handshake() on a fiber until nothing moves any more
+ *   ask.c        GnuTLS's callbacks that need an answer from outside: they stop the fiber
+ *   data.c       the open session: plaintext in and out, goodbyes
+ *   wire.c       push and pull: records from the filter, datagrams to the net
+ *   clock.c      the time GnuTLS is told
+ *   failure.c    GnuTLS's codes and the peer's alerts in our words
+ *   facts.c      what was agreed
+ *   config.c, priority.c   what many sessions share
+ */
+
+#include "session/config.h"
+#include "session/fiber.h"
+#include "session/filter.h"
+#include "session/session.h"
+
+#include <gnutls/dtls.h>
+#include <gnutls/gnutls.h>
+
+#define SESSION_SUSPENDED_MAX 1024 /* stacks; 128 KiB of address space each */
+#define SESSION_STACKS_SPARE 32
+#define SESSION_NO_ALERT (-1)
+
+struct SessionConfig {
+        unsigned n_references;
+        SessionConfigSpec spec;
+        char *psk_hint;
+        PeerVerifyMode verify_mode; /* AutoVerifyPeer resolved */
+        bool has_certificate;       /* a chain and somebody to sign for it */
+        gnutls_priority_t priority;
+        gnutls_certificate_credentials_t certificate;
+        gnutls_psk_client_credentials_t psk_client;
+        gnutls_psk_server_credentials_t psk_server;
+        gnutls_pk_algorithm_t key_algorithm;
+        unsigned key_bits;
+};
+
+/* What is under way in one call from outside; nothing of it outlives the call. */
+typedef struct SessionTurn {
+        uint64_t now_usec;
+        DatagramBatch *net; /* NULL: what is said goes nowhere (a session being freed) */
+        DatagramBatch *app;
+        uint8_t *place; /* in net: the datagram being put together */
+        size_t size;
+        bool pulled;  /* GnuTLS took a record since this was last cleared */
+        bool pushed;  /* GnuTLS gave a record since this was last cleared */
+        bool sent;    /* GnuTLS gave a record in this turn */
+        bool starved; /* no stack was left for the fiber in this turn */
+} SessionTurn;
+
+typedef struct SessionAnswer {
+        bool accept;
+        bool unknown; /* PSK: hide that the identity is not known */
+        GBytes *identity;
+        const Secret *key;
+        const void *signature;
+        size_t signature_size;
+        const char *why;
+} SessionAnswer;
+
+struct Session {
+        SessionConfig *config;
+        char *verification_name;
+        GArray *ignored;       /* of VerdictError */
+        GArray *ignored_codes; /* of VerdictCode */
+        bool manual;
+
+        gnutls_session_t gnutls;
+        Fiber *fiber;
+        int code; /* what gnutls_handshake() returned last */
+        Filter filter;
+        SessionTurn turn;
+        uint64_t clock_msec; /* what GnuTLS is told; clock.c */
+
+        SessionState state;
+        SessionFailure failure;
+        SessionFacts facts;
+        SessionStats stats;
+        GArray *errors;        /* of VerdictError */
+        GPtrArray *peer_chain; /* of GBytes; NULL: none */
+        GBytes *psk_identity;
+
+        SessionQuestion question;
+        SessionAnswer answer;
+        bool asking;
+        bool aborting;    /* the suspended callback must fail */
+        bool verdict_due; /* the peer is judged when the handshake is complete */
+        int alert;        /* to send for the failure, in place of GnuTLS's choice */
+
+        size_t mtu;      /* bound on the handshake's datagrams */
+        size_t path_mtu; /* UDP payload of the path */
+        size_t data_mtu, payload_max;
+
+        uint64_t retransmit_initial_usec, retransmit_max_usec, answer_deadline_usec;
+        uint64_t interval_usec;     /* between the last transmission and the next */
+        uint64_t retransmit_usec;   /* these are points in time; SESSION_NEVER: not */
+        uint64_t handshake_usec;    /* the handshake's deadline */
+        uint64_t answer_usec;       /* the answer's */
+        uint64_t alert_usec;        /* when the remembered plaintext alert is believed */
+        uint64_t housekeeping_usec; /* when GnuTLS may forget its last flight */
+        bool timed_out;             /* manual: a timeout that nobody has handled yet */
+
+        uint64_t n_discarded_seen; /* GnuTLS's counter before the record it has now */
+        uint64_t sealed_sequence;  /* of the encrypted record GnuTLS has now */
+        bool sealed;               /* it has one */
+        bool took_last;
+        unsigned n_undecryptable; /* distinct records that the agreed keys do not open */
+        uint64_t undecryptable_usec, undecryptable_sequence; /* the first one */
+};
+
+/* priority.c */
+char *priority_string(const SessionConfigSpec *spec, bool certificates);
+
+/* clock.c */
+void clock_install(void);
+/* Around every call of GnuTLS for a session; returns the one before, to be bound again behind. */
+Session *clock_bind(Session *session);
+Session *clock_bound(void);
+/* Far enough that GnuTLS takes any flight in the air for lost. */
+void clock_advance(Session *session);
+
+/* wire.c */
+void wire_attach(Session *session);
+void wire_begin(Session *session, uint64_t now_usec, DatagramBatch *net, DatagramBatch *app);
+void wire_settle(Session *session); /* was the record that GnuTLS took last good? */
+void wire_end(Session *session);
+
+/* ask.c: GnuTLS's callbacks */
+int ask_psk_client(gnutls_session_t gnutls, gnutls_datum_t *identity, gnutls_datum_t *key);
+int ask_psk_server(gnutls_session_t gnutls, const gnutls_datum_t *identity, gnutls_datum_t *key);
+int ask_sign_data(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata,
+                  unsigned flags, const gnutls_datum_t *data, gnutls_datum_t *signature);
+int ask_sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata,
+                  unsigned flags, const gnutls_datum_t *hash, gnutls_datum_t *signature);
+int ask_verdict(gnutls_session_t gnutls);
+/* The same question without a fiber, behind a complete handshake. */
+void ask_verdict_late(Session *session);
+void ask_clear(Session *session);
+/* Who refuses the peer says why. */
+void ask_verdict_refused(Session *session);
+
+/* handshake.c */
+int handshake_global_init(void);
+int handshake_prepare(Session *session);
+/* Runs until nothing moves: 0, SESSION_E_FAILED, SESSION_E_CLOSED or a fault. */
+int handshake_drive(Session *session);
+/* Ends a suspended gnutls_handshake(); nothing is sent. */
+void handshake_unwind(Session *session);
+int handshake_complete(Session *session);
+
+/* timers.c */
+void timers_note_alert(Session *session);
+void timers_set(Session *session); /* behind what may have moved the handshake */
+
+/* data.c */
+int data_read(Session *session);
+
+/* failure.c */
+bool failure_is_set(const Session *session);
+void failure_set(Session *session, DtlsError error, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+/* Ends the session for GnuTLS's @code: alert, text, SESSION_OVER. Returns SESSION_E_FAILED. */
+int failure_from_code(Session *session, int code);
+/* Ends it for a reason of ours, said by failure_set(), with this alert. */
+int failure_end(Session *session, int alert);
+/* Ends it for an alert of the peer. */
+int failure_from_alert(Session *session, uint8_t description);
+
+/* facts.c */
+void facts_read(Session *session);
+void facts_measure(Session *session); /* data_mtu and payload_max */

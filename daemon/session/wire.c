@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The wire as GnuTLS sees it: push and pull.
+ *
+ * pull hands over one record that the filter let through, or says that there is none now; it never
+ * waits. push puts records together into datagrams of the net batch, as many as the MTU takes; a
+ * batch without room is loss, which DTLS repairs.
+ *
+ * Here it is also seen whether a record was good: GnuTLS counts what it cannot authenticate, so a
+ * record it took without counting was the peer's.
+ */
+
+#include "session/private.h"
+
+#include <errno.h>
+
+#define RECORD_HEADER_SIZE 13
+#define RECORD_EPOCH_OFFSET 3
+
+static uint64_t wire_sequence(const uint8_t *record) {
+        uint64_t sequence = 0;
+
+        for (size_t i = 0; i < 8; i++)
+                sequence = sequence << 8 | record[RECORD_EPOCH_OFFSET + i];
+
+        return sequence;
+}
+
+static void wire_spoiled(Session *session) {
+        if (session->state != SESSION_SHAKING || !session->filter.changed)
+                return;
+
+        if (session->n_undecryptable == 0) {
+                session->undecryptable_usec = session->turn.now_usec;
+                session->undecryptable_sequence = session->sealed_sequence;
+                session->n_undecryptable = 1;
+        } else if (session->sealed_sequence != session->undecryptable_sequence) {
+                session->n_undecryptable++;
+        }
+}
+
+void wire_settle(Session *session) {
+        uint64_t n_discarded = gnutls_record_get_discarded(session->gnutls);
+        bool good = n_discarded == session->n_discarded_seen;
+
+        session->n_discarded_seen = n_discarded;
+        session->stats.n_discarded = n_discarded;
+        if (!session->sealed)
+                return;
+
+        session->sealed = false;
+        if (!good) {
+                wire_spoiled(session);
+                return;
+        }
+
+        session->took_last = true;
+        session->stats.n_records_accepted++;
+}
+
+static ssize_t wire_pull(gnutls_transport_ptr_t pointer, void *buffer, size_t size) {
+        Session *session = pointer;
+        size_t taken;
+
+        wire_settle(session);
+
+        taken = filter_take(&session->filter, buffer, size);
+        if (taken < RECORD_HEADER_SIZE) {
+                gnutls_transport_set_errno(session->gnutls, EAGAIN);
+                return -1;
+        }
+
+        session->turn.pulled = true;
+        session->sealed_sequence = wire_sequence(buffer);
+        session->sealed = session->sealed_sequence >> 48 != 0;
+        return (ssize_t)taken;
+}
+
+static int wire_pull_timeout(gnutls_transport_ptr_t pointer, unsigned milliseconds) {
+        Session *session = pointer;
+
+        return filter_ready(&session->filter) ? 1 : 0;
+}
+
+static void wire_flush(SessionTurn *turn) {
+        if (turn->place)
+                datagram_batch_commit(turn->net, turn->size);
+
+        turn->place = NULL;
+        turn->size = 0;
+}
+
+static void wire_append(Session *session, const void *record, size_t size) {
+        SessionTurn *turn = &session->turn;
+        uint8_t *place;
+
+        if (turn->place && turn->size + size > session->mtu)
+                wire_flush(turn);
+
+        place = datagram_batch_reserve(turn->net, turn->size + size);
+        if (!place) {
+                wire_flush(turn);
+                session->stats.n_dropped_net_full++;
+                return;
+        }
+
+        memcpy(place + turn->size, record, size);
+        turn->place = place;
+        turn->size += size;
+}
+
+static ssize_t wire_push(gnutls_transport_ptr_t pointer, const void *record, size_t size) {
+        Session *session = pointer;
+
+        session->turn.pushed = true;
+        session->turn.sent = true;
+        if (!session->turn.net)
+                return (ssize_t)size;
+
+        if (session->state == SESSION_SHAKING && size > session->mtu) {
+                gnutls_transport_set_errno(session->gnutls, EMSGSIZE);
+                return -1;
+        }
+
+        wire_append(session, record, size);
+        return (ssize_t)size;
+}
+
+void wire_attach(Session *session) {
+        gnutls_transport_set_ptr(session->gnutls, session);
+        gnutls_transport_set_push_function(session->gnutls, wire_push);
+        gnutls_transport_set_pull_function(session->gnutls, wire_pull);
+        gnutls_transport_set_pull_timeout_function(session->gnutls, wire_pull_timeout);
+}
+
+void wire_begin(Session *session, uint64_t now_usec, DatagramBatch *net, DatagramBatch *app) {
+        session->turn = (SessionTurn){.now_usec = now_usec, .net = net, .app = app};
+}
+
+void wire_end(Session *session) {
+        wire_flush(&session->turn);
+        session->turn.net = NULL;
+        session->turn.app = NULL;
+}

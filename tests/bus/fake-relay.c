@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake-relay.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+struct Connection {
+        Relay *relay;
+        ConnectionFacts facts;
+        Spec *spec;
+        GArray *errors;
+        GQueue datagrams; /* of GBytes */
+        char error_text[256];
+        int app_fd; /* what the channel's other end would be */
+};
+
+struct Listener {
+        Relay *relay;
+        ListenerFacts facts;
+        Spec *spec;
+};
+
+struct Relay {
+        GPtrArray *connections; /* by id, rising */
+        GPtrArray *listeners;
+        uint32_t last_id;
+        const RelayObserver *observer;
+        void *userdata;
+        EndReason close_reason;
+        unsigned n_owners_gone;
+};
+
+static const RelayObserver fake_nobody = {};
+static Relay *fake_last;
+
+/* ---- what a test says ---- */
+
+Relay *fake_relay(void) {
+        return fake_last;
+}
+
+static Connection *fake_connection_of(Relay *relay, Spec *spec, bool announced) {
+        Connection *connection = g_new0(Connection, 1);
+
+        connection->relay = relay;
+        connection->spec = spec;
+        connection->app_fd = -1;
+        connection->errors = verdict_errors_new();
+        connection->facts = (ConnectionFacts){
+                .id = ++relay->last_id,
+                .state = HANDSHAKE_NOT_STARTED,
+                .peer = spec->peer,
+                .local = spec->local,
+                .spec = spec,
+                .data_mtu = 1371,
+                .session = {.protocol = "UnknownProtocol",
+                            .key_exchange = "",
+                            .authentication = "",
+                            .encryption = "",
+                            .mac = "",
+                            .curve = ""},
+                .error_text = connection->error_text,
+                .verification_errors = connection->errors,
+                .announced = announced,
+        };
+        g_ptr_array_add(relay->connections, connection);
+        if (relay->observer->connection_added)
+                relay->observer->connection_added(connection, relay->userdata);
+        return connection;
+}
+
+static Spec *fake_spec(uid_t uid, const char *owner) {
+        Spec *spec = spec_new(DTLS_CLIENT, uid, owner);
+
+        spec->persistent = !owner;
+        return spec;
+}
+
+Connection *fake_connection(Relay *relay, uid_t uid, const char *owner, bool announced) {
+        return fake_connection_of(relay, fake_spec(uid, owner), announced);
+}
+
+static Listener *fake_listener_of(Relay *relay, Spec *spec) {
+        Listener *listener = g_new0(Listener, 1);
+
+        listener->relay = relay;
+        listener->spec = spec;
+        listener->facts = (ListenerFacts){
+                .id = ++relay->last_id,
+                .local = spec->local,
+                .spec = spec,
+        };
+        g_ptr_array_add(relay->listeners, listener);
+        if (relay->observer->listener_added)
+                relay->observer->listener_added(listener, relay->userdata);
+        return listener;
+}
+
+Listener *fake_listener(Relay *relay, uid_t uid, const char *owner) {
+        return fake_listener_of(relay, fake_spec(uid, owner));
+}
+
+uint32_t fake_id(const Connection *connection) {
+        return connection->facts.id;
+}
+
+void fake_changed(Connection *connection, unsigned mask) {
+        const Relay *relay = connection->relay;
+
+        if (relay->observer->connection_changed)
+                relay->observer->connection_changed(connection, mask, relay->userdata);
+}
+
+void fake_state(Connection *connection, HandshakeState state, DtlsError error, const char *text) {
+        const Relay *relay = connection->relay;
+
+        connection->facts.state = state;
+        connection->facts.encrypted = state == HANDSHAKE_COMPLETE;
+        connection->facts.error = error;
+        g_strlcpy(connection->error_text, text, sizeof(connection->error_text));
+        fake_changed(connection, CHANGED_STATE | CHANGED_ERROR);
+        if (relay->observer->connection_state)
+                relay->observer->connection_state(connection, state, error, text, relay->userdata);
+}
+
+void fake_verification_error(Connection *connection, VerdictCode code) {
+        verdict_errors_add(connection->errors, code, NULL);
+}
+
+void fake_datagram(Connection *connection, const char *text) {
+        const Relay *relay = connection->relay;
+
+        g_queue_push_tail(&connection->datagrams, g_bytes_new(text, strlen(text)));
+        if (relay->observer->connection_datagram)
+                relay->observer->connection_datagram(connection, relay->userdata);
+}
+
+void fake_datagram_signals(Connection *connection, bool on) {
+        connection->spec->datagram_signals = on;
+}
+
+size_t fake_n_datagrams(const Connection *connection) {
+        return connection->datagrams.length;
+}
+
+void fake_psk_required(Connection *connection) {
+        const Relay *relay = connection->relay;
+
+        connection->facts.psk = (PendingPsk){
+                .pending = true,
+                .max_identity = SESSION_PSK_IDENTITY_MAX,
+                .max_key = SESSION_PSK_KEY_MAX,
+        };
+        if (relay->observer->connection_psk_required)
+                relay->observer->connection_psk_required(connection, relay->userdata);
+}
+
+void fake_closed(Connection *connection, EndReason reason) {
+        const Relay *relay = connection->relay;
+
+        if (relay->observer->connection_closed)
+                relay->observer->connection_closed(connection, reason, relay->userdata);
+}
+
+static void connection_free(Connection *connection) {
+        if (connection->app_fd >= 0)
+                (void)close(connection->app_fd);
+        g_queue_clear_full(&connection->datagrams, (GDestroyNotify)g_bytes_unref);
+        (void)g_array_unref(connection->errors);
+        (void)spec_free(connection->spec);
+        g_free(connection);
+}
+
+void fake_removed(Connection *connection) {
+        const Relay *relay = connection->relay;
+
+        (void)g_ptr_array_remove(relay->connections, connection);
+        if (relay->observer->connection_removed)
+                relay->observer->connection_removed(connection->facts.id, connection->spec->uid,
+                                                    relay->userdata);
+        connection_free(connection);
+}
+
+void fake_new_connection(Listener *listener, Connection *connection) {
+        const Relay *relay = listener->relay;
+
+        if (relay->observer->listener_connection)
+                relay->observer->listener_connection(listener, connection, relay->userdata);
+}
+
+EndReason fake_close_reason(const Relay *relay) {
+        return relay->close_reason;
+}
+
+unsigned fake_n_owners_gone(const Relay *relay) {
+        return relay->n_owners_gone;
+}
+
+/* ---- relay/relay.h ---- */
+
+const char *end_reason_name(EndReason reason) {
+        static const char *const names[N_END_REASONS] = {
+                "Shutdown", "Close",         "PeerClosed", "Replaced",      "IdleTimeout",
+                "Failed",   "ChannelClosed", "OwnerGone",  "ListenerClosed"};
+
+        return names[reason];
+}
+
+int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
+        Relay *relay = g_new0(Relay, 1);
+
+        relay->connections = g_ptr_array_new();
+        relay->listeners = g_ptr_array_new();
+        relay->observer = &fake_nobody;
+        relay->close_reason = N_END_REASONS;
+        fake_last = relay;
+        *ret = relay;
+        return 0;
+}
+
+Relay *relay_free(Relay *relay) {
+        for (guint i = 0; i < relay->connections->len; i++)
+                connection_free(g_ptr_array_index(relay->connections, i));
+        for (guint i = 0; i < relay->listeners->len; i++) {
+                Listener *listener = g_ptr_array_index(relay->listeners, i);
+
+                (void)spec_free(listener->spec);
+                g_free(listener);
+        }
+        (void)g_ptr_array_unref(relay->connections);
+        (void)g_ptr_array_unref(relay->listeners);
+        g_free(relay);
+        return NULL;
+}
+
+void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata) {
+        relay->observer = observer ? observer : &fake_nobody;
+        relay->userdata = userdata;
+}
+
+void relay_keyring_lost(Relay *relay) {
+}
+
+void relay_reload_trust(Relay *relay) {
+}
+
+Counters relay_counters(const Relay *relay) {
+        return (Counters){};
+}
+
+void relay_owner_gone(Relay *relay, const char *owner) {
+        relay->n_owners_gone++;
+        for (guint i = relay->connections->len; i > 0; i--) {
+                Connection *connection = g_ptr_array_index(relay->connections, i - 1);
+
+                if (g_strcmp0(connection->spec->owner, owner) == 0)
+                        fake_removed(connection);
+        }
+}
+
+int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *reason) {
+        *ret = fake_connection_of(relay, spec, /* announced= */ true);
+        return 0;
+}
+
+Connection *relay_find_connection(const Relay *relay, uint32_t id) {
+        for (guint i = 0; i < relay->connections->len; i++) {
+                Connection *connection = g_ptr_array_index(relay->connections, i);
+
+                if (connection->facts.id == id)
+                        return connection;
+        }
+
+        return NULL;
+}
+
+GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max) {
+        GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+
+        for (guint i = 0; i < relay->connections->len && ids->len < max; i++) {
+                const Connection *connection = g_ptr_array_index(relay->connections, i);
+
+                if (connection->facts.id > after)
+                        g_array_append_val(ids, connection->facts.id);
+        }
+
+        return ids;
+}
+
+ConnectionFacts connection_facts(const Connection *connection) {
+        return connection->facts;
+}
+
+Counters connection_counters(const Connection *connection) {
+        return (Counters){};
+}
+
+int connection_set_peer(Connection *connection, const Address *peer, const char *name,
+                        Reason *reason) {
+        connection->facts.peer = *peer;
+        fake_changed(connection, CHANGED_PEER);
+        return 0;
+}
+
+int connection_set_verification_name(Connection *connection, const char *name, Reason *reason) {
+        return 0;
+}
+
+int connection_set_mtu_hint(Connection *connection, uint16_t mtu, Reason *reason) {
+        connection->spec->mtu_hint = mtu;
+        fake_changed(connection, CHANGED_MTU);
+        return 0;
+}
+
+int connection_set_spec(Connection *connection, Spec *spec, Reason *reason) {
+        (void)spec_free(spec);
+        return 0;
+}
+
+int connection_ignore_errors(Connection *connection, const GArray *errors, Reason *reason) {
+        return 0;
+}
+
+int connection_do_handshake(Connection *connection, Reason *reason) {
+        fake_state(connection, HANDSHAKE_IN_PROGRESS, DTLS_NO_ERROR, "");
+        return 0;
+}
+
+int connection_handle_timeout(Connection *connection, bool *ret_occurred, Reason *reason) {
+        *ret_occurred = false;
+        return 0;
+}
+
+int connection_resume_handshake(Connection *connection, Reason *reason) {
+        return 0;
+}
+
+int connection_abort_handshake(Connection *connection, Reason *reason) {
+        return 0;
+}
+
+int connection_provide_psk(Connection *connection, GBytes *identity, const Secret *key,
+                           Reason *reason) {
+        return 0;
+}
+
+int connection_refuse_psk(Connection *connection, Reason *reason) {
+        return 0;
+}
+
+int connection_write(Connection *connection, const void *data, size_t size, Reason *reason) {
+        return 0;
+}
+
+int connection_read(Connection *connection, GBytes **ret, Reason *reason) {
+        if (g_queue_is_empty(&connection->datagrams))
+                return RELAY_E_NOTHING;
+
+        *ret = g_queue_pop_head(&connection->datagrams);
+        return 0;
+}
+
+int connection_shutdown(Connection *connection, Reason *reason) {
+        return 0;
+}
+
+void connection_close(Connection *connection, EndReason why) {
+        connection->relay->close_reason = why;
+}
+
+int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_data_mtu,
+                            Reason *reason) {
+        int pair[2];
+
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), ==, 0);
+        connection->app_fd = pair[0];
+        connection->facts.channel_open = true;
+        *ret_fd = pair[1];
+        *ret_data_mtu = connection->facts.data_mtu;
+        return 0;
+}
+
+int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
+        *ret = fake_listener_of(relay, spec);
+        return 0;
+}
+
+Listener *relay_find_listener(const Relay *relay, uint32_t id) {
+        for (guint i = 0; i < relay->listeners->len; i++) {
+                Listener *listener = g_ptr_array_index(relay->listeners, i);
+
+                if (listener->facts.id == id)
+                        return listener;
+        }
+
+        return NULL;
+}
+
+GArray *relay_list_listeners(const Relay *relay, uint32_t after, size_t max) {
+        GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+
+        for (guint i = 0; i < relay->listeners->len && ids->len < max; i++) {
+                const Listener *listener = g_ptr_array_index(relay->listeners, i);
+
+                if (listener->facts.id > after)
+                        g_array_append_val(ids, listener->facts.id);
+        }
+
+        return ids;
+}
+
+ListenerFacts listener_facts(const Listener *listener) {
+        return listener->facts;
+}
+
+Counters listener_counters(const Listener *listener) {
+        return (Counters){};
+}
+
+int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
+        (void)spec_free(spec);
+        return 0;
+}
+
+int listener_set_cookie_parameters(Listener *listener, const char *hash, const void *secret,
+                                   size_t size, Reason *reason) {
+        return 0;
+}
+
+void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
+                                const void **ret_secret, size_t *ret_size) {
+        *ret_hash = "Sha256";
+        *ret_secret = "";
+        *ret_size = 0;
+}
+
+int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason) {
+        return RELAY_E_QUOTA;
+}
+
+void listener_close(Listener *listener) {
+        Relay *relay = listener->relay;
+
+        (void)g_ptr_array_remove(relay->listeners, listener);
+        if (relay->observer->listener_removed)
+                relay->observer->listener_removed(listener->facts.id, listener->spec->uid,
+                                                  relay->userdata);
+        (void)spec_free(listener->spec);
+        g_free(listener);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "scene.h"
+
+#include "lib/certificates.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void write_certificates(const char *directory) {
+        g_autoptr(TestIdentity) ca =
+                test_identity_new("Test CA", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        const struct {
+                const char *name, *cn;
+                TestKeyType key;
+        } leaves[] = {
+                {"server", "localhost", TEST_KEY_ECDSA},
+                {"rsa", "localhost", TEST_KEY_RSA_2048},
+                {"ed25519", "localhost", TEST_KEY_ED25519},
+                {"client", "client.example", TEST_KEY_ECDSA},
+        };
+
+        test_identity_write(ca, directory, "ca");
+        for (size_t i = 0; i < G_N_ELEMENTS(leaves); i++) {
+                g_autoptr(TestIdentity) leaf =
+                        test_identity_new(leaves[i].cn, ca, TEST_IDENTITY_LOOPBACK, leaves[i].key);
+
+                test_identity_write(leaf, directory, leaves[i].name);
+        }
+}
+
+void scene_set_up(Scene *scene, const void *unused) {
+        scene->directory = g_dir_make_tmp("dtlsd-interop.XXXXXX", NULL);
+        g_assert_nonnull(scene->directory);
+        write_certificates(scene->directory);
+        scene->service = service_start(NULL);
+        scene->bus = service_bus(scene->service, UID_ALICE);
+}
+
+void scene_tear_down(Scene *scene, const void *unused) {
+        scene->bus = bus_leave(scene->bus);
+        service_stop(scene->service);
+        service_remove_directory(scene->directory);
+        g_free(scene->directory);
+}
+
+const char *scene_file(const Scene *scene, const char *name) {
+        g_autofree char *path = g_build_filename(scene->directory, name, NULL);
+
+        return g_intern_string(path);
+}
+
+dtlsd_listener *scene_listen(const Scene *scene, const char *address,
+                             const struct dtlsd_options *options) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        dtlsd_listener *listener = NULL;
+        int r;
+
+        r = dtlsd_listen(scene->bus, address, 0, options, &listener, &error);
+        if (r >= 0)
+                r = dtlsd_listener_open_accept_queue(listener, &error);
+        if (r < 0)
+                g_error("listen: %s: %s", error.name, error.message);
+
+        return listener;
+}
+
+static void wait_readable(int fd, const char *what) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        if (poll(&p, 1, (int)(SERVICE_LIMIT_USEC / 1000)) != 1)
+                g_error("no %s within the limit", what);
+}
+
+dtlsd_connection *scene_accept(dtlsd_listener *listener) {
+        dtlsd_connection *connection = NULL;
+
+        wait_readable(dtlsd_listener_fd(listener), "connection");
+        g_assert_cmpint(dtlsd_listener_accept(listener, &connection), ==, 0);
+        return connection;
+}
+
+void expect_datagram(const dtlsd_connection *connection, const char *text) {
+        char buffer[2048];
+        ssize_t n;
+
+        wait_readable(dtlsd_connection_fd(connection), "datagram");
+        n = recv(dtlsd_connection_fd(connection), buffer, sizeof buffer, MSG_DONTWAIT);
+        g_assert_cmpint(n, >=, 0);
+        g_assert_cmpmem(buffer, (size_t)n, text, strlen(text));
+}
+
+void send_datagram(const dtlsd_connection *connection, const char *text) {
+        g_assert_cmpint(send(dtlsd_connection_fd(connection), text, strlen(text), MSG_NOSIGNAL), ==,
+                        (ssize_t)strlen(text));
+}
+
+dtlsd_connection *scene_connect(const Scene *scene, const char *address, const char *port,
+                                const struct dtlsd_options *options) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        dtlsd_connection *connection = NULL;
+        guint64 number;
+        int r;
+
+        g_assert_true(g_ascii_string_to_unsigned(port, 10, 1, 65535, &number, NULL));
+        r = dtlsd_connect(scene->bus, address, (uint16_t)number, options, &connection, &error);
+        if (r < 0)
+                g_error("connect: %s: %s", error.name, error.message);
+
+        return connection;
+}

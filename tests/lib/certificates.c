@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Certificates for tests, see certificates.h.
+ *
+ * A certificate is imported again from its DER after it was signed: the object it was built in
+ * lacks fields that GnuTLS compares when it looks for an issuer.
+ */
+
+#include "lib/certificates.h"
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509-ext.h>
+#include <gnutls/x509.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#define DAY (24 * 60 * 60)
+
+struct TestIdentity {
+        gnutls_x509_privkey_t key;
+        gnutls_x509_crt_t certificate;
+        TestKeyType key_type;
+        GBytes *der;
+        GBytes *pem;
+        GBytes *key_pem;
+};
+
+static const struct {
+        gnutls_pk_algorithm_t algorithm;
+        unsigned bits;
+        gnutls_digest_algorithm_t digest; /* what such a key signs with */
+} test_keys[] = {
+        [TEST_KEY_ECDSA] = {GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1),
+                            GNUTLS_DIG_SHA256},
+        [TEST_KEY_ED25519] = {GNUTLS_PK_EDDSA_ED25519,
+                              GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_ED25519), GNUTLS_DIG_SHA512},
+        [TEST_KEY_RSA_1024] = {GNUTLS_PK_RSA, 1024, GNUTLS_DIG_SHA256},
+        [TEST_KEY_RSA_2048] = {GNUTLS_PK_RSA, 2048, GNUTLS_DIG_SHA256},
+        [TEST_KEY_RSA_4096] = {GNUTLS_PK_RSA, 4096, GNUTLS_DIG_SHA256},
+};
+
+static void test_must(int r) {
+        if (r < 0)
+                g_error("cannot make a certificate: %s", gnutls_strerror(r));
+}
+
+static GBytes *test_take(gnutls_datum_t datum) {
+        GBytes *bytes = g_bytes_new(datum.data, datum.size);
+
+        gnutls_free(datum.data);
+        return bytes;
+}
+
+static void test_set_basics(gnutls_x509_crt_t certificate, const char *cn, TestIdentityFlags flags,
+                            gnutls_x509_privkey_t key) {
+        time_t now = time(NULL);
+        uint8_t serial[8], id[64];
+        size_t id_size = sizeof(id);
+
+        test_must(gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof(serial)));
+        serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and of full length */
+
+        test_must(gnutls_x509_crt_set_version(certificate, 3));
+        test_must(gnutls_x509_crt_set_serial(certificate, serial, sizeof(serial)));
+        test_must(gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME,
+                                                /* raw= */ 0, cn, strlen(cn)));
+        test_must(gnutls_x509_crt_set_activation_time(
+                certificate, flags & TEST_IDENTITY_NOT_YET_VALID ? now + DAY : now - 30 * DAY));
+        test_must(gnutls_x509_crt_set_expiration_time(
+                certificate, flags & TEST_IDENTITY_EXPIRED ? now - DAY : now + 30 * DAY));
+
+        test_must(gnutls_x509_crt_set_key(certificate, key));
+        test_must(gnutls_x509_crt_get_key_id(certificate, 0, id, &id_size));
+        test_must(gnutls_x509_crt_set_subject_key_id(certificate, id, id_size));
+}
+
+static void test_constrain(gnutls_x509_crt_t certificate) {
+        gnutls_datum_t name = {(uint8_t *)"example.org", strlen("example.org")};
+        gnutls_x509_name_constraints_t constraints;
+
+        test_must(gnutls_x509_name_constraints_init(&constraints));
+        test_must(
+                gnutls_x509_name_constraints_add_permitted(constraints, GNUTLS_SAN_DNSNAME, &name));
+        test_must(
+                gnutls_x509_crt_set_name_constraints(certificate, constraints, /* critical= */ 1));
+        gnutls_x509_name_constraints_deinit(constraints);
+}
+
+static void test_set_ca(gnutls_x509_crt_t certificate, TestIdentityFlags flags) {
+        int path = flags & TEST_IDENTITY_PATH_ZERO ? 0 : -1;
+
+        test_must(gnutls_x509_crt_set_basic_constraints(certificate, /* ca= */ 1, path));
+        test_must(gnutls_x509_crt_set_key_usage(certificate,
+                                                GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN));
+        if (flags & TEST_IDENTITY_ONLY_EXAMPLE)
+                test_constrain(certificate);
+}
+
+static void test_set_names(gnutls_x509_crt_t certificate, const char *cn, TestIdentityFlags flags) {
+        static const uint8_t ipv4[4] = {127, 0, 0, 1};
+        static const uint8_t ipv6[16] = {[15] = 1};
+
+        if (!(flags & TEST_IDENTITY_NO_SAN))
+                test_must(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, cn,
+                                                               (unsigned)strlen(cn),
+                                                               GNUTLS_FSAN_APPEND));
+        if (flags & TEST_IDENTITY_LOOPBACK) {
+                test_must(gnutls_x509_crt_set_subject_alt_name(
+                        certificate, GNUTLS_SAN_IPADDRESS, ipv4, sizeof(ipv4), GNUTLS_FSAN_APPEND));
+                test_must(gnutls_x509_crt_set_subject_alt_name(
+                        certificate, GNUTLS_SAN_IPADDRESS, ipv6, sizeof(ipv6), GNUTLS_FSAN_APPEND));
+        }
+}
+
+static void test_set_leaf(gnutls_x509_crt_t certificate, const char *cn, TestIdentityFlags flags,
+                          TestKeyType key) {
+        unsigned usage = GNUTLS_KEY_DIGITAL_SIGNATURE;
+
+        if (test_keys[key].algorithm == GNUTLS_PK_RSA)
+                usage |= GNUTLS_KEY_KEY_ENCIPHERMENT;
+
+        test_must(gnutls_x509_crt_set_basic_constraints(certificate, /* ca= */ 0, -1));
+        test_must(gnutls_x509_crt_set_key_usage(certificate, usage));
+        test_set_names(certificate, cn, flags);
+        if (!(flags & TEST_IDENTITY_CLIENT_ONLY))
+                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER,
+                                                              /* critical= */ 0));
+        if (!(flags & TEST_IDENTITY_SERVER_ONLY))
+                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_CLIENT,
+                                                              /* critical= */ 0));
+}
+
+static void test_sign(gnutls_x509_crt_t certificate, const TestIdentity *issuer,
+                      TestIdentityFlags flags) {
+        gnutls_digest_algorithm_t digest = test_keys[issuer->key_type].digest;
+        uint8_t id[64];
+        size_t id_size = sizeof(id);
+
+        if (issuer->certificate != certificate && !(flags & TEST_IDENTITY_NO_AUTHORITY)) {
+                test_must(gnutls_x509_crt_get_subject_key_id(issuer->certificate, id, &id_size,
+                                                             NULL));
+                test_must(gnutls_x509_crt_set_authority_key_id(certificate, id, id_size));
+        }
+
+        test_must(gnutls_x509_crt_sign2(certificate, issuer->certificate, issuer->key,
+                                        flags & TEST_IDENTITY_SHA1 ? GNUTLS_DIG_SHA1 : digest, 0));
+}
+
+static void test_identity_export(TestIdentity *identity) {
+        gnutls_datum_t der, pem, key_pem;
+
+        test_must(gnutls_x509_crt_export2(identity->certificate, GNUTLS_X509_FMT_DER, &der));
+        test_must(gnutls_x509_crt_export2(identity->certificate, GNUTLS_X509_FMT_PEM, &pem));
+        test_must(gnutls_x509_privkey_export2_pkcs8(identity->key, GNUTLS_X509_FMT_PEM, NULL,
+                                                    GNUTLS_PKCS_PLAIN, &key_pem));
+
+        gnutls_x509_crt_deinit(identity->certificate);
+        test_must(gnutls_x509_crt_init(&identity->certificate));
+        test_must(gnutls_x509_crt_import(identity->certificate, &der, GNUTLS_X509_FMT_DER));
+
+        identity->der = test_take(der);
+        identity->pem = test_take(pem);
+        identity->key_pem = test_take(key_pem);
+}
+
+TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, TestIdentityFlags flags,
+                                TestKeyType key) {
+        TestIdentity *identity = g_new0(TestIdentity, 1);
+
+        identity->key_type = key;
+        test_must(gnutls_x509_privkey_init(&identity->key));
+        test_must(gnutls_x509_privkey_generate(identity->key, test_keys[key].algorithm,
+                                               test_keys[key].bits, 0));
+
+        test_must(gnutls_x509_crt_init(&identity->certificate));
+        test_set_basics(identity->certificate, cn, flags, identity->key);
+        if (flags & TEST_IDENTITY_CA)
+                test_set_ca(identity->certificate, flags);
+        else
+                test_set_leaf(identity->certificate, cn, flags, key);
+        if (flags & TEST_IDENTITY_CRITICAL)
+                test_must(gnutls_x509_crt_set_extension_by_oid(identity->certificate, "1.2.3.4.5",
+                                                               "\x05\x00", 2, /* critical= */ 1));
+
+        test_sign(identity->certificate, issuer ? issuer : identity, flags);
+        test_identity_export(identity);
+        return identity;
+}
+
+TestIdentity *test_identity_free(TestIdentity *identity) {
+        if (!identity)
+                return NULL;
+
+        gnutls_x509_crt_deinit(identity->certificate);
+        gnutls_x509_privkey_deinit(identity->key);
+        g_bytes_unref(identity->der);
+        g_bytes_unref(identity->pem);
+        g_bytes_unref(identity->key_pem);
+        g_free(identity);
+        return NULL;
+}
+
+GBytes *test_identity_der(const TestIdentity *identity) {
+        return identity->der;
+}
+
+GBytes *test_identity_pem(const TestIdentity *identity) {
+        return identity->pem;
+}
+
+GBytes *test_identity_key_pem(const TestIdentity *identity) {
+        return identity->key_pem;
+}
+
+void *test_identity_key(const TestIdentity *identity) {
+        return identity->key;
+}
+
+GBytes *test_chain_pem(const TestIdentity *first, ...) {
+        GByteArray *pem = g_byte_array_new();
+        va_list identities;
+
+        va_start(identities, first);
+        for (const TestIdentity *i = first; i; i = va_arg(identities, const TestIdentity *)) {
+                gsize size;
+                const uint8_t *data = g_bytes_get_data(i->pem, &size);
+
+                g_byte_array_append(pem, data, (unsigned)size);
+        }
+        va_end(identities);
+
+        return g_byte_array_free_to_bytes(pem);
+}
+
+GPtrArray *test_chain_ders(const TestIdentity *first, ...) {
+        GPtrArray *ders = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        va_list identities;
+
+        va_start(identities, first);
+        for (const TestIdentity *i = first; i; i = va_arg(identities, const TestIdentity *))
+                g_ptr_array_add(ders, g_bytes_ref(i->der));
+        va_end(identities);
+
+        return ders;
+}
+
+GPtrArray *test_blobs(GBytes *first, ...) {
+        GPtrArray *blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        va_list rest;
+
+        va_start(rest, first);
+        for (GBytes *i = first; i; i = va_arg(rest, GBytes *))
+                g_ptr_array_add(blobs, g_bytes_ref(i));
+        va_end(rest);
+
+        return blobs;
+}
+
+char *test_write(const char *directory, const char *name, GBytes *contents) {
+        char *path = g_build_filename(directory, name, NULL);
+        g_autoptr(GError) error = NULL;
+        gsize size;
+        const char *data = g_bytes_get_data(contents, &size);
+
+        if (!g_file_set_contents_full(path, data, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600,
+                                      &error))
+                g_error("cannot write %s: %s", path, error->message);
+
+        return path;
+}
+
+void test_identity_write(const TestIdentity *identity, const char *directory, const char *name) {
+        g_autofree char *certificate = g_strconcat(name, ".crt", NULL);
+        g_autofree char *key = g_strconcat(name, ".key", NULL);
+
+        g_free(test_write(directory, certificate, identity->pem));
+        g_free(test_write(directory, key, identity->key_pem));
+}

@@ -1,0 +1,753 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * verdict: every error, each with its certificate, and nothing else.
+ *
+ * A case is a chain, what is asked about it, and the whole list that must come: one error more is
+ * as wrong as one less, because callers ignore errors by exact pairs.
+ */
+
+#include "identity/chain.h"
+#include "identity/verdict.h"
+#include "lib/certificates.h"
+
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NAME "server.example.org"
+
+static TestIdentity *root, *inter, *leaf; /* a good chain, for NAME and loopback */
+static TestIdentity *stranger;            /* a root that nobody trusts */
+
+typedef struct Case {
+        TestIdentity *chain[4];
+        TestIdentity *trust; /* NULL: root */
+        const char *name;
+        bool peer_is_client;
+        uint32_t depth;
+} Case;
+
+static Trust *trust_in(const TestIdentity *identity) {
+        g_autoptr(GPtrArray) blobs = test_chain_ders(identity, NULL);
+        Trust *trust = NULL;
+
+        g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
+        return trust;
+}
+
+static GArray *reach(GPtrArray *chain, const TestIdentity *anchor, const char *name) {
+        g_autoptr(Trust) trust = trust_in(anchor);
+        VerdictQuestion question = {
+                .trust = trust, .chain = chain, .name = name, .peer_is_server = true};
+        GArray *errors = NULL;
+
+        g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
+        return errors;
+}
+
+static GArray *reach_case(const Case *c) {
+        g_autoptr(Trust) trust = trust_in(c->trust ? c->trust : root);
+        g_autoptr(GPtrArray) chain =
+                test_chain_ders(c->chain[0], c->chain[1], c->chain[2], c->chain[3], NULL);
+        VerdictQuestion question = {.trust = trust,
+                                    .chain = chain,
+                                    .name = c->name,
+                                    .peer_is_server = !c->peer_is_client,
+                                    .depth = c->depth};
+        GArray *errors = NULL;
+
+        g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
+        return errors;
+}
+
+static bool has(const GArray *errors, VerdictCode code, GBytes *certificate) {
+        for (size_t i = 0; i < errors->len; i++) {
+                const VerdictError *error = &g_array_index(errors, VerdictError, i);
+
+                if (error->code == code &&
+                    (certificate
+                             ? error->certificate && g_bytes_equal(error->certificate, certificate)
+                             : !error->certificate))
+                        return true;
+        }
+
+        return false;
+}
+
+static void describe(const GArray *errors) {
+        for (size_t i = 0; i < errors->len; i++) {
+                const VerdictError *error = &g_array_index(errors, VerdictError, i);
+                g_autofree char *subject =
+                        error->certificate ? certificate_subject(error->certificate) : NULL;
+
+                g_test_message("%s of %s", verdict_code_name(error->code), subject);
+        }
+}
+
+/* Pairs of code and identity, all that are expected; ends with VERDICT_NO_ERROR. */
+static void assert_errors(GArray *taken, ...) {
+        g_autoptr(GArray) errors = taken;
+        size_t n_expected = 0;
+        va_list pairs;
+
+        describe(errors);
+        va_start(pairs, taken);
+        for (;;) {
+                VerdictCode code = va_arg(pairs, VerdictCode);
+                const TestIdentity *identity;
+
+                if (code == VERDICT_NO_ERROR)
+                        break;
+                identity = va_arg(pairs, const TestIdentity *);
+                if (!has(errors, code, identity ? test_identity_der(identity) : NULL))
+                        g_error("%s is missing", verdict_code_name(code));
+                n_expected++;
+        }
+        va_end(pairs);
+
+        g_assert_cmpuint(errors->len, ==, n_expected);
+}
+
+static TestIdentity *signed_leaf(const TestIdentity *issuer, TestIdentityFlags flags) {
+        return test_identity_new(NAME, issuer, flags, TEST_KEY_ECDSA);
+}
+
+/* The last byte of a certificate is of its signature. */
+static GBytes *forged(GBytes *der) {
+        gsize size;
+        const void *data = g_bytes_get_data(der, &size);
+        uint8_t *copy = g_memdup2(data, size);
+
+        copy[size - 1] ^= 1;
+        return g_bytes_new_take(copy, size);
+}
+
+static void test_a_good_chain_has_no_errors(void) {
+        assert_errors(reach_case(&(Case){{leaf, inter}}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .name = NAME}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .peer_is_client = true}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter, root}}), VERDICT_NO_ERROR);
+}
+
+static void test_order_and_strangers_do_not_matter(void) {
+        assert_errors(reach_case(&(Case){{leaf, root, inter}}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, stranger, inter}}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter, inter, root}}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, leaf, inter}}), VERDICT_NO_ERROR);
+}
+
+static void test_an_intermediate_can_be_the_anchor(void) {
+        assert_errors(reach_case(&(Case){{leaf}, .trust = inter}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter, root}, .trust = inter}), VERDICT_NO_ERROR);
+}
+
+static void test_every_kind_of_key_is_good(void) {
+        static const TestKeyType keys[] = {TEST_KEY_ED25519, TEST_KEY_RSA_2048};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+                g_autoptr(TestIdentity) ca =
+                        test_identity_new("ca", NULL, TEST_IDENTITY_CA, keys[i]);
+                g_autoptr(TestIdentity) own = test_identity_new(NAME, ca, 0, keys[i]);
+
+                assert_errors(reach_case(&(Case){{own}, .trust = ca, .name = NAME}),
+                              VERDICT_NO_ERROR);
+        }
+}
+
+static void test_no_certificate_is_an_error_of_none(void) {
+        assert_errors(reach_case(&(Case){{NULL}, .name = NAME}), VERDICT_NO_PEER_CERTIFICATE, NULL,
+                      VERDICT_NO_ERROR);
+}
+
+static void test_a_self_signed_leaf_is_self_signed(void) {
+        g_autoptr(TestIdentity) own = signed_leaf(NULL, 0);
+
+        assert_errors(reach_case(&(Case){{own}}), VERDICT_SELF_SIGNED_CERTIFICATE, own,
+                      VERDICT_NO_ERROR);
+}
+
+static void test_a_root_that_is_sent_is_not_trusted_for_that(void) {
+        assert_errors(reach_case(&(Case){{leaf, inter, root}, .trust = stranger}),
+                      VERDICT_SELF_SIGNED_CERTIFICATE_IN_CHAIN, root, VERDICT_NO_ERROR);
+}
+
+static void test_an_unknown_issuer_is_of_the_last_one(void) {
+        assert_errors(reach_case(&(Case){{leaf, inter}, .trust = stranger}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, inter, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf}}), VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE,
+                      leaf, VERDICT_UNABLE_TO_VERIFY_FIRST_CERTIFICATE, leaf, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, stranger}}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, leaf,
+                      VERDICT_UNABLE_TO_VERIFY_FIRST_CERTIFICATE, leaf, VERDICT_NO_ERROR);
+}
+
+static void test_nobody_is_trusted_by_an_empty_set(void) {
+        g_autoptr(GPtrArray) none = test_blobs(NULL, NULL);
+        g_autoptr(GPtrArray) chain = test_chain_ders(leaf, inter, NULL);
+        g_autoptr(Trust) trust = NULL;
+        VerdictQuestion question = {.chain = chain, .peer_is_server = true};
+        GArray *errors = NULL;
+
+        g_assert_cmpint(trust_new(none, &trust), ==, 0);
+        question.trust = trust;
+        g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
+        assert_errors(errors, VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, inter,
+                      VERDICT_NO_ERROR);
+}
+
+static void test_an_anchor_that_is_the_leaf_is_enough(void) {
+        g_autoptr(TestIdentity) own = signed_leaf(NULL, 0);
+        g_autoptr(TestIdentity) old = signed_leaf(NULL, TEST_IDENTITY_EXPIRED);
+
+        assert_errors(reach_case(&(Case){{own}, .trust = own, .name = NAME}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf}, .trust = leaf}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .trust = leaf}), VERDICT_NO_ERROR);
+
+        /* and is looked at all the same */
+        assert_errors(reach_case(&(Case){{own}, .trust = own, .name = "other.example.org"}),
+                      VERDICT_HOST_NAME_MISMATCH, own, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{old}, .trust = old}), VERDICT_CERTIFICATE_EXPIRED, old,
+                      VERDICT_NO_ERROR);
+}
+
+static void test_the_name_of_an_anchor_is_not_its_key(void) {
+        g_autoptr(TestIdentity) pinned = signed_leaf(NULL, 0), own = signed_leaf(NULL, 0);
+        g_autoptr(TestIdentity) namesake =
+                test_identity_new("root", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) below = signed_leaf(namesake, 0);
+
+        assert_errors(reach_case(&(Case){{own}, .trust = pinned}), VERDICT_SELF_SIGNED_CERTIFICATE,
+                      own, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below, namesake}}),
+                      VERDICT_SELF_SIGNED_CERTIFICATE_IN_CHAIN, namesake, VERDICT_NO_ERROR);
+}
+
+static void test_dates_are_of_the_one_that_is_out_of_them(void) {
+        g_autoptr(TestIdentity) expired = signed_leaf(root, TEST_IDENTITY_EXPIRED);
+        g_autoptr(TestIdentity) early = signed_leaf(root, TEST_IDENTITY_NOT_YET_VALID);
+        g_autoptr(TestIdentity) old_inter = test_identity_new(
+                "old", root, TEST_IDENTITY_CA | TEST_IDENTITY_EXPIRED, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) below = signed_leaf(old_inter, 0);
+        g_autoptr(TestIdentity) both = signed_leaf(old_inter, TEST_IDENTITY_NOT_YET_VALID);
+
+        assert_errors(reach_case(&(Case){{expired}}), VERDICT_CERTIFICATE_EXPIRED, expired,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{early}}), VERDICT_CERTIFICATE_NOT_YET_VALID, early,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below, old_inter}}), VERDICT_CERTIFICATE_EXPIRED,
+                      old_inter, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{both, old_inter}}), VERDICT_CERTIFICATE_EXPIRED,
+                      old_inter, VERDICT_CERTIFICATE_NOT_YET_VALID, both, VERDICT_NO_ERROR);
+}
+
+static void test_an_anchor_can_expire_too(void) {
+        g_autoptr(TestIdentity) ca = test_identity_new(
+                "ca", NULL, TEST_IDENTITY_CA | TEST_IDENTITY_EXPIRED, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) own = signed_leaf(ca, 0);
+
+        assert_errors(reach_case(&(Case){{own}, .trust = ca}), VERDICT_CERTIFICATE_EXPIRED, ca,
+                      VERDICT_NO_ERROR);
+}
+
+static void test_all_errors_come_at_once(void) {
+        g_autoptr(TestIdentity) own =
+                signed_leaf(NULL, TEST_IDENTITY_EXPIRED | TEST_IDENTITY_CLIENT_ONLY);
+        g_autoptr(TestIdentity) old_inter = test_identity_new(
+                "old", stranger, TEST_IDENTITY_CA | TEST_IDENTITY_EXPIRED, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) below =
+                signed_leaf(old_inter, TEST_IDENTITY_NOT_YET_VALID | TEST_IDENTITY_CRITICAL |
+                                               TEST_IDENTITY_CLIENT_ONLY);
+
+        assert_errors(reach_case(&(Case){{own}, .name = "other.example.org"}),
+                      VERDICT_SELF_SIGNED_CERTIFICATE, own, VERDICT_CERTIFICATE_EXPIRED, own,
+                      VERDICT_INVALID_PURPOSE, own, VERDICT_HOST_NAME_MISMATCH, own,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below, old_inter}, .name = "other.example.org"}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, old_inter,
+                      VERDICT_CERTIFICATE_EXPIRED, old_inter, VERDICT_CERTIFICATE_NOT_YET_VALID,
+                      below, VERDICT_CERTIFICATE_REJECTED, below, VERDICT_INVALID_PURPOSE, below,
+                      VERDICT_HOST_NAME_MISMATCH, below, VERDICT_NO_ERROR);
+}
+
+static void assert_name(const TestIdentity *identity, const char *name, bool matches) {
+        g_autoptr(GPtrArray) chain = test_chain_ders(identity, inter, NULL);
+
+        g_test_message("%s", name);
+        if (matches)
+                assert_errors(reach(chain, root, name), VERDICT_NO_ERROR);
+        else
+                assert_errors(reach(chain, root, name), VERDICT_HOST_NAME_MISMATCH, identity,
+                              VERDICT_NO_ERROR);
+}
+
+static void test_host_names_match_dns_names(void) {
+        g_autoptr(TestIdentity) wild = test_identity_new("*.example.org", inter, 0, TEST_KEY_ECDSA);
+
+        assert_name(leaf, NAME, true);
+        assert_name(leaf, "SERVER.Example.ORG", true);
+        assert_name(leaf, NAME ".", true);
+        assert_name(leaf, NULL, true);
+        assert_name(leaf, "", true);
+        assert_name(leaf, "example.org", false);
+        assert_name(leaf, "x" NAME, false);
+        assert_name(leaf, NAME "..", false);
+        assert_name(leaf, ".", false);
+        assert_name(leaf, "\xff", false);
+        assert_name(leaf, "*", false);
+        assert_name(leaf, "*.example.org", false);
+        assert_name(wild, "a.example.org", true);
+        assert_name(wild, "a.b.example.org", false);
+}
+
+static void test_a_common_name_counts_without_other_names(void) {
+        g_autoptr(TestIdentity) plain = signed_leaf(inter, TEST_IDENTITY_NO_SAN);
+
+        assert_name(plain, NAME, true);
+        assert_name(plain, "other.example.org", false);
+}
+
+static void test_addresses_match_addresses_alone(void) {
+        g_autoptr(TestIdentity) dns = test_identity_new("127.0.0.1", inter, 0, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) plain =
+                test_identity_new("127.0.0.1", inter, TEST_IDENTITY_NO_SAN, TEST_KEY_ECDSA);
+
+        assert_name(leaf, "127.0.0.1", true);
+        assert_name(leaf, "::1", true);
+        assert_name(leaf, "0:0:0:0:0:0:0:1", true);
+        assert_name(leaf, "::1%lo", true);
+        assert_name(leaf, "::1%17", true);
+        assert_name(leaf, "::ffff:127.0.0.1", true);
+        assert_name(leaf, "127.0.0.2", false);
+        assert_name(leaf, "::2", false);
+        assert_name(leaf, "127.1", false);
+        assert_name(dns, "127.0.0.1", false);
+        assert_name(plain, "127.0.0.1", false);
+}
+
+static void test_the_purpose_must_be_the_peers(void) {
+        g_autoptr(TestIdentity) client = signed_leaf(root, TEST_IDENTITY_CLIENT_ONLY);
+        g_autoptr(TestIdentity) server = signed_leaf(root, TEST_IDENTITY_SERVER_ONLY);
+
+        assert_errors(reach_case(&(Case){{client}}), VERDICT_INVALID_PURPOSE, client,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{server}, .peer_is_client = true}),
+                      VERDICT_INVALID_PURPOSE, server, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{client}, .peer_is_client = true}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{server}}), VERDICT_NO_ERROR);
+}
+
+static void test_weak_or_unknown_things_are_rejected(void) {
+        g_autoptr(TestIdentity) sha1 = signed_leaf(root, TEST_IDENTITY_SHA1);
+        g_autoptr(TestIdentity) critical = signed_leaf(root, TEST_IDENTITY_CRITICAL);
+        g_autoptr(TestIdentity) small = test_identity_new(NAME, root, 0, TEST_KEY_RSA_1024);
+        g_autoptr(TestIdentity) small_own = test_identity_new(NAME, NULL, 0, TEST_KEY_RSA_1024);
+
+        assert_errors(reach_case(&(Case){{sha1}}), VERDICT_CERTIFICATE_REJECTED, sha1,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{critical}}), VERDICT_CERTIFICATE_REJECTED, critical,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{small}}), VERDICT_CERTIFICATE_REJECTED, small,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{small_own}}), VERDICT_SELF_SIGNED_CERTIFICATE, small_own,
+                      VERDICT_CERTIFICATE_REJECTED, small_own, VERDICT_NO_ERROR);
+}
+
+static void test_who_is_no_ca_is_blamed_for_it(void) {
+        g_autoptr(TestIdentity) below = test_identity_new("x.example.org", leaf, 0, TEST_KEY_ECDSA);
+
+        assert_errors(reach_case(&(Case){{below, leaf, inter}}), VERDICT_INVALID_CA_CERTIFICATE,
+                      leaf, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below}, .trust = leaf}), VERDICT_INVALID_CA_CERTIFICATE,
+                      leaf, VERDICT_NO_ERROR);
+}
+
+static void test_a_ca_may_limit_how_many_come_below(void) {
+        g_autoptr(TestIdentity) last = test_identity_new(
+                "last", root, TEST_IDENTITY_CA | TEST_IDENTITY_PATH_ZERO, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) over =
+                test_identity_new("over", last, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) below = signed_leaf(over, 0), allowed = signed_leaf(last, 0);
+
+        assert_errors(reach_case(&(Case){{allowed, last}}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below, over, last}}), VERDICT_PATH_LENGTH_EXCEEDED, below,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below, over, last}, .trust = stranger}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, last,
+                      VERDICT_PATH_LENGTH_EXCEEDED, below, VERDICT_NO_ERROR);
+}
+
+static void test_a_ca_may_limit_the_names_below(void) {
+        g_autoptr(TestIdentity) narrow = test_identity_new(
+                "narrow", root, TEST_IDENTITY_CA | TEST_IDENTITY_ONLY_EXAMPLE, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) middle =
+                test_identity_new("middle", narrow, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) inside = signed_leaf(middle, 0);
+        g_autoptr(TestIdentity) outside =
+                test_identity_new("example.com", middle, 0, TEST_KEY_ECDSA);
+
+        assert_errors(reach_case(&(Case){{inside, middle, narrow}}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{outside, middle, narrow}}), VERDICT_CERTIFICATE_REJECTED,
+                      outside, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{outside, middle, narrow}, .trust = stranger}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, narrow,
+                      VERDICT_CERTIFICATE_REJECTED, outside, VERDICT_NO_ERROR);
+}
+
+static void assert_forged_leaf_is_seen(GPtrArray *chain, const TestIdentity *anchor) {
+        g_autoptr(GArray) errors = NULL;
+
+        g_ptr_array_insert(chain, 0, forged(chain->pdata[0]));
+        g_bytes_unref(g_ptr_array_steal_index(chain, 1));
+        errors = reach(chain, anchor, NULL);
+        describe(errors);
+        g_assert_true(has(errors, VERDICT_CERTIFICATE_SIGNATURE_FAILED, chain->pdata[0]));
+}
+
+/* Whoever ignores what is wrong with the issuer must still hear of a leaf it never signed. */
+static void test_a_forged_leaf_is_seen_whatever_is_wrong_above(void) {
+        TestIdentityFlags wrongs[] = {0, TEST_IDENTITY_EXPIRED, TEST_IDENTITY_SHA1,
+                                      TEST_IDENTITY_CRITICAL, TEST_IDENTITY_NOT_YET_VALID};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(wrongs); i++) {
+                g_autoptr(TestIdentity) ca =
+                        test_identity_new("ca", root, TEST_IDENTITY_CA | wrongs[i], TEST_KEY_ECDSA);
+                g_autoptr(TestIdentity) own = signed_leaf(ca, 0);
+                g_autoptr(GPtrArray) known = test_chain_ders(own, ca, NULL);
+                g_autoptr(GPtrArray) unknown = test_chain_ders(own, ca, NULL);
+                g_autoptr(GPtrArray) with_root = test_chain_ders(own, ca, root, NULL);
+
+                assert_forged_leaf_is_seen(known, root);
+                assert_forged_leaf_is_seen(unknown, stranger);
+                assert_forged_leaf_is_seen(with_root, stranger);
+        }
+}
+
+static void test_a_forged_leaf_is_seen_below_one_too_many(void) {
+        g_autoptr(TestIdentity) last = test_identity_new(
+                "last", root, TEST_IDENTITY_CA | TEST_IDENTITY_PATH_ZERO, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) over =
+                test_identity_new("over", last, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) own = signed_leaf(over, 0);
+        g_autoptr(GPtrArray) chain = test_chain_ders(own, over, last, NULL);
+
+        assert_forged_leaf_is_seen(chain, root);
+}
+
+/* Without a key identifier the name alone says who issued it. */
+static void test_a_signature_by_a_namesake_is_false(void) {
+        g_autoptr(TestIdentity) other_root =
+                test_identity_new("root", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) other_inter =
+                test_identity_new("inter", root, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) below_root = signed_leaf(other_root, TEST_IDENTITY_NO_AUTHORITY);
+        g_autoptr(TestIdentity) below_inter = signed_leaf(other_inter, TEST_IDENTITY_NO_AUTHORITY);
+
+        assert_errors(reach_case(&(Case){{below_root}}), VERDICT_CERTIFICATE_SIGNATURE_FAILED,
+                      below_root, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{below_inter, inter}}),
+                      VERDICT_CERTIFICATE_SIGNATURE_FAILED, below_inter, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, other_inter}}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, leaf,
+                      VERDICT_UNABLE_TO_VERIFY_FIRST_CERTIFICATE, leaf, VERDICT_NO_ERROR);
+}
+
+static void test_depth_counts_what_was_sent_without_the_root(void) {
+        assert_errors(reach_case(&(Case){{leaf, inter}, .depth = 2}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter, root}, .depth = 2}), VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .depth = 1}), VERDICT_PATH_LENGTH_EXCEEDED,
+                      inter, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter, root}, .trust = stranger, .depth = 1}),
+                      VERDICT_PATH_LENGTH_EXCEEDED, inter, VERDICT_SELF_SIGNED_CERTIFICATE_IN_CHAIN,
+                      root, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .depth = UINT32_MAX}), VERDICT_NO_ERROR);
+}
+
+static void test_a_chain_without_end_is_too_long_and_no_more(void) {
+        g_autoptr(GPtrArray) chain = test_chain_ders(leaf, inter, NULL);
+
+        while (chain->len < 200)
+                g_ptr_array_add(chain, g_bytes_ref(test_identity_der(stranger)));
+        assert_errors(reach(chain, root, NULL), VERDICT_PATH_LENGTH_EXCEEDED, stranger,
+                      VERDICT_NO_ERROR);
+
+        g_ptr_array_set_size(chain, CHAIN_LENGTH_MAX);
+        assert_errors(reach(chain, root, NULL), VERDICT_NO_ERROR);
+}
+
+static void test_a_real_chain_at_the_limit_is_walked(void) {
+        TestIdentity *identities[CHAIN_LENGTH_MAX];
+        g_autoptr(GPtrArray) chain = test_chain_ders(NULL, NULL);
+        const TestIdentity *issuer = root;
+
+        for (size_t i = CHAIN_LENGTH_MAX; i-- > 0;) {
+                g_autofree char *cn = g_strdup_printf("%zu.example.org", i);
+
+                identities[i] =
+                        test_identity_new(cn, issuer, i > 0 ? TEST_IDENTITY_CA : 0, TEST_KEY_ECDSA);
+                issuer = identities[i];
+        }
+        for (size_t i = 0; i < CHAIN_LENGTH_MAX; i++)
+                g_ptr_array_add(chain, g_bytes_ref(test_identity_der(identities[i])));
+
+        assert_errors(reach(chain, root, NULL), VERDICT_NO_ERROR);
+        assert_errors(reach(chain, stranger, NULL), VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE,
+                      identities[CHAIN_LENGTH_MAX - 1], VERDICT_NO_ERROR);
+
+        for (size_t i = 0; i < CHAIN_LENGTH_MAX; i++)
+                test_identity_free(identities[i]);
+}
+
+static void test_what_cannot_be_read_is_the_only_error(void) {
+        g_autoptr(GBytes) noise = g_bytes_new_static("noise", 5);
+        g_autoptr(GPtrArray) first = test_blobs(noise, NULL);
+        g_autoptr(GPtrArray) second = test_blobs(test_identity_der(leaf), noise, NULL);
+        GPtrArray *const chains[] = {first, second};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(chains); i++) {
+                g_autoptr(GArray) errors = reach(chains[i], root, "other.example.org");
+
+                g_assert_cmpuint(errors->len, ==, 1);
+                g_assert_true(has(errors, VERDICT_UNSPECIFIED_ERROR, noise));
+        }
+}
+
+/* No damage of a single byte makes a certificate that is accepted, or a crash. */
+static void test_a_damaged_leaf_is_never_good(void) {
+        gsize size;
+        const uint8_t *data = g_bytes_get_data(test_identity_der(leaf), &size);
+        g_autoptr(Trust) trust = trust_in(root);
+
+        for (size_t i = 0; i < size; i++) {
+                uint8_t *copy = g_memdup2(data, size);
+                g_autoptr(GBytes) der = g_bytes_new_take(copy, size);
+                g_autoptr(GPtrArray) chain = test_blobs(der, test_identity_der(inter), NULL);
+                VerdictQuestion question = {
+                        .trust = trust, .chain = chain, .name = NAME, .peer_is_server = true};
+                g_autoptr(GArray) errors = NULL;
+
+                copy[i] ^= (uint8_t)(1 << i % 8);
+                g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
+                g_assert_cmpuint(errors->len, >, 0);
+        }
+}
+
+/* 16384 bits of modulus and as much of exponent: minutes of work for whoever checks sixteen. */
+static GBytes *monstrous_ca(void) {
+        uint8_t number[2048];
+        gnutls_datum_t datum = {number, sizeof(number)}, der;
+        gnutls_datum_t root_der = {NULL, 0};
+        gnutls_x509_crt_t certificate, issuer;
+        gnutls_pubkey_t key;
+        GBytes *bytes;
+
+        memset(number, 0x7b, sizeof(number));
+        g_assert_cmpint(gnutls_pubkey_init(&key), >=, 0);
+        g_assert_cmpint(gnutls_pubkey_import_rsa_raw(key, &datum, &datum), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_init(&certificate), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_version(certificate, 3), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_serial(certificate, "\1", 1), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_dn(certificate, "CN=inter", NULL), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_activation_time(certificate, 0), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_expiration_time(certificate, 4000000000), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_pubkey(certificate, key), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_basic_constraints(certificate, 1, -1), >=, 0);
+
+        root_der.data = (void *)g_bytes_get_data(test_identity_der(root), NULL);
+        root_der.size = (unsigned)g_bytes_get_size(test_identity_der(root));
+        g_assert_cmpint(gnutls_x509_crt_init(&issuer), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_import(issuer, &root_der, GNUTLS_X509_FMT_DER), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_sign2(certificate, issuer, test_identity_key(root),
+                                              GNUTLS_DIG_SHA256, 0),
+                        >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der), >=, 0);
+
+        bytes = g_bytes_new(der.data, der.size);
+        gnutls_free(der.data);
+        gnutls_x509_crt_deinit(issuer);
+        gnutls_x509_crt_deinit(certificate);
+        gnutls_pubkey_deinit(key);
+        return bytes;
+}
+
+static void test_a_monstrous_key_is_not_worked_with(void) {
+        g_autoptr(GBytes) monster = monstrous_ca();
+        g_autoptr(GPtrArray) chain = test_blobs(test_identity_der(leaf), monster, NULL);
+        gint64 begin = g_get_monotonic_time();
+        g_autoptr(GArray) errors = reach(chain, stranger, NULL);
+
+        describe(errors);
+        g_assert_cmpuint(errors->len, ==, 1);
+        g_assert_true(has(errors, VERDICT_UNSPECIFIED_ERROR, monster));
+        g_assert_cmpint(g_get_monotonic_time() - begin, <, G_USEC_PER_SEC / 2);
+}
+
+static void test_an_error_is_listed_once(void) {
+        g_autoptr(GArray) errors = verdict_errors_new();
+
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(leaf));
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(leaf));
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(inter));
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_REJECTED, test_identity_der(leaf));
+        verdict_errors_add(errors, VERDICT_NO_PEER_CERTIFICATE, NULL);
+        verdict_errors_add(errors, VERDICT_NO_PEER_CERTIFICATE, NULL);
+        g_assert_cmpuint(errors->len, ==, 4);
+}
+
+static void test_only_exact_pairs_are_ignored(void) {
+        g_autoptr(GArray) errors = verdict_errors_new(), ignored = verdict_errors_new();
+        g_autoptr(GBytes) copy = g_bytes_new(g_bytes_get_data(test_identity_der(leaf), NULL),
+                                             g_bytes_get_size(test_identity_der(leaf)));
+
+        g_assert_true(verdict_all_ignored(errors, NULL, NULL));
+
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(leaf));
+        g_assert_false(verdict_all_ignored(errors, NULL, NULL));
+        verdict_errors_add(ignored, VERDICT_CERTIFICATE_EXPIRED, NULL);
+        verdict_errors_add(ignored, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(inter));
+        verdict_errors_add(ignored, VERDICT_CERTIFICATE_REJECTED, test_identity_der(leaf));
+        g_assert_false(verdict_all_ignored(errors, ignored, NULL));
+
+        verdict_errors_add(ignored, VERDICT_CERTIFICATE_EXPIRED, copy);
+        g_assert_true(verdict_all_ignored(errors, ignored, NULL));
+
+        verdict_errors_add(errors, VERDICT_HOST_NAME_MISMATCH, test_identity_der(leaf));
+        g_assert_false(verdict_all_ignored(errors, ignored, NULL));
+}
+
+static void test_a_code_ignores_whatever_the_certificate(void) {
+        g_autoptr(GArray) errors = verdict_errors_new(), ignored = verdict_errors_new();
+        g_autoptr(GArray) codes = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
+        VerdictCode code = VERDICT_CERTIFICATE_EXPIRED;
+
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(leaf));
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, test_identity_der(inter));
+        g_array_append_val(codes, code);
+        g_assert_true(verdict_all_ignored(errors, NULL, codes));
+
+        verdict_errors_add(errors, VERDICT_HOST_NAME_MISMATCH, test_identity_der(leaf));
+        g_assert_false(verdict_all_ignored(errors, NULL, codes));
+        verdict_errors_add(ignored, VERDICT_HOST_NAME_MISMATCH, test_identity_der(leaf));
+        g_assert_true(verdict_all_ignored(errors, ignored, codes));
+}
+
+/* Values from Qt's header. */
+static void test_codes_are_named_and_numbered_as_in_qt(void) {
+        VerdictCode code;
+
+        g_assert_cmpint(N_VERDICT_CODES, ==, 38);
+        g_assert_cmpstr(verdict_code_name(0), ==, "NoError");
+        g_assert_cmpstr(verdict_code_name(6), ==, "CertificateExpired");
+        g_assert_cmpstr(verdict_code_name(9), ==, "SelfSignedCertificate");
+        g_assert_cmpstr(verdict_code_name(22), ==, "HostNameMismatch");
+        g_assert_cmpstr(verdict_code_name(31), ==, "OcspSigRequred");
+        g_assert_cmpstr(verdict_code_name(36), ==, "OcspStatusUnknown");
+
+        for (VerdictCode i = 0; i < N_VERDICT_CODES; i++) {
+                g_assert_true(verdict_code_from_name(verdict_code_name(i), &code));
+                g_assert_cmpint(code, ==, i);
+        }
+
+        g_assert_false(verdict_code_from_name("", &code));
+        g_assert_false(verdict_code_from_name("OcspSigRequired", &code));
+        g_assert_false(verdict_code_from_name("\xff", &code));
+}
+
+static void add_tests_of_trust(void) {
+        g_test_add_func("/verdict/good/a-good-chain-has-no-errors",
+                        test_a_good_chain_has_no_errors);
+        g_test_add_func("/verdict/good/order-and-strangers-do-not-matter",
+                        test_order_and_strangers_do_not_matter);
+        g_test_add_func("/verdict/good/an-intermediate-can-be-the-anchor",
+                        test_an_intermediate_can_be_the_anchor);
+        g_test_add_func("/verdict/good/every-kind-of-key", test_every_kind_of_key_is_good);
+        g_test_add_func("/verdict/good/an-anchor-that-is-the-leaf-is-enough",
+                        test_an_anchor_that_is_the_leaf_is_enough);
+        g_test_add_func("/verdict/issuer/no-certificate-is-an-error-of-none",
+                        test_no_certificate_is_an_error_of_none);
+        g_test_add_func("/verdict/issuer/a-self-signed-leaf-is-self-signed",
+                        test_a_self_signed_leaf_is_self_signed);
+        g_test_add_func("/verdict/issuer/a-root-that-is-sent-is-not-trusted-for-that",
+                        test_a_root_that_is_sent_is_not_trusted_for_that);
+        g_test_add_func("/verdict/issuer/an-unknown-one-is-of-the-last",
+                        test_an_unknown_issuer_is_of_the_last_one);
+        g_test_add_func("/verdict/issuer/nobody-is-trusted-by-an-empty-set",
+                        test_nobody_is_trusted_by_an_empty_set);
+        g_test_add_func("/verdict/issuer/the-name-of-an-anchor-is-not-its-key",
+                        test_the_name_of_an_anchor_is_not_its_key);
+        g_test_add_func("/verdict/issuer/who-is-no-ca-is-blamed-for-it",
+                        test_who_is_no_ca_is_blamed_for_it);
+        g_test_add_func("/verdict/issuer/may-limit-how-many-come-below",
+                        test_a_ca_may_limit_how_many_come_below);
+        g_test_add_func("/verdict/issuer/may-limit-the-names-below",
+                        test_a_ca_may_limit_the_names_below);
+}
+
+static void add_tests_of_leaves(void) {
+        g_test_add_func("/verdict/dates/are-of-the-one-that-is-out-of-them",
+                        test_dates_are_of_the_one_that_is_out_of_them);
+        g_test_add_func("/verdict/dates/an-anchor-can-expire-too", test_an_anchor_can_expire_too);
+        g_test_add_func("/verdict/all-errors-come-at-once", test_all_errors_come_at_once);
+        g_test_add_func("/verdict/name/host-names-match-dns-names",
+                        test_host_names_match_dns_names);
+        g_test_add_func("/verdict/name/a-common-name-counts-without-other-names",
+                        test_a_common_name_counts_without_other_names);
+        g_test_add_func("/verdict/name/addresses-match-addresses-alone",
+                        test_addresses_match_addresses_alone);
+        g_test_add_func("/verdict/purpose/must-be-the-peers", test_the_purpose_must_be_the_peers);
+        g_test_add_func("/verdict/weak/or-unknown-things-are-rejected",
+                        test_weak_or_unknown_things_are_rejected);
+        g_test_add_func("/verdict/depth/counts-what-was-sent-without-the-root",
+                        test_depth_counts_what_was_sent_without_the_root);
+}
+
+static void add_tests_of_hostility(void) {
+        g_test_add_func("/verdict/forged/a-leaf-is-seen-whatever-is-wrong-above",
+                        test_a_forged_leaf_is_seen_whatever_is_wrong_above);
+        g_test_add_func("/verdict/forged/a-leaf-is-seen-below-one-too-many",
+                        test_a_forged_leaf_is_seen_below_one_too_many);
+        g_test_add_func("/verdict/forged/a-signature-by-a-namesake-is-false",
+                        test_a_signature_by_a_namesake_is_false);
+        g_test_add_func("/verdict/hostile/a-chain-without-end-is-too-long-and-no-more",
+                        test_a_chain_without_end_is_too_long_and_no_more);
+        g_test_add_func("/verdict/hostile/a-real-chain-at-the-limit-is-walked",
+                        test_a_real_chain_at_the_limit_is_walked);
+        g_test_add_func("/verdict/hostile/what-cannot-be-read-is-the-only-error",
+                        test_what_cannot_be_read_is_the_only_error);
+        g_test_add_func("/verdict/hostile/a-damaged-leaf-is-never-good",
+                        test_a_damaged_leaf_is_never_good);
+        g_test_add_func("/verdict/hostile/a-monstrous-key-is-not-worked-with",
+                        test_a_monstrous_key_is_not_worked_with);
+}
+
+static void add_tests_of_lists(void) {
+        g_test_add_func("/verdict/list/an-error-is-listed-once", test_an_error_is_listed_once);
+        g_test_add_func("/verdict/ignore/only-exact-pairs", test_only_exact_pairs_are_ignored);
+        g_test_add_func("/verdict/ignore/a-code-whatever-the-certificate",
+                        test_a_code_ignores_whatever_the_certificate);
+        g_test_add_func("/verdict/codes/are-named-and-numbered-as-in-qt",
+                        test_codes_are_named_and_numbered_as_in_qt);
+}
+
+int main(int argc, char **argv) {
+        int r;
+
+        g_test_init(&argc, &argv, NULL);
+        root = test_identity_new("root", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        inter = test_identity_new("inter", root, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        leaf = test_identity_new(NAME, inter, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
+        stranger = test_identity_new("stranger", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+
+        add_tests_of_trust();
+        add_tests_of_leaves();
+        add_tests_of_hostility();
+        add_tests_of_lists();
+
+        r = g_test_run();
+        test_identity_free(root);
+        test_identity_free(inter);
+        test_identity_free(leaf);
+        test_identity_free(stranger);
+        return r;
+}

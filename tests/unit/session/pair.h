@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Two sessions joined by queues in memory, with a clock that the test moves. Each end answers what
+ * its session asks for, in the way the test set, or not at all.
+ */
+
+#include "lib/certificates.h"
+#include "session/session.h"
+
+#define PAIR_INITIAL_USEC UINT64_C(1000000)
+#define PAIR_MAX_USEC UINT64_C(60000000)
+#define PAIR_DEADLINE_USEC UINT64_C(60000000)
+#define PAIR_ANSWER_USEC UINT64_C(50000000)
+
+typedef struct PairEnd PairEnd;
+
+struct PairEnd {
+        Session *session;
+        DatagramBatch *net, *app;
+        GQueue inbox;        /* of GBytes: datagrams on their way here */
+        GPtrArray *received; /* of GBytes: plaintext */
+        int result;          /* the first outcome that was not 0, or 0 */
+        size_t n_sent, largest_sent;
+        size_t n_lose; /* this many datagrams sent from here are lost */
+
+        const TestIdentity *identity; /* signs */
+        const char *psk;              /* NULL refuses */
+        const char *psk_identity;
+        bool psk_unknown;
+        bool accept;    /* the verdict */
+        bool no_answer; /* questions stay open */
+        unsigned n_questions, n_verdicts;
+        char *hint, *asked_identity; /* of the last question for a PSK */
+};
+
+typedef struct Pair {
+        uint64_t now_usec;
+        PairEnd client, server;
+} Pair;
+
+typedef struct PairSpec {
+        SessionConfigSpec client, server;
+        const TestIdentity *client_identity, *server_identity; /* chains of one */
+        const TestIdentity *client_trust, *server_trust;       /* anchors */
+        const char *name;
+        uint16_t mtu;
+        bool manual;
+        const GArray *ignored_codes; /* client's */
+} PairSpec;
+
+PairSpec pair_spec_certificate(const TestIdentity *server, const TestIdentity *ca);
+PairSpec pair_spec_psk(void);
+
+Pair *pair_new(const PairSpec *spec);
+Pair *pair_free(Pair *pair);
+
+/* Starts the client and runs until nothing moves at this time. */
+void pair_start(Pair *pair);
+void pair_run(Pair *pair);
+/* Moves time to the next deadline of either end and lets it expire; false: there is none. */
+bool pair_expire(Pair *pair);
+/* Whether one end's answer could be given. */
+bool pair_answer(Pair *pair, PairEnd *end);
+void pair_send(Pair *pair, PairEnd *from, const void *data, size_t size);
+void pair_collect(Pair *pair, PairEnd *end);
+void pair_assert_open(Pair *pair);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pair, pair_free)
