@@ -380,14 +380,15 @@ static int server_open(Server *server, int *door) {
                 r = sd_bus_add_object_vtable(server->bus, NULL, DTLSD_ROOT_PATH,
                                              DTLSD_INTERFACE_KEYRING, server_vtable, server);
         if (r >= 0)
-                r = sd_bus_attach_event(server->bus, server->event, SD_EVENT_PRIORITY_NORMAL);
-        if (r >= 0)
                 r = sd_bus_set_fd(server->bus, *door, *door);
         if (r < 0)
                 return fault(r);
 
         autofd_steal(door); /* closed with the bus */
-        return 0;
+        r = sd_bus_start(server->bus);
+        if (r >= 0)
+                r = sd_bus_attach_event(server->bus, server->event, SD_EVENT_PRIORITY_NORMAL);
+        return r < 0 ? fault(r) : 0;
 }
 
 int server_new(sd_event *event, int fd, ServerClosed closed, void *userdata, Server **ret) {
@@ -405,10 +406,6 @@ int server_new(sd_event *event, int fd, ServerClosed closed, void *userdata, Ser
                 return fault(r);
 
         r = server_open(server, &door);
-        if (r < 0)
-                return fault(r);
-
-        r = sd_bus_start(server->bus);
         if (r < 0)
                 return fault(r);
 

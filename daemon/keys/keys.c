@@ -16,6 +16,7 @@
 #include "base/terms.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
@@ -46,7 +47,10 @@ typedef struct Ask {
         sd_event_source *timer;
         int due_outcome; /* what is answered when the timer is due */
         const char *due_text;
-        sd_bus_slot *slot; /* the call; NULL: was never made */
+        sd_bus_slot *slot; /* the call; NULL: was not made, or not yet */
+
+        int fd; /* import: what waits for the connection to be ready; else -1 */
+        uint32_t uid;
 } Ask;
 
 struct Keys {
@@ -139,6 +143,7 @@ static void ask_free(gpointer data) {
 
         sd_event_source_disable_unref(ask->timer);
         sd_bus_slot_unref(ask->slot);
+        autofd_close(&ask->fd);
         g_free(ask);
 }
 
@@ -208,6 +213,7 @@ static Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
         ask->ticket = ++keys->last_ticket;
         ask->kind = kind;
         ask->userdata = userdata;
+        ask->fd = -1;
         g_hash_table_insert(keys->asks, &ask->ticket, ask);
         return ask;
 }
@@ -322,24 +328,42 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) 
 
 /* ---- asking ---- */
 
-static uint64_t keys_import(Keys *keys, Ask *ask, const char *method, uid_t uid, int fd) {
+static int ask_send_import(Ask *ask) {
+        const char *method = ask->kind == ASK_IMPORT_PSK ? "ImportPsk" : "ImportPrivateKey";
         int r;
 
+        r = sd_bus_call_method_async(ask->keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
+                                     DTLSD_INTERFACE_KEYRING, method, on_reply, ask, "uh", ask->uid,
+                                     ask->fd);
+        autofd_close(&ask->fd);
+        ask->fd = -1;
+        return r;
+}
+
+/* On a connection that is not ready sd-bus would wait for it before it sends a descriptor, and the
+ * loop with it: such imports are kept until on_keys_ready(). */
+static int ask_take_import(Ask *ask, int fd) {
+        if (!keys_connected(ask->keys))
+                return -ENOTCONN;
+
+        ask->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (ask->fd < 0)
+                return -errno;
+
+        return sd_bus_is_ready(ask->keys->bus) > 0 ? ask_send_import(ask) : 0;
+}
+
+static uint64_t keys_import(Keys *keys, Ask *ask, uid_t uid, int fd) {
+        int r;
+
+        ask->uid = uid;
         r = memfd_check(fd);
-        if (r) {
-                ask_set_due(ask, 0, KEYS_E_BAD_SECRET,
-                            r > 0 ? memfd_outcome_text((MemfdOutcome)r)
-                                  : "the memfd cannot be looked at");
-                return ask->ticket;
-        }
+        if (r == 0)
+                return ask_begin(ask, ask_take_import(ask, fd));
 
-        if (!keys_connected(keys))
-                return ask_begin(ask, -ENOTCONN);
-
-        r = sd_bus_call_method_async(keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
-                                     DTLSD_INTERFACE_KEYRING, method, on_reply, ask, "uh",
-                                     (uint32_t)uid, fd);
-        return ask_begin(ask, r);
+        ask_set_due(ask, 0, KEYS_E_BAD_SECRET,
+                    r > 0 ? memfd_outcome_text((MemfdOutcome)r) : "the memfd cannot be looked at");
+        return ask->ticket;
 }
 
 uint64_t keys_import_private_key(Keys *keys, uid_t uid, int fd, KeysImported answer,
@@ -347,14 +371,14 @@ uint64_t keys_import_private_key(Keys *keys, uid_t uid, int fd, KeysImported ans
         Ask *ask = ask_new(keys, ASK_IMPORT_PRIVATE_KEY, userdata);
 
         ask->imported = answer;
-        return keys_import(keys, ask, "ImportPrivateKey", uid, fd);
+        return keys_import(keys, ask, uid, fd);
 }
 
 uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_IMPORT_PSK, userdata);
 
         ask->imported = answer;
-        return keys_import(keys, ask, "ImportPsk", uid, fd);
+        return keys_import(keys, ask, uid, fd);
 }
 
 /* Whether @key can be used; else the answer is on its way. */
@@ -434,18 +458,35 @@ static void keys_drop_connection(Keys *keys) {
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 Ask *ask = value;
 
-                if (!ask->slot) /* its answer is on its way already */
+                if (!ask->slot && ask->fd < 0) /* its answer is on its way already */
                         continue;
                 ask->slot = sd_bus_slot_unref(ask->slot);
+                autofd_close(&ask->fd);
+                ask->fd = -1;
                 ask_set_due(ask, 0, KEYS_E_GONE, KEYS_TEXT_GONE);
         }
 
         keys->bus = sd_bus_close_unref(keys->bus);
 }
 
+static void on_keys_ready(Keys *keys) {
+        GHashTableIter iter;
+        gpointer value;
+
+        g_hash_table_iter_init(&iter, keys->asks);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                Ask *ask = value;
+
+                if (ask->fd >= 0)
+                        ask_begin(ask, ask_send_import(ask));
+        }
+}
+
 static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Keys *keys = userdata;
 
+        if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Connected"))
+                on_keys_ready(keys);
         if (!sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
                 return 0;
 
@@ -463,9 +504,9 @@ static int keys_open(Keys *keys, int *fd) {
         if (r >= 0) /* our own timers say when it is late, also before it has greeted us */
                 r = sd_bus_set_method_call_timeout(keys->bus, UINT64_MAX);
         if (r >= 0)
-                r = sd_bus_add_filter(keys->bus, NULL, on_bus_message, keys);
+                r = sd_bus_set_connected_signal(keys->bus, true);
         if (r >= 0)
-                r = sd_bus_attach_event(keys->bus, keys->event, 0);
+                r = sd_bus_add_filter(keys->bus, NULL, on_bus_message, keys);
         if (r >= 0)
                 r = sd_bus_set_fd(keys->bus, *fd, *fd);
         if (r < 0)
@@ -473,6 +514,8 @@ static int keys_open(Keys *keys, int *fd) {
 
         autofd_steal(fd); /* closed with the bus */
         r = sd_bus_start(keys->bus);
+        if (r >= 0)
+                r = sd_bus_attach_event(keys->bus, keys->event, SD_EVENT_PRIORITY_NORMAL);
         return r < 0 ? fault(r) : 0;
 }
 

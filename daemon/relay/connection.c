@@ -351,6 +351,7 @@ void connection_prepare(Connection *connection) {
         Relay *relay = connection->relay;
 
         /* a client's socket is connected and has but one address to send from */
+        relay->net_mark = datagram_batch_count(relay->net);
         datagram_batch_reset(relay->app);
         datagram_batch_address(relay->net, &connection->spec->peer,
                                connection->listener ? &connection->local : &any);
@@ -505,6 +506,7 @@ static bool connection_has_opened(const Connection *connection, int r) {
 }
 
 void connection_went_on(Connection *connection, int r) {
+        tally_sent(connection);
         tally_session(connection);
 
         if (connection_has_opened(connection, r))
@@ -627,7 +629,6 @@ void connection_lost_channel(Connection *connection, int r) {
 
 int connection_seal(Connection *connection, const void *data, size_t size) {
         Relay *relay = connection->relay;
-        size_t mark = datagram_batch_count(relay->net);
         int r;
 
         /* without DontFragment the kernel makes IP fragments of what the path does not take */
@@ -637,28 +638,23 @@ int connection_seal(Connection *connection, const void *data, size_t size) {
         r = session_send(connection->session, data, size, relay->net);
         if (r == SESSION_E_NO_ROOM) {
                 endpoint_flush(connection->endpoint);
-                mark = 0;
                 r = session_send(connection->session, data, size, relay->net);
         }
 
-        tally_sent(connection, mark);
+        tally_sent(connection);
         return r;
 }
 
 /* ---- the end ---- */
 
 static void connection_say_goodbye(Connection *connection, EndReason why) {
-        DatagramBatch *net = connection->relay->net;
-        size_t mark;
-
         if (why != END_PEER_CLOSED && why != END_REPLACED && why != END_FAILED)
                 egress_last(connection);
 
         connection_prepare(connection);
-        mark = datagram_batch_count(net);
         if (why != END_REPLACED) /* the peer has no keys to read it with */
-                session_close(connection->session, net);
-        tally_sent(connection, mark);
+                session_close(connection->session, connection->relay->net);
+        tally_sent(connection);
         endpoint_flush(connection->endpoint);
 }
 

@@ -258,6 +258,7 @@ void endpoint_flush(Endpoint *endpoint) {
                 endpoint_send(endpoint);
 
         datagram_batch_reset(net);
+        endpoint->relay->net_mark = 0;
 }
 
 void endpoint_make_room(Endpoint *endpoint) {

@@ -10,14 +10,12 @@
 #include <sys/epoll.h>
 
 static void ingress_known(Relay *relay, Connection *connection, const Datagram *in) {
-        size_t mark = datagram_batch_count(relay->net);
         int r;
 
         connection_prepare(connection);
         tally_received(connection, in);
 
         r = session_receive(connection->session, relay_now(relay), in, relay->net, relay->app);
-        tally_sent(connection, mark);
         connection_went_on(connection, r);
 }
 

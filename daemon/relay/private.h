@@ -96,7 +96,7 @@ void tally_channel(Connection *connection);
 void tally_endpoint(Endpoint *endpoint);
 /* A listener's socket counts for all its peers; these tell them apart. */
 void tally_received(Connection *connection, const Datagram *in);
-void tally_sent(Connection *connection, size_t mark);
+void tally_sent(Connection *connection);
 
 /* ---- charges.c: what one object has cost its owner, given back together ---- */
 
@@ -148,6 +148,7 @@ struct Relay {
         Quota *quota;
         Registry *registry;
         DatagramBatch *rx, *net, *app, *out;
+        size_t net_mark; /* what the connection whose turn it is adds to net begins here */
         GTree *connections, *listeners; /* by id */
         uint32_t last_connection, last_listener;
         GArray *graves; /* of Grave */

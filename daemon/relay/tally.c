@@ -142,14 +142,14 @@ void tally_received(Connection *connection, const Datagram *in) {
         connection->tally.at[TALLY_BYTES_RECEIVED] += in->size;
 }
 
-void tally_sent(Connection *connection, size_t mark) {
-        DatagramBatch *net = connection->relay->net;
+void tally_sent(Connection *connection) {
+        Relay *relay = connection->relay;
+        size_t n = datagram_batch_count(relay->net);
 
-        if (!connection->listener)
-                return;
-
-        for (size_t i = mark; i < datagram_batch_count(net); i++) {
+        for (size_t i = relay->net_mark; connection->listener && i < n; i++) {
                 connection->tally.at[TALLY_DATAGRAMS_SENT]++;
-                connection->tally.at[TALLY_BYTES_SENT] += datagram_batch_at(net, i).size;
+                connection->tally.at[TALLY_BYTES_SENT] += datagram_batch_at(relay->net, i).size;
         }
+
+        relay->net_mark = n;
 }

@@ -14,8 +14,8 @@
 
 #include "session/private.h"
 
-/* False: the handshake is given up. */
-static bool ask_and_wait(Session *session, SessionWant want) {
+/* When the handshake is given up meanwhile the answer is empty, and so a refusal. */
+static void ask_and_wait(Session *session, SessionWant want) {
         g_assert(fiber_current() == session->fiber);
 
         session->question.want = want;
@@ -23,8 +23,6 @@ static bool ask_and_wait(Session *session, SessionWant want) {
         session->asking = true;
         session->answer_usec = session->turn.now_usec + session->answer_deadline_usec;
         fiber_yield();
-
-        return !session->aborting;
 }
 
 void ask_clear(Session *session) {
@@ -100,9 +98,8 @@ int ask_psk_client(gnutls_session_t gnutls, gnutls_datum_t *identity, gnutls_dat
         int r;
 
         session->question.hint = ask_hint(gnutls);
-        if (!ask_and_wait(session, SESSION_WANTS_PSK) || !answer->key)
-                return ask_psk_give_up(session, GNUTLS_A_USER_CANCELED);
-        if (!ask_psk_is_usable(session, answer->key) ||
+        ask_and_wait(session, SESSION_WANTS_PSK);
+        if (!answer->key || !ask_psk_is_usable(session, answer->key) ||
             !ask_identity_is_usable(session, answer->identity))
                 return ask_psk_give_up(session, GNUTLS_A_USER_CANCELED);
 
@@ -128,8 +125,7 @@ int ask_psk_server(gnutls_session_t gnutls, const gnutls_datum_t *identity, gnut
 
         session->question.identity = g_bytes_new(identity->data, identity->size);
         ask_used_identity(session, session->question.identity);
-        if (!ask_and_wait(session, SESSION_WANTS_PSK))
-                return ask_psk_give_up(session, GNUTLS_A_UNKNOWN_PSK_IDENTITY);
+        ask_and_wait(session, SESSION_WANTS_PSK);
         if (answer->unknown)
                 return 1; /* GnuTLS goes on with a random key */
         if (!answer->key || !ask_psk_is_usable(session, answer->key))
@@ -152,7 +148,8 @@ static int ask_signature(bool is_hash, gnutls_sign_algorithm_t algorithm,
         session->question.is_hash = is_hash;
         session->question.input = input->data;
         session->question.input_size = input->size;
-        if (ask_and_wait(session, SESSION_WANTS_SIGNATURE) && answer->signature)
+        ask_and_wait(session, SESSION_WANTS_SIGNATURE);
+        if (answer->signature)
                 return ask_copy(signature, answer->signature, answer->signature_size);
 
         session->alert = GNUTLS_A_INTERNAL_ERROR;
@@ -268,7 +265,9 @@ int ask_verdict(gnutls_session_t gnutls) {
                 session->verdict_due = true;
                 return 0;
         }
-        if (ask_and_wait(session, SESSION_WANTS_VERDICT) && session->answer.accept)
+
+        ask_and_wait(session, SESSION_WANTS_VERDICT);
+        if (session->answer.accept)
                 return 0;
         if (!failure_is_set(session))
                 ask_verdict_refused(session);

@@ -104,7 +104,7 @@ int session_send(Session *session, const void *data, size_t size, DatagramBatch 
                 return SESSION_E_EMPTY;
         if (size > session->payload_max)
                 return SESSION_E_TOO_LONG;
-        if (size + gnutls_record_overhead_size(session->gnutls) > datagram_batch_room(net))
+        if (size + session->record_overhead > datagram_batch_room(net))
                 return SESSION_E_NO_ROOM;
 
         wire_begin(session, 0, net, NULL);

@@ -87,6 +87,7 @@ void facts_read(Session *session) {
 void facts_measure(Session *session) {
         unsigned path = (unsigned)MIN(session->path_mtu, (size_t)GNUTLS_MTU_MAX);
 
+        session->record_overhead = gnutls_record_overhead_size(session->gnutls);
         gnutls_dtls_set_mtu(session->gnutls, GNUTLS_MTU_MAX);
         session->payload_max =
                 MIN((size_t)gnutls_dtls_get_data_mtu(session->gnutls), (size_t)SESSION_PAYLOAD_MAX);

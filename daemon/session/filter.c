@@ -122,20 +122,33 @@ static bool filter_is_due(const Filter *filter, FilterRecordKind kind) {
         return false;
 }
 
-static bool filter_has_room(const Filter *filter, FilterRecordKind kind, size_t size) {
-        if (filter->n_queued >= FILTER_QUEUE_RECORDS_MAX)
-                return false;
-        if (filter->n_queued_bytes + size > FILTER_QUEUE_BYTES_MAX)
-                return false;
+static FilterRecord filter_unqueue(Filter *filter, size_t i) {
+        FilterRecord record = filter->queue[i];
 
-        /* what must wait may not fill the queue for what need not */
-        return filter_is_due(filter, kind) ||
-               filter_count(filter, FILTER_SEALED) + filter_count(filter, FILTER_DATA) <
-                       FILTER_HELD_MAX;
+        filter->n_queued--;
+        filter->n_queued_bytes -= record.size;
+        memmove(&filter->queue[i], &filter->queue[i + 1],
+                (filter->n_queued - i) * sizeof(filter->queue[0]));
+        return record;
 }
 
+static void filter_drop_oldest(Filter *filter, FilterRecordKind kind) {
+        for (size_t i = 0; i < filter->n_queued; i++)
+                if (filter->queue[i].kind == kind) {
+                        g_free(filter_unqueue(filter, i).bytes);
+                        filter->n_dropped_full++;
+                        return;
+                }
+}
+
+/* What must wait may not fill the queue for what need not. Among what waits the oldest goes: what a
+ * forger laid in beforehand must not keep out the peer's. */
 static void filter_queue(Filter *filter, FilterRecordKind kind, const uint8_t *bytes, size_t size) {
-        if (!filter_has_room(filter, kind, size)) {
+        if (!filter_is_due(filter, kind) && filter_count(filter, kind) >= FILTER_HELD_MAX)
+                filter_drop_oldest(filter, kind);
+
+        if (filter->n_queued >= FILTER_QUEUE_RECORDS_MAX ||
+            filter->n_queued_bytes + size > FILTER_QUEUE_BYTES_MAX) {
                 filter->n_dropped_full++;
                 return;
         }
@@ -360,16 +373,6 @@ bool filter_ready(const Filter *filter) {
         size_t i;
 
         return filter_find_due(filter, &i);
-}
-
-static FilterRecord filter_unqueue(Filter *filter, size_t i) {
-        FilterRecord record = filter->queue[i];
-
-        filter->n_queued--;
-        filter->n_queued_bytes -= record.size;
-        memmove(&filter->queue[i], &filter->queue[i + 1],
-                (filter->n_queued - i) * sizeof(filter->queue[0]));
-        return record;
 }
 
 /* Numbers in plaintext records are anybody's: a high one would close GnuTLS's replay window. */

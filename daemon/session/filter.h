@@ -32,7 +32,7 @@
 
 #define FILTER_QUEUE_RECORDS_MAX 32
 #define FILTER_QUEUE_BYTES_MAX ((size_t)64 * 1024)
-#define FILTER_HELD_MAX 8 /* encrypted records that wait for the ChangeCipherSpec or the end */
+#define FILTER_HELD_MAX 8 /* of each kind of record that waits for something */
 #define FILTER_WINDOW 6   /* messages ahead; GnuTLS keeps 6 and ends the handshake at a 7th */
 #define FILTER_MESSAGE_MAX ((size_t)32 * 1024) /* bytes of one handshake message */
 #define FILTER_CLAIM_MAX ((size_t)48 * 1024)   /* bytes of all messages in the window */

@@ -96,7 +96,8 @@ int handshake_complete(Session *session) {
         session->handshake_usec = SESSION_NEVER;
         session->alert_usec = SESSION_NEVER;
         session->timed_out = false;
-        session->housekeeping_usec = session->turn.now_usec + HOUSEKEEPING_USEC;
+        if (session->config->spec.role == DTLS_SERVER) /* whose flight is the last */
+                session->housekeeping_usec = session->turn.now_usec + HOUSEKEEPING_USEC;
         session->fiber = fiber_free(session->fiber);
         facts_read(session);
         facts_measure(session);
@@ -138,7 +139,8 @@ static int handshake_step(Session *session, bool *ret_again) {
         *ret_again = false;
         session->turn.pulled = false;
         session->turn.pushed = false;
-        gnutls_dtls_set_mtu(session->gnutls, (unsigned)session->mtu);
+        if (!fiber_is_suspended(session->fiber))
+                gnutls_dtls_set_mtu(session->gnutls, (unsigned)session->mtu);
 
         r = handshake_enter(session);
         if (r < 0)
@@ -175,7 +177,6 @@ void handshake_unwind(Session *session) {
         if (!fiber_is_suspended(session->fiber))
                 return;
 
-        session->aborting = true;
         session->answer = (SessionAnswer){0};
         session->turn.net = NULL;
         (void)handshake_enter(session); /* whatever becomes of it, it ends */

@@ -11,13 +11,6 @@
 
 #include "session/private.h"
 
-static const char *const profile_ciphers[N_CIPHER_PROFILES] = {
-        [PROFILE_DEFAULT] = "+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM:+AES-128-CCM",
-        [PROFILE_IOT] = "+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM:+AES-128-CCM:+AES-128-CCM-8",
-        [PROFILE_LEGACY] = "+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM:+AES-128-CCM"
-                           ":+AES-128-CBC:+AES-256-CBC",
-};
-
 static bool priority_is_legacy(const SessionConfigSpec *spec) {
         return spec->profile == PROFILE_LEGACY || spec->protocol == PROTOCOL_DTLS_1_0 ||
                spec->protocol == PROTOCOL_DTLS_1_0_OR_LATER;
@@ -53,20 +46,22 @@ static void priority_key_exchanges(GString *priority, const SessionConfigSpec *s
                 g_string_append(priority, ":+DHE-PSK");
 }
 
+static void priority_ciphers(GString *priority, const SessionConfigSpec *spec) {
+        g_string_append(priority, ":-CIPHER-ALL:+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM");
+        g_string_append(priority, ":+AES-128-CCM:-MAC-ALL:+AEAD");
+        if (spec->profile == PROFILE_IOT)
+                g_string_append(priority, ":+AES-128-CCM-8");
+        if (priority_is_legacy(spec))
+                g_string_append(priority, ":+AES-128-CBC:+AES-256-CBC:+SHA256:+SHA384:+SHA1");
+}
+
 char *priority_string(const SessionConfigSpec *spec, bool certificates) {
-        bool legacy = priority_is_legacy(spec);
-        CipherProfile ciphers = legacy ? PROFILE_LEGACY : spec->profile;
         GString *priority = g_string_new("NORMAL:-VERS-ALL:");
 
         g_string_append(priority, priority_versions(spec->protocol));
         priority_key_exchanges(priority, spec, certificates);
-        g_string_append_printf(priority, ":-CIPHER-ALL:%s", profile_ciphers[ciphers]);
-        if (legacy && spec->profile == PROFILE_IOT)
-                g_string_append(priority, ":+AES-128-CCM-8");
-        g_string_append(priority, ":-MAC-ALL:+AEAD");
-        if (legacy)
-                g_string_append(priority, ":+SHA256:+SHA384:+SHA1");
-        else
+        priority_ciphers(priority, spec);
+        if (!priority_is_legacy(spec))
                 g_string_append(priority, ":-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:%PROFILE_MEDIUM");
         if (spec->role == DTLS_SERVER && spec->server_preference)
                 g_string_append(priority, ":%SERVER_PRECEDENCE");

@@ -91,13 +91,12 @@ struct Session {
         SessionQuestion question;
         SessionAnswer answer;
         bool asking;
-        bool aborting;    /* the suspended callback must fail */
         bool verdict_due; /* the peer is judged when the handshake is complete */
         int alert;        /* to send for the failure, in place of GnuTLS's choice */
 
         size_t mtu;      /* bound on the handshake's datagrams */
         size_t path_mtu; /* UDP payload of the path */
-        size_t data_mtu, payload_max;
+        size_t data_mtu, payload_max, record_overhead;
 
         uint64_t retransmit_initial_usec, retransmit_max_usec, answer_deadline_usec;
         uint64_t interval_usec;     /* between the last transmission and the next */
@@ -176,4 +175,4 @@ int failure_from_alert(Session *session, uint8_t description);
 
 /* facts.c */
 void facts_read(Session *session);
-void facts_measure(Session *session); /* data_mtu and payload_max */
+void facts_measure(Session *session); /* data_mtu, payload_max, record_overhead */

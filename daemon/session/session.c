@@ -116,18 +116,17 @@ static int session_set_credentials(Session *session) {
         return 0;
 }
 
-static int session_set_name(Session *session) {
+static void session_set_name(Session *session) {
         const SessionConfigSpec *spec = &session->config->spec;
         const char *name = session->verification_name;
 
         if (spec->role != DTLS_CLIENT || !spec->server_name_indication || !name || !*name)
-                return 0;
+                return;
         if (g_hostname_is_ip_address(name) || strchr(name, '%'))
-                return 0;
+                return;
 
         /* a name that cannot be sent is still matched: that is the verdict's business */
         (void)gnutls_server_name_set(session->gnutls, GNUTLS_NAME_DNS, name, strlen(name));
-        return 0;
 }
 
 /* The cookie was exchanged without GnuTLS; it is told where the numbers stand. */
@@ -177,10 +176,7 @@ int session_new(const SessionSpec *spec, uint64_t now_usec, Session **ret) {
         if (r < 0)
                 return fault(r);
 
-        r = session_set_name(session);
-        if (r < 0)
-                return fault(r);
-
+        session_set_name(session);
         r = handshake_prepare(session);
         if (r < 0)
                 return fault(r);
@@ -235,12 +231,12 @@ int session_start(Session *session, uint64_t now_usec, DatagramBatch *net) {
 static int session_take(Session *session) {
         int r;
 
-        if (session->asking) {
+        if (session->asking || !filter_ready(&session->filter)) {
                 timers_note_alert(session);
                 return 0;
         }
         if (session->state == SESSION_OPEN)
-                return filter_ready(&session->filter) ? data_read(session) : 0;
+                return data_read(session);
 
         r = handshake_drive(session);
         timers_set(session);

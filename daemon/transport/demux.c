@@ -1,41 +1,58 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Demux, see demux.h. GLib's hash functions see a key and nothing else, so the keyed hash is
+ * computed before the table is asked and travels in the key.
+ */
 
 #include "transport/demux.h"
 
 #include <sys/random.h>
 
+typedef struct DemuxEntry {
+        Address peer;
+        Address local;
+        guint hash;
+        void *value;
+} DemuxEntry;
+
 struct Demux {
-        GHashTable *table; /* Entry, itself the key */
+        GHashTable *entries; /* a set of DemuxEntry */
         uint8_t key[ADDRESS_HASH_KEY_SIZE];
 };
 
-typedef struct Entry {
-        const Demux *demux; /* the hash function has no other way to the secret */
-        Address peer, local;
-        void *value;
-} Entry;
+static guint demux_entry_hash(gconstpointer data) {
+        const DemuxEntry *entry = data;
 
-static guint entry_hash(const void *value) {
-        const Entry *entry = value;
-        const uint8_t *key = entry->demux->key;
-
-        return (guint)(address_hash(&entry->peer, key) ^ 3 * address_hash(&entry->local, key));
+        return entry->hash;
 }
 
-static gboolean entry_equal(const void *value_a, const void *value_b) {
-        const Entry *a = value_a, *b = value_b;
+static gboolean demux_entry_equal(gconstpointer a, gconstpointer b) {
+        const DemuxEntry *one = a, *other = b;
 
-        return address_equal(&a->peer, &b->peer) && address_equal(&a->local, &b->local);
+        return one->hash == other->hash && address_equal(&one->peer, &other->peer) &&
+               address_equal(&one->local, &other->local);
+}
+
+static DemuxEntry demux_key(const Demux *demux, const Address *peer, const Address *local) {
+        /* the factor, so that a peer that is its own local address is hashed too */
+        uint64_t hash = address_hash(peer, demux->key) * 31 + address_hash(local, demux->key);
+
+        return (DemuxEntry){
+                .peer = *peer,
+                .local = *local,
+                .hash = (guint)(hash ^ hash >> 32),
+        };
 }
 
 Demux *demux_new(void) {
         Demux *demux = g_new0(Demux, 1);
+        ssize_t n;
 
-        /* cannot fail for so few bytes once the system has started */
-        if (getrandom(demux->key, sizeof demux->key, 0) != (ssize_t)sizeof demux->key)
-                g_error("no random bytes");
+        /* sixteen bytes from a seeded kernel: cannot fail or fall short, see getrandom(2) */
+        n = getrandom(demux->key, sizeof(demux->key), 0);
+        g_assert(n == sizeof(demux->key));
 
-        demux->table = g_hash_table_new_full(entry_hash, entry_equal, g_free, NULL);
+        demux->entries = g_hash_table_new_full(demux_entry_hash, demux_entry_equal, g_free, NULL);
         return demux;
 }
 
@@ -43,31 +60,34 @@ Demux *demux_free(Demux *demux) {
         if (!demux)
                 return NULL;
 
-        g_hash_table_destroy(demux->table);
+        g_hash_table_unref(demux->entries);
         g_free(demux);
         return NULL;
 }
 
 void demux_insert(Demux *demux, const Address *peer, const Address *local, void *value) {
-        Entry *entry = g_new(Entry, 1);
+        DemuxEntry *entry = g_new(DemuxEntry, 1);
 
-        *entry = (Entry){.demux = demux, .peer = *peer, .local = *local, .value = value};
-        (void)g_hash_table_add(demux->table, entry);
+        g_assert(value);
+
+        *entry = demux_key(demux, peer, local);
+        entry->value = value;
+        g_hash_table_replace(demux->entries, entry, entry);
 }
 
 void *demux_find(const Demux *demux, const Address *peer, const Address *local) {
-        Entry wanted = {.demux = demux, .peer = *peer, .local = *local};
-        const Entry *entry = g_hash_table_lookup(demux->table, &wanted);
+        DemuxEntry key = demux_key(demux, peer, local);
+        const DemuxEntry *entry = g_hash_table_lookup(demux->entries, &key);
 
         return entry ? entry->value : NULL;
 }
 
 void demux_remove(Demux *demux, const Address *peer, const Address *local) {
-        Entry wanted = {.demux = demux, .peer = *peer, .local = *local};
+        DemuxEntry key = demux_key(demux, peer, local);
 
-        (void)g_hash_table_remove(demux->table, &wanted);
+        g_hash_table_remove(demux->entries, &key);
 }
 
 size_t demux_count(const Demux *demux) {
-        return g_hash_table_size(demux->table);
+        return g_hash_table_size(demux->entries);
 }

@@ -1,71 +1,114 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Udp, see udp.h.
+ *
+ * IP_RECVERR is on, so an ICMP error comes twice: as an entry of the socket's error queue, and as a
+ * pending error that the next call on the socket returns instead of doing its work, whomever that
+ * call is for. Anybody can make such errors, so both are only taken note of: a call that failed
+ * empties the queue and is made once more.
+ */
 
 #include "transport/udp.h"
-
 #include "base/cleanup.h"
 #include "base/fault.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
-#include <netinet/ip.h>
 #include <string.h>
 
-#define UDP_BUFFER_WANTED (1024 * 1024) /* best effort: net.core.rmem_max bounds it */
-#define UDP_SLOT_SIZE 65536
-#define UDP_IPV4_OVERHEAD 28 /* IP and UDP headers */
-#define UDP_IPV6_OVERHEAD 48
-#define UDP_HINTS_PER_CALL 16 /* ICMP errors taken off the queue in one go */
-
-/* room for one IP_PKTINFO or IPV6_PKTINFO */
-typedef union Control {
-        struct cmsghdr header;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-} Control;
+#define UDP_SLOT_SIZE 65536 /* one place of the receive buffer: any datagram fits */
+#define UDP_BUFFER_SIZE                                                                            \
+        1048576              /* asked of the kernel each way; net.core.[rw]mem_max may cut it      \
+                              */
+#define UDP_ERRORS_MAX 64    /* taken off the error queue at once; more come next turn */
+#define UDP_PACKET_MAX 65535 /* an IP packet, whatever the MTU of a loopback says */
+#define UDP_HEADERS_IPV4 (20 + 8)
+#define UDP_HEADERS_IPV6 (40 + 8)
 
 struct Udp {
         int fd;
         Address local;
-        Address peer; /* set: connected */
+        Address peer; /* set once connected */
         UdpStats stats;
         int hint;
 };
 
-static int option(int fd, int level, int name, int value) {
-        return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+/* The control messages of one datagram: its local address. */
+typedef union UdpControl {
+        struct cmsghdr header; /* for its alignment */
+        uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+} UdpControl;
+
+/* What recvmmsg and sendmmsg work on, prepared on the caller's stack. */
+typedef struct UdpRun {
+        struct mmsghdr messages[UDP_BATCH_MAX];
+        struct iovec places[UDP_BATCH_MAX];
+        Address peers[UDP_BATCH_MAX];
+        UdpControl controls[UDP_BATCH_MAX];
+} UdpRun;
+
+/* ---- birth and death ---- */
+
+static int udp_set(int fd, int level, int name, int value) {
+        if (setsockopt(fd, level, name, &value, sizeof(value)) < 0)
+                return fault(-errno);
+
+        return 0;
 }
 
-static int udp_set_options(int fd, int family) {
+/* Best effort: what the system's administrator allows is what there is. */
+static void udp_enlarge(int fd, int name) {
+        socklen_t size = sizeof(int);
+        int has = 0;
+
+        if (getsockopt(fd, SOL_SOCKET, name, &has, &size) < 0)
+                return;
+
+        if (has / 2 < UDP_BUFFER_SIZE) /* the kernel reports twice what was asked for */
+                (void)udp_set(fd, SOL_SOCKET, name, UDP_BUFFER_SIZE);
+}
+
+static int udp_set_discovery(int fd, int family, bool dont_fragment) {
+        if (family == AF_INET)
+                return udp_set(fd, IPPROTO_IP, IP_MTU_DISCOVER,
+                               dont_fragment ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
+
+        return udp_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+                       dont_fragment ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT);
+}
+
+static int udp_prepare(int fd, int family) {
         int r;
 
-        (void)option(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER_WANTED);
-        (void)option(fd, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER_WANTED);
         if (family == AF_INET) {
-                r = option(fd, IPPROTO_IP, IP_PKTINFO, 1);
-                if (r >= 0)
-                        r = option(fd, IPPROTO_IP, IP_RECVERR, 1);
-                if (r >= 0) /* large flights and datagrams are fragmented, as with plain UDP */
-                        r = option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-                return r;
+                r = udp_set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+                if (r == 0)
+                        r = udp_set(fd, IPPROTO_IP, IP_RECVERR, 1);
+        } else {
+                r = udp_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+                if (r == 0)
+                        r = udp_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+                if (r == 0)
+                        r = udp_set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
         }
+        if (r == 0)
+                r = udp_set_discovery(fd, family, /* dont_fragment= */ false);
+        if (r < 0)
+                return fault(r);
 
-        r = option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-        if (r >= 0)
-                r = option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-        if (r >= 0)
-                r = option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-        if (r >= 0)
-                r = option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
-        return r;
+        udp_enlarge(fd, SO_RCVBUF);
+        udp_enlarge(fd, SO_SNDBUF);
+        return 0;
 }
 
-static int udp_outcome(int error) {
+static int udp_outcome_of_bind(int error) {
         switch (error) {
         case EADDRINUSE:
                 return UDP_E_IN_USE;
         case EADDRNOTAVAIL:
-        case ENODEV: /* no such scope */
-        case EINVAL: /* a link-local address without its scope */
-        case EAFNOSUPPORT:
+        case EAFNOSUPPORT: /* a kernel without IPv6 */
+        case EINVAL:       /* link-local without a scope */
+        case ENODEV:
                 return UDP_E_NOT_LOCAL;
         case EACCES:
         case EPERM:
@@ -78,41 +121,73 @@ static int udp_outcome(int error) {
         }
 }
 
-static int udp_read_local(int fd, Address *ret) {
-        struct sockaddr_storage storage;
-        socklen_t size = sizeof storage;
+static int udp_outcome_of_connect(int error) {
+        switch (error) {
+        case ENETUNREACH:
+        case EHOSTUNREACH:
+        case ENETDOWN:
+        case EADDRNOTAVAIL: /* no address of ours to send from */
+        case EAFNOSUPPORT:
+        case EINVAL: /* link-local without a scope, or from loopback to elsewhere */
+        case ENODEV:
+                return UDP_E_UNREACHABLE;
+        case EACCES: /* a broadcast address, or a rule of the administrator's */
+        case EPERM:
+                return UDP_E_NOT_ALLOWED;
+        default:
+                return fault(-error);
+        }
+}
 
-        if (getsockname(fd, (struct sockaddr *)&storage, &size) < 0)
+static int udp_learn_local(Udp *udp) {
+        Address local = {0};
+        socklen_t size = sizeof(local);
+        int r;
+
+        if (getsockname(udp->fd, &local.sa, &size) < 0)
                 return fault(-errno);
 
-        return address_from_sockaddr((struct sockaddr *)&storage, size, ret) ? fault(-EINVAL) : 0;
+        r = address_from_sockaddr(&local.sa, size, &udp->local);
+        if (r)
+                return fault(r);
+
+        return 0;
+}
+
+/* The kernel binds to groups and to broadcast as well; nobody can be answered from there. */
+static bool udp_can_be_local(const Address *local) {
+        Address host = *local;
+
+        address_set_port(&host, 1);
+        return address_is_any(&host) || address_is_peer(&host);
 }
 
 int udp_new(const Address *local, Udp **ret) {
-        g_autofd int fd = -1;
-        Udp *udp;
+        g_autoptr(Udp) udp = NULL;
         int r;
 
-        fd = socket(address_family(local), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return udp_outcome(errno);
+        g_assert(address_is_set(local));
 
-        r = udp_set_options(fd, address_family(local));
+        if (!udp_can_be_local(local))
+                return UDP_E_NOT_LOCAL;
+
+        udp = g_new0(Udp, 1);
+        udp->fd = socket(address_family(local), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (udp->fd < 0)
+                return udp_outcome_of_bind(errno);
+
+        r = udp_prepare(udp->fd, address_family(local));
         if (r < 0)
                 return fault(r);
 
-        if (bind(fd, &local->sa, address_size(local)) < 0)
-                return udp_outcome(errno);
+        if (bind(udp->fd, &local->sa, address_size(local)) < 0)
+                return udp_outcome_of_bind(errno);
 
-        udp = g_new0(Udp, 1);
-        r = udp_read_local(fd, &udp->local);
-        if (r < 0) {
-                g_free(udp);
+        r = udp_learn_local(udp);
+        if (r < 0)
                 return fault(r);
-        }
 
-        udp->fd = autofd_steal(&fd);
-        *ret = udp;
+        *ret = g_steal_pointer(&udp);
         return 0;
 }
 
@@ -120,22 +195,28 @@ Udp *udp_free(Udp *udp) {
         if (!udp)
                 return NULL;
 
-        (void)close(udp->fd);
+        autofd_close(&udp->fd);
         g_free(udp);
         return NULL;
 }
 
 int udp_connect(Udp *udp, const Address *peer) {
-        if (connect(udp->fd, &peer->sa, address_size(peer)) < 0) {
-                if (errno == ENETUNREACH || errno == EHOSTUNREACH || errno == EADDRNOTAVAIL ||
-                    errno == EINVAL || errno == EAFNOSUPPORT || errno == ENODEV)
-                        return UDP_E_UNREACHABLE;
-                return udp_outcome(errno);
-        }
+        int r;
+
+        if (connect(udp->fd, &peer->sa, address_size(peer)) < 0)
+                return udp_outcome_of_connect(errno);
 
         udp->peer = *peer;
-        return udp_read_local(udp->fd, &udp->local); /* now the address of the route */
+
+        /* a wildcard is an address now */
+        r = udp_learn_local(udp);
+        if (r < 0)
+                return fault(r);
+
+        return 0;
 }
+
+/* ---- what it tells of itself ---- */
 
 int udp_fd(const Udp *udp) {
         return udp->fd;
@@ -157,229 +238,327 @@ int udp_take_hint(Udp *udp) {
 }
 
 size_t udp_path_payload(const Udp *udp) {
-        bool four = address_family(&udp->local) == AF_INET;
-        size_t overhead = four ? UDP_IPV4_OVERHEAD : UDP_IPV6_OVERHEAD;
+        bool is_ipv4 = address_family(&udp->local) == AF_INET;
+        size_t headers = is_ipv4 ? UDP_HEADERS_IPV4 : UDP_HEADERS_IPV6;
+        socklen_t size = sizeof(int);
         int mtu = 0;
-        socklen_t size = sizeof mtu;
         int r;
 
-        if (!address_is_set(&udp->peer))
-                return 0;
+        if (is_ipv4)
+                r = getsockopt(udp->fd, IPPROTO_IP, IP_MTU, &mtu, &size);
+        else
+                r = getsockopt(udp->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &size);
 
-        r = four ? getsockopt(udp->fd, IPPROTO_IP, IP_MTU, &mtu, &size)
-                 : getsockopt(udp->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &size);
-        if (r < 0 || (size_t)mtu <= overhead)
-                return 0;
+        if (r < 0 || mtu <= (int)headers)
+                return 0; /* not connected, most likely */
 
-        return (size_t)mtu - overhead;
+        return (size_t)MIN(mtu, UDP_PACKET_MAX) - headers;
 }
 
 int udp_set_dont_fragment(Udp *udp, bool on) {
         int r;
 
-        if (address_family(&udp->local) == AF_INET)
-                r = option(udp->fd, IPPROTO_IP, IP_MTU_DISCOVER,
-                           on ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
-        else
-                r = option(udp->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-                           on ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT);
-        return r < 0 ? fault(r) : 0;
+        r = udp_set_discovery(udp->fd, address_family(&udp->local), on);
+        if (r < 0)
+                return fault(r);
+
+        return 0;
 }
 
-/* ICMP errors wait on a queue of their own; they are taken so that poll() rests, and remembered. */
+/* ---- errors that come by themselves ---- */
+
+static const struct sock_extended_err *udp_find_error(struct msghdr *message) {
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+                if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR)
+                        return (const struct sock_extended_err *)CMSG_DATA(c);
+                if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)
+                        return (const struct sock_extended_err *)CMSG_DATA(c);
+        }
+
+        return NULL;
+}
+
+/* Empties the error queue. What the kernel itself refused (EMSGSIZE) lies there as well, and is
+ * counted where it was sent. */
 static void udp_take_errors(Udp *udp) {
-        for (int i = 0; i < UDP_HINTS_PER_CALL; i++) {
+        for (int i = 0; i < UDP_ERRORS_MAX; i++) {
                 union {
                         struct cmsghdr header;
                         uint8_t bytes[512];
                 } control;
-                struct msghdr m = {.msg_control = &control, .msg_controllen = sizeof control};
+                struct msghdr message = {
+                        .msg_control = &control,
+                        .msg_controllen = sizeof(control),
+                };
+                const struct sock_extended_err *error;
 
-                if (recvmsg(udp->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+                if (recvmsg(udp->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
                         return;
 
+                error = udp_find_error(&message);
+                if (!error || (error->ee_origin != SO_EE_ORIGIN_ICMP &&
+                               error->ee_origin != SO_EE_ORIGIN_ICMP6))
+                        continue;
+
                 udp->stats.n_icmp++;
-                for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-                        struct sock_extended_err error;
-
-                        if ((c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_RECVERR) &&
-                            (c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_RECVERR))
-                                continue;
-
-                        memcpy(&error, CMSG_DATA(c), sizeof error);
-                        udp->hint = (int)error.ee_errno;
-                }
+                udp->hint = (int)error->ee_errno;
         }
 }
 
-/* Where the datagram came to: its address from the packet information, our port. */
-static Address udp_arrival(const Udp *udp, struct msghdr *m) {
+/* Whether an error is about the call as such: a bug of ours, whatever the datagrams are. */
+static bool udp_is_bug(int error) {
+        return error == EBADF || error == ENOTSOCK || error == EFAULT;
+}
+
+/* ---- in ---- */
+
+static void udp_run_for_receive(UdpRun *run, uint8_t *buffer, size_t slot_size, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                run->places[i] = (struct iovec){
+                        .iov_base = buffer + i * slot_size,
+                        .iov_len = slot_size,
+                };
+                run->messages[i] = (struct mmsghdr){
+                        .msg_hdr.msg_name = &run->peers[i],
+                        .msg_hdr.msg_namelen = sizeof(run->peers[i]),
+                        .msg_hdr.msg_iov = &run->places[i],
+                        .msg_hdr.msg_iovlen = 1,
+                        .msg_hdr.msg_control = &run->controls[i],
+                        .msg_hdr.msg_controllen = sizeof(run->controls[i]),
+                };
+        }
+}
+
+/* How many came; 0 when none, and when the only thing there was is a hint: the loop calls again.
+ * The error queue is looked at when there is nothing else, so it costs nothing while data comes. */
+static int udp_receive_run(Udp *udp, UdpRun *run, size_t n) {
+        int error;
+        int r;
+
+        for (int tries = 0; tries < 2; tries++) {
+                r = recvmmsg(udp->fd, run->messages, (unsigned)n, MSG_DONTWAIT, NULL);
+                if (r >= 0)
+                        return r;
+
+                error = errno;
+                if (udp_is_bug(error))
+                        return fault(-error);
+
+                udp_take_errors(udp);
+                if (error == EAGAIN)
+                        return 0;
+        }
+
+        return 0;
+}
+
+/* Where a datagram was sent to; the socket's own address where the kernel does not say. */
+static Address udp_local_of(const Udp *udp, struct msghdr *message) {
         Address local = udp->local;
 
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+                struct sockaddr_in in = {.sin_family = AF_INET};
+                struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+                struct in6_pktinfo info6;
+                struct in_pktinfo info;
+
                 if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-                        struct in_pktinfo info;
-
-                        memcpy(&info, CMSG_DATA(c), sizeof info);
-                        local.in.sin_addr = info.ipi_addr;
+                        memcpy(&info, CMSG_DATA(c), sizeof(info));
+                        in.sin_addr = info.ipi_spec_dst;
+                        (void)address_from_sockaddr((const struct sockaddr *)&in, sizeof(in),
+                                                    &local); /* always one */
                 } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-                        struct in6_pktinfo info;
-
-                        memcpy(&info, CMSG_DATA(c), sizeof info);
-                        local.in6.sin6_addr = info.ipi6_addr;
-                        if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-                                local.in6.sin6_scope_id = info.ipi6_ifindex;
+                        memcpy(&info6, CMSG_DATA(c), sizeof(info6));
+                        in6.sin6_addr = info6.ipi6_addr;
+                        in6.sin6_scope_id = info6.ipi6_ifindex;
+                        (void)address_from_sockaddr((const struct sockaddr *)&in6, sizeof(in6),
+                                                    &local); /* always one */
                 }
         }
 
+        address_set_port(&local, address_port(&udp->local));
         return local;
 }
 
-static void udp_take_in(Udp *udp, DatagramBatch *rx, struct msghdr *m, size_t offset, size_t size) {
-        Address peer, local;
+static void udp_take(Udp *udp, UdpRun *run, size_t i, size_t slot_size, DatagramBatch *rx) {
+        struct msghdr *message = &run->messages[i].msg_hdr;
+        size_t size = run->messages[i].msg_len;
+        Address peer = {0}, local;
+        bool placed;
 
-        if (m->msg_flags & MSG_TRUNC) {
+        if (message->msg_flags & MSG_TRUNC) {
                 udp->stats.n_dropped_truncated++;
                 return;
         }
-        if (address_from_sockaddr(m->msg_name, m->msg_namelen, &peer) != 0 ||
+
+        /* a source that is no address is nobody's */
+        if (address_from_sockaddr(&run->peers[i].sa, message->msg_namelen, &peer) ||
             (address_is_set(&udp->peer) && !address_equal(&peer, &udp->peer))) {
                 udp->stats.n_dropped_source++;
                 return;
         }
 
-        local = udp_arrival(udp, m);
+        local = udp_local_of(udp, message);
         datagram_batch_address(rx, &peer, &local);
-        if (!datagram_batch_place(rx, offset, size))
-                return;
+        placed = datagram_batch_place(rx, i * slot_size, size);
+        g_assert(placed);
 
         udp->stats.n_received++;
         udp->stats.bytes_received += size;
 }
 
 int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
-        struct mmsghdr messages[UDP_BATCH_MAX] = {0};
-        struct sockaddr_storage names[UDP_BATCH_MAX];
-        struct iovec iov[UDP_BATCH_MAX];
-        Control control[UDP_BATCH_MAX];
-        size_t size, n_slots;
+        UdpRun run;
         uint8_t *buffer;
-        int n;
+        size_t buffer_size, slot_size, n_slots;
+        int r;
 
-        *ret_more = false;
         datagram_batch_reset(rx);
-        buffer = datagram_batch_buffer(rx, &size);
-        n_slots = MIN(size / UDP_SLOT_SIZE, UDP_BATCH_MAX);
-        for (size_t i = 0; i < n_slots; i++) {
-                iov[i] = (struct iovec){buffer + i * UDP_SLOT_SIZE, UDP_SLOT_SIZE};
-                messages[i].msg_hdr = (struct msghdr){
-                        .msg_name = &names[i],
-                        .msg_namelen = sizeof names[i],
-                        .msg_iov = &iov[i],
-                        .msg_iovlen = 1,
-                        .msg_control = &control[i],
-                        .msg_controllen = sizeof control[i],
-                };
-        }
+        buffer = datagram_batch_buffer(rx, &buffer_size);
+        slot_size = MIN(buffer_size, UDP_SLOT_SIZE);
+        n_slots = MIN(buffer_size / slot_size, UDP_BATCH_MAX);
 
-        /* a pending ICMP error is reported once, in place of datagrams: a hint, and asked again */
-        n = recvmmsg(udp->fd, messages, (unsigned)n_slots, MSG_DONTWAIT, NULL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-                udp_take_errors(udp);
-                n = recvmmsg(udp->fd, messages, (unsigned)n_slots, MSG_DONTWAIT, NULL);
-        } else if (n < 0)
-                udp_take_errors(udp);
-        if (n < 0)
-                return 0;
+        udp_run_for_receive(&run, buffer, slot_size, n_slots);
+        r = udp_receive_run(udp, &run, n_slots);
+        if (r < 0)
+                return fault(r);
 
-        for (int i = 0; i < n; i++)
-                udp_take_in(udp, rx, &messages[i].msg_hdr, (size_t)i * UDP_SLOT_SIZE,
-                            messages[i].msg_len);
-        *ret_more = (size_t)n == n_slots;
+        for (size_t i = 0; i < (size_t)r; i++)
+                udp_take(udp, &run, i, slot_size, rx);
+
+        *ret_more = (size_t)r == n_slots;
         return 0;
 }
 
-/* Says which of our addresses to send from; nothing for a wildcard. */
-static void udp_depart(struct msghdr *m, Control *control, const Address *local) {
-        struct cmsghdr *c;
+/* ---- out ---- */
+
+static void udp_put_control(struct msghdr *message, UdpControl *control, int level, int type,
+                            const void *data, size_t size) {
+        message->msg_control = control;
+        message->msg_controllen = CMSG_SPACE(size);
+        memset(control, 0, sizeof(*control));
+        control->header = (struct cmsghdr){
+                .cmsg_len = CMSG_LEN(size),
+                .cmsg_level = level,
+                .cmsg_type = type,
+        };
+        memcpy(CMSG_DATA(&control->header), data, size);
+}
+
+/* Sends from where the peer has sent to: from a wildcard, routing might choose another address. */
+static void udp_put_local(struct msghdr *message, UdpControl *control, const Address *local) {
+        struct in_pktinfo info = {0};
+        struct in6_pktinfo info6 = {0};
 
         if (!address_is_set(local) || address_is_any(local))
                 return;
 
-        m->msg_control = control;
         if (address_family(local) == AF_INET) {
-                struct in_pktinfo info = {.ipi_spec_dst = local->in.sin_addr};
-
-                m->msg_controllen = CMSG_SPACE(sizeof info);
-                c = CMSG_FIRSTHDR(m);
-                *c = (struct cmsghdr){.cmsg_level = IPPROTO_IP,
-                                      .cmsg_type = IP_PKTINFO,
-                                      .cmsg_len = CMSG_LEN(sizeof info)};
-                memcpy(CMSG_DATA(c), &info, sizeof info);
+                info.ipi_spec_dst = local->in.sin_addr;
+                udp_put_control(message, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
         } else {
-                struct in6_pktinfo info = {.ipi6_addr = local->in6.sin6_addr,
-                                           .ipi6_ifindex = local->in6.sin6_scope_id};
-
-                m->msg_controllen = CMSG_SPACE(sizeof info);
-                c = CMSG_FIRSTHDR(m);
-                *c = (struct cmsghdr){.cmsg_level = IPPROTO_IPV6,
-                                      .cmsg_type = IPV6_PKTINFO,
-                                      .cmsg_len = CMSG_LEN(sizeof info)};
-                memcpy(CMSG_DATA(c), &info, sizeof info);
+                info6.ipi6_addr = local->in6.sin6_addr;
+                info6.ipi6_ifindex = local->in6.sin6_scope_id;
+                udp_put_control(message, control, IPPROTO_IPV6, IPV6_PKTINFO, &info6,
+                                sizeof(info6));
         }
 }
 
-/* Sends at most UDP_BATCH_MAX from @from on. Returns how many, or -1 with errno. */
-static int udp_send_some(Udp *udp, const DatagramBatch *net, size_t from) {
-        size_t n = MIN(datagram_batch_count(net) - from, UDP_BATCH_MAX);
-        struct mmsghdr messages[UDP_BATCH_MAX] = {0};
-        Datagram datagrams[UDP_BATCH_MAX];
-        struct iovec iov[UDP_BATCH_MAX];
-        Control control[UDP_BATCH_MAX];
-        bool connected = address_is_set(&udp->peer);
+static void udp_run_for_send(const Udp *udp, UdpRun *run, const DatagramBatch *net, size_t first,
+                             size_t n) {
+        bool is_connected = address_is_set(&udp->peer);
 
         for (size_t i = 0; i < n; i++) {
-                struct msghdr *m = &messages[i].msg_hdr;
+                Datagram d = datagram_batch_at(net, first + i);
+                struct msghdr *message = &run->messages[i].msg_hdr;
 
-                datagrams[i] = datagram_batch_at(net, from + i);
-                iov[i] = (struct iovec){(void *)datagrams[i].data, datagrams[i].size};
-                m->msg_iov = &iov[i];
-                m->msg_iovlen = 1;
-                if (connected)
+                run->places[i] = (struct iovec){
+                        .iov_base = (void *)d.data, /* sendmmsg only reads */
+                        .iov_len = d.size,
+                };
+                run->messages[i] = (struct mmsghdr){
+                        .msg_hdr.msg_iov = &run->places[i],
+                        .msg_hdr.msg_iovlen = 1,
+                };
+                if (is_connected)
                         continue;
 
-                m->msg_name = &datagrams[i].peer;
-                m->msg_namelen = address_size(&datagrams[i].peer);
-                udp_depart(m, &control[i], &datagrams[i].local);
+                run->peers[i] = d.peer;
+                message->msg_name = &run->peers[i];
+                message->msg_namelen = address_size(&d.peer);
+                udp_put_local(message, &run->controls[i], &d.local);
         }
+}
 
+/* sendmmsg, and once more: the first failure may have been a pending error, for nobody here. */
+static int udp_send_some(Udp *udp, struct mmsghdr *messages, size_t n) {
+        int r;
+
+        r = sendmmsg(udp->fd, messages, (unsigned)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (r >= 0 || errno == EAGAIN)
+                return r;
+
+        udp_take_errors(udp);
         return sendmmsg(udp->fd, messages, (unsigned)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-int udp_send(Udp *udp, const DatagramBatch *net, size_t *index) {
-        bool asked_again = false;
+/* Counts the first datagram of those that were not sent. 0: pass it over. */
+static int udp_pass_over(Udp *udp, int error) {
+        if (error == EAGAIN)
+                return UDP_E_FULL;
+        if (udp_is_bug(error))
+                return fault(-error);
 
-        while (*index < datagram_batch_count(net)) {
-                int n = udp_send_some(udp, net, *index);
+        /* the device's queue and not the socket's buffer: poll() would not wait for it */
+        if (error == ENOBUFS || error == ENOMEM)
+                udp->stats.n_dropped_full++;
+        else
+                udp->stats.n_dropped_refused++;
+        return 0;
+}
 
-                for (int i = 0; i < n; i++)
-                        udp->stats.bytes_sent += datagram_batch_at(net, (*index)++).size;
-                if (n > 0) {
-                        udp->stats.n_sent += (unsigned)n;
-                        asked_again = false;
-                        continue;
+static void udp_count_sent(Udp *udp, const UdpRun *run, size_t first, size_t n) {
+        udp->stats.n_sent += n;
+        for (size_t i = first; i < first + n; i++)
+                udp->stats.bytes_sent += run->places[i].iov_len;
+}
+
+static int udp_send_run(Udp *udp, UdpRun *run, size_t n, size_t *index) {
+        size_t done = 0;
+        int r;
+
+        while (done < n) {
+                size_t n_sent = 0;
+
+                r = udp_send_some(udp, run->messages + done, n - done);
+                if (r > 0) {
+                        n_sent = (size_t)r;
+                        udp_count_sent(udp, run, done, n_sent);
+                } else {
+                        r = udp_pass_over(udp, errno);
+                        if (r)
+                                return r;
+                        n_sent = 1;
                 }
-                if (errno == EAGAIN || errno == ENOBUFS)
-                        return UDP_E_FULL;
 
-                /* the error may be an ICMP's, about an earlier datagram: ask once more */
-                udp_take_errors(udp);
-                if (asked_again) {
-                        udp->stats.n_dropped_refused++;
-                        (*index)++;
-                }
-                asked_again = !asked_again;
+                done += n_sent;
+                *index += n_sent;
         }
 
         return 0;
+}
+
+int udp_send(Udp *udp, const DatagramBatch *net, size_t *index) {
+        size_t count = datagram_batch_count(net);
+        UdpRun run;
+        int r = 0;
+
+        while (r == 0 && *index < count) {
+                size_t n = MIN(count - *index, UDP_BATCH_MAX);
+
+                udp_run_for_send(udp, &run, net, *index, n);
+                r = udp_send_run(udp, &run, n, index);
+        }
+
+        return r;
 }

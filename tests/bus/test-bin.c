@@ -157,7 +157,8 @@ static bool is_answered(void *userdata) {
 static void somebody_else_is_answered(Seat *seat) {
         g_autoptr(Call) call = seat_call(seat, ":1.2", ROOT, PEER, "Ping", "");
 
-        (void)seat_run_until(seat, is_answered, call, ANSWER_LIMIT_USEC);
+        g_assert_cmpuint(seat_run_until(seat, is_answered, call, ANSWER_LIMIT_USEC), <,
+                         ANSWER_LIMIT_USEC);
         g_assert_null(call_error(call));
 }
 

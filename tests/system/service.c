@@ -177,6 +177,11 @@ void service_stop(Service *service) {
         g_free(service);
 }
 
+void service_restart(Service *service) {
+        start_daemon(service);
+        wait_for_name(service);
+}
+
 const char *service_directory(const Service *service) {
         return service->directory;
 }

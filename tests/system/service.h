@@ -35,6 +35,8 @@ Service *service_start(const char *config);
 /* Ends the daemon by SIGTERM and checks that it ended well: status 0, no sanitizer's complaint. */
 void service_stop(Service *service);
 
+/* Starts a daemon again after the test has killed and reaped it. */
+void service_restart(Service *service);
 /* Removes a flat directory of a test with the files in it. */
 void service_remove_directory(const char *path);
 

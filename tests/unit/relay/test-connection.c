@@ -75,8 +75,6 @@ static void stays_readable_after_the_peer_closed(World *world, gconstpointer unu
         g_assert_cmpint(connection_facts(server).error, ==, DTLS_REMOTE_CLOSED_CONNECTION_ERROR);
         g_assert_cmpint(connection_read(server, &bytes, &reason), ==, RELAY_E_CLOSED);
         g_assert_cmpstr(reason.text, !=, "");
-        /* and is nobody's: the same peer is a stranger again */
-        g_assert_null(world_other_end(world, client) == server ? NULL : server);
 }
 
 static void shakes_hands_again_after_shutdown(World *world, gconstpointer unused) {
@@ -96,8 +94,8 @@ static void shakes_hands_again_after_shutdown(World *world, gconstpointer unused
         g_assert_false(address_equal(&before, &after));
         world_wait(world, world->n_announced == 2);
         world_send(client, "again");
-        g_autofree char *again = world_read(
-                world, relay_find_connection(world->relay, world->last_accepted));
+        g_autofree char *again =
+                world_read(world, relay_find_connection(world->relay, world->last_accepted));
         g_assert_cmpstr(again, ==, "again");
 }
 
@@ -107,7 +105,7 @@ static void takes_the_same_port_again_after_shutdown(World *world, gconstpointer
         Connection *client;
         Reason reason = {0};
         int probe;
-        Address own;
+        Address own, after;
         socklen_t size = sizeof(own);
 
         /* a port that is free now */
@@ -123,8 +121,8 @@ static void takes_the_same_port_again_after_shutdown(World *world, gconstpointer
         world_spend(world, 1000);
         g_assert_cmpint(connection_do_handshake(client, &reason), ==, 0);
         world_wait_state(world, client, HANDSHAKE_COMPLETE);
-        g_assert_cmpuint(address_port(&own), ==,
-                         address_port(&(Address){connection_facts(client).local}));
+        after = connection_facts(client).local;
+        g_assert_cmpuint(address_port(&own), ==, address_port(&after));
 }
 
 static void drops_the_oldest_of_a_queue_nobody_reads(World *world, gconstpointer unused) {
@@ -349,8 +347,8 @@ static void carries_datagrams_over_ipv6(World *world, gconstpointer unused) {
         world_wait_state(world, client, HANDSHAKE_COMPLETE);
         world_wait(world, world->n_announced == 1);
         world_send(client, "six");
-        g_autofree char *six = world_read(
-                world, relay_find_connection(world->relay, world->last_accepted));
+        g_autofree char *six =
+                world_read(world, relay_find_connection(world->relay, world->last_accepted));
         g_assert_cmpstr(six, ==, "six");
 }
 

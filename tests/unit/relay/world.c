@@ -159,18 +159,26 @@ static void world_provide_psks(World *world) {
         }
 }
 
-void world_turn(World *world, uint64_t limit_usec) {
-        g_assert_cmpint(sd_event_run(world->event, 50 * 1000), >=, 0);
+static void world_run(World *world, uint64_t wait_usec, uint64_t limit_usec) {
+        g_assert_cmpint(sd_event_run(world->event, wait_usec), >=, 0);
         if (world->psk_key)
                 world_provide_psks(world);
         g_assert_cmpuint(world_now(world), <, limit_usec);
+}
+
+void world_turn(World *world, uint64_t limit_usec) {
+        world_run(world, 50 * 1000, limit_usec);
+}
+
+void world_turn_quickly(World *world, uint64_t limit_usec) {
+        world_run(world, 2 * 1000, limit_usec);
 }
 
 void world_spend(World *world, uint64_t usec) {
         uint64_t end = world_now(world) + usec;
 
         while (world_now(world) < end)
-                world_turn(world, UINT64_MAX);
+                world_turn_quickly(world, UINT64_MAX);
 }
 
 /* ---- the keyring ---- */
@@ -342,8 +350,7 @@ char *world_read(World *world, Connection *connection) {
         Reason reason = {0};
         int r = RELAY_E_NOTHING;
 
-        world_wait(world,
-                   (r = connection_read(connection, &bytes, &reason)) != RELAY_E_NOTHING);
+        world_wait(world, (r = connection_read(connection, &bytes, &reason)) != RELAY_E_NOTHING);
         if (r)
                 g_error("read: %s", reason.text);
 
@@ -354,8 +361,8 @@ char *world_recv(World *world, int fd) {
         char buffer[65536];
         ssize_t n = -1;
 
-        world_wait(world, (n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) >= 0 ||
-                                  errno != EAGAIN);
+        world_wait(world,
+                   (n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) >= 0 || errno != EAGAIN);
         g_assert_cmpint(n, >=, 0);
         return n > 0 ? g_strndup(buffer, (size_t)n) : NULL;
 }

@@ -30,8 +30,8 @@ typedef struct World {
         Secret *psk_key;
 
         /* what the observer heard */
-        GString *states;        /* "3:HandshakeInProgress:NoError " … */
-        GString *closed;        /* "3:Shutdown " … */
+        GString *states; /* "3:HandshakeInProgress:NoError " … */
+        GString *closed; /* "3:Shutdown " … */
         unsigned n_added, n_removed, n_announced, n_timeouts, n_datagrams, n_psk_required;
         unsigned n_listeners_added, n_listeners_removed, n_backlog_changes;
         unsigned changed;       /* every bit that was ever in a mask */
@@ -45,6 +45,8 @@ void world_setup_limits(World *world, const QuotaLimits *limits);
 
 /* One turn of the loop, and PSKs are provided. Ends the test after @limit_usec. */
 void world_turn(World *world, uint64_t limit_usec);
+/* The same without waiting for more than a moment: something else has to be looked at too. */
+void world_turn_quickly(World *world, uint64_t limit_usec);
 uint64_t world_limit(World *world);
 #define world_wait(world, condition)                                                               \
         for (uint64_t limit_usec_ = world_limit(world); !(condition);)                             \

@@ -113,17 +113,28 @@ static PairEnd *pair_other(Pair *pair, const PairEnd *end) {
         return end == &pair->client ? &pair->server : &pair->client;
 }
 
+static bool pair_loses(PairEnd *end) {
+        if (end->n_keep > 0) {
+                end->n_keep--;
+                return false;
+        }
+        if (end->n_lose == 0)
+                return false;
+
+        end->n_lose--;
+        return true;
+}
+
 void pair_collect(Pair *pair, PairEnd *end) {
         for (size_t i = 0; i < datagram_batch_count(end->net); i++) {
                 Datagram out = datagram_batch_at(end->net, i);
 
                 end->n_sent++;
                 end->largest_sent = MAX(end->largest_sent, out.size);
-                if (end->n_lose > 0)
-                        end->n_lose--;
-                else
-                        g_queue_push_tail(&pair_other(pair, end)->inbox,
-                                          g_bytes_new(out.data, out.size));
+                if (pair_loses(end))
+                        continue;
+
+                g_queue_push_tail(&pair_other(pair, end)->inbox, g_bytes_new(out.data, out.size));
         }
         for (size_t i = 0; i < datagram_batch_count(end->app); i++) {
                 Datagram plain = datagram_batch_at(end->app, i);
@@ -170,7 +181,14 @@ static int pair_sign(Pair *pair, PairEnd *end, const SessionQuestion *question) 
 }
 
 static char *pair_text(GBytes *bytes) {
-        return bytes ? g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes)) : NULL;
+        gsize size;
+        gconstpointer data;
+
+        if (!bytes)
+                return NULL;
+
+        data = g_bytes_get_data(bytes, &size);
+        return size > 0 ? g_strndup(data, size) : g_strdup("");
 }
 
 static int pair_psk(Pair *pair, PairEnd *end, const SessionQuestion *question) {

@@ -23,7 +23,7 @@ struct PairEnd {
         GPtrArray *received; /* of GBytes: plaintext */
         int result;          /* the first outcome that was not 0, or 0 */
         size_t n_sent, largest_sent;
-        size_t n_lose; /* this many datagrams sent from here are lost */
+        size_t n_keep, n_lose; /* behind n_keep datagrams sent from here n_lose are lost */
 
         const TestIdentity *identity; /* signs */
         const char *psk;              /* NULL refuses */

@@ -561,11 +561,32 @@ static void test_what_waits_leaves_room_for_the_rest(void) {
         for (unsigned i = 0; i < 1000; i++)
                 add(stage, i % 2 ? DATA : HANDSHAKE, 1, i, "garbage", 7);
         g_assert_cmpuint(pass(stage), ==, 0);
-        g_assert_cmpuint(stage->filter.n_queued, ==, FILTER_HELD_MAX);
-        g_assert_cmpuint(stage->filter.n_dropped_full, ==, 1000 - FILTER_HELD_MAX);
+        g_assert_cmpuint(stage->filter.n_queued, ==, 2 * FILTER_HELD_MAX);
+        g_assert_cmpuint(stage->filter.n_dropped_full, ==, 1000 - 2 * FILTER_HELD_MAX);
 
         add_message(stage, SERVER_HELLO, 0, 60);
         g_assert_cmpuint(pass(stage), ==, 1);
+}
+
+static void test_what_was_laid_in_before_keeps_nothing_out(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        bool found = false;
+
+        for (unsigned i = 0; i < 100; i++)
+                add(stage, HANDSHAKE, 1, i, "garbage", 7);
+        add(stage, HANDSHAKE, 1, 0, "finished", 8);
+        for (unsigned i = 0; i < 100; i++)
+                add(stage, DATA, 1, i, "garbage", 7);
+        add(stage, CHANGE, 0, 1, "\x01", 1);
+        g_assert_cmpuint(pass(stage), ==, 0);
+
+        consume_server_flight(stage);
+        while (filter_ready(&stage->filter)) {
+                size_t size = filter_take(&stage->filter, stage->record, sizeof(stage->record));
+
+                found |= size == PAYLOAD_OFFSET + 8;
+        }
+        g_assert_true(found);
 }
 
 static void test_the_queue_is_bounded_and_drops_the_newest(void) {
@@ -690,6 +711,8 @@ int main(int argc, char **argv) {
         FILTER_TEST("puts-right-what-the-net-swapped", test_puts_right_what_the_net_swapped);
         FILTER_TEST("what-waits-leaves-room-for-the-rest",
                     test_what_waits_leaves_room_for_the_rest);
+        FILTER_TEST("what-was-laid-in-before-keeps-nothing-out",
+                    test_what_was_laid_in_before_keeps_nothing_out);
         FILTER_TEST("the-queue-is-bounded-and-drops-the-newest",
                     test_the_queue_is_bounded_and_drops_the_newest);
         FILTER_TEST("a-record-too-long-for-its-reader-is-dropped-whole",

@@ -391,6 +391,16 @@ static void test_refuses_an_identity_that_is_too_long(void) {
                         DTLS_INVALID_INPUT_PARAMETERS);
 }
 
+static void test_takes_an_empty_identity(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.psk_identity = "";
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpstr(pair->server.asked_identity, ==, "");
+}
+
 static void test_takes_the_longest_identity_and_key(void) {
         g_autofree char *identity = g_strnfill(SESSION_PSK_IDENTITY_MAX, 'a');
         g_autofree char *key = g_strnfill(SESSION_PSK_KEY_MAX, 'k');
@@ -508,12 +518,16 @@ static void test_a_full_net_batch_is_loss_that_is_repaired(void) {
 static void test_closing_is_told_to_the_peer(void) {
         PairSpec spec = pair_spec_psk();
         g_autoptr(Pair) pair = pair_new(&spec);
+        size_t n_sent;
 
         pair_start(pair);
         pair_assert_open(pair);
         session_close(pair->client.session, pair->client.net);
+        g_assert_cmpuint(datagram_batch_count(pair->client.net), ==, 1);
         pair_collect(pair, &pair->client);
+        n_sent = pair->server.n_sent;
         pair_run(pair);
+        g_assert_cmpuint(pair->server.n_sent, ==, n_sent + 1); /* the same back */
         g_assert_cmpint(pair->server.result, ==, SESSION_E_CLOSED);
         g_assert_cmpint(session_failure(pair->server.session)->error, ==,
                         DTLS_REMOTE_CLOSED_CONNECTION_ERROR);
@@ -690,31 +704,32 @@ static void test_manual_mode_waits_to_be_told(void) {
         pair_assert_open(pair);
 }
 
-/* Each datagram of the handshake lost once; both ends open all the same. */
-static void lose_each(const PairSpec *spec) {
-        for (size_t lost = 0; lost < 12; lost++) {
-                g_autoptr(Pair) pair = pair_new(spec);
-                PairEnd *end = lost % 2 ? &pair->client : &pair->server;
-                size_t skip = lost / 2;
+static void lose_one(const PairSpec *spec, bool of_client, size_t i) {
+        g_autoptr(Pair) pair = pair_new(spec);
+        PairEnd *end = of_client ? &pair->client : &pair->server;
+        uint64_t start_usec = pair->now_usec;
 
-                pair->client.result = pair->server.result = 0;
-                g_assert_cmpint(
-                        session_start(pair->client.session, pair->now_usec, pair->client.net), ==,
-                        0);
-                pair_collect(pair, &pair->client);
-                if (end == &pair->client && skip == 0)
-                        g_bytes_unref(g_queue_pop_head(&pair->server.inbox));
-                else
-                        end->n_lose = 0;
-                while (end->n_sent < skip && (pair->client.inbox.head || pair->server.inbox.head))
-                        pair_run(pair);
-                pair_run(pair);
-                for (unsigned i = 0; i < 8 && session_state(pair->client.session) != SESSION_OPEN;
-                     i++)
-                        g_assert_true(pair_expire(pair));
-                pair_assert_open(pair);
-                assert_talks(pair);
-        }
+        end->n_keep = i;
+        end->n_lose = 1;
+        pair_start(pair);
+        while (session_state(pair->client.session) != SESSION_OPEN ||
+               session_state(pair->server.session) != SESSION_OPEN)
+                g_assert_true(pair_expire(pair));
+        pair_assert_open(pair);
+        g_assert_cmpuint(pair->now_usec, <=, start_usec + 3 * PAIR_INITIAL_USEC);
+        assert_talks(pair);
+}
+
+/* Each datagram of a handshake without loss, lost once. */
+static void lose_each(const PairSpec *spec) {
+        g_autoptr(Pair) pair = pair_new(spec);
+
+        pair_start(pair);
+        pair_assert_open(pair);
+        for (size_t i = 0; i < pair->client.n_sent; i++)
+                lose_one(spec, /* of_client= */ true, i);
+        for (size_t i = 0; i < pair->server.n_sent; i++)
+                lose_one(spec, /* of_client= */ false, i);
 }
 
 static void test_last_flight_is_sent_again_for_a_repeated_finished(void) {
@@ -753,6 +768,10 @@ static void test_loses_single_datagrams(void) {
         PairSpec psk = pair_spec_psk();
         PairSpec certificate = pair_spec_certificate(identities.ecdsa, identities.ca);
 
+        certificate.mtu = 512; /* more datagrams */
+        certificate.client_identity = identities.client;
+        certificate.server_trust = identities.ca;
+        certificate.server.verify_mode = VERIFY_PEER;
         lose_each(&psk);
         lose_each(&certificate);
 }
@@ -779,37 +798,68 @@ static void test_an_answer_has_a_deadline(void) {
                         ==, SESSION_E_STALE);
 }
 
-static void test_a_plaintext_alert_is_believed_only_when_nothing_moves(void) {
+static void forge_alert(Pair *pair, PairEnd *end) {
         static const uint8_t alert[] = {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40};
+
+        g_queue_push_head(&end->inbox, g_bytes_new_static(alert, sizeof alert));
+        pair_run(pair);
+}
+
+static void test_a_plaintext_alert_is_believed_when_nothing_moves(void) {
         PairSpec spec = pair_spec_psk();
-        Datagram forged = {.data = alert, .size = sizeof alert};
+        g_autoptr(Pair) pair = pair_new(&spec);
 
-        { /* it moves */
-                g_autoptr(Pair) pair = pair_new(&spec);
+        pair->client.n_lose = 1000;
+        pair_start(pair);
+        forge_alert(pair, &pair->client);
+        g_assert_cmpint(pair->client.result, ==, 0);
+        g_assert_true(pair_expire(pair));
+        g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->client.session)->alert_received, ==, 40);
+        g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, -1);
+        g_assert_nonnull(
+                strstr(session_failure(pair->client.session)->text, "handshake_failure(40)"));
+}
 
-                g_assert_cmpint(
-                        session_start(pair->client.session, pair->now_usec, pair->client.net), ==,
-                        0);
-                pair_collect(pair, &pair->client);
-                g_assert_cmpint(session_receive(pair->client.session, pair->now_usec, &forged,
-                                                pair->client.net, pair->client.app),
-                                ==, 0);
-                pair_run(pair);
-                pair_assert_open(pair);
-        }
-        { /* it does not */
-                g_autoptr(Pair) pair = pair_new(&spec);
+static void test_a_plaintext_alert_is_forgotten_when_things_go_on(void) {
+        PairSpec spec = pair_spec_certificate(identities.rsa, identities.ca);
+        g_autoptr(Pair) pair = NULL;
 
-                pair->client.n_lose = 1000;
-                pair_start(pair);
-                g_assert_cmpint(session_receive(pair->client.session, pair->now_usec, &forged,
-                                                pair->client.net, pair->client.app),
-                                ==, 0);
+        spec.mtu = 512;
+        pair = pair_new(&spec);
+        pair->server.n_lose = 1000;
+        pair_start(pair);
+        forge_alert(pair, &pair->client);
+
+        /* a part of the flight comes before the alert would be believed */
+        pair->server.n_keep = 1;
+        pair->now_usec = session_deadline_usec(pair->server.session);
+        g_assert_cmpint(session_expire(pair->server.session, pair->now_usec, pair->server.net,
+                                       pair->server.app),
+                        ==, SESSION_E_TIMEOUT);
+        pair_collect(pair, &pair->server);
+        pair_run(pair);
+
+        pair->server.n_lose = 0;
+        while (session_state(pair->client.session) != SESSION_OPEN)
                 g_assert_true(pair_expire(pair));
-                g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
-                g_assert_cmpint(session_failure(pair->client.session)->alert_received, ==, 40);
-                g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, -1);
-        }
+        pair_assert_open(pair);
+}
+
+static void test_a_plaintext_alert_waits_for_an_open_question(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.no_answer = true;
+        pair_start(pair);
+        forge_alert(pair, &pair->client);
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_true(pair_expire(pair));
+        g_assert_cmpint(pair->client.result, ==, 0);
+
+        pair->client.no_answer = false;
+        pair_run(pair);
+        pair_assert_open(pair);
 }
 
 /* questions */
@@ -911,6 +961,32 @@ static void test_can_be_freed_at_every_question(void) {
         }
 }
 
+static void test_without_a_stack_the_peer_must_send_again(void) {
+        enum {
+                N_PAIRS = 1025
+        }; /* one more than there are stacks */
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(GPtrArray) pairs = g_ptr_array_new_with_free_func((GDestroyNotify)pair_free);
+        Pair *last;
+
+        for (unsigned i = 0; i < N_PAIRS; i++) {
+                Pair *pair = pair_new(&spec);
+
+                g_ptr_array_add(pairs, pair);
+                pair->client.no_answer = true;
+                pair_start(pair);
+        }
+        last = pairs->pdata[N_PAIRS - 1];
+        g_assert_null(session_question(last->client.session));
+        g_assert_cmpint(last->client.result, ==, 0);
+
+        g_ptr_array_remove_index(pairs, 0); /* gives a stack back */
+        last->client.no_answer = false;
+        while (session_state(last->client.session) != SESSION_OPEN)
+                g_assert_true(pair_expire(last));
+        pair_assert_open(last);
+}
+
 static void test_clears_the_environment_that_gnutls_obeys(void) {
         g_setenv("SSLKEYLOGFILE", "/nonexistent", TRUE);
         g_setenv("GNUTLS_ANYTHING", "1", TRUE);
@@ -967,6 +1043,7 @@ int main(int argc, char **argv) {
             test_refuses_unusable_keys_in_both_roles);
         ADD("psk/an-identity-that-is-too-long-is-refused",
             test_refuses_an_identity_that_is_too_long);
+        ADD("psk/an-empty-identity-is-taken", test_takes_an_empty_identity);
         ADD("psk/the-longest-identity-and-key-are-taken", test_takes_the_longest_identity_and_key);
         ADD("send/goes-up-to-the-bounds-it-names", test_sends_up_to_the_bounds_it_names);
         g_test_add_data_func("/session/send/data-mtu-is-exact-for-default", &profiles[0],
@@ -997,13 +1074,19 @@ int main(int argc, char **argv) {
         ADD("timer/open-sessions-have-one-more-deadline",
             test_open_sessions_have_one_more_deadline);
         ADD("timer/an-answer-has-a-deadline", test_an_answer_has_a_deadline);
-        ADD("timer/a-plaintext-alert-is-believed-only-when-nothing-moves",
-            test_a_plaintext_alert_is_believed_only_when_nothing_moves);
+        ADD("timer/a-plaintext-alert-is-believed-when-nothing-moves",
+            test_a_plaintext_alert_is_believed_when_nothing_moves);
+        ADD("timer/a-plaintext-alert-is-forgotten-when-things-go-on",
+            test_a_plaintext_alert_is_forgotten_when_things_go_on);
+        ADD("timer/a-plaintext-alert-waits-for-an-open-question",
+            test_a_plaintext_alert_waits_for_an_open_question);
         ADD("question/stale-answers-are-told-so", test_stale_answers_are_told_so);
         ADD("question/no-signature-fails-with-the-reason", test_no_signature_fails_with_the_reason);
         ADD("question/a-wrong-signature-is-noticed-by-the-peer",
             test_a_wrong_signature_is_noticed_by_the_peer);
         ADD("question/the-session-can-go-at-every-one", test_can_be_freed_at_every_question);
+        ADD("question/without-a-stack-the-peer-must-send-again",
+            test_without_a_stack_the_peer_must_send_again);
         ADD("global/clears-the-environment-that-gnutls-obeys",
             test_clears_the_environment_that_gnutls_obeys);
 #undef ADD
