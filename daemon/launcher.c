@@ -243,7 +243,7 @@ static int launcher_start(Launcher *launcher) {
 }
 
 int launcher_new(sd_event *event, Keys *keys, const LauncherSpec *spec, Launcher **ret) {
-        g_autoptr(Launcher) launcher = g_new0(Launcher, 1);
+        Launcher *launcher = g_new0(Launcher, 1);
         int r;
 
         launcher->event = sd_event_ref(event);
@@ -254,10 +254,12 @@ int launcher_new(sd_event *event, Keys *keys, const LauncherSpec *spec, Launcher
         launcher->userdata = spec->userdata;
 
         r = launcher_start(launcher);
-        if (r < 0)
+        if (r < 0) {
+                launcher_free(launcher);
                 return fault(r);
+        }
 
-        *ret = g_steal_pointer(&launcher);
+        *ret = launcher;
         return 0;
 }
 

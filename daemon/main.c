@@ -287,7 +287,7 @@ static int daemon_start_keyring(Daemon *daemon, const Options *options) {
 static int daemon_read_config(const Options *options, Config *config) {
         g_autofree char *text = NULL;
         const char *path = options->config ? options->config : CONFIG_PATH;
-        uint64_t n_descriptors;
+        uint64_t n_descriptors = 0;
         int r;
 
         r = raise_descriptors(&n_descriptors);

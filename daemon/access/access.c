@@ -1,27 +1,53 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Access, see access.h. The shipped defaults are a table: what any user may, by verb. Groups change
+ * nothing in it.
+ */
 
 #include "access/access.h"
 
 #include <glib.h>
 
-#define PRIVILEGED_PORTS 1024 /* ports below are the administrator's */
+#define ACCESS_PORT_ANYBODYS 1024 /* ip(7): ports below are privileged */
 
-static const char *const verb_names[N_ACCESS_VERBS] = {
-        [ACCESS_CONNECT] = "connect",         [ACCESS_LISTEN] = "listen",
-        [ACCESS_INSPECT] = "inspect",         [ACCESS_PERSISTENT] = "persistent",
-        [ACCESS_VERIFY_NONE] = "verify-none", [ACCESS_LEGACY_PROTOCOL] = "legacy-protocol",
-        [ACCESS_RELOAD] = "reload",
+typedef struct AccessDefault {
+        const char *name;
+        AccessVerdict verdict;
+        const char *rule;
+} AccessDefault;
+
+static const AccessDefault access_defaults[N_ACCESS_VERBS] = {
+        [ACCESS_CONNECT] = {"connect", ACCESS_ALLOW, "shipped default: any local user may connect"},
+        [ACCESS_LISTEN] = {"listen", ACCESS_ALLOW,
+                           "shipped default: any local user may listen at port 1024 and above"},
+        [ACCESS_INSPECT] = {"inspect", ACCESS_ASK,
+                            "shipped default: inspecting objects of others asks"},
+        [ACCESS_PERSISTENT] = {"persistent", ACCESS_ALLOW,
+                               "shipped default: any local user may make persistent objects"},
+        [ACCESS_VERIFY_NONE] = {"verify-none", ACCESS_ALLOW,
+                                "shipped default: any local user may leave own peers unverified"},
+        [ACCESS_LEGACY_PROTOCOL] = {"legacy-protocol", ACCESS_ASK,
+                                    "shipped default: protocols before DTLS 1.2 ask"},
+        [ACCESS_RELOAD] = {"reload", ACCESS_ASK,
+                           "shipped default: reloading the configuration asks"},
+};
+
+static const char *const access_verdicts[] = {
+        [ACCESS_DENY] = "deny",
+        [ACCESS_ASK] = "ask",
+        [ACCESS_ALLOW] = "allow",
 };
 
 const char *access_verb_name(AccessVerb verb) {
         g_assert(verb < N_ACCESS_VERBS);
-        return verb_names[verb];
+
+        return access_defaults[verb].name;
 }
 
 bool access_verb_from_name(const char *name, AccessVerb *ret) {
-        for (size_t i = 0; i < N_ACCESS_VERBS; i++)
-                if (g_str_equal(verb_names[i], name)) {
-                        *ret = (AccessVerb)i;
+        for (int verb = 0; verb < N_ACCESS_VERBS; verb++)
+                if (g_str_equal(access_defaults[verb].name, name)) {
+                        *ret = (AccessVerb)verb;
                         return true;
                 }
 
@@ -29,58 +55,31 @@ bool access_verb_from_name(const char *name, AccessVerb *ret) {
 }
 
 const char *access_verdict_name(AccessVerdict verdict) {
-        switch (verdict) {
-        case ACCESS_DENY:
-                return "deny";
-        case ACCESS_ASK:
-                return "ask";
-        case ACCESS_ALLOW:
-                return "allow";
-        }
-        g_assert_not_reached();
+        g_assert(verdict < G_N_ELEMENTS(access_verdicts));
+
+        return access_verdicts[verdict];
 }
 
-static AccessVerdict decide_listen(const AccessQuestion *question, const char **ret_rule) {
-        uint16_t port = question->address ? address_port(question->address) : 0;
+/* Port 0 is a port the kernel picks, and it picks none of those. */
+static bool access_is_privileged_port(const Address *address) {
+        uint16_t port = address ? address_port(address) : 0;
 
-        if (port != 0 && port < PRIVILEGED_PORTS) {
-                *ret_rule = "shipped default: listening on a port below 1024 is asked about";
-                return ACCESS_ASK;
-        }
-
-        *ret_rule = "shipped default: any local user may listen on a port of 1024 or above";
-        return ACCESS_ALLOW;
+        return port > 0 && port < ACCESS_PORT_ANYBODYS;
 }
 
 AccessVerdict access_decide(const AccessQuestion *question, const char **ret_rule) {
+        g_assert(question->verb < N_ACCESS_VERBS);
+
         if (question->uid == 0) {
                 *ret_rule = "shipped default: root may do everything";
                 return ACCESS_ALLOW;
         }
 
-        switch (question->verb) {
-        case ACCESS_CONNECT:
-                *ret_rule = "shipped default: any local user may connect";
-                return ACCESS_ALLOW;
-        case ACCESS_LISTEN:
-                return decide_listen(question, ret_rule);
-        case ACCESS_INSPECT: /* by reading properties: can be allowed or denied, not asked about */
-                *ret_rule = "shipped default: only root sees other users' connections";
-                return ACCESS_DENY;
-        case ACCESS_PERSISTENT:
-                *ret_rule = "shipped default: any local user may have persistent connections";
-                return ACCESS_ALLOW;
-        case ACCESS_VERIFY_NONE:
-                *ret_rule = "shipped default: any local user may leave a peer unverified";
-                return ACCESS_ALLOW;
-        case ACCESS_LEGACY_PROTOCOL:
-                *ret_rule = "shipped default: DTLS 1.0 and old cipher suites are asked about";
+        if (question->verb == ACCESS_LISTEN && access_is_privileged_port(question->address)) {
+                *ret_rule = "shipped default: listening below port 1024 asks";
                 return ACCESS_ASK;
-        case ACCESS_RELOAD:
-                *ret_rule = "shipped default: reloading is asked about";
-                return ACCESS_ASK;
-        case N_ACCESS_VERBS:
-                break;
         }
-        g_assert_not_reached();
+
+        *ret_rule = access_defaults[question->verb].rule;
+        return access_defaults[question->verb].verdict;
 }

@@ -14,7 +14,7 @@
 typedef enum AccessVerb {
         ACCESS_CONNECT,
         ACCESS_LISTEN,
-        ACCESS_INSPECT, /* see objects of others */
+        ACCESS_INSPECT, /* see objects of others; reading cannot wait, so there ask is deny */
         ACCESS_PERSISTENT,
         ACCESS_VERIFY_NONE,
         ACCESS_LEGACY_PROTOCOL,
@@ -33,7 +33,8 @@ typedef struct AccessQuestion {
         const gid_t *gids;
         size_t n_gids;
         AccessVerb verb;
-        const Address *address; /* connect: the peer; listen: the local address; else NULL */
+        /* connect: the peer; listen: the local address; else, or not known: NULL */
+        const Address *address;
 } AccessQuestion;
 
 const char *access_verb_name(AccessVerb verb); /* "connect", "verify-none", … */

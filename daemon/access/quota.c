@@ -1,88 +1,92 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Quota, see quota.h. A uid has a row of counts while any of them is above 0.
+ */
 
 #include "access/quota.h"
 
 #include <stdbool.h>
 
-#define FDS_RESERVED 256 /* API: the bus and the files of the process must never be without */
+#define QUOTA_FDS_RESERVED 256 /* API: at the limit of fds the bus connection would be lost */
 
-typedef struct Account {
+/* API: a polkit question pins its message's fds, and dbus-daemon bears 128 calls of ours at once */
+#define QUOTA_CALLS_PER_UID 8
+#define QUOTA_CALLS_TOTAL 64
+
+#define MEBIBYTE ((uint64_t)1024 * 1024)
+
+typedef struct QuotaKindText {
+        const char *name;
+        const char *nouns; /* "user 1 has 2 of 2 …" */
+        const char *cure;
+} QuotaKindText;
+
+typedef struct QuotaRow {
         uint64_t used[N_QUOTA_KINDS];
-} Account;
+} QuotaRow;
 
 struct Quota {
         QuotaLimits limits;
-        GHashTable *accounts; /* uid: Account; only of those who have something */
-        Account total;
+        GHashTable *rows; /* uid -> QuotaRow */
+        uint64_t total[N_QUOTA_KINDS];
         uint64_t refused[N_QUOTA_KINDS];
 };
 
-const char *quota_kind_name(QuotaKind kind) {
-        switch (kind) {
-        case QUOTA_CONNECTIONS:
-                return "Connections";
-        case QUOTA_LISTENERS:
-                return "Listeners";
-        case QUOTA_HALF_OPEN:
-                return "HalfOpen";
-        case QUOTA_SUSPENDED:
-                return "Suspended";
-        case QUOTA_SIGNING:
-                return "Signing";
-        case QUOTA_FDS:
-                return "Fds";
-        case QUOTA_BYTES:
-                return "Bytes";
-        case QUOTA_CALLS:
-                return "Calls";
-        case N_QUOTA_KINDS:
-                break;
-        }
-        g_assert_not_reached();
-}
-
-/* What a kind is, and what its user can do about having too many. */
-static const struct {
-        const char *what, *advice;
-} quota_words[N_QUOTA_KINDS] = {
-        [QUOTA_CONNECTIONS] = {"connections", "close some"},
-        [QUOTA_LISTENERS] = {"listeners", "close some"},
-        [QUOTA_HALF_OPEN] = {"handshakes in progress", "wait for some to finish"},
-        [QUOTA_SUSPENDED] = {"handshakes that wait for an answer", "answer or refuse some"},
-        [QUOTA_SIGNING] = {"handshakes that wait for a signature", "try again later"},
-        [QUOTA_FDS] = {"file descriptors", "close some connections or channels"},
-        [QUOTA_BYTES] = {"bytes of buffers", "close some channels or connections"},
-        [QUOTA_CALLS] = {"calls that wait", "wait for their answers"},
+static const QuotaKindText quota_kinds[N_QUOTA_KINDS] = {
+        [QUOTA_CONNECTIONS] = {"Connections", "connections", "close some"},
+        [QUOTA_LISTENERS] = {"Listeners", "listeners", "close some"},
+        [QUOTA_HALF_OPEN] = {"HalfOpen", "unfinished handshakes", "wait until some are finished"},
+        [QUOTA_SUSPENDED] = {"Suspended", "handshakes that wait for an answer", "answer some"},
+        [QUOTA_SIGNING] = {"Signing", "handshakes that wait for the keyring",
+                           "wait until some are signed"},
+        [QUOTA_FDS] = {"Fds", "file descriptors", "close connections, channels or listeners"},
+        [QUOTA_BYTES] = {"Bytes", "bytes", "close channels, or read what waits"},
+        [QUOTA_CALLS] = {"Calls", "calls that wait for an authorization",
+                         "wait until some are answered"},
 };
 
-QuotaLimits quota_limits_default(uint64_t n_fds) {
-        uint64_t fds = n_fds > FDS_RESERVED * 2 ? n_fds - FDS_RESERVED : n_fds / 2;
+/* ---- limits ---- */
 
-        return (QuotaLimits){
-                .per_uid = {[QUOTA_CONNECTIONS] = 1024,
-                            [QUOTA_LISTENERS] = 64,
-                            [QUOTA_HALF_OPEN] = 256,
-                            [QUOTA_SUSPENDED] = 256,
-                            [QUOTA_SIGNING] = 256,
-                            [QUOTA_FDS] = fds / 2,
-                            [QUOTA_BYTES] = UINT64_C(512) * 1024 * 1024,
-                            [QUOTA_CALLS] = 64},
-                .total = {[QUOTA_CONNECTIONS] = 16384,
-                          [QUOTA_LISTENERS] = 1024,
-                          [QUOTA_HALF_OPEN] = 4096,
-                          [QUOTA_SUSPENDED] = 1024,
-                          [QUOTA_SIGNING] = 1024,
-                          [QUOTA_FDS] = fds,
-                          [QUOTA_BYTES] = UINT64_C(2) * 1024 * 1024 * 1024,
-                          [QUOTA_CALLS] = 512},
-        };
+static void quota_limit(QuotaLimits *limits, QuotaKind kind, uint64_t per_uid, uint64_t total) {
+        limits->per_uid[kind] = MIN(per_uid, total);
+        limits->total[kind] = total;
 }
+
+QuotaLimits quota_limits_default(uint64_t n_fds) {
+        /* a process with next to none gets what little there is */
+        uint64_t usable = n_fds / 2 > QUOTA_FDS_RESERVED ? n_fds - QUOTA_FDS_RESERVED : n_fds / 2;
+        uint64_t n_connections = MIN(usable, 16384);
+        uint64_t n_handshakes = MIN(usable, 1024);
+        QuotaLimits limits;
+
+        quota_limit(&limits, QUOTA_CONNECTIONS, 1024, n_connections);
+        quota_limit(&limits, QUOTA_LISTENERS, 64, MIN(usable / 4, 1024));
+        quota_limit(&limits, QUOTA_HALF_OPEN, 256, n_handshakes);
+        quota_limit(&limits, QUOTA_SUSPENDED, 256, n_handshakes);
+        quota_limit(&limits, QUOTA_SIGNING, 256, n_handshakes);
+        quota_limit(&limits, QUOTA_FDS, usable / 2, usable);
+        quota_limit(&limits, QUOTA_BYTES, 64 * MEBIBYTE, 512 * MEBIBYTE);
+        quota_limit(&limits, QUOTA_CALLS, QUOTA_CALLS_PER_UID, QUOTA_CALLS_TOTAL);
+        return limits;
+}
+
+const QuotaLimits *quota_limits(const Quota *quota) {
+        return &quota->limits;
+}
+
+const char *quota_kind_name(QuotaKind kind) {
+        g_assert(kind < N_QUOTA_KINDS);
+
+        return quota_kinds[kind].name;
+}
+
+/* ---- birth and death ---- */
 
 int quota_new(const QuotaLimits *limits, Quota **ret) {
         Quota *quota = g_new0(Quota, 1);
 
         quota->limits = *limits;
-        quota->accounts = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        quota->rows = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         *ret = quota;
         return 0;
 }
@@ -91,94 +95,99 @@ Quota *quota_free(Quota *quota) {
         if (!quota)
                 return NULL;
 
-        g_hash_table_destroy(quota->accounts);
+        g_hash_table_unref(quota->rows);
         g_free(quota);
         return NULL;
 }
 
-static Account *quota_account(const Quota *quota, uid_t uid) {
-        return g_hash_table_lookup(quota->accounts, GUINT_TO_POINTER(uid));
+/* ---- charges ---- */
+
+static QuotaRow *quota_row(const Quota *quota, uid_t uid) {
+        return g_hash_table_lookup(quota->rows, GUINT_TO_POINTER(uid));
 }
 
-/* Without the overflow of used + n. */
-static bool fits(uint64_t used, uint64_t n, uint64_t limit) {
+static bool quota_fits(uint64_t used, uint64_t n, uint64_t limit) {
         return used <= limit && n <= limit - used;
 }
 
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
-        Account *account = quota_account(quota, uid);
+        QuotaRow *row = quota_row(quota, uid);
 
-        if (!fits(account ? account->used[kind] : 0, n, quota->limits.per_uid[kind])) {
+        g_assert(kind < N_QUOTA_KINDS);
+
+        if (n == 0)
+                return 0;
+
+        if (!quota_fits(row ? row->used[kind] : 0, n, quota->limits.per_uid[kind])) {
                 quota->refused[kind]++;
                 return QUOTA_E_UID;
         }
-        if (!fits(quota->total.used[kind], n, quota->limits.total[kind])) {
+        if (!quota_fits(quota->total[kind], n, quota->limits.total[kind])) {
                 quota->refused[kind]++;
                 return QUOTA_E_TOTAL;
         }
 
-        if (n == 0)
-                return 0;
-        if (!account) {
-                account = g_new0(Account, 1);
-                (void)g_hash_table_insert(quota->accounts, GUINT_TO_POINTER(uid), account);
+        if (!row) {
+                row = g_new0(QuotaRow, 1);
+                g_hash_table_insert(quota->rows, GUINT_TO_POINTER(uid), row);
         }
-        account->used[kind] += n;
-        quota->total.used[kind] += n;
+        row->used[kind] += n;
+        quota->total[kind] += n;
         return 0;
 }
 
-static bool account_is_empty(const Account *account) {
-        for (size_t i = 0; i < N_QUOTA_KINDS; i++)
-                if (account->used[i] > 0)
+static bool quota_row_is_empty(const QuotaRow *row) {
+        for (int kind = 0; kind < N_QUOTA_KINDS; kind++)
+                if (row->used[kind] > 0)
                         return false;
 
         return true;
 }
 
 void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
-        Account *account = quota_account(quota, uid);
+        QuotaRow *row = quota_row(quota, uid);
+
+        g_assert(kind < N_QUOTA_KINDS);
 
         if (n == 0)
                 return;
 
-        g_assert(account && account->used[kind] >= n);
-        account->used[kind] -= n;
-        quota->total.used[kind] -= n;
-        if (account_is_empty(account))
-                (void)g_hash_table_remove(quota->accounts, GUINT_TO_POINTER(uid));
+        g_assert(row && row->used[kind] >= n);
+
+        row->used[kind] -= n;
+        quota->total[kind] -= n;
+        if (quota_row_is_empty(row))
+                g_hash_table_remove(quota->rows, GUINT_TO_POINTER(uid));
 }
 
-uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind) {
-        const Account *account = quota_account(quota, uid);
+/* ---- what is used ---- */
 
-        return account ? account->used[kind] : 0;
+uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind) {
+        const QuotaRow *row = quota_row(quota, uid);
+
+        return row ? row->used[kind] : 0;
 }
 
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind) {
-        return quota->total.used[kind];
+        return quota->total[kind];
 }
 
 uint64_t quota_refused(const Quota *quota, QuotaKind kind) {
         return quota->refused[kind];
 }
 
-const QuotaLimits *quota_limits(const Quota *quota) {
-        return &quota->limits;
-}
-
 char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome outcome) {
-        const char *what = quota_words[kind].what, *advice = quota_words[kind].advice;
+        const QuotaKindText *text = &quota_kinds[kind];
 
-        if (outcome == QUOTA_E_UID)
-                return g_strdup_printf("user %u has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                                       " %s; %s, or have %sPerUser= raised in dtlsd.conf",
-                                       (unsigned)uid, quota_used(quota, uid, kind),
-                                       quota->limits.per_uid[kind], what, advice,
-                                       quota_kind_name(kind));
+        if (outcome == QUOTA_E_TOTAL)
+                return g_strdup_printf("The service has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                                       " %s, of all users together; try again later, or ask the "
+                                       "administrator to raise the limit",
+                                       quota_used_total(quota, kind), quota->limits.total[kind],
+                                       text->nouns);
 
-        return g_strdup_printf("the service has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                               " %s; try again later, or have %sTotal= raised in dtlsd.conf",
-                               quota->total.used[kind], quota->limits.total[kind], what,
-                               quota_kind_name(kind));
+        return g_strdup_printf("User %u has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                               " %s; %s, or ask the administrator to raise the limit",
+                               uid, quota_used(quota, uid, kind), quota->limits.per_uid[kind],
+                               text->nouns, text->cure);
 }

@@ -18,7 +18,7 @@ typedef enum QuotaKind {
         QUOTA_SIGNING,   /* handshakes that wait for the keyring */
         QUOTA_FDS,
         QUOTA_BYTES, /* kernel buffers of channels, queues for ReadDatagram, certificates held */
-        QUOTA_CALLS, /* calls kept while something is asked for them */
+        QUOTA_CALLS, /* calls kept while polkit is asked about them */
         N_QUOTA_KINDS,
 } QuotaKind;
 
@@ -34,12 +34,13 @@ typedef enum QuotaOutcome {
         QUOTA_E_TOTAL,   /* the service is full */
 } QuotaOutcome;
 
-/* Defaults, made to fit the process's limit of file descriptors. */
+/* Defaults, made to fit @n_fds, the process's limit of file descriptors. */
 QuotaLimits quota_limits_default(uint64_t n_fds);
 
 int quota_new(const QuotaLimits *limits, Quota **ret);
 Quota *quota_free(Quota *quota);
 
+/* All of @n or nothing. */
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 
@@ -48,7 +49,7 @@ uint64_t quota_used_total(const Quota *quota, QuotaKind kind);
 uint64_t quota_refused(const Quota *quota, QuotaKind kind); /* how often, ever */
 const QuotaLimits *quota_limits(const Quota *quota);
 const char *quota_kind_name(QuotaKind kind); /* "Connections", … */
-/* "user 1000 has 64 of 64 connections; close some, or …": @outcome of a charge that failed. */
+/* "User 1000 has 64 of 64 connections; close some, or …": @outcome of a charge that failed. */
 char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome outcome);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Quota, quota_free)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * fault, see fault.h. Each hop is one debug line, so that the journal of a daemon at that level
- * holds the way a fault came up. errno is kept for whoever still looks at it.
+ * holds the way a fault came up.
  */
 
 #include "base/fault.h"
@@ -11,8 +11,6 @@
 #include <glib.h>
 
 int fault_at(int r, const char *file, int line, const char *function) {
-        int saved = errno;
-
         if (r >= 0) {
                 log_debug("%s:%d: %s: unhandled outcome %d", file, line, function, r);
                 r = -ENOTRECOVERABLE;
@@ -20,6 +18,5 @@ int fault_at(int r, const char *file, int line, const char *function) {
                 log_debug("%s:%d: %s: %s", file, line, function, g_strerror(-r));
         }
 
-        errno = saved;
         return r;
 }

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-#define BIN_TICK_USEC 0 /* what one blocking close() costs; a message carries up to 16 */
+#define BIN_TICK_USEC 2000 /* what one blocking close() costs; a message carries up to 16 */
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid /* glibc before 2.38 does not name it */

@@ -13,13 +13,37 @@
 
 #include <string.h>
 
+/* A message that is kept pins what fds came with it, and does not say how many. */
+#define ERRAND_FDS 16 /* dbus-daemon's bound on a system bus */
+
 struct Errands {
         Bus *bus;
         GHashTable *by_message;
         GPtrArray *running; /* messages, not referenced: each is in by_message */
 };
 
+static int errand_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
+        g_autofree char *text = NULL;
+        QuotaKind kind = QUOTA_CALLS;
+        int r;
+
+        r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
+        if (r == 0) {
+                kind = QUOTA_FDS;
+                r = quota_charge(bus->quota, uid, QUOTA_FDS, ERRAND_FDS);
+                if (r)
+                        quota_discharge(bus->quota, uid, QUOTA_CALLS, 1);
+        }
+        if (r == 0)
+                return 0;
+
+        text = quota_refusal(bus->quota, uid, kind, (QuotaOutcome)r);
+        return bus_refuse_text(error, "QuotaExceeded", "%s", text);
+}
+
 static void errand_free(Errand *errand) {
+        quota_discharge(errand->bus->quota, errand->uid, QUOTA_CALLS, 1);
+        quota_discharge(errand->bus->quota, errand->uid, QUOTA_FDS, ERRAND_FDS);
         errand->asked = asked_free(errand->asked);
         errand->taken = taken_free(errand->taken);
         bin_put(errand->bus, errand->m);
@@ -61,15 +85,22 @@ static void errand_runs(Errand *errand) {
         bus_turn(errand->bus);
 }
 
-Errand *errand_of(Bus *bus, sd_bus_message *m) {
+int errand_of(Bus *bus, sd_bus_message *m, Errand **ret, sd_bus_error *error) {
         Errand *errand = errand_find(bus, m);
         const Caller *caller;
+        int r;
 
-        if (errand)
-                return errand;
+        if (errand) {
+                *ret = errand;
+                return 1;
+        }
 
         caller = caller_of(bus, m);
         g_assert(caller); /* who has none is refused before its handler runs */
+
+        r = errand_charge(bus, caller->uid, error);
+        if (r < 0)
+                return r;
 
         errand = g_new0(Errand, 1);
         errand->bus = bus;
@@ -77,7 +108,8 @@ Errand *errand_of(Bus *bus, sd_bus_message *m) {
         errand->uid = caller->uid;
         g_hash_table_insert(bus->errands->by_message, m, errand);
         errand_runs(errand);
-        return errand;
+        *ret = errand;
+        return 1;
 }
 
 void errand_wait(Errand *errand, bool hold) {

@@ -144,7 +144,10 @@ int bus_intake(Bus *bus, sd_bus_message *m, IntakeKind kind, int fd, Key **ret,
         if (r < 0)
                 return r;
 
-        errand = errand_of(bus, m);
+        r = errand_of(bus, m, &errand, error);
+        if (r < 0)
+                return r;
+
         intake_start(taken_of(errand), kind, fd);
         errand_wait(errand, /* hold= */ true);
         return 0;

@@ -351,32 +351,28 @@ void pending_settle(Bus *bus) {
                 pending_settle_one(pending, GPOINTER_TO_UINT(l->data));
 }
 
-/* Returns whether @waits has none left. */
-static bool waits_caller_gone(Bus *bus, GPtrArray *waits, const char *name) {
+/* Of Connect's own object relay has made an end already, as of all that its caller owned. */
+static void waits_caller_gone(GPtrArray *waits, const char *name) {
         for (guint i = waits->len; i > 0; i--) {
                 const Wait *wait = g_ptr_array_index(waits, i - 1);
-                Connection *connection = relay_find_connection(bus->relay, wait->id);
 
-                if (g_strcmp0(sd_bus_message_get_sender(wait->call), name) != 0)
-                        continue;
-
-                /* a persistent one as well: nobody was told its path */
-                if (wait->is_connect && connection)
-                        connection_close(connection, END_OWNER_GONE);
-                (void)g_ptr_array_remove_index(waits, i - 1);
+                if (g_strcmp0(sd_bus_message_get_sender(wait->call), name) == 0)
+                        (void)g_ptr_array_remove_index(waits, i - 1);
         }
-
-        return waits->len == 0;
 }
 
 void pending_caller_gone(Bus *bus, const char *name) {
         GHashTableIter iter;
-        gpointer waits;
+        gpointer value;
 
         g_hash_table_iter_init(&iter, bus->pending->waits);
-        while (g_hash_table_iter_next(&iter, NULL, &waits))
-                if (waits_caller_gone(bus, waits, name))
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                GPtrArray *waits = value;
+
+                waits_caller_gone(waits, name);
+                if (waits->len == 0)
                         g_hash_table_iter_remove(&iter);
+        }
 }
 
 static void waits_free(gpointer waits) {

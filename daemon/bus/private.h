@@ -116,7 +116,8 @@ typedef struct Errand {
 int errands_new(Bus *bus, Errands **ret);
 Errands *errands_free(Errands *errands);
 Errand *errand_find(Bus *bus, sd_bus_message *m); /* NULL: it never waited */
-Errand *errand_of(Bus *bus, sd_bus_message *m);   /* makes it */
+/* Makes it if need be, charged to the caller's uid. 1 or negative. */
+int errand_of(Bus *bus, sd_bus_message *m, Errand **ret, sd_bus_error *error);
 void errand_wait(Errand *errand, bool hold);
 void errand_ready(Errand *errand); /* the handler runs again, from the top */
 /* A message comes to its handler; whether it does so again. */
@@ -130,7 +131,7 @@ Taken *taken_free(Taken *taken);
 
 bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner);
 bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec);
-/* The owning name, or the uid of a persistent object: 1; otherwise NotAuthorized or UnknownObject. */
+/* The owning name, or the uid of a persistent object: 1; else NotAuthorized or UnknownObject. */
 int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_error *error);
 int asks_new(Bus *bus, Asks **ret);
 Asks *asks_free(Asks *asks);
@@ -192,8 +193,7 @@ int bus_refuse_text(sd_bus_error *error, const char *name, const char *format, .
 
 typedef struct DictKey DictKey;
 /* The value is next in m, of key's signature. 1, or negative with error set. */
-typedef int (*DictRead)(sd_bus_message *m, const DictKey *key, void *userdata,
-                        sd_bus_error *error);
+typedef int (*DictRead)(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error);
 
 /* A key of an a{sv} that a call takes. */
 struct DictKey {
@@ -201,14 +201,14 @@ struct DictKey {
         const char *signature;
         unsigned where; /* bits: for which calls; 0: planned, for none yet */
         DictRead read;
-        size_t offset;           /* for the reader: what it fills, */
+        size_t offset;             /* for the reader: what it fills, */
         uint64_t minimum, maximum; /* and in which range */
 };
 
 typedef struct Dict {
         const DictKey *keys;
-        size_t n_keys;   /* at most 64 */
-        unsigned where;  /* one bit */
+        size_t n_keys;    /* at most 64 */
+        unsigned where;   /* one bit */
         const char *call; /* for people */
 } Dict;
 
@@ -221,12 +221,12 @@ int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, cons
 char *text_quote(const char *text);
 /* s; what is not UTF-8 is escaped. NULL is "". */
 int append_text(sd_bus_message *reply, const char *text);
-int append_bytes(sd_bus_message *reply, GBytes *bytes);    /* ay; NULL is empty */
+int append_bytes(sd_bus_message *reply, GBytes *bytes);          /* ay; NULL is empty */
 int append_byte_arrays(sd_bus_message *reply, GPtrArray *bytes); /* aay of GBytes; NULL is empty */
-int append_address(sd_bus_message *reply, const Address *address); /* s, without the port */
-int append_owner(sd_bus_message *reply, const Spec *spec);         /* (us) */
+int append_address(sd_bus_message *reply, const Address *address);    /* s, without the port */
+int append_owner(sd_bus_message *reply, const Spec *spec);            /* (us) */
 int append_counters(sd_bus_message *reply, const Counters *counters); /* into an open a{st} */
-/* {sv} of a basic type in an open a{sv}, a{st}'s {st} likewise */
+/* {sv} of a basic type, in an open a{sv} */
 int append_entry_text(sd_bus_message *reply, const char *key, const char *text);
 int append_entry_bool(sd_bus_message *reply, const char *key, bool value);
 int append_entry_number(sd_bus_message *reply, const char *key, uint64_t value); /* u */
@@ -243,7 +243,7 @@ bool path_number(const char *path, const char *folder, uint32_t *ret);
 int certificates_read(sd_bus_message *m, const DictKey *key, GPtrArray **ret,
                       sd_bus_error *error); /* aay, to GBytes */
 int verdict_code_read(sd_bus_message *m, VerdictCode *ret, sd_bus_error *error); /* s */
-int ignored_read(sd_bus_message *m, GArray **ret, sd_bus_error *error); /* a(say) */
+int ignored_read(sd_bus_message *m, GArray **ret, sd_bus_error *error);          /* a(say) */
 
 /* ---- options.c: a{sv} to Spec ---- */
 

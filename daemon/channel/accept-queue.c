@@ -1,45 +1,110 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * AcceptQueue, see accept-queue.h.
+ *
+ * How many packets the application has not taken, the kernel does not say; it says how many bytes
+ * they pin, its own overhead included (SIOCOUTQ). Packets are taken in order, so they are the last
+ * that were pushed whose sizes add up to that. What a packet pins is what the count grew by when it
+ * was pushed, and at least what the smallest packet pins: too little if the application read in
+ * between, and then more packets seem undelivered than are.
+ */
 
 #include "channel/accept-queue.h"
-
+#include "base/cleanup.h"
 #include "base/fault.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define PACKET_MAX 1024
-#define FIELD_HEADER 4
+#define ACCEPT_QUEUE_PADDING 4
 
 struct AcceptQueue {
         int fd;
-        /* what SIOCOUTQ has said after each push whose packet the application has not taken: the
-         * kernel counts bytes, oldest packets leave first */
-        GQueue *charges;
-        int charged;
+        size_t smallest; /* bytes that the smallest packet pins */
+        /* of the last packets; n_pushed says where the next goes */
+        size_t sizes[ACCEPT_QUEUE_UNDELIVERED_MAX];
+        size_t n_pushed;
 };
 
-typedef struct Packet {
-        uint8_t bytes[PACKET_MAX];
-        size_t size;
-} Packet;
+/* ---- what the kernel holds ---- */
+
+static size_t accept_queue_pinned(const AcceptQueue *queue) {
+        int n_bytes = 0;
+
+        if (ioctl(queue->fd, SIOCOUTQ, &n_bytes) < 0 || n_bytes < 0)
+                return SIZE_MAX; /* not known: everything */
+
+        return (size_t)n_bytes;
+}
+
+size_t accept_queue_undelivered(const AcceptQueue *queue) {
+        size_t pinned = accept_queue_pinned(queue);
+        size_t n_known = MIN(queue->n_pushed, ACCEPT_QUEUE_UNDELIVERED_MAX);
+        size_t n = 0;
+
+        while (n < n_known) {
+                size_t last = (queue->n_pushed - 1 - n) % ACCEPT_QUEUE_UNDELIVERED_MAX;
+
+                if (queue->sizes[last] > pinned)
+                        break;
+
+                pinned -= queue->sizes[last];
+                n++;
+        }
+
+        return n;
+}
+
+static void accept_queue_note(AcceptQueue *queue, size_t pinned_before) {
+        size_t pinned = accept_queue_pinned(queue);
+        size_t grown = pinned > pinned_before ? pinned - pinned_before : 0;
+
+        queue->sizes[queue->n_pushed % ACCEPT_QUEUE_UNDELIVERED_MAX] = MAX(grown, queue->smallest);
+        queue->n_pushed++;
+}
+
+/* ---- birth and death ---- */
+
+/* While both ends are still ours, nobody reads in between. */
+static int accept_queue_measure(AcceptQueue *queue, int app_fd) {
+        char probe = 0;
+
+        if (send(queue->fd, &probe, 1, MSG_NOSIGNAL) < 0)
+                return fault(-errno);
+
+        queue->smallest = accept_queue_pinned(queue);
+
+        if (recv(app_fd, &probe, 1, 0) < 0)
+                return fault(-errno);
+
+        return 0;
+}
 
 int accept_queue_new(AcceptQueue **ret, int *ret_app_fd) {
-        AcceptQueue *queue;
+        g_autoptr(AcceptQueue) queue = NULL;
+        g_autofd int app_fd = -1;
         int pair[2];
+        int r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
                 return errno == EMFILE || errno == ENFILE ? ACCEPT_QUEUE_E_NO_FDS : fault(-errno);
 
         queue = g_new0(AcceptQueue, 1);
         queue->fd = pair[0];
-        queue->charges = g_queue_new();
-        *ret_app_fd = pair[1];
-        *ret = queue;
+        app_fd = pair[1];
+
+        r = accept_queue_measure(queue, app_fd);
+        if (r < 0)
+                return fault(r);
+
+        /* it has nothing to say to us; so nothing unread, and no fd, is ever in the way */
+        if (shutdown(queue->fd, SHUT_RD) < 0)
+                return fault(-errno);
+
+        *ret_app_fd = autofd_steal(&app_fd);
+        *ret = g_steal_pointer(&queue);
         return 0;
 }
 
@@ -47,10 +112,7 @@ AcceptQueue *accept_queue_free(AcceptQueue *queue) {
         if (!queue)
                 return NULL;
 
-        /* what is on its way stays readable: nothing was left unread on our side */
-        (void)shutdown(queue->fd, SHUT_RDWR);
-        (void)close(queue->fd);
-        g_queue_free(queue->charges);
+        autofd_close(&queue->fd); /* what is undelivered can still be taken */
         g_free(queue);
         return NULL;
 }
@@ -59,123 +121,108 @@ int accept_queue_fd(const AcceptQueue *queue) {
         return queue->fd;
 }
 
-static int accept_queue_unread(const AcceptQueue *queue) {
-        int unread = 0;
+/* ---- a packet ---- */
 
-        return ioctl(queue->fd, SIOCOUTQ, &unread) < 0 ? queue->charged : unread;
+static void packet_put(GByteArray *packet, OpenedField type, const void *data, size_t size) {
+        static const uint8_t zero[ACCEPT_QUEUE_PADDING] = {0};
+        uint16_t header[2] = {(uint16_t)type, (uint16_t)size};
+
+        g_assert(size <= UINT16_MAX); /* TLS has no longer identity either */
+
+        g_byte_array_append(packet, (const uint8_t *)header, sizeof(header));
+        if (size > 0)
+                g_byte_array_append(packet, data, (guint)size);
+        g_byte_array_append(packet, zero, (guint)(-size % ACCEPT_QUEUE_PADDING));
 }
 
-/* Forgets the packets that were taken since. */
-static void accept_queue_settle(AcceptQueue *queue) {
-        int unread = accept_queue_unread(queue);
-
-        while (queue->charged > unread && !g_queue_is_empty(queue->charges))
-                queue->charged -= GPOINTER_TO_INT(g_queue_pop_head(queue->charges));
-        if (unread == 0) {
-                g_queue_clear(queue->charges);
-                queue->charged = 0;
-        }
-}
-
-size_t accept_queue_undelivered(const AcceptQueue *queue) {
-        int unread = accept_queue_unread(queue), charged = queue->charged;
-        size_t n = g_queue_get_length(queue->charges);
-
-        for (const GList *at = queue->charges->head; at && charged > unread; at = at->next) {
-                charged -= GPOINTER_TO_INT(at->data);
-                n--;
-        }
-        return unread == 0 ? 0 : n;
-}
-
-static void packet_add(Packet *packet, OpenedField field, const void *data, size_t size) {
-        uint16_t header[2] = {(uint16_t)field, (uint16_t)size};
-        size_t padded = (size + 3) & ~(size_t)3;
-
-        /* identities are bounded far below: a field that does not fit is a bug of ours */
-        g_assert(packet->size + FIELD_HEADER + padded <= sizeof packet->bytes);
-        memcpy(packet->bytes + packet->size, header, sizeof header);
-        memcpy(packet->bytes + packet->size + FIELD_HEADER, data, size);
-        packet->size += FIELD_HEADER + padded;
-}
-
-static void packet_add_address(Packet *packet, OpenedField field, OpenedField port_field,
-                               const Address *address) {
-        char text[ADDRESS_STRING_MAX];
-        uint16_t port = address_port(address);
-
-        (void)address_format(address, text);
-        packet_add(packet, field, text, strlen(text));
-        packet_add(packet, port_field, &port, sizeof port);
-}
-
-static void packet_add_bytes(Packet *packet, OpenedField field, GBytes *bytes) {
-        size_t size;
+static void packet_put_bytes(GByteArray *packet, OpenedField type, GBytes *bytes) {
+        gsize size;
         const void *data;
 
         if (!bytes)
                 return;
 
         data = g_bytes_get_data(bytes, &size);
-        packet_add(packet, field, data, size);
+        packet_put(packet, type, data, size);
 }
 
-static void packet_fill(Packet *packet, const OpenedFacts *facts) {
+static void packet_put_address(GByteArray *packet, OpenedField type, OpenedField port_type,
+                               const Address *address) {
+        char text[ADDRESS_STRING_MAX];
+        uint16_t port = address_port(address);
+
+        address_format(address, text);
+        packet_put(packet, type, text, strlen(text));
+        packet_put(packet, port_type, &port, sizeof(port));
+}
+
+static GByteArray *packet_of(const OpenedFacts *facts) {
+        GByteArray *packet = g_byte_array_new();
         uint8_t resumed = facts->resumed;
 
-        packet_add(packet, OPENED_CONNECTION, &facts->connection, sizeof facts->connection);
-        packet_add_address(packet, OPENED_PEER, OPENED_PEER_PORT, &facts->peer);
-        packet_add_address(packet, OPENED_LOCAL, OPENED_LOCAL_PORT, &facts->local);
-        packet_add(packet, OPENED_DATA_MTU, &facts->data_mtu, sizeof facts->data_mtu);
-        packet_add_bytes(packet, OPENED_PSK_IDENTITY, facts->psk_identity);
-        packet_add_bytes(packet, OPENED_LEAF_SHA256, facts->leaf_sha256);
-        packet_add(packet, OPENED_RESUMED, &resumed, sizeof resumed);
+        packet_put(packet, OPENED_CONNECTION, &facts->connection, sizeof(facts->connection));
+        packet_put_address(packet, OPENED_PEER, OPENED_PEER_PORT, &facts->peer);
+        packet_put_address(packet, OPENED_LOCAL, OPENED_LOCAL_PORT, &facts->local);
+        packet_put(packet, OPENED_DATA_MTU, &facts->data_mtu, sizeof(facts->data_mtu));
+        packet_put_bytes(packet, OPENED_PSK_IDENTITY, facts->psk_identity);
+        packet_put_bytes(packet, OPENED_LEAF_SHA256, facts->leaf_sha256);
+        packet_put(packet, OPENED_RESUMED, &resumed, sizeof(resumed));
+        return packet;
 }
 
-static int accept_queue_send(int fd, const Packet *packet, int channel_fd) {
+static int accept_queue_send(AcceptQueue *queue, const GByteArray *packet, int channel_fd) {
         union {
                 struct cmsghdr header;
                 uint8_t bytes[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        struct iovec iov = {(void *)packet->bytes, packet->size};
-        struct msghdr m = {
-                .msg_iov = &iov,
+        } control = {.header = {
+                             .cmsg_len = CMSG_LEN(sizeof(int)),
+                             .cmsg_level = SOL_SOCKET,
+                             .cmsg_type = SCM_RIGHTS,
+                     }};
+        struct iovec place = {.iov_base = packet->data, .iov_len = packet->len};
+        struct msghdr message = {
+                .msg_iov = &place,
                 .msg_iovlen = 1,
                 .msg_control = &control,
-                .msg_controllen = sizeof control,
+                .msg_controllen = sizeof(control),
         };
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
-        *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-                              .cmsg_type = SCM_RIGHTS,
-                              .cmsg_len = CMSG_LEN(sizeof channel_fd)};
-        memcpy(CMSG_DATA(c), &channel_fd, sizeof channel_fd);
-        return sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+        memcpy(CMSG_DATA(&control.header), &channel_fd, sizeof(channel_fd));
+        if (sendmsg(queue->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                return 0;
+
+        switch (errno) {
+        case EAGAIN:
+        case ENOBUFS:
+        case ENOMEM:
+        case ETOOMANYREFS: /* fds in flight of this process's user */
+                return ACCEPT_QUEUE_E_FULL;
+        case EPIPE:
+        case ECONNRESET:
+        case ECONNREFUSED:
+        case ENOTCONN:
+        case EPERM: /* the application has made its end refuse fds */
+                return ACCEPT_QUEUE_E_HANGUP;
+        default:
+                return fault(-errno);
+        }
 }
 
 int accept_queue_push(AcceptQueue *queue, const OpenedFacts *facts, int channel_fd) {
-        Packet packet = {0};
-        int before, r;
+        g_autoptr(GByteArray) packet = NULL;
+        size_t pinned;
+        int r;
 
-        accept_queue_settle(queue);
-        if (g_queue_get_length(queue->charges) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
+        if (accept_queue_undelivered(queue) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
                 return ACCEPT_QUEUE_E_FULL;
 
-        packet_fill(&packet, facts);
-        before = accept_queue_unread(queue);
-        r = accept_queue_send(queue->fd, &packet, channel_fd);
-        if (r == -EAGAIN || r == -ENOBUFS || r == -ETOOMANYREFS)
-                return ACCEPT_QUEUE_E_FULL;
-        if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
-                return ACCEPT_QUEUE_E_HANGUP;
-        if (r < 0)
-                return fault(r);
+        packet = packet_of(facts);
+        pinned = accept_queue_pinned(queue);
 
-        /* at least one byte each: a packet the application took at once weighs nothing */
-        before = accept_queue_unread(queue) - before;
-        if (before > 0) {
-                g_queue_push_tail(queue->charges, GINT_TO_POINTER(before));
-                queue->charged += before;
-        }
+        r = accept_queue_send(queue, packet, channel_fd);
+        if (r)
+                return r < 0 ? fault(r) : r;
+
+        accept_queue_note(queue, pinned);
         return 0;
 }

@@ -15,35 +15,38 @@
 
 #include "base/datagram.h"
 
-#define CHANNEL_BUFFER_DEFAULT                                                                     \
-        (208 * 1024)           /* bytes the kernel may hold each way; charged twice                \
-                                */
+/* bytes the kernel may hold each way, its own overhead included; charged twice */
+#define CHANNEL_BUFFER_DEFAULT (208 * 1024)
 #define CHANNEL_PACKETS_MAX 32 /* taken in one turn */
 
 typedef struct Channel Channel;
 
 typedef enum ChannelOutcome {
-        CHANNEL_E_HANGUP = 1, /* the application closed its end; it will carry no more */
+        CHANNEL_E_HANGUP = 1, /* the application closed its end, or one direction of it */
         CHANNEL_E_NO_FDS,     /* the process is out of file descriptors */
 } ChannelOutcome;
 
 typedef struct ChannelStats {
         uint64_t n_delivered, n_collected;
         uint64_t n_dropped_full;
-        uint64_t n_dropped_too_long; /* packets over DATAGRAM_SIZE_MAX or the batch's room */
-        uint64_t n_ignored_empty;
+        uint64_t n_dropped_too_long; /* packets over DATAGRAM_SIZE_MAX, or no batch would hold */
+        uint64_t n_ignored_empty;    /* both ways */
+        uint64_t n_stray_fds;        /* sent along and closed; 0 where the kernel refuses them */
 } ChannelStats;
 
+/* @ret_app_fd: non-blocking and close-on-exec, as ours is. */
 int channel_new(Channel **ret, int *ret_app_fd);
-/* Shuts down for writing, drains what the application has written, closes: the application reads
- * all that was delivered, then HUP. */
+/* Shuts down, drains what the application has written, closes: the application reads all that was
+ * delivered, then HUP. */
 Channel *channel_free(Channel *channel);
 
 int channel_fd(const Channel *channel);
 ChannelStats channel_stats(const Channel *channel);
 
+/* An empty datagram is not delivered: to the application it would read as the end. */
 int channel_deliver(Channel *channel, const DatagramBatch *plain);
-/* Appends at most CHANNEL_PACKETS_MAX packets to plain (as far as it has room). */
+/* Appends at most CHANNEL_PACKETS_MAX packets to plain (as far as it has room). With
+ * CHANNEL_E_HANGUP too there may be packets: the last. */
 int channel_collect(Channel *channel, DatagramBatch *plain);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Channel, channel_free)

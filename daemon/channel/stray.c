@@ -11,6 +11,7 @@
 #include "channel/stray.h"
 
 #include <glib.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,10 +50,14 @@ static void stray_close_one(int fd) {
 
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off)); /* if it is a socket */
 
-        /* 0 is an fd and not a task of a pool, so all are moved by one */
-        if (g_thread_pool_unprocessed(pool) >= STRAY_WAITING_MAX ||
-            !g_thread_pool_push(pool, GINT_TO_POINTER(fd + 1), NULL))
+        if (g_thread_pool_unprocessed(pool) >= STRAY_WAITING_MAX) {
                 (void)close(fd);
+                return;
+        }
+
+        /* 0 is an fd but no task of a pool, so all are moved by one. Where no thread can be made
+         * the task waits in the pool for the next try. */
+        (void)g_thread_pool_push(pool, GINT_TO_POINTER(fd + 1), NULL);
 }
 
 size_t stray_close(struct msghdr *message) {

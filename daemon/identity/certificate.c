@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * certificate, see certificate.h. The edges of PEM blocks and the length of DER are found here;
- * what is inside is GnuTLS's to judge.
+ * certificate, see certificate.h. The edges of PEM blocks are found here; what is inside is
+ * GnuTLS's to judge, which refuses bytes behind a certificate by itself.
  */
 
 #include "identity/certificate.h"
@@ -31,35 +31,13 @@ static bool certificate_is_der(const uint8_t *data, size_t size) {
         return size >= 2 && data[0] == 0x30 && data[1] & 0x80;
 }
 
-static bool certificate_fills(const uint8_t *data, size_t size) {
-        size_t n_length, length = 0;
-
-        if (!certificate_is_der(data, size))
-                return false;
-
-        n_length = data[1] & 0x7f;
-        if (n_length == 0 || n_length > 3 || size < 2 + n_length)
-                return false;
-
-        for (size_t i = 0; i < n_length; i++)
-                length = length << 8 | data[2 + i];
-
-        return length == size - 2 - n_length;
-}
-
 int certificate_import(GBytes *der, gnutls_x509_crt_t *ret) {
         certificate_auto certificate = NULL;
-        gnutls_datum_t datum;
-        gsize size;
-        const uint8_t *data = g_bytes_get_data(der, &size);
-
-        if (!certificate_fills(data, size))
-                return CERTIFICATE_E_MALFORMED;
+        gnutls_datum_t datum = certificate_datum(der);
 
         if (gnutls_x509_crt_init(&certificate) < 0)
                 return fault(-ENOMEM);
 
-        datum = certificate_datum(der);
         if (gnutls_x509_crt_import(certificate, &datum, GNUTLS_X509_FMT_DER) < 0)
                 return CERTIFICATE_E_MALFORMED;
 

@@ -172,7 +172,7 @@ static char *subject_escape(const char *text, size_t size) {
 
         for (; text < end && escaped->len < SUBJECT_MAX; text = next) {
                 gunichar c = g_utf8_get_char_validated(text, end - text);
-                bool valid = c != 0 && c != (gunichar)-1 && c != (gunichar)-2;
+                bool valid = c != (gunichar)-1 && c != (gunichar)-2;
 
                 next = valid ? g_utf8_next_char(text) : text + 1;
                 if (valid && g_unichar_isprint(c))

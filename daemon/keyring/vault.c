@@ -54,7 +54,8 @@ VaultKey *vault_key_unref(VaultKey *key) {
 
         if (key->private)
                 gnutls_privkey_deinit(key->private); /* wipes its numbers */
-        g_clear_pointer(&key->spki, g_bytes_unref);
+        if (key->spki)
+                g_bytes_unref(key->spki);
         secret_free(key->psk);
         g_free(key);
         return NULL;

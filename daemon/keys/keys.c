@@ -108,7 +108,8 @@ Key *key_unref(Key *key) {
                 if (keys_connected(key->keys))
                         keys_remove(key->keys, key->id);
         }
-        g_clear_pointer(&key->spki, g_bytes_unref);
+        if (key->spki)
+                g_bytes_unref(key->spki);
         g_free(key);
         return NULL;
 }
@@ -540,23 +541,31 @@ void keys_set_answer_usec(Keys *keys, uint64_t usec) {
         keys->answer_usec = usec;
 }
 
-int keys_new(sd_event *event, Keys **ret) {
-        g_autoptr(Keys) keys = g_new0(Keys, 1);
+/* The loop's first timer takes a descriptor; later there may be none left. */
+static int keys_try_timer(sd_event *event) {
         sd_event_source *timer = NULL;
         int r;
 
+        r = sd_event_add_time(event, &timer, CLOCK_MONOTONIC, UINT64_MAX, 0, NULL, NULL);
+        sd_event_source_disable_unref(timer);
+        return r < 0 ? fault(r) : 0;
+}
+
+int keys_new(sd_event *event, Keys **ret) {
+        Keys *keys;
+        int r;
+
+        r = keys_try_timer(event);
+        if (r < 0)
+                return fault(r);
+
+        keys = g_new0(Keys, 1);
         keys->event = sd_event_ref(event);
         keys->answer_usec = KEYS_ANSWER_USEC;
         keys->asks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, ask_free);
         keys->held = g_hash_table_new(NULL, NULL);
 
-        /* the loop's first timer takes a descriptor; later there may be none left */
-        r = sd_event_add_time(event, &timer, CLOCK_MONOTONIC, UINT64_MAX, 0, NULL, NULL);
-        sd_event_source_disable_unref(timer);
-        if (r < 0)
-                return fault(r);
-
-        *ret = g_steal_pointer(&keys);
+        *ret = keys;
         return 0;
 }
 

@@ -60,6 +60,7 @@ void connection_set_state(Connection *connection, HandshakeState state) {
 
 void connection_set_error(Connection *connection, DtlsError error, const char *text) {
         connection->error = error;
+        connection->timed_out = false;
         (void)g_strlcpy(connection->error_text, text, sizeof(connection->error_text));
         connection_changed(connection, CHANGED_ERROR);
 }
@@ -118,6 +119,7 @@ ConnectionFacts connection_facts(const Connection *connection) {
                 .session = connection->agreed,
                 .error = connection->error,
                 .error_text = connection->error_text,
+                .timed_out = connection->timed_out,
                 .verification_errors = connection->errors,
                 .peer_chain = connection->peer_chain,
                 .psk_identity = connection->psk_identity,
@@ -211,6 +213,8 @@ static void connection_idle_out(Connection *connection) {
 }
 
 static void connection_expire(Connection *connection, uint64_t now_usec) {
+        uint64_t late_usec = connection->started_usec + connection->spec->handshake_deadline_usec;
+        bool late = connection->question.open || now_usec >= late_usec;
         Relay *relay = connection->relay;
         int r;
 
@@ -222,6 +226,8 @@ static void connection_expire(Connection *connection, uint64_t now_usec) {
         }
 
         connection_finish(connection, r);
+        if (r == SESSION_E_FAILED)
+                connection->timed_out = late;
 }
 
 static void connection_ring(void *owner, uint64_t now_usec) {
@@ -337,6 +343,7 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
                 return fault(r);
         }
 
+        connection->started_usec = relay_now(connection->relay);
         connection->seen_session = (SessionStats){0};
         connection->linger_usec = 0;
         connection_forget_peer(connection);

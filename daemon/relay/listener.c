@@ -370,8 +370,14 @@ int listener_set_cookie_parameters(Listener *listener, const char *hash, const v
         if (r)
                 return r;
 
+        /* into the spec too, from where a later configuration starts */
+        g_free(listener->spec->cookie_hash);
+        secret_free(listener->spec->cookie_secret);
+        listener->spec->cookie_hash = g_strdup(hash);
+        listener->spec->cookie_secret = secret_new(secret, size);
         cookie_jar_free(listener->jar);
         listener->jar = g_steal_pointer(&jar);
+        relay_tell(listener->relay, listener_changed, listener, CHANGED_CONFIGURATION);
         return 0;
 }
 

@@ -216,6 +216,7 @@ struct Connection {
         Address local;
         DtlsError error;
         char error_text[256];
+        bool timed_out;    /* the error is a deadline's */
         char *blame;       /* why an answer could not be had, while a session fails of it */
         GArray *errors;    /* of VerdictError */
         GArray *ignored;   /* of VerdictError */
@@ -228,6 +229,7 @@ struct Connection {
         Question question;
         GQueue queue; /* GBytes for connection_read() */
         size_t queue_bytes;
+        uint64_t started_usec; /* the handshake */
         uint64_t active_usec;
         uint64_t linger_usec; /* 0: not lingering */
         Alarm alarm;

@@ -92,6 +92,7 @@ typedef struct ConnectionFacts {
         SessionFacts session;
         DtlsError error;
         const char *error_text;
+        bool timed_out; /* the error is that a deadline passed (RELAY_E_TIMED_OUT for a waiter) */
         const GArray *verification_errors; /* of VerdictError; never NULL */
         GPtrArray *peer_chain;             /* GBytes DER; may be NULL */
         GBytes *psk_identity;              /* may be NULL */

@@ -28,8 +28,10 @@ static void ask_and_wait(Session *session, SessionWant want) {
 void ask_clear(Session *session) {
         uint32_t serial = session->question.serial;
 
-        g_clear_pointer(&session->question.hint, g_bytes_unref);
-        g_clear_pointer(&session->question.identity, g_bytes_unref);
+        if (session->question.hint)
+                g_bytes_unref(session->question.hint);
+        if (session->question.identity)
+                g_bytes_unref(session->question.identity);
         session->question = (SessionQuestion){.serial = serial};
         session->asking = false;
         session->answer_usec = SESSION_NEVER;

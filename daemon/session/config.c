@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/*
+ * What many sessions share, as GnuTLS wants it: one cache of priorities and one set of credentials,
+ * made once. They hold no secret: instead of a private key and of PSKs there are functions that ask
+ * (ask.c).
+ */
+
 #include "session/config.h"
 #include "session/private.h"
 
@@ -154,6 +160,27 @@ static int config_set_priority(SessionConfig *config, bool certificates) {
         return 0;
 }
 
+static void config_free(SessionConfig *config) {
+        if (config->priority)
+                gnutls_priority_deinit(config->priority);
+        if (config->certificate)
+                gnutls_certificate_free_credentials(config->certificate);
+        if (config->psk_client)
+                gnutls_psk_free_client_credentials(config->psk_client);
+        if (config->psk_server)
+                gnutls_psk_free_server_credentials(config->psk_server);
+        if (config->spec.chain)
+                chain_unref(config->spec.chain);
+        if (config->spec.trust)
+                trust_unref(config->spec.trust);
+        g_free(config->psk_hint);
+        g_free(config);
+}
+
+static bool config_has_key(const SessionConfigSpec *spec) {
+        return spec->chain && spec->key_id != 0;
+}
+
 static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec) {
         bool client = spec->role == DTLS_CLIENT;
 
@@ -162,7 +189,7 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         config->spec.trust = spec->trust ? trust_ref(spec->trust) : NULL;
         config->psk_hint = g_strdup(spec->psk_hint);
         config->spec.psk_hint = config->psk_hint;
-        config->has_certificate = spec->chain && spec->key_id != 0;
+        config->has_certificate = config_has_key(spec);
         config->verify_mode = spec->verify_mode;
         if (spec->verify_mode == AUTO_VERIFY_PEER)
                 config->verify_mode = client ? VERIFY_PEER : QUERY_PEER;
@@ -180,26 +207,16 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
 
 /* A client can always check a server's certificate, unless it has nothing to judge it by and a PSK
  * to offer. */
-static bool config_wants_certificates(const SessionConfig *config, const SessionConfigSpec *spec) {
-        if (config->has_certificate)
+static bool config_wants_certificates(const SessionConfigSpec *spec) {
+        if (config_has_key(spec))
                 return true;
 
         return spec->role == DTLS_CLIENT && (spec->trust || !spec->psk);
 }
 
-int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret) {
-        g_autoptr(SessionConfig) config = g_new0(SessionConfig, 1);
-        bool certificates;
+static int config_fill(SessionConfig *config, bool certificates) {
+        const SessionConfigSpec *spec = &config->spec;
         int r;
-
-        config->n_references = 1;
-        r = config_copy_spec(config, spec);
-        if (r < 0)
-                return fault(r);
-
-        certificates = config_wants_certificates(config, spec);
-        if (!certificates && !spec->psk)
-                return SESSION_CONFIG_E_UNUSABLE;
 
         r = certificates ? config_add_certificates(config) : 0;
         if (!r && spec->psk && spec->role == DTLS_CLIENT)
@@ -208,10 +225,29 @@ int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret) {
                 r = config_add_psk_server(config);
         if (!r)
                 r = config_set_priority(config, certificates);
-        if (r)
-                return r < 0 ? fault(r) : r;
 
-        *ret = g_steal_pointer(&config);
+        return r;
+}
+
+int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret) {
+        bool certificates = config_wants_certificates(spec);
+        SessionConfig *config;
+        int r;
+
+        if (!certificates && !spec->psk)
+                return SESSION_CONFIG_E_UNUSABLE;
+
+        config = g_new0(SessionConfig, 1);
+        config->n_references = 1;
+        r = config_copy_spec(config, spec);
+        if (!r)
+                r = config_fill(config, certificates);
+        if (r) {
+                config_free(config);
+                return r < 0 ? fault(r) : r;
+        }
+
+        *ret = config;
         return 0;
 }
 
@@ -227,23 +263,9 @@ SessionConfig *session_config_unref(SessionConfig *config) {
                 return NULL;
 
         g_assert(config->n_references > 0);
-        if (--config->n_references > 0)
-                return NULL;
+        if (--config->n_references == 0)
+                config_free(config);
 
-        if (config->priority)
-                gnutls_priority_deinit(config->priority);
-        if (config->certificate)
-                gnutls_certificate_free_credentials(config->certificate);
-        if (config->psk_client)
-                gnutls_psk_free_client_credentials(config->psk_client);
-        if (config->psk_server)
-                gnutls_psk_free_server_credentials(config->psk_server);
-        if (config->spec.chain)
-                chain_unref(config->spec.chain);
-        if (config->spec.trust)
-                trust_unref(config->spec.trust);
-        g_free(config->psk_hint);
-        g_free(config);
         return NULL;
 }
 

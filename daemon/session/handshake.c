@@ -13,9 +13,8 @@
 
 #include "base/fault.h"
 
-#define HANDSHAKE_STEPS_MAX                                                                        \
-        256 /* each takes a record or gives a flight: far more than there are                      \
-             */
+/* each takes a record or gives a flight: far more than there are */
+#define HANDSHAKE_STEPS_MAX 256
 #define HOUSEKEEPING_USEC (61 * UINT64_C(1000000)) /* GnuTLS keeps its last flight for 60 s */
 
 static FiberPool *handshake_pool; /* of the process: written once, by its one thread */
@@ -76,17 +75,14 @@ static void handshake_drop(Session *session) {
         }
 }
 
-/* The peer's Finished came, again and again, and the keys do not open it. One could be forged. */
+/* The peer's Finished came, and came again, and the keys do not open it. */
 static bool handshake_keys_differ(const Session *session) {
         gnutls_kx_algorithm_t kx = gnutls_kx_get(session->gnutls);
 
         if (kx != GNUTLS_KX_PSK && kx != GNUTLS_KX_ECDHE_PSK && kx != GNUTLS_KX_DHE_PSK)
                 return false;
 
-        /* half an interval: the peer's timer need not be ours */
-        return session->n_undecryptable >= 2 &&
-               session->turn.now_usec >=
-                       session->undecryptable_usec + session->retransmit_initial_usec / 2;
+        return session->n_undecryptable >= 2;
 }
 
 int handshake_complete(Session *session) {

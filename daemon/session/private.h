@@ -108,10 +108,11 @@ struct Session {
         bool timed_out;             /* manual: a timeout that nobody has handled yet */
 
         uint64_t n_discarded_seen; /* GnuTLS's counter before the record it has now */
-        uint64_t sealed_sequence;  /* of the encrypted record GnuTLS has now */
-        bool sealed;               /* it has one */
+        uint8_t sealed_type;
+        uint64_t sealed_sequence; /* of the encrypted record GnuTLS has now */
+        bool sealed;              /* it has one */
         bool took_last;
-        unsigned n_undecryptable; /* distinct records that the agreed keys do not open */
+        unsigned n_undecryptable; /* Finished records that the agreed keys do not open: wire.c */
         uint64_t undecryptable_usec, undecryptable_sequence; /* the first one */
 };
 

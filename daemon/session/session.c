@@ -9,9 +9,7 @@
 
 #include "base/fault.h"
 
-#include <stdlib.h>
-
-extern char **environ;
+#include <unistd.h>
 
 /* GnuTLS reads some of these when it is loaded, before this; a service has none of them anyway. The
  * key log is the one that matters: it is read later, and would write down every master secret. */

@@ -17,6 +17,7 @@
 
 #define RECORD_HEADER_SIZE 13
 #define RECORD_EPOCH_OFFSET 3
+#define RECORD_HANDSHAKE 22
 
 static uint64_t wire_sequence(const uint8_t *record) {
         uint64_t sequence = 0;
@@ -27,15 +28,22 @@ static uint64_t wire_sequence(const uint8_t *record) {
         return sequence;
 }
 
+/* A Finished that the agreed keys do not open. What comes at the same moment, or as often as one
+ * likes, can be forged; so the second one counts only when it is a repetition in time. Half an
+ * interval, because the peer's timer need not be ours. */
 static void wire_spoiled(Session *session) {
-        if (session->state != SESSION_SHAKING || !session->filter.changed)
+        uint64_t now_usec = session->turn.now_usec;
+
+        if (session->state != SESSION_SHAKING || !session->filter.changed ||
+            session->sealed_type != RECORD_HANDSHAKE)
                 return;
 
         if (session->n_undecryptable == 0) {
-                session->undecryptable_usec = session->turn.now_usec;
+                session->undecryptable_usec = now_usec;
                 session->undecryptable_sequence = session->sealed_sequence;
                 session->n_undecryptable = 1;
-        } else if (session->sealed_sequence != session->undecryptable_sequence) {
+        } else if (session->sealed_sequence != session->undecryptable_sequence &&
+                   now_usec >= session->undecryptable_usec + session->retransmit_initial_usec / 2) {
                 session->n_undecryptable++;
         }
 }
@@ -72,6 +80,7 @@ static ssize_t wire_pull(gnutls_transport_ptr_t pointer, void *buffer, size_t si
         }
 
         session->turn.pulled = true;
+        session->sealed_type = ((const uint8_t *)buffer)[0];
         session->sealed_sequence = wire_sequence(buffer);
         session->sealed = session->sealed_sequence >> 48 != 0;
         return (ssize_t)taken;

@@ -253,6 +253,7 @@ Call *seat_send(Seat *seat, sd_bus_message *m) {
 
         call->seat = seat;
         must(sd_bus_call_async(seat->theirs, NULL, m, on_reply, call, CALL_USEC), "call");
+        must(sd_bus_message_get_cookie(m, &call->cookie), "cookie");
         (void)sd_bus_message_unref(m);
         return call;
 }

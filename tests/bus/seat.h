@@ -41,6 +41,7 @@ typedef struct Call {
         Seat *seat;
         sd_bus_message *reply; /* NULL: none yet; an error too */
         unsigned order;        /* of answers, from 1 */
+        uint64_t cookie;       /* what it was sent with */
 } Call;
 
 Seat *seat_new(void);

@@ -56,13 +56,13 @@ static GBytes *test_take(gnutls_datum_t datum) {
 static void test_set_basics(gnutls_x509_crt_t certificate, const char *cn, TestIdentityFlags flags,
                             gnutls_x509_privkey_t key) {
         time_t now = time(NULL);
-        uint8_t serial[8], id[64];
-        size_t id_size = sizeof(id);
+        uint8_t serial[8];
 
         test_must(gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof(serial)));
         serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and of full length */
 
-        test_must(gnutls_x509_crt_set_version(certificate, 3));
+        test_must(
+                gnutls_x509_crt_set_version(certificate, flags & TEST_IDENTITY_VERSION_1 ? 1 : 3));
         test_must(gnutls_x509_crt_set_serial(certificate, serial, sizeof(serial)));
         test_must(gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME,
                                                 /* raw= */ 0, cn, strlen(cn)));
@@ -70,10 +70,7 @@ static void test_set_basics(gnutls_x509_crt_t certificate, const char *cn, TestI
                 certificate, flags & TEST_IDENTITY_NOT_YET_VALID ? now + DAY : now - 30 * DAY));
         test_must(gnutls_x509_crt_set_expiration_time(
                 certificate, flags & TEST_IDENTITY_EXPIRED ? now - DAY : now + 30 * DAY));
-
         test_must(gnutls_x509_crt_set_key(certificate, key));
-        test_must(gnutls_x509_crt_get_key_id(certificate, 0, id, &id_size));
-        test_must(gnutls_x509_crt_set_subject_key_id(certificate, id, id_size));
 }
 
 static void test_constrain(gnutls_x509_crt_t certificate) {
@@ -92,8 +89,10 @@ static void test_set_ca(gnutls_x509_crt_t certificate, TestIdentityFlags flags) 
         int path = flags & TEST_IDENTITY_PATH_ZERO ? 0 : -1;
 
         test_must(gnutls_x509_crt_set_basic_constraints(certificate, /* ca= */ 1, path));
-        test_must(gnutls_x509_crt_set_key_usage(certificate,
-                                                GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN));
+        test_must(gnutls_x509_crt_set_key_usage(
+                certificate, flags & TEST_IDENTITY_ONLY_CRL
+                                     ? GNUTLS_KEY_CRL_SIGN
+                                     : GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN));
         if (flags & TEST_IDENTITY_ONLY_EXAMPLE)
                 test_constrain(certificate);
 }
@@ -132,17 +131,39 @@ static void test_set_leaf(gnutls_x509_crt_t certificate, const char *cn, TestIde
                                                               /* critical= */ 0));
 }
 
-static void test_sign(gnutls_x509_crt_t certificate, const TestIdentity *issuer,
-                      TestIdentityFlags flags) {
-        gnutls_digest_algorithm_t digest = test_keys[issuer->key_type].digest;
+static void test_set_extensions(gnutls_x509_crt_t certificate, const char *cn,
+                                TestIdentityFlags flags, TestKeyType key) {
         uint8_t id[64];
         size_t id_size = sizeof(id);
 
-        if (issuer->certificate != certificate && !(flags & TEST_IDENTITY_NO_AUTHORITY)) {
-                test_must(gnutls_x509_crt_get_subject_key_id(issuer->certificate, id, &id_size,
-                                                             NULL));
+        test_must(gnutls_x509_crt_get_key_id(certificate, 0, id, &id_size));
+        test_must(gnutls_x509_crt_set_subject_key_id(certificate, id, id_size));
+
+        if (flags & TEST_IDENTITY_CA)
+                test_set_ca(certificate, flags);
+        else
+                test_set_leaf(certificate, cn, flags, key);
+        if (flags & TEST_IDENTITY_CRITICAL)
+                test_must(gnutls_x509_crt_set_extension_by_oid(certificate, "1.2.3.4.5", "\x05\x00",
+                                                               2, /* critical= */ 1));
+}
+
+static void test_set_authority(gnutls_x509_crt_t certificate, const TestIdentity *issuer) {
+        uint8_t id[64];
+        size_t id_size = sizeof(id);
+
+        /* an issuer of version 1 has none */
+        if (gnutls_x509_crt_get_subject_key_id(issuer->certificate, id, &id_size, NULL) >= 0)
                 test_must(gnutls_x509_crt_set_authority_key_id(certificate, id, id_size));
-        }
+}
+
+static void test_sign(gnutls_x509_crt_t certificate, const TestIdentity *issuer,
+                      TestIdentityFlags flags) {
+        gnutls_digest_algorithm_t digest = test_keys[issuer->key_type].digest;
+
+        if (issuer->certificate != certificate &&
+            !(flags & (TEST_IDENTITY_NO_AUTHORITY | TEST_IDENTITY_VERSION_1)))
+                test_set_authority(certificate, issuer);
 
         test_must(gnutls_x509_crt_sign2(certificate, issuer->certificate, issuer->key,
                                         flags & TEST_IDENTITY_SHA1 ? GNUTLS_DIG_SHA1 : digest, 0));
@@ -176,13 +197,8 @@ TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, Test
 
         test_must(gnutls_x509_crt_init(&identity->certificate));
         test_set_basics(identity->certificate, cn, flags, identity->key);
-        if (flags & TEST_IDENTITY_CA)
-                test_set_ca(identity->certificate, flags);
-        else
-                test_set_leaf(identity->certificate, cn, flags, key);
-        if (flags & TEST_IDENTITY_CRITICAL)
-                test_must(gnutls_x509_crt_set_extension_by_oid(identity->certificate, "1.2.3.4.5",
-                                                               "\x05\x00", 2, /* critical= */ 1));
+        if (!(flags & TEST_IDENTITY_VERSION_1))
+                test_set_extensions(identity->certificate, cn, flags, key);
 
         test_sign(identity->certificate, issuer ? issuer : identity, flags);
         test_identity_export(identity);

@@ -25,6 +25,8 @@ typedef enum TestIdentityFlags {
         TEST_IDENTITY_PATH_ZERO = 1 << 9,     /* a CA that may not issue another CA */
         TEST_IDENTITY_ONLY_EXAMPLE = 1 << 10, /* a CA constrained to names under example.org */
         TEST_IDENTITY_NO_AUTHORITY = 1 << 11, /* names its issuer, but not by key */
+        TEST_IDENTITY_ONLY_CRL = 1 << 12,     /* a CA whose key may not sign certificates */
+        TEST_IDENTITY_VERSION_1 = 1 << 13, /* of before extensions: none, whatever else is said */
 } TestIdentityFlags;
 
 typedef enum TestKeyType {

@@ -4,9 +4,9 @@
  * What can somebody do who can write the peer's address on a datagram, and sees nothing?
  *
  * Every kind of forgery, before every delivery of a handshake and into open sessions, to both
- * ends. An open session loses nothing: not itself, not the next datagram. A handshake in DTLS 1.2
- * has no protection before its end, so forgeries that look like the peer's next message end it;
- * those are listed here, and the list may not grow.
+ * ends. An open session loses nothing: not itself, not the next datagram; a handshake not even the
+ * time of a retransmission. But DTLS 1.2 has no protection before a handshake's end, so forgeries
+ * that look like the peer's next message end it; those are listed here, and the list may not grow.
  */
 
 #include "wire.h"
@@ -116,7 +116,7 @@ static void forge_unknown_types(Forger *forger) {
         for (unsigned epoch = 0; epoch < 2; epoch++) {
                 forge_record(forger, 99, EPOCH(epoch) | 20, noise, 50);
                 forge_record(forger, HEARTBEAT, EPOCH(epoch) | 21, "\x01\x00\x10 sixteen bytes..",
-                             35);
+                             19);
                 forge_record(forger, CONNECTION_ID, EPOCH(epoch) | 22, noise, 50);
         }
 }
@@ -311,6 +311,22 @@ static void forge_last_sequences(Forger *forger) {
         forge_record(forger, CHANGE, 0xfffffffffffe, "\x01", 1);
 }
 
+/* Word for word what the server will say, as its content is no secret, with numbers that would
+ * close GnuTLS's replay window to everything that follows. */
+static void forge_closed_window(Forger *forger) {
+        static const unsigned messages[N_WIRE_KINDS] = {
+                [WIRE_PSK] = 2,
+                [WIRE_CERTIFICATE] = 3,
+                [WIRE_MUTUAL] = 4,
+        };
+        const WireSetup *setup = &forger->victim->wire->setup;
+        uint8_t done[12] = {14};
+
+        put(done + 4, messages[setup->kind] + setup->cookies, 2);
+        forge_record(forger, HANDSHAKE, 0xfffffffffffe, done, sizeof(done));
+        forge_record(forger, HANDSHAKE, 0xffffffffffff, done, sizeof(done));
+}
+
 static void forge_change(Forger *forger) {
         forge_record(forger, CHANGE, 20, "\x01", 1);
 }
@@ -385,6 +401,7 @@ static const Forgery forgeries[] = {
         {"claims of 16 MB", forge_large_claims},
         {"malformed fragments", forge_malformed_fragments},
         {"the last sequence numbers", forge_last_sequences},
+        {"a closed replay window", forge_closed_window},
         {"a ChangeCipherSpec", forge_change},
         {"many ChangeCipherSpecs", forge_changes},
         {"tiny records", forge_tiny_records},
@@ -423,14 +440,14 @@ static unsigned count_steps(const WireSetup *setup) {
         return wire->n_delivered;
 }
 
-/* Whether the handshake came to its end nonetheless. */
+/* Whether the handshake came to its end nonetheless, and nothing had to be sent again. */
 static bool survives(const WireSetup *setup, Attack *attack) {
         g_autoptr(Wire) wire = wire_new(setup);
 
         wire->step = attack_at_step;
         wire->step_data = attack;
         wire_start(wire);
-        if (!wire_shake(wire, 40 * WIRE_SECOND))
+        if (!wire_shake(wire, WIRE_SECOND / 2))
                 return false;
 
         return wire_talks(&wire->client, 1) && wire_talks(&wire->server, 1);
@@ -580,10 +597,23 @@ static size_t heap_used(void) {
         return info.uordblks + info.hblkhd;
 }
 
+/* Sanitizers bring an allocator of their own, which does not tell. */
+static bool heap_is_measurable(void) {
+        size_t before = heap_used();
+        g_autofree void *block = g_malloc(1024 * 1024);
+
+        return heap_used() >= before + (size_t)1024 * 1024;
+}
+
 /* What GnuTLS allocates by what a fragment claims. */
 static void test_six_fragments_take_no_memory(void) {
         static const uint32_t claims[] = {0xfffff0, 0x8000, 0x7fff, 0x4000};
         static const uint8_t types[] = {2, 11, 22, 12, 13, 14, 1, 16, 15, 3};
+
+        if (!heap_is_measurable()) {
+                g_test_skip("the allocator does not tell how much is in use");
+                return;
+        }
 
         for (unsigned role = 0; role < 2; role++)
                 for (size_t c = 0; c < G_N_ELEMENTS(claims); c++) {
@@ -603,7 +633,7 @@ static void test_six_fragments_take_no_memory(void) {
                                                                     .length = claims[c],
                                                                     .size = 30});
                         after = heap_used();
-                        g_assert_cmpuint(after, <, before + (size_t)128 * 1024);
+                        g_assert_cmpuint(after, <, before + (size_t)64 * 1024);
                 }
 }
 

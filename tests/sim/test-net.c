@@ -316,6 +316,37 @@ static void test_whatever_comes_late_costs_no_timer(void) {
         }
 }
 
+/* Data of a server that is open overtakes its Finished. */
+static bool tap_delay_last_flight(Wire *wire, WireEnd *from, unsigned index, WirePacket *packet,
+                                  void *data) {
+        unsigned *last = data;
+
+        if (from->role == DTLS_SERVER && *last == 0 && wire->server.session &&
+            session_state(wire->server.session) == SESSION_OPEN)
+                *last = index;
+        if (index == *last)
+                packet->due_usec += 5000;
+        return true;
+}
+
+static void test_data_that_overtakes_the_finished_is_kept(void) {
+        for (unsigned kind = 0; kind < N_WIRE_KINDS; kind++) {
+                g_autoptr(Wire) wire = wire_new(&(WireSetup){.kind = kind});
+                unsigned last = 0;
+
+                wire->tap = tap_delay_last_flight;
+                wire->tap_data = &last;
+                wire_start(wire);
+                while (!wire->server.session || session_state(wire->server.session) != SESSION_OPEN)
+                        g_assert_true(wire_step(wire));
+
+                for (unsigned i = 0; i < 5; i++)
+                        g_assert_cmpint(wire_say(&wire->server, "early", 5), ==, 0);
+                g_assert_true(wire_shake(wire, WIRE_SECOND / 2));
+                g_assert_cmpuint(wire->client.received->len, ==, 5);
+        }
+}
+
 int main(int argc, char **argv) {
         int r;
 
@@ -349,6 +380,9 @@ int main(int argc, char **argv) {
                         test_a_manual_client_sends_nothing_by_itself);
         g_test_add_func("/sim/net/whatever-comes-late-costs-no-timer",
                         test_whatever_comes_late_costs_no_timer);
+
+        g_test_add_func("/sim/net/data-that-overtakes-the-finished-is-kept",
+                        test_data_that_overtakes_the_finished_is_kept);
 
         r = g_test_run();
         wire_world_free();

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define PERSISTENT "Persistent"
+
 static void append_psk(sd_bus_message *m) {
         int fd = sealed_memfd(PSK_KEY, strlen(PSK_KEY));
 
@@ -24,28 +26,40 @@ static void append_psk(sd_bus_message *m) {
 }
 
 /* Calls Manager.@member(@types…, options with the PSK). */
-static sd_bus_message *call_with_psk(sd_bus *bus, const char *member, bool persistent,
-                                     const char *types, ...) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        sd_bus_message *m = NULL, *reply = NULL;
-        va_list ap;
+static int try_with_psk(sd_bus *bus, const char *member, const char *option, uint32_t value,
+                        sd_bus_error *error, sd_bus_message **ret, const char *types, va_list ap) {
+        sd_bus_message *m = NULL;
         int r;
 
         g_assert_cmpint(sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, member), >=,
                         0);
-        va_start(ap, types);
         g_assert_cmpint(sd_bus_message_appendv(m, types, ap), >=, 0);
-        va_end(ap);
         g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
         append_psk(m);
-        if (persistent)
-                g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Persistent", "b", 1), >=, 0);
+        if (option)
+                g_assert_cmpint(sd_bus_message_append(m, "{sv}", option,
+                                                      g_str_equal(option, PERSISTENT) ? "b" : "u",
+                                                      value),
+                                >=, 0);
         g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
-        r = sd_bus_call(bus, m, CALL_USEC, &error, &reply);
+        r = sd_bus_call(bus, m, CALL_USEC, error, ret);
+        (void)sd_bus_message_unref(m);
+        return r;
+}
+
+static sd_bus_message *call_with_psk(sd_bus *bus, const char *member, const char *option,
+                                     uint32_t value, const char *types, ...) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *reply = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = try_with_psk(bus, member, option, value, &error, &reply, types, ap);
+        va_end(ap);
         if (r < 0)
                 g_error("%s: %s: %s", member, error.name, error.message);
 
-        (void)sd_bus_message_unref(m);
         return reply;
 }
 
@@ -60,7 +74,7 @@ static char *take_path(sd_bus_message *reply) {
 }
 
 char *listen_psk(sd_bus *bus, uint16_t *ret_port) {
-        char *path = take_path(call_with_psk(bus, "Listen", false, "sq", "127.0.0.1", 0));
+        char *path = take_path(call_with_psk(bus, "Listen", NULL, 0, "sq", "127.0.0.1", 0));
 
         g_assert_cmpint(sd_bus_get_property_trivial(bus, NAME, path, LISTENER, "LocalPort", NULL,
                                                     'q', ret_port),
@@ -87,7 +101,8 @@ char *listen_queue(sd_bus *bus, uint16_t *ret_port, int *ret_queue_fd) {
 }
 
 char *create_client(sd_bus *bus, uint16_t port, bool persistent) {
-        char *path = take_path(call_with_psk(bus, "CreateConnection", persistent, "s", "client"));
+        char *path = take_path(call_with_psk(bus, "CreateConnection",
+                                             persistent ? PERSISTENT : NULL, 1, "s", "client"));
 
         (void)sd_bus_message_unref(
                 call(bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
@@ -102,8 +117,10 @@ char *open_client(sd_bus *bus, uint16_t port, bool persistent) {
         return path;
 }
 
-char *connect_client(sd_bus *bus, uint16_t port, int *ret_fd) {
-        sd_bus_message *reply = call_with_psk(bus, "Connect", false, "sq", "127.0.0.1", port);
+char *connect_client_with(sd_bus *bus, uint16_t port, const char *option, uint32_t value,
+                          int *ret_fd) {
+        sd_bus_message *reply =
+                call_with_psk(bus, "Connect", option, value, "sq", "127.0.0.1", port);
         const char *path;
         char *copy;
 
@@ -111,6 +128,38 @@ char *connect_client(sd_bus *bus, uint16_t port, int *ret_fd) {
         copy = g_strdup(path);
         *ret_fd = take_fd(reply);
         return copy;
+}
+
+char *connect_client(sd_bus *bus, uint16_t port, int *ret_fd) {
+        return connect_client_with(bus, port, NULL, 0, ret_fd);
+}
+
+static int try_connect_v(sd_bus *bus, sd_bus_message **ret, const char *types, ...) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = try_with_psk(bus, "Connect", NULL, 0, &error, ret, types, ap);
+        va_end(ap);
+        if (r < 0)
+                g_assert_cmpstr(error.name, ==, ERROR_PREFIX "QuotaExceeded");
+        sd_bus_error_free(&error);
+        return r;
+}
+
+int try_connect(sd_bus *bus, uint16_t port, int *ret_fd) {
+        sd_bus_message *reply = NULL;
+        const char *path;
+        int r;
+
+        r = try_connect_v(bus, &reply, "sq", "127.0.0.1", port);
+        if (r < 0)
+                return r;
+
+        g_assert_cmpint(sd_bus_message_read(reply, "o", &path), >=, 0);
+        *ret_fd = take_fd(reply);
+        return 0;
 }
 
 short wait_fd(int fd) {

@@ -21,6 +21,11 @@ char *create_client(sd_bus *bus, uint16_t port, bool persistent);
 char *open_client(sd_bus *bus, uint16_t port, bool persistent);
 /* Manager.Connect: path, *ret_fd the channel (close it). */
 char *connect_client(sd_bus *bus, uint16_t port, int *ret_fd);
+/* The same with one more option, of type u. */
+char *connect_client_with(sd_bus *bus, uint16_t port, const char *option, uint32_t value,
+                          int *ret_fd);
+/* The same, which may be refused with QuotaExceeded: negative then. */
+int try_connect(sd_bus *bus, uint16_t port, int *ret_fd);
 /* Takes one connection off the accept queue within the limit; its channel fd. */
 int accept_channel(int queue_fd);
 

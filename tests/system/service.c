@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ struct Service {
         char *directory;
         char *address;
         GPid bus_pid, daemon_pid;
-        GPtrArray *buses; /* borrowed; those not yet left */
+        rlim_t n_fds; /* of the daemon; 0: as here */
 };
 
 static const char *const UNPRIVILEGED = "nobody";
@@ -68,6 +69,14 @@ static void write_bus_config(const Service *service) {
         g_string_free(text, TRUE);
 }
 
+/* Runs in the child. */
+static void limit_fds(rlim_t n_fds) {
+        const struct rlimit limit = {n_fds, n_fds};
+
+        if (n_fds > 0 && setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                _exit(126);
+}
+
 /* Runs @argv with its output in LOG; the child dies with the test. */
 static GPid start(const Service *service, const char *log, const char *const *argv) {
         g_autofree char *path = in_directory(service, log);
@@ -83,6 +92,7 @@ static GPid start(const Service *service, const char *log, const char *const *ar
         if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
                 _exit(126);
         (void)setenv("DBUS_SYSTEM_BUS_ADDRESS", service->address, 1);
+        limit_fds(service->n_fds);
         execvp(argv[0], (char *const *)argv);
         _exit(127);
 }
@@ -93,8 +103,9 @@ static void start_daemon(Service *service) {
         g_autofree char *config = in_directory(service, "dtlsd.conf");
         g_autofree char *keyring_option = g_strconcat("--keyring=", keyring, NULL);
         g_autofree char *config_option = g_strconcat("--config=", config, NULL);
-        const char *argv[] = {"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
-                              daemon,    config_option,    keyring_option,    NULL};
+        const char *argv[] = {"setpriv",         "--pdeathsig=KILL", "--reuid=nobody",
+                              "--regid=nogroup", "--clear-groups",   daemon,
+                              config_option,     keyring_option,     NULL};
 
         service->daemon_pid = start(service, "dtlsd.log", geteuid() == 0 ? argv : argv + 5);
 }
@@ -126,6 +137,10 @@ static void wait_for_name(Service *service) {
 }
 
 Service *service_start(const char *config) {
+        return service_start_limited(config, 0);
+}
+
+Service *service_start_limited(const char *config, unsigned n_fds) {
         Service *service = g_new0(Service, 1);
         g_autofree char *bus_config = NULL;
 
@@ -142,6 +157,8 @@ Service *service_start(const char *config) {
         service->bus_pid = start(service, "bus.log",
                                  (const char *const[]){"dbus-daemon", bus_config, "--nofork",
                                                        "--nopidfile", "--nosyslog", NULL});
+        (void)bus_leave(service_bus(service, geteuid())); /* the bus is there */
+        service->n_fds = n_fds;
         start_daemon(service);
         wait_for_name(service);
         return service;

@@ -32,6 +32,8 @@ typedef struct Service Service;
 
 /* @config: contents of dtlsd.conf, or NULL. The test ends when it cannot be started. */
 Service *service_start(const char *config);
+/* The same with a daemon that may have only so many file descriptors. */
+Service *service_start_limited(const char *config, unsigned n_fds);
 /* Ends the daemon by SIGTERM and checks that it ended well: status 0, no sanitizer's complaint. */
 void service_stop(Service *service);
 

@@ -7,14 +7,40 @@
 #include "pair.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define UNKNOWN "org.freedesktop.DBus.Error.UnknownObject"
 
-static uint64_t used(sd_bus *bus, const char *counter) {
-        return get_counter(bus, ROOT, MANAGER, "Statistics", counter);
+typedef struct Count {
+        sd_bus *bus;
+        const char *counter;
+        uint64_t wanted;
+} Count;
+
+static bool count_is(void *userdata) {
+        const Count *count = userdata;
+
+        return get_counter(count->bus, ROOT, MANAGER, "Statistics", count->counter) ==
+               count->wanted;
+}
+
+typedef struct Object {
+        sd_bus *bus;
+        const char *path;
+} Object;
+
+static bool object_is_gone(void *userdata) {
+        const Object *object = userdata;
+        char *state = NULL;
+        int r;
+
+        r = sd_bus_get_property_string(object->bus, NAME, object->path, CONNECTION,
+                                       "HandshakeState", NULL, &state);
+        free(state);
+        return r < 0;
 }
 
 static void test_object_goes_with_its_name(void) {
@@ -27,9 +53,9 @@ static void test_object_goes_with_its_name(void) {
 
         wait_string(other, client, CONNECTION, "HandshakeState", "HandshakeComplete");
         (void)bus_leave(owner);
-        /* close_notify reaches the other end, which is the listener's */
-        while (used(other, "Connections") > 1)
-                ;
+        /* the client's object goes; close_notify ends the other, which is the listener's */
+        bus_wait(other, count_is, &(Count){other, "HandshakesCompleted", 2}, "both handshakes");
+        bus_wait(other, object_is_gone, &(Object){other, client}, "the end of the client");
         text = call_refused(UNKNOWN, other, client, CONNECTION, "Shutdown", "");
         (void)bus_leave(other);
         service_stop(service);
@@ -159,17 +185,15 @@ static void test_shut_down_connection_shakes_hands_again(void) {
 static void test_idle_connection_ends(void) {
         Service *service = service_start(NULL);
         sd_bus *bus = service_bus(service, UID_ALICE);
-        sd_bus_message *reply;
-        const char *path;
         uint16_t port;
+        int fd;
         g_autofree char *listener = listen_psk(bus, &port);
-        g_autofree char *client = create_client(bus, port, false);
+        g_autofree char *client = connect_client_with(bus, port, "IdleTimeout", 100, &fd);
+        char byte;
 
-        /* configured after its birth, before its start */
-        reply = call(bus, client, CONNECTION, "SetConfiguration", "a{sv}", 1, "IdleTimeout", "u",
-                     100);
-        (void)sd_bus_message_unref(reply);
-        (void)path;
+        g_assert_cmpint(wait_fd(fd) & POLLHUP, !=, 0);
+        g_assert_cmpint(recv(fd, &byte, 1, 0), ==, 0);
+        (void)close(fd);
         (void)bus_leave(bus);
         service_stop(service);
 }

@@ -86,6 +86,7 @@ static void test_addresses_hold_until_changed_or_reset(void) {
         g_assert_true(address_equal(&datagram.peer, &local));
         g_assert_false(address_is_set(&datagram.local));
 
+        datagram_batch_address(batch, &peer, &local);
         datagram_batch_reset(batch);
         g_assert_true(datagram_batch_append(batch, "4", 1));
         datagram = datagram_batch_at(batch, 0);

@@ -2,6 +2,7 @@
 
 #include "keyring/server.h"
 
+#include "base/log.h"
 #include "base/memfd.h"
 #include "base/terms.h"
 #include "keyring/signer.h"
@@ -433,6 +434,7 @@ static void add(const char *name, void (*test)(Fixture *, gconstpointer)) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        log_set_level(LOG_ERR);
         add("/server/interface/is-served-as-it-is-written", test_is_as_its_interface_says);
         add("/server/sign/verifies-with-the-public-key-of-the-import", test_signs);
         g_test_add_func("/server/sign/names-raw-rsa-as-gnutls-does",

@@ -330,6 +330,7 @@ static void fails_with_a_reason_when_nobody_answers(World *world, gconstpointer 
         world_wait_state(world, client, HANDSHAKE_NOT_STARTED);
         g_assert_cmpint(connection_facts(client).error, !=, DTLS_NO_ERROR);
         g_assert_cmpstr(connection_facts(client).error_text, !=, "");
+        g_assert_true(connection_facts(client).timed_out);
         g_assert_cmpuint(world->n_timeouts, >=, 1);
         g_assert_cmpuint(world_counter(connection_counters(client), "HandshakesFailed"), ==, 1);
         g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_HALF_OPEN), ==, 0);

@@ -66,7 +66,6 @@ static void proves_itself_with_cookies_off_too(World *world, gconstpointer unuse
 
 static void changes_nothing_without_a_cookie(World *world, gconstpointer unused) {
         g_autoptr(Stranger) stranger = meet(world, true);
-        g_autoptr(Stranger) spoofer = NULL;
         Session *mine = g_steal_pointer(&stranger->session);
         unsigned n_added = world->n_added;
 
@@ -106,7 +105,6 @@ static void leaves_the_elder_when_the_successor_fails(World *world, gconstpointe
 
 static void gives_the_place_of_an_elder_that_closed(World *world, gconstpointer unused) {
         g_autoptr(Stranger) stranger = meet(world, true);
-        g_autoptr(Stranger) other = NULL;
         Reason reason = {0};
 
         stranger->psk = NULL;

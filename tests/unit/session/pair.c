@@ -6,6 +6,30 @@
 #include <gnutls/gnutls.h>
 #include <string.h>
 
+const TestIdentity *pair_identity(PairIdentity which) {
+        static TestIdentity *identities[N_PAIR_IDENTITIES];
+        static const struct {
+                const char *name;
+                TestIdentityFlags flags;
+                TestKeyType key;
+        } kinds[N_PAIR_IDENTITIES] = {
+                [PAIR_CA] = {"CA", TEST_IDENTITY_CA, TEST_KEY_ECDSA},
+                [PAIR_ECDSA] = {"server.test", 0, TEST_KEY_ECDSA},
+                [PAIR_RSA] = {"server.test", 0, TEST_KEY_RSA_2048},
+                [PAIR_ED25519] = {"server.test", 0, TEST_KEY_ED25519},
+                [PAIR_CLIENT] = {"client.test", 0, TEST_KEY_ECDSA},
+                [PAIR_STRANGER] = {"server.test", 0, TEST_KEY_ECDSA},
+        };
+        bool alone = which == PAIR_CA || which == PAIR_STRANGER;
+
+        if (!identities[which])
+                identities[which] =
+                        test_identity_new(kinds[which].name, alone ? NULL : pair_identity(PAIR_CA),
+                                          kinds[which].flags, kinds[which].key);
+
+        return identities[which];
+}
+
 PairSpec pair_spec_certificate(const TestIdentity *server, const TestIdentity *ca) {
         return (PairSpec){
                 .client = {.role = DTLS_CLIENT,
@@ -294,4 +318,21 @@ void pair_assert_open(Pair *pair) {
         g_assert_cmpstr(session_failure(pair->server.session)->text, ==, "");
         g_assert_cmpint(session_state(pair->client.session), ==, SESSION_OPEN);
         g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OPEN);
+}
+
+void pair_assert_received(const PairEnd *end, guint i, const void *data, size_t size) {
+        GBytes *bytes;
+
+        g_assert_cmpuint(end->received->len, >, i);
+        bytes = end->received->pdata[i];
+        g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data, size);
+}
+
+void pair_assert_talks(Pair *pair) {
+        guint n_client = pair->client.received->len, n_server = pair->server.received->len;
+
+        pair_send(pair, &pair->client, "ping", 4);
+        pair_send(pair, &pair->server, "pong\0!", 6);
+        pair_assert_received(&pair->server, n_server, "ping", 4);
+        pair_assert_received(&pair->client, n_client, "pong\0!", 6);
 }

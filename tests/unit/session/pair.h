@@ -14,6 +14,17 @@
 #define PAIR_DEADLINE_USEC UINT64_C(60000000)
 #define PAIR_ANSWER_USEC UINT64_C(50000000)
 
+/* Made when first asked for; they stay until the process ends. */
+typedef enum PairIdentity {
+        PAIR_CA,
+        PAIR_ECDSA, /* the servers are "server.test" */
+        PAIR_RSA,
+        PAIR_ED25519,
+        PAIR_CLIENT,
+        PAIR_STRANGER, /* a server that vouches for itself */
+        N_PAIR_IDENTITIES,
+} PairIdentity;
+
 typedef struct PairEnd PairEnd;
 
 struct PairEnd {
@@ -50,6 +61,8 @@ typedef struct PairSpec {
         const GArray *ignored_codes; /* client's */
 } PairSpec;
 
+const TestIdentity *pair_identity(PairIdentity which);
+
 PairSpec pair_spec_certificate(const TestIdentity *server, const TestIdentity *ca);
 PairSpec pair_spec_psk(void);
 
@@ -66,5 +79,9 @@ bool pair_answer(Pair *pair, PairEnd *end);
 void pair_send(Pair *pair, PairEnd *from, const void *data, size_t size);
 void pair_collect(Pair *pair, PairEnd *end);
 void pair_assert_open(Pair *pair);
+/* The i-th plaintext that came out at this end. */
+void pair_assert_received(const PairEnd *end, guint i, const void *data, size_t size);
+/* Both ways. */
+void pair_assert_talks(Pair *pair);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pair, pair_free)

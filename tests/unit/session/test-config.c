@@ -7,7 +7,6 @@
 #include "lib/certificates.h"
 #include "session/config.h"
 
-#include <gnutls/gnutls.h>
 #include <string.h>
 
 static Chain *chain_of(const TestIdentity *identity) {
@@ -118,43 +117,6 @@ static void test_names_go_there_and_back(void) {
         g_assert_false(cipher_profile_from_name("", &profile));
 }
 
-/* IANA's name in GnuTLS's spelling, which lacks WITH and some hashes. */
-static char *gnutls_spelling(const char *iana) {
-        g_auto(GStrv) halves = g_strsplit(iana, "_WITH_", 2);
-        GString *name = g_string_new(halves[0]);
-
-        g_assert_nonnull(halves[1]);
-        g_string_append_printf(name, "_%s", halves[1]);
-        (void)g_string_replace(name, "POLY1305_SHA256", "POLY1305", 0);
-        if (g_str_has_suffix(name->str, "CBC_SHA"))
-                g_string_append(name, "1");
-        return g_string_free(name, FALSE);
-}
-
-static bool gnutls_has_suite(const char *wanted) {
-        const char *name;
-
-        for (size_t i = 0; (name = gnutls_cipher_suite_info(i, NULL, NULL, NULL, NULL, NULL)); i++)
-                if (g_str_equal(name, wanted))
-                        return true;
-
-        return false;
-}
-
-static void test_lists_suites_once_and_only_known_ones(void) {
-        const char *const *ciphers = session_supported_ciphers();
-
-        g_assert_nonnull(ciphers[0]);
-        for (size_t i = 0; ciphers[i]; i++) {
-                g_autofree char *name = gnutls_spelling(ciphers[i]);
-
-                if (!gnutls_has_suite(name))
-                        g_test_fail_printf("GnuTLS has no %s", name);
-                for (size_t j = 0; j < i; j++)
-                        g_assert_cmpstr(ciphers[i], !=, ciphers[j]);
-        }
-}
-
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/config/refuses-a-server-with-nothing",
@@ -166,7 +128,5 @@ int main(int argc, char **argv) {
         g_test_add_func("/session/config/makes-every-profile-and-protocol-in-both-roles",
                         test_makes_every_profile_and_protocol_in_both_roles);
         g_test_add_func("/session/config/names-go-there-and-back", test_names_go_there_and_back);
-        g_test_add_func("/session/config/lists-suites-once-and-only-known-ones",
-                        test_lists_suites_once_and_only_known_ones);
         return g_test_run();
 }

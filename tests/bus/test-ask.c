@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "seat.h"
+
+#include <string.h>
+
+#define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
+
+static Call *listen_below(Seat *seat, const char *name, uint16_t port) {
+        return seat_call(seat, name, ROOT, MANAGER, "Listen", "sqa{sv}", "127.0.0.1", port, 0);
+}
+
+static const char *error_text(const Call *call) {
+        return sd_bus_message_get_error(call->reply)->message;
+}
+
+/* Two users, each on the bus under one name; polkit is there. */
+static Seat *seat_with_users(void) {
+        Seat *seat = seat_new();
+
+        seat_enter(seat, ":1.0", 0);
+        seat_enter(seat, ":1.1", 1000);
+        seat_enter(seat, ":1.2", 1001);
+        seat->has_polkit = true;
+        return seat;
+}
+
+static void polkit_says_yes(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = listen_below(seat, ":1.1", 1000);
+        const char *path;
+
+        seat_run(seat);
+        g_assert_null(call->reply);
+        g_assert_cmpuint(seat->polkit->len, ==, 1);
+
+        seat_polkit_answers(seat, true, false);
+        seat_run(seat);
+        g_assert_null(call_error(call));
+        g_assert_cmpint(sd_bus_message_read(call->reply, "o", &path), >, 0);
+        g_assert_true(g_str_has_prefix(path, ROOT "/listener/"));
+        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_CALLS), ==, 0);
+        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_FDS), ==, 0);
+}
+
+static void polkit_says_no(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = listen_below(seat, ":1.1", 1000);
+
+        seat_run(seat);
+        seat_polkit_answers(seat, false, false);
+        seat_run(seat);
+        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "NotAuthorized");
+        g_assert_null(relay_find_listener(seat->relay, 1));
+}
+
+static void polkit_is_not_there(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = NULL;
+
+        seat->has_polkit = false;
+        call = listen_below(seat, ":1.1", 1000);
+        seat_run(seat);
+        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "NotAuthorized");
+        g_assert_nonnull(strstr(error_text(call), "polkit is not there"));
+}
+
+static void check_question(sd_bus_message *question, const char *name, uint32_t flags) {
+        const char *kind, *key, *value, *action, *detail, *about;
+        uint32_t got;
+
+        g_assert_cmpint(sd_bus_message_rewind(question, true), >=, 0);
+        g_assert_cmpint(
+                sd_bus_message_read(question, "(sa{sv})s", &kind, 1, &key, "s", &value, &action), >,
+                0);
+        g_assert_cmpstr(kind, ==, "system-bus-name");
+        g_assert_cmpstr(key, ==, "name");
+        g_assert_cmpstr(value, ==, name);
+        g_assert_cmpstr(action, ==, "io.github.dtlsd.dtlsd1.listen");
+        g_assert_cmpint(sd_bus_message_read(question, "a{ss}u", 1, &detail, &about, &got), >, 0);
+        g_assert_cmpstr(detail, ==, "address");
+        g_assert_cmpstr(about, ==, "127.0.0.1:1000");
+        g_assert_cmpuint(got, ==, flags);
+}
+
+static void asks_about_the_caller(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) plain = listen_below(seat, ":1.1", 1000);
+        g_autoptr(Call) interactive = NULL;
+        sd_bus_message *m = seat_message(seat, ":1.2", ROOT, MANAGER, "Listen");
+
+        g_assert_cmpint(sd_bus_message_append(m, "sqa{sv}", "127.0.0.1", 1000, 0), >=, 0);
+        g_assert_cmpint(sd_bus_message_set_allow_interactive_authorization(m, true), >=, 0);
+        interactive = seat_send(seat, m);
+        seat_run(seat);
+
+        g_assert_cmpuint(seat->polkit->len, ==, 2);
+        check_question(g_ptr_array_index(seat->polkit, 0), ":1.1", 0);
+        check_question(g_ptr_array_index(seat->polkit, 1), ":1.2", 1);
+}
+
+static void answer_first(Seat *seat, bool is_authorized) {
+        sd_bus_message *question = g_ptr_array_index(seat->polkit, 0);
+
+        g_assert_cmpint(sd_bus_reply_method_return(question, "(bba{ss})", is_authorized, false, 0),
+                        >=, 0);
+        g_ptr_array_remove_index(seat->polkit, 0);
+        seat_run(seat);
+}
+
+/* A verdict is for one message: not for another one that carries the same serial. */
+static void a_verdict_is_for_its_message(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) first = listen_below(seat, ":1.1", 1000);
+        sd_bus_message *m = seat_message(seat, ":1.1", ROOT, MANAGER, "Listen");
+
+        g_assert_cmpint(sd_bus_message_append(m, "sqa{sv}", "127.0.0.1", 1000, 0), >=, 0);
+        g_assert_cmpint(sd_bus_message_seal(m, first->cookie, 0), >=, 0);
+        g_assert_cmpint(sd_bus_send(seat->theirs, m, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+        seat_run(seat);
+        g_assert_cmpuint(seat->polkit->len, ==, 2);
+
+        answer_first(seat, true);
+        g_assert_null(call_error(first));
+        g_assert_nonnull(relay_find_listener(seat->relay, 1));
+        answer_first(seat, false);
+        g_assert_null(relay_find_listener(seat->relay, 2));
+}
+
+static void questions_are_bounded(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) other = NULL;
+        Call *calls[9];
+
+        for (size_t i = 0; i < G_N_ELEMENTS(calls); i++)
+                calls[i] = listen_below(seat, ":1.1", (uint16_t)(100 + i));
+        seat_run(seat);
+        g_assert_cmpuint(seat->polkit->len, ==, 8);
+        g_assert_cmpstr(call_error(calls[8]), ==, ERROR_PREFIX "QuotaExceeded");
+
+        /* which is nothing to another user */
+        other = listen_below(seat, ":1.2", 100);
+        seat_run(seat);
+        g_assert_null(other->reply);
+
+        seat_polkit_answers(seat, true, false);
+        seat_run(seat);
+        for (size_t i = 0; i < 8; i++)
+                g_assert_null(call_error(calls[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(calls); i++)
+                call_free(calls[i]);
+}
+
+static void a_question_goes_with_its_caller(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = listen_below(seat, ":1.1", 1000);
+
+        seat_run(seat);
+        seat_leave(seat, ":1.1");
+        seat_run(seat);
+        g_assert_cmpuint(seat->n_cancelled, ==, 1);
+        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_CALLS), ==, 0);
+
+        seat_polkit_answers(seat, true, false);
+        seat_run(seat);
+        g_assert_null(relay_find_listener(seat->relay, 1));
+}
+
+/* ---- objects ---- */
+
+static Call *close_it(Seat *seat, const char *name, const char *path) {
+        return seat_call(seat, name, path, CONNECTION, "Close", "");
+}
+
+static void a_foreign_object_is_not_there(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) foreign = NULL;
+        g_autoptr(Call) missing = NULL;
+        g_autofree char *text = NULL;
+
+        (void)fake_connection(seat->relay, 1000, ":1.1", true);
+        foreign = close_it(seat, ":1.2", ROOT "/connection/1");
+        missing = close_it(seat, ":1.2", ROOT "/connection/2");
+        seat_run(seat);
+
+        g_assert_cmpstr(call_error(foreign), ==, SD_BUS_ERROR_UNKNOWN_OBJECT);
+        g_assert_cmpstr(call_error(missing), ==, SD_BUS_ERROR_UNKNOWN_OBJECT);
+        text = g_strdup(error_text(missing));
+        text[strlen(ROOT "/connection/") + strlen("Unknown object '")] = '1';
+        g_assert_cmpstr(error_text(foreign), ==, text);
+        g_assert_cmpint(fake_close_reason(seat->relay), ==, N_END_REASONS);
+}
+
+static void seeing_is_not_controlling(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) same_user = NULL;
+        g_autoptr(Call) root = NULL;
+        g_autoptr(Call) owner = NULL;
+
+        seat_enter(seat, ":1.10", 1000);
+        (void)fake_connection(seat->relay, 1000, ":1.1", true);
+        same_user = close_it(seat, ":1.10", ROOT "/connection/1");
+        root = close_it(seat, ":1.0", ROOT "/connection/1");
+        seat_run(seat);
+        g_assert_cmpstr(call_error(same_user), ==, ERROR_PREFIX "NotAuthorized");
+        g_assert_cmpstr(call_error(root), ==, ERROR_PREFIX "NotAuthorized");
+        g_assert_cmpint(fake_close_reason(seat->relay), ==, N_END_REASONS);
+
+        owner = close_it(seat, ":1.1", ROOT "/connection/1");
+        seat_run(seat);
+        g_assert_null(call_error(owner));
+}
+
+static void a_persistent_object_is_its_users(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) same_user = NULL;
+
+        seat_enter(seat, ":1.10", 1000);
+        (void)fake_connection(seat->relay, 1000, NULL, true);
+        same_user = close_it(seat, ":1.10", ROOT "/connection/1");
+        seat_run(seat);
+        g_assert_null(call_error(same_user));
+}
+
+/* A restarted bus hands out the same unique names, to others. */
+static void a_name_alone_proves_nothing(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = NULL;
+
+        (void)fake_connection(seat->relay, 1000, ":1.0", true);
+        call = close_it(seat, ":1.0", ROOT "/connection/1"); /* root's now */
+        seat_run(seat);
+        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "NotAuthorized");
+}
+
+static char *introspect(Seat *seat, const char *name, const char *path) {
+        g_autoptr(Call) call = seat_call(seat, name, path, INTROSPECTABLE, "Introspect", "");
+        const char *xml;
+
+        seat_run(seat);
+        if (call_error(call))
+                return g_strdup(call_error(call));
+
+        g_assert_cmpint(sd_bus_message_read(call->reply, "s", &xml), >, 0);
+        return g_strdup(xml);
+}
+
+static void introspection_shows_ones_own(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autofree char *own = NULL;
+        g_autofree char *foreign = NULL;
+        g_autofree char *object = NULL;
+
+        (void)fake_connection(seat->relay, 1000, ":1.1", true);
+        own = introspect(seat, ":1.1", ROOT "/connection");
+        foreign = introspect(seat, ":1.2", ROOT "/connection");
+        object = introspect(seat, ":1.2", ROOT "/connection/1");
+
+        g_assert_nonnull(strstr(own, "<node name=\"1\""));
+        g_assert_null(strstr(foreign, "<node name="));
+        g_assert_cmpstr(object, ==, SD_BUS_ERROR_UNKNOWN_OBJECT);
+}
+
+static unsigned n_managed(Seat *seat, const char *name) {
+        g_autoptr(Call) call = seat_call(seat, name, ROOT, "org.freedesktop.DBus.ObjectManager",
+                                         "GetManagedObjects", "");
+        unsigned n = 0;
+
+        seat_run(seat);
+        g_assert_null(call_error(call));
+        g_assert_cmpint(sd_bus_message_enter_container(call->reply, 'a', "{oa{sa{sv}}}"), >, 0);
+        while (sd_bus_message_enter_container(call->reply, 'e', "oa{sa{sv}}") > 0) {
+                const char *path;
+
+                g_assert_cmpint(sd_bus_message_read(call->reply, "o", &path), >, 0);
+                n += strstr(path, "/connection/") != NULL;
+                g_assert_cmpint(sd_bus_message_skip(call->reply, "a{sa{sv}}"), >=, 0);
+                g_assert_cmpint(sd_bus_message_exit_container(call->reply), >=, 0);
+        }
+
+        return n;
+}
+
+static void managed_objects_are_ones_own(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+
+        (void)fake_connection(seat->relay, 1000, ":1.1", true);
+        (void)fake_connection(seat->relay, 1001, ":1.2", true);
+        (void)fake_connection(seat->relay, 1000, NULL, true);
+        g_assert_cmpuint(n_managed(seat, ":1.1"), ==, 2);
+        g_assert_cmpuint(n_managed(seat, ":1.2"), ==, 1);
+        g_assert_cmpuint(n_managed(seat, ":1.0"), ==, 3);
+}
+
+static void too_many_are_not_listed(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = NULL;
+
+        for (size_t i = 0; i < 5000; i++)
+                (void)fake_connection(seat->relay, 1000, ":1.1", false);
+        call = seat_call(seat, ":1.1", ROOT, "org.freedesktop.DBus.ObjectManager",
+                         "GetManagedObjects", "");
+        seat_run(seat);
+        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "MessageTooLong");
+        g_assert_nonnull(strstr(error_text(call), "ListConnections"));
+
+        /* which they are not for somebody else */
+        g_assert_cmpuint(n_managed(seat, ":1.2"), ==, 0);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/bus/ask/a-yes-of-polkit-lets-the-call-run-again", polkit_says_yes);
+        g_test_add_func("/bus/ask/a-no-of-polkit-has-no-effect", polkit_says_no);
+        g_test_add_func("/bus/ask/without-polkit-the-answer-is-no-and-says-so",
+                        polkit_is_not_there);
+        g_test_add_func("/bus/ask/polkit-is-asked-about-the-caller-and-the-address",
+                        asks_about_the_caller);
+        g_test_add_func("/bus/ask/a-verdict-is-for-its-message-alone",
+                        a_verdict_is_for_its_message);
+        g_test_add_func("/bus/ask/a-user-has-so-many-questions", questions_are_bounded);
+        g_test_add_func("/bus/ask/a-question-goes-with-its-caller",
+                        a_question_goes_with_its_caller);
+        g_test_add_func("/bus/see/a-foreign-object-is-as-one-that-is-not-there",
+                        a_foreign_object_is_not_there);
+        g_test_add_func("/bus/see/introspection-shows-ones-own", introspection_shows_ones_own);
+        g_test_add_func("/bus/see/managed-objects-are-ones-own", managed_objects_are_ones_own);
+        g_test_add_func("/bus/see/too-many-objects-are-not-listed-at-once",
+                        too_many_are_not_listed);
+        g_test_add_func("/bus/control/who-sees-an-object-may-not-control-it",
+                        seeing_is_not_controlling);
+        g_test_add_func("/bus/control/a-persistent-object-is-its-users",
+                        a_persistent_object_is_its_users);
+        g_test_add_func("/bus/control/a-name-alone-proves-nothing", a_name_alone_proves_nothing);
+        return g_test_run();
+}

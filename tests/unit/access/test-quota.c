@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* quota: nobody gets more than a share, all together no more than there is, and all comes back. */
+
+#include "access/quota.h"
+
+#include <string.h>
+
+#define ALICE 1000
+#define BOB 1001
+
+static Quota *quota_of(uint64_t per_uid, uint64_t total) {
+        QuotaLimits limits;
+        Quota *quota;
+
+        for (int kind = 0; kind < N_QUOTA_KINDS; kind++) {
+                limits.per_uid[kind] = per_uid;
+                limits.total[kind] = total;
+        }
+
+        g_assert_cmpint(quota_new(&limits, &quota), ==, 0);
+        return quota;
+}
+
+static void test_a_user_gets_its_share_and_no_more(void) {
+        g_autoptr(Quota) quota = quota_of(3, 100);
+
+        for (int i = 0; i < 3; i++)
+                g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_LISTENERS, 1), ==, 0);
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_LISTENERS, 1), ==, QUOTA_E_UID);
+        g_assert_cmpuint(quota_used(quota, ALICE, QUOTA_LISTENERS), ==, 3);
+        g_assert_cmpuint(quota_used_total(quota, QUOTA_LISTENERS), ==, 3);
+        g_assert_cmpuint(quota_refused(quota, QUOTA_LISTENERS), ==, 1);
+}
+
+static void test_users_and_kinds_do_not_share(void) {
+        g_autoptr(Quota) quota = quota_of(3, 100);
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_LISTENERS, 3), ==, 0);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_CONNECTIONS, 3), ==, 0);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_LISTENERS, 2), ==, 0);
+        g_assert_cmpint(quota_charge(quota, 0, QUOTA_LISTENERS, 3), ==, 0);
+
+        g_assert_cmpuint(quota_used(quota, BOB, QUOTA_LISTENERS), ==, 2);
+        g_assert_cmpuint(quota_used(quota, BOB, QUOTA_CONNECTIONS), ==, 0);
+        g_assert_cmpuint(quota_used_total(quota, QUOTA_LISTENERS), ==, 8);
+        g_assert_cmpuint(quota_refused(quota, QUOTA_LISTENERS), ==, 0);
+}
+
+static void test_all_users_together_get_what_there_is(void) {
+        g_autoptr(Quota) quota = quota_of(3, 4);
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_FDS, 3), ==, 0);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_FDS, 2), ==, QUOTA_E_TOTAL);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_FDS, 1), ==, 0);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_FDS, 1), ==, QUOTA_E_TOTAL);
+        g_assert_cmpuint(quota_refused(quota, QUOTA_FDS), ==, 2);
+}
+
+static void test_a_refused_charge_leaves_nothing(void) {
+        g_autoptr(Quota) quota = quota_of(10, 15);
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 6), ==, 0);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 5), ==, QUOTA_E_UID);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_BYTES, 10), ==, QUOTA_E_TOTAL);
+        g_assert_cmpuint(quota_used(quota, ALICE, QUOTA_BYTES), ==, 6);
+        g_assert_cmpuint(quota_used(quota, BOB, QUOTA_BYTES), ==, 0);
+        g_assert_cmpuint(quota_used_total(quota, QUOTA_BYTES), ==, 6);
+}
+
+static void test_a_huge_charge_does_not_wrap_around(void) {
+        g_autoptr(Quota) quota = quota_of(UINT64_MAX, UINT64_MAX);
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 2), ==, 0);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, UINT64_MAX), ==, QUOTA_E_UID);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_BYTES, UINT64_MAX - 1), ==, QUOTA_E_TOTAL);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_BYTES, UINT64_MAX - 2), ==, 0);
+}
+
+static void test_what_is_given_back_can_be_had_again(void) {
+        g_autoptr(Quota) quota = quota_of(2, 2);
+
+        for (int i = 0; i < 1000; i++) {
+                g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_CALLS, 2), ==, 0);
+                g_assert_cmpint(quota_charge(quota, BOB, QUOTA_CALLS, 1), ==, QUOTA_E_TOTAL);
+                quota_discharge(quota, ALICE, QUOTA_CALLS, 1);
+                g_assert_cmpint(quota_charge(quota, BOB, QUOTA_CALLS, 1), ==, 0);
+                quota_discharge(quota, BOB, QUOTA_CALLS, 1);
+                quota_discharge(quota, ALICE, QUOTA_CALLS, 1);
+        }
+
+        g_assert_cmpuint(quota_used(quota, ALICE, QUOTA_CALLS), ==, 0);
+        g_assert_cmpuint(quota_used_total(quota, QUOTA_CALLS), ==, 0);
+}
+
+static void test_nothing_is_always_had(void) {
+        g_autoptr(Quota) quota = quota_of(0, 0);
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 0), ==, 0);
+        quota_discharge(quota, ALICE, QUOTA_BYTES, 0);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 1), ==, QUOTA_E_UID);
+        g_assert_null(quota_free(NULL));
+}
+
+static void test_a_refusal_names_user_numbers_and_cure(void) {
+        g_autoptr(Quota) quota = quota_of(3, 4);
+        g_autofree char *own = NULL, *total = NULL;
+
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_LISTENERS, 3), ==, 0);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_LISTENERS, 1), ==, 0);
+
+        own = quota_refusal(quota, ALICE, QUOTA_LISTENERS, QUOTA_E_UID);
+        g_assert_true(g_str_has_prefix(own, "User 1000 has 3 of 3 listeners; close some, or "));
+
+        total = quota_refusal(quota, BOB, QUOTA_LISTENERS, QUOTA_E_TOTAL);
+        g_assert_nonnull(strstr(total, "4 of 4 listeners"));
+        g_assert_nonnull(strstr(total, "try again later"));
+}
+
+static void test_every_kind_has_a_name_of_its_own(void) {
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+        for (int kind = 0; kind < N_QUOTA_KINDS; kind++)
+                g_assert_true(g_hash_table_add(names, (gpointer)quota_kind_name(kind)));
+
+        g_assert_cmpstr(quota_kind_name(QUOTA_CONNECTIONS), ==, "Connections");
+        g_assert_cmpstr(quota_kind_name(QUOTA_FDS), ==, "Fds");
+}
+
+static void test_defaults_fit_the_limit_of_fds(void) {
+        const uint64_t sizes[] = {0, 3, 64, 256, 512, 1024, 20000, 524288};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+                QuotaLimits limits = quota_limits_default(sizes[i]);
+                uint64_t reserved = sizes[i] - limits.total[QUOTA_FDS];
+
+                g_assert_cmpuint(limits.total[QUOTA_FDS], <=, sizes[i]);
+                if (sizes[i] >= 512)
+                        g_assert_cmpuint(reserved, >=, 256);
+                if (sizes[i] > 0)
+                        g_assert_cmpuint(reserved, >, 0);
+                for (int kind = 0; kind < N_QUOTA_KINDS; kind++)
+                        g_assert_cmpuint(limits.per_uid[kind], <=, limits.total[kind]);
+        }
+}
+
+static void test_no_user_can_have_all_fds(void) {
+        QuotaLimits limits = quota_limits_default(20000);
+
+        g_assert_cmpuint(limits.total[QUOTA_FDS], ==, 20000 - 256);
+        g_assert_cmpuint(limits.per_uid[QUOTA_FDS], ==, (20000 - 256) / 2);
+        g_assert_cmpuint(limits.per_uid[QUOTA_CONNECTIONS], ==, 1024);
+        g_assert_cmpuint(limits.per_uid[QUOTA_LISTENERS], ==, 64);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/quota/a-user-gets-its-share-and-no-more",
+                        test_a_user_gets_its_share_and_no_more);
+        g_test_add_func("/quota/users-and-kinds-do-not-share", test_users_and_kinds_do_not_share);
+        g_test_add_func("/quota/all-users-together-get-what-there-is",
+                        test_all_users_together_get_what_there_is);
+        g_test_add_func("/quota/a-refused-charge-leaves-nothing",
+                        test_a_refused_charge_leaves_nothing);
+        g_test_add_func("/quota/a-huge-charge-does-not-wrap-around",
+                        test_a_huge_charge_does_not_wrap_around);
+        g_test_add_func("/quota/what-is-given-back-can-be-had-again",
+                        test_what_is_given_back_can_be_had_again);
+        g_test_add_func("/quota/nothing-is-always-had", test_nothing_is_always_had);
+        g_test_add_func("/quota/refusal/names-user-numbers-and-cure",
+                        test_a_refusal_names_user_numbers_and_cure);
+        g_test_add_func("/quota/every-kind-has-a-name-of-its-own",
+                        test_every_kind_has_a_name_of_its_own);
+        g_test_add_func("/quota/defaults/fit-the-limit-of-fds", test_defaults_fit_the_limit_of_fds);
+        g_test_add_func("/quota/defaults/no-user-can-have-all-fds", test_no_user_can_have_all_fds);
+        return g_test_run();
+}

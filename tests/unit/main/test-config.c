@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+typedef struct Fixture {
+        char *folder;
+        char *path;
+        Config config;
+        char *text;
+} Fixture;
+
+static void fixture_set_up(Fixture *f, gconstpointer data) {
+        f->folder = g_dir_make_tmp("test-config.XXXXXX", NULL);
+        f->path = g_build_filename(f->folder, "dtlsd.conf", NULL);
+        f->config.limits = quota_limits_default(20000);
+}
+
+static void fixture_tear_down(Fixture *f, gconstpointer data) {
+        (void)g_remove(f->path);
+        (void)g_rmdir(f->folder);
+        g_free(f->folder);
+        g_free(f->path);
+        g_free(f->text);
+}
+
+static int read_text(Fixture *f, const char *contents) {
+        g_assert_true(g_file_set_contents(f->path, contents, -1, NULL));
+        g_clear_pointer(&f->text, g_free);
+        return config_read(f->path, true, &f->config, &f->text);
+}
+
+static void test_missing_default_is_fine(Fixture *f, gconstpointer data) {
+        const Config before = f->config;
+
+        g_assert_cmpint(config_read(f->path, false, &f->config, &f->text), ==, 0);
+        g_assert_cmpmem(&before, sizeof(before), &f->config, sizeof(f->config));
+}
+
+static void test_missing_given_file_is_an_error(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(config_read(f->path, true, &f->config, &f->text), ==, CONFIG_E_BROKEN);
+        g_assert_nonnull(strstr(f->text, f->path));
+}
+
+static void test_takes_an_empty_device(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(config_read("/dev/null", true, &f->config, &f->text), ==, 0);
+}
+
+static void test_overrides_limits(Fixture *f, gconstpointer data) {
+        Config expected = f->config;
+
+        expected.limits.per_uid[QUOTA_CONNECTIONS] = 3;
+        expected.limits.total[QUOTA_HALF_OPEN] = 0;
+        g_assert_cmpint(read_text(f, "# ours\n[Limits]\nConnectionsPerUser=3\nHalfOpenTotal = 0\n"),
+                        ==, 0);
+        g_assert_cmpmem(&expected, sizeof(expected), &f->config, sizeof(f->config));
+}
+
+static void test_every_kind_has_both_keys(Fixture *f, gconstpointer data) {
+        for (QuotaKind kind = 0; kind < N_QUOTA_KINDS; kind++) {
+                g_autofree char *contents = g_strdup_printf("[Limits]\n%sPerUser=%d\n%sTotal=%d\n",
+                                                            quota_kind_name(kind), 100 + kind,
+                                                            quota_kind_name(kind), 200 + kind);
+
+                g_assert_cmpint(read_text(f, contents), ==, 0);
+                g_assert_cmpuint(f->config.limits.per_uid[kind], ==, 100 + kind);
+                g_assert_cmpuint(f->config.limits.total[kind], ==, 200 + kind);
+        }
+}
+
+static void refuse(Fixture *f, const char *contents, const char *group, const char *key) {
+        const Config before = f->config;
+
+        g_assert_cmpint(read_text(f, contents), ==, CONFIG_E_BROKEN);
+        g_assert_nonnull(strstr(f->text, f->path));
+        g_assert_nonnull(strstr(f->text, group));
+        g_assert_nonnull(strstr(f->text, key));
+        g_assert_cmpmem(&before, sizeof(before), &f->config, sizeof(f->config));
+}
+
+static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
+        refuse(f, "[Limits]\nConnectionsPerUser=many\n", "[Limits]", "ConnectionsPerUser");
+        refuse(f, "[Limits]\nConnectionsPerUser=\n", "[Limits]", "ConnectionsPerUser");
+        refuse(f, "[Limits]\nConnectionsPerUser=-1\n", "[Limits]", "ConnectionsPerUser");
+        refuse(f, "[Limits]\nConnectionsPerUser=1.5\n", "[Limits]", "ConnectionsPerUser");
+        refuse(f, "[Limits]\nConnectionsPerUser=99999999999999999999\n", "[Limits]",
+               "ConnectionsPerUser");
+        refuse(f, "[Limits]\nConnectionsTotal=5\nConnections=5\n", "[Limits]", "Connections:");
+        refuse(f, "[Limits]\nNoSuchThingTotal=5\n", "[Limits]", "NoSuchThingTotal");
+        refuse(f, "[Limits]\nConnectionsTotal=5\n[Limit]\nx=1\n", "[Limit]", "group");
+        refuse(f, "ConnectionsPerUser=5\n", "group", "");
+        refuse(f, "nonsense", "", "");
+}
+
+static void add(const char *name, void (*test)(Fixture *, gconstpointer)) {
+        g_test_add(name, Fixture, NULL, fixture_set_up, test, fixture_tear_down);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        add("/config/file/may-be-missing-where-nobody-named-it", test_missing_default_is_fine);
+        add("/config/file/must-be-there-when-it-was-named", test_missing_given_file_is_an_error);
+        add("/config/file/may-be-an-empty-device", test_takes_an_empty_device);
+        add("/config/limits/override-the-defaults", test_overrides_limits);
+        add("/config/limits/have-two-keys-for-every-kind", test_every_kind_has_both_keys);
+        add("/config/error/says-where-the-file-is-broken", test_says_where_it_is_broken);
+        return g_test_run();
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A datagram's way in. */
+
+#include "world.h"
+
+#include "base/cleanup.h"
+#include "relay/private.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+static void keeps_boundaries_and_order(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        char text[32];
+
+        /* more than one batch of the socket in one go */
+        world_pair(world, &client, &server);
+        for (int i = 0; i < 60; i++) {
+                (void)g_snprintf(text, sizeof(text), "number %d", i);
+                world_send(client, text);
+        }
+        for (int i = 0; i < 60; i++) {
+                g_autofree char *heard = world_read(world, server);
+
+                (void)g_snprintf(text, sizeof(text), "number %d", i);
+                g_assert_cmpstr(heard, ==, text);
+        }
+}
+
+static void delivers_what_came_before_a_goodbye(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        Reason reason = {0};
+
+        /* data and close_notify wait in the socket together */
+        world_pair(world, &client, &server);
+        world_send(client, "last words");
+        g_assert_cmpint(connection_shutdown(client, &reason), ==, 0);
+        world_wait_state(world, server, HANDSHAKE_NOT_STARTED);
+        g_autofree char *heard = world_read(world, server);
+        g_assert_cmpstr(heard, ==, "last words");
+}
+
+static void drops_what_is_not_from_the_peer(World *world, gconstpointer unused) {
+        static const char garbage[] = "\x17\xfe\xfd garbage of another source";
+        g_autofd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        Connection *client, *server;
+        Address there;
+
+        world_pair(world, &client, &server);
+        there = connection_facts(client).local;
+        for (int i = 0; i < 10; i++)
+                (void)sendto(fd, garbage, sizeof(garbage), 0, &there.sa, address_size(&there));
+        world_send(server, "genuine");
+        g_autofree char *heard = world_read(world, client);
+        g_assert_cmpstr(heard, ==, "genuine");
+        g_assert_true(connection_facts(client).encrypted);
+        g_assert_cmpuint(world_counter(connection_counters(client), "DroppedNotAuthentic"), ==, 0);
+}
+
+static void survives_noise_from_the_peers_own_address(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        g_autoptr(GRand) random = g_rand_new_with_seed(7);
+        uint8_t noise[64];
+
+        /* as a spoofer would: through the client's own socket, past its session */
+        world_pair(world, &client, &server);
+        for (int i = 0; i < 100; i++) {
+                for (size_t k = 0; k < sizeof(noise); k++)
+                        noise[k] = (uint8_t)g_rand_int_range(random, 0, 256);
+                noise[0] = (uint8_t)g_rand_int_range(random, 20, 25);
+                (void)send(udp_fd(client->endpoint->udp), noise,
+                           (size_t)g_rand_int_range(random, 0, sizeof(noise)), 0);
+        }
+        world_send(client, "genuine");
+        g_autofree char *heard = world_read(world, server);
+        g_assert_cmpstr(heard, ==, "genuine");
+        g_assert_true(connection_facts(server).encrypted);
+}
+
+static void ends_one_and_goes_on_with_the_rest(World *world, gconstpointer unused) {
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        Connection *clients[4];
+        Reason reason = {0};
+
+        world_use_psk(world, "someone", "secret");
+        for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
+                clients[i] = world_start(world, world_client_spec(), listener, "127.0.0.1");
+                world_wait_state(world, clients[i], HANDSHAKE_COMPLETE);
+        }
+        world_wait(world, world->n_announced == G_N_ELEMENTS(clients));
+
+        /* one batch: a goodbye, then data of others */
+        g_assert_cmpint(connection_shutdown(clients[1], &reason), ==, 0);
+        for (size_t i = 2; i < G_N_ELEMENTS(clients); i++)
+                world_send(clients[i], "going on");
+        for (size_t i = 2; i < G_N_ELEMENTS(clients); i++) {
+                g_autofree char *heard = world_read(world, world_other_end(world, clients[i]));
+
+                g_assert_cmpstr(heard, ==, "going on");
+        }
+}
+
+#define CASE(name, function)                                                                       \
+        g_test_add("/ingress/" name, World, NULL, world_setup, function, world_teardown)
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_assert_cmpint(session_global_init(), ==, 0);
+
+        CASE("keeps-boundaries-and-order", keeps_boundaries_and_order);
+        CASE("delivers-what-came-before-a-goodbye", delivers_what_came_before_a_goodbye);
+        CASE("drops-what-is-not-from-the-peer", drops_what_is_not_from_the_peer);
+        CASE("survives-noise-from-the-peers-own-address",
+             survives_noise_from_the_peers_own_address);
+        CASE("ends-one-and-goes-on-with-the-rest", ends_one_and_goes_on_with_the_rest);
+        return g_test_run();
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What a session asks for: PSKs, signatures, verdicts; and what becomes of each answer.
+ */
+
+#include "pair.h"
+
+#include <string.h>
+
+static void test_psk(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+        g_autoptr(GBytes) alice = g_bytes_new_static("alice", 5);
+
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_null(pair->client.hint);
+        g_assert_cmpstr(pair->server.asked_identity, ==, "alice");
+        g_assert_true(g_bytes_equal(session_psk_identity(pair->client.session), alice));
+        g_assert_true(g_bytes_equal(session_psk_identity(pair->server.session), alice));
+        pair_assert_talks(pair);
+}
+
+static void test_psk_hint(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = NULL;
+
+        spec.server.psk_hint = "which one?";
+        pair = pair_new(&spec);
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpstr(pair->client.hint, ==, "which one?");
+}
+
+static void test_refused_identity_has_its_alert(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->server.psk = NULL;
+        pair_start(pair);
+        g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->server.session)->alert_sent, ==, 115);
+}
+
+static void test_client_may_refuse_to_give_a_key(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.psk = NULL;
+        pair_start(pair);
+        g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, 90);
+        g_assert_null(session_psk_identity(pair->client.session));
+}
+
+static void test_refuses_unusable_keys_in_both_roles(void) {
+        static const char *const keys[] = {
+                "", "this key has more than sixty-four bytes, which is the most that is taken"};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(keys) * 2; i++) {
+                PairSpec spec = pair_spec_psk();
+                g_autoptr(Pair) pair = pair_new(&spec);
+                PairEnd *end = i % 2 ? &pair->client : &pair->server;
+
+                end->psk = keys[i / 2];
+                pair_start(pair);
+                g_assert_cmpint(end->result, ==, SESSION_E_FAILED);
+                g_assert_cmpint(session_failure(end->session)->error, ==,
+                                DTLS_INVALID_INPUT_PARAMETERS);
+        }
+}
+
+static void test_refuses_an_identity_that_is_too_long(void) {
+        g_autofree char *identity = g_strnfill(SESSION_PSK_IDENTITY_MAX + 1, 'a');
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.psk_identity = identity;
+        pair_start(pair);
+        g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->client.session)->error, ==,
+                        DTLS_INVALID_INPUT_PARAMETERS);
+}
+
+static void test_takes_an_empty_identity(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.psk_identity = "";
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpstr(pair->server.asked_identity, ==, "");
+}
+
+static void test_takes_the_longest_identity_and_key(void) {
+        g_autofree char *identity = g_strnfill(SESSION_PSK_IDENTITY_MAX, 'a');
+        g_autofree char *key = g_strnfill(SESSION_PSK_KEY_MAX, 'k');
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.psk_identity = identity;
+        pair->client.psk = pair->server.psk = key;
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpstr(pair->server.asked_identity, ==, identity);
+}
+
+static void test_no_signature_fails_with_the_reason(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = pair_new(&spec);
+        Session *server = pair->server.session;
+
+        pair->server.no_answer = true;
+        pair_start(pair);
+        g_assert_cmpint(session_question(server)->want, ==, SESSION_WANTS_SIGNATURE);
+        g_assert_cmpint(session_answer_signature(server, session_question(server)->serial,
+                                                 pair->now_usec, NULL, 0, "the token is gone",
+                                                 pair->server.net, pair->server.app),
+                        ==, SESSION_E_FAILED);
+        g_assert_nonnull(strstr(session_failure(server)->text, "the token is gone"));
+        g_assert_cmpint(session_failure(server)->alert_sent, ==, 80);
+}
+
+static void test_a_wrong_signature_is_noticed_by_the_peer(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->server.identity = pair_identity(PAIR_CLIENT); /* signs with another key */
+        pair_start(pair);
+        g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, 51);
+}
+
+static void start_without_client_certificate(Pair **ret, PeerVerifyMode mode, bool fatal) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
+
+        spec.server_trust = pair_identity(PAIR_CA);
+        spec.server.verify_mode = mode;
+        spec.server.missing_certificate_is_fatal = fatal;
+        *ret = pair_new(&spec);
+        pair_start(*ret);
+}
+
+static void test_missing_client_certificate_is_an_error_of_verify_peer(void) {
+        g_autoptr(Pair) pair = NULL;
+        const GArray *errors;
+
+        start_without_client_certificate(&pair, VERIFY_PEER, /* fatal= */ false);
+        errors = session_errors(pair->server.session);
+        g_assert_cmpuint(pair->server.n_verdicts, ==, 1);
+        g_assert_cmpuint(errors->len, ==, 1);
+        g_assert_cmpint(g_array_index(errors, VerdictError, 0).code, ==,
+                        VERDICT_NO_PEER_CERTIFICATE);
+        g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->server.session)->error, ==,
+                        DTLS_PEER_VERIFICATION_ERROR);
+        g_assert_cmpint(session_failure(pair->server.session)->alert_sent, ==, 40);
+}
+
+static void test_missing_client_certificate_may_be_fatal_at_once(void) {
+        g_autoptr(Pair) pair = NULL;
+
+        start_without_client_certificate(&pair, VERIFY_PEER, /* fatal= */ true);
+        g_assert_cmpuint(pair->server.n_verdicts, ==, 0);
+        g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->server.session)->alert_sent, ==, 40);
+}
+
+static void test_missing_client_certificate_does_not_matter_to_query_peer(void) {
+        g_autoptr(Pair) pair = NULL;
+
+        start_without_client_certificate(&pair, AUTO_VERIFY_PEER, /* fatal= */ false);
+        pair_assert_open(pair);
+        g_assert_cmpuint(session_errors(pair->server.session)->len, ==, 0);
+        g_assert_null(session_peer_chain(pair->server.session));
+}
+
+static void test_asks_for_a_verdict_and_goes_on_when_accepted(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.accept = true;
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpuint(pair->client.n_verdicts, ==, 1);
+        g_assert_cmpuint(session_errors(pair->client.session)->len, >, 0);
+        pair_assert_talks(pair);
+}
+
+static void test_sends_nothing_while_the_verdict_is_open(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = pair_new(&spec);
+        size_t n_sent;
+
+        pair->client.no_answer = true;
+        pair_start(pair);
+        n_sent = pair->client.n_sent;
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_true(pair_expire(pair)); /* the server resends */
+
+        g_assert_cmpuint(pair->client.n_sent, ==, n_sent);
+        g_assert_cmpint(session_state(pair->client.session), ==, SESSION_SHAKING);
+
+        pair->client.accept = true;
+        pair->client.no_answer = false;
+        pair_run(pair);
+        pair_assert_open(pair);
+        pair_assert_talks(pair);
+}
+
+static void test_does_not_ask_about_ignored_errors(void) {
+        g_autoptr(GArray) codes = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
+        VerdictCode ignored[] = {VERDICT_SELF_SIGNED_CERTIFICATE,
+                                 VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE,
+                                 VERDICT_UNABLE_TO_VERIFY_FIRST_CERTIFICATE};
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = NULL;
+
+        g_array_append_vals(codes, ignored, G_N_ELEMENTS(ignored));
+        spec.ignored_codes = codes;
+        pair = pair_new(&spec);
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpuint(pair->client.n_verdicts, ==, 0);
+        g_assert_cmpuint(session_errors(pair->client.session)->len, >, 0);
+}
+
+static void test_notices_another_name(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = NULL;
+        const GArray *errors;
+
+        spec.name = "other.test";
+        pair = pair_new(&spec);
+        pair_start(pair);
+        errors = session_errors(pair->client.session);
+        g_assert_cmpuint(errors->len, ==, 1);
+        g_assert_cmpint(g_array_index(errors, VerdictError, 0).code, ==,
+                        VERDICT_HOST_NAME_MISMATCH);
+        g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, 42);
+}
+
+static void test_query_peer_records_errors_and_completes(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = NULL;
+
+        spec.client.verify_mode = QUERY_PEER;
+        pair = pair_new(&spec);
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpuint(pair->client.n_verdicts, ==, 0);
+        g_assert_cmpuint(session_errors(pair->client.session)->len, >, 0);
+}
+
+static void test_verify_none_completes_without_errors(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+        g_autoptr(Pair) pair = NULL;
+
+        spec.client.verify_mode = VERIFY_NONE;
+        pair = pair_new(&spec);
+        pair_start(pair);
+        pair_assert_open(pair);
+        g_assert_cmpuint(session_errors(pair->client.session)->len, ==, 0);
+        g_assert_nonnull(session_peer_chain(pair->client.session));
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/session/ask/opens", test_psk);
+        g_test_add_func("/session/ask/client-sees-the-hint", test_psk_hint);
+        g_test_add_func("/session/ask/a-refused-identity-has-its-alert",
+                        test_refused_identity_has_its_alert);
+        g_test_add_func("/session/ask/client-may-refuse-to-give-one",
+                        test_client_may_refuse_to_give_a_key);
+        g_test_add_func("/session/ask/unusable-ones-are-refused-in-both-roles",
+                        test_refuses_unusable_keys_in_both_roles);
+        g_test_add_func("/session/ask/an-identity-that-is-too-long-is-refused",
+                        test_refuses_an_identity_that_is_too_long);
+        g_test_add_func("/session/ask/an-empty-identity-is-taken", test_takes_an_empty_identity);
+        g_test_add_func("/session/ask/the-longest-identity-and-key-are-taken",
+                        test_takes_the_longest_identity_and_key);
+        g_test_add_func("/session/ask/no-signature-fails-with-the-reason",
+                        test_no_signature_fails_with_the_reason);
+        g_test_add_func("/session/ask/a-wrong-signature-is-noticed-by-the-peer",
+                        test_a_wrong_signature_is_noticed_by_the_peer);
+        g_test_add_func("/session/ask/missing-one-is-an-error-of-verify-peer",
+                        test_missing_client_certificate_is_an_error_of_verify_peer);
+        g_test_add_func("/session/ask/missing-one-may-be-fatal-at-once",
+                        test_missing_client_certificate_may_be_fatal_at_once);
+        g_test_add_func("/session/ask/missing-one-does-not-matter-to-query-peer",
+                        test_missing_client_certificate_does_not_matter_to_query_peer);
+        g_test_add_func("/session/ask/is-asked-for-and-goes-on-when-accepted",
+                        test_asks_for_a_verdict_and_goes_on_when_accepted);
+        g_test_add_func("/session/ask/sends-nothing-while-it-is-open",
+                        test_sends_nothing_while_the_verdict_is_open);
+        g_test_add_func("/session/ask/does-not-ask-about-ignored-errors",
+                        test_does_not_ask_about_ignored_errors);
+        g_test_add_func("/session/ask/notices-another-name", test_notices_another_name);
+        g_test_add_func("/session/ask/query-peer-records-errors-and-completes",
+                        test_query_peer_records_errors_and_completes);
+        g_test_add_func("/session/ask/verify-none-completes-without-errors",
+                        test_verify_none_completes_without_errors);
+        return g_test_run();
+}
