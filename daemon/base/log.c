@@ -12,9 +12,8 @@
 
 #include <errno.h>
 #include <glib.h>
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -43,14 +42,14 @@ static const struct {
 /* JOURNAL_STREAM is inherited by programs whose standard error has become something else. */
 static bool log_stderr_is_journal(void) {
         const char *stream = g_getenv("JOURNAL_STREAM");
-        uintmax_t device, inode;
+        g_autofree char *own = NULL;
         struct stat status;
 
-        if (!stream || sscanf(stream, "%ju:%ju", &device, &inode) != 2)
+        if (!stream || fstat(STDERR_FILENO, &status) < 0)
                 return false;
 
-        return fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
-               status.st_ino == inode;
+        own = g_strdup_printf("%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+        return g_str_equal(stream, own);
 }
 
 void log_open(const char *identifier) {

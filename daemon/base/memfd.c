@@ -47,7 +47,7 @@ static int memfd_look(int fd, size_t *ret_size) {
                 return fault(-errno);
         if (status.st_size == 0)
                 return MEMFD_E_EMPTY;
-        if (status.st_size > MEMFD_SECRET_MAX)
+        if (status.st_size > (off_t)MEMFD_SECRET_MAX)
                 return MEMFD_E_TOO_LARGE;
 
         *ret_size = (size_t)status.st_size;
@@ -63,7 +63,7 @@ int memfd_check(int fd) {
 /* At offsets of our own: the file position is shared with whoever sent the descriptor. */
 int memfd_read(int fd, Secret **ret) {
         g_autoptr(Secret) secret = NULL;
-        size_t size, n_read = 0;
+        size_t size = 0, n_read = 0;
         int r;
 
         r = memfd_look(fd, &size);

@@ -8,7 +8,7 @@
 
 #include "base/secret.h"
 
-#define MEMFD_SECRET_MAX (1024 * 1024) /* API: a secret is at most 1 MiB */
+#define MEMFD_SECRET_MAX ((size_t)1024 * 1024) /* API: a secret is at most 1 MiB */
 
 typedef enum MemfdOutcome {
         MEMFD_E_NOT_SEALED = 1, /* not a memfd, or not sealed against write, grow and shrink */

@@ -767,7 +767,8 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
 
         if (spec->persistent)
                 g_clear_pointer(&spec->owner, g_free);
-        if (spec->trust)
+        /* who has a pre-shared key and says nothing of certificates wants no certificate */
+        if (spec->trust || (options->psk_fd >= 0 && !options->has_trust && !spec->chain))
                 spec->trust_system = false;
         if (what == OPTIONS_FOR_CONNECT)
                 spec->offer_psk = options->psk_fd >= 0; /* nobody could be asked for one */

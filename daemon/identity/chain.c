@@ -137,7 +137,7 @@ Chain *chain_unref(Chain *chain) {
                 return NULL;
 
         g_ptr_array_unref(chain->ders);
-        g_clear_pointer(&chain->spki, g_bytes_unref);
+        g_bytes_unref(chain->spki);
         g_free(chain->fingerprint);
         g_free(chain);
         return NULL;

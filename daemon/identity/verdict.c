@@ -138,7 +138,7 @@ bool verdict_code_from_name(const char *name, VerdictCode *ret) {
 static void verdict_error_clear(gpointer data) {
         VerdictError *error = data;
 
-        g_clear_pointer(&error->certificate, g_bytes_unref);
+        g_bytes_unref(error->certificate);
 }
 
 GArray *verdict_errors_new(void) {
@@ -390,7 +390,7 @@ static void verdict_link_errors(GArray *errors, const Path *path, size_t i, unsi
 
 static int verdict_link(GArray *errors, Path *path, size_t i, const Trust *trust) {
         gnutls_x509_crt_t *certificate = &path->certificates[i];
-        unsigned status;
+        unsigned status = GNUTLS_CERT_INVALID;
         int r;
 
         if (i + 1 < path->length)

@@ -91,7 +91,7 @@ static const char *config_refusal(SessionConfigOutcome outcome) {
 /* Reading the system's store costs files and time: not for who trusts others, or looks at nobody.
  */
 static Trust *config_system_trust(Relay *relay, const Spec *spec) {
-        if (spec->trust || spec->verify_mode == VERIFY_NONE)
+        if (spec->trust || !spec->trust_system || spec->verify_mode == VERIFY_NONE)
                 return NULL;
 
         return relay_system_trust(relay);

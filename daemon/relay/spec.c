@@ -112,6 +112,7 @@ int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **r
                 .chain = spec->chain,
                 .key_id = spec->key ? key_id(spec->key) : 0,
                 .psk = spec_has_psk(spec),
+                .psk_alone = !spec->trust && !spec->trust_system,
                 .psk_hint = spec->psk_hint,
                 .trust = spec->trust ? spec->trust : system_trust,
                 .verify_mode = spec->verify_mode,

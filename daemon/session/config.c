@@ -205,13 +205,13 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         return 0;
 }
 
-/* A client can always check a server's certificate, unless it has nothing to judge it by and a PSK
- * to offer. */
+/* A client can always check a server's certificate, unless it wants to hear of PSKs alone: some
+ * servers without a certificate end a handshake that offers a certificate suite first. */
 static bool config_wants_certificates(const SessionConfigSpec *spec) {
         if (config_has_key(spec))
                 return true;
 
-        return spec->role == DTLS_CLIENT && (spec->trust || !spec->psk);
+        return spec->role == DTLS_CLIENT && !(spec->psk_alone && spec->psk);
 }
 
 static int config_fill(SessionConfig *config, bool certificates) {

@@ -38,6 +38,7 @@ typedef struct SessionConfigSpec {
         uint64_t key_id; /* handed back in signature questions; 0: there is no key */
 
         bool psk;             /* offer, or accept, PSK and ECDHE-PSK */
+        bool psk_alone;       /* client: and no certificate suite */
         const char *psk_hint; /* server: identity hint, or NULL */
 
         Trust *trust; /* to judge the peer by. Referenced. NULL: a set that trusts nobody */

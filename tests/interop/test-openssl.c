@@ -195,6 +195,30 @@ static void test_server_by_address(Scene *scene, const void *unused) {
         with_server(scene, &options, arguments);
 }
 
+/* CreateConnection offers PSK suites too; nobody has to be trusted for the others to be there. */
+static void test_server_is_not_verified(Scene *scene, const void *unused) {
+        struct dtlsd_options options = {.peer_verify_mode = "VerifyNone"};
+        dtlsd_connection *connection = NULL;
+        g_autofree char *port = NULL, *heard = NULL;
+        Peer *peer;
+
+        peer = peer_start((const char *const[]){
+                "openssl", "s_server", "-dtls1_2", "-accept", "127.0.0.1:0", "-cert",
+                scene_file(scene, "server.crt"), "-key", scene_file(scene, "server.key"), NULL});
+        port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+        g_assert_cmpint(dtlsd_connection_create(scene->bus, "127.0.0.1",
+                                                (uint16_t)g_ascii_strtoull(port, NULL, 10),
+                                                &options, &connection, NULL),
+                        ==, 0);
+        g_assert_cmpint(dtlsd_connection_do_handshake(connection, NULL), ==, 0);
+        wait_string(scene->bus, dtlsd_connection_path(connection), CONNECTION, "HandshakeState",
+                    "HandshakeComplete");
+        g_assert_cmpint(dtlsd_connection_write(connection, "from dtlsd\n", 11, NULL), ==, 0);
+        heard = peer_wait_for(peer, "^from dtlsd");
+        (void)dtlsd_connection_unref(connection);
+        (void)peer_stop(peer);
+}
+
 static void test_server_asks_for_certificate(Scene *scene, const void *unused) {
         const char *const ca[] = {scene_file(scene, "ca.crt"), NULL};
         const char *const chain[] = {scene_file(scene, "client.crt"), NULL};
@@ -287,6 +311,7 @@ int main(int argc, char **argv) {
         ADD("server/ecdsa-certificate-with-cookie", test_server_ecdsa_cookie);
         ADD("server/rsa-certificate", test_server_rsa);
         ADD("server/checked-by-its-address", test_server_by_address);
+        ADD("server/not-verified", test_server_is_not_verified);
         ADD("server/asks-for-a-certificate", test_server_asks_for_certificate);
         ADD("server/psk-with-hint", test_server_psk);
         ADD("server/psk-without-hint", test_server_psk_without_hint);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#define DAY (24 * 60 * 60)
+#define DAY ((time_t)24 * 60 * 60)
 
 struct TestIdentity {
         gnutls_x509_privkey_t key;

@@ -273,7 +273,6 @@ static void test_all_errors_come_at_once(void) {
 
 static void assert_name(const TestIdentity *identity, const char *name, bool matches) {
         g_autoptr(GPtrArray) chain = test_chain_ders(identity, inter, NULL);
-
         g_autofree char *printable = name ? g_strescape(name, NULL) : NULL;
 
         g_test_message("%s", printable);

@@ -265,7 +265,7 @@ static void test_users_take_turns(Fixture *f, gconstpointer data) {
         const unsigned n_each = 40;
 
         for (uid_t uid = 1; uid <= 2; uid++) {
-                VaultKey *slow = fixture_key(f, uid, GNUTLS_PK_RSA, 3072);
+                VaultKey *slow = fixture_key(f, uid, GNUTLS_PK_RSA, 2048);
                 SignerRequest many = request_for(slow, "RSA-SHA256", input);
 
                 for (unsigned i = 0; i < n_each; i++)
@@ -281,7 +281,7 @@ static void test_users_take_turns(Fixture *f, gconstpointer data) {
 }
 
 static void test_bounds_the_queue_of_a_uid(Fixture *f, gconstpointer data) {
-        VaultKey *alice = fixture_key(f, ALICE, GNUTLS_PK_RSA, 4096);
+        VaultKey *alice = fixture_key(f, ALICE, GNUTLS_PK_RSA, 2048);
         VaultKey *bob = fixture_key(f, BOB, GNUTLS_PK_ECDSA, 256);
         g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
         SignerRequest many = request_for(alice, "RSA-SHA256", input);

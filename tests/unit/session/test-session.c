@@ -50,6 +50,7 @@ static void test_a_server_with_both_takes_both(void) {
                 if (psk) {
                         spec.client = pair_spec_psk().client;
                         spec.client_trust = NULL;
+                        spec.client.psk_alone = true;
                 }
                 pair = pair_new(&spec);
                 pair_start(pair);
