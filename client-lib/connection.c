@@ -12,7 +12,7 @@
 
 struct dtlsd_connection {
         unsigned n_refs;
-        sd_bus *bus; /* NULL: came from an accept queue whose listener had none */
+        sd_bus *bus;
         char *path;
         int fd;
         uint32_t data_mtu;
@@ -44,11 +44,11 @@ int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mt
         return 0;
 }
 
-void dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, size_t size,
-                               uint16_t port) {
-        free(connection->peer_address);
-        connection->peer_address = address ? strndup(address, size) : NULL;
+int dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, size_t size,
+                              uint16_t port) {
+        connection->peer_address = strndup(address ? address : "", size);
         connection->peer_port = port;
+        return connection->peer_address ? 0 : -ENOMEM;
 }
 
 int dtlsd_connection_set_psk_identity(dtlsd_connection *connection, const void *identity,
@@ -63,6 +63,9 @@ int dtlsd_connection_set_psk_identity(dtlsd_connection *connection, const void *
 }
 
 int dtlsd_connection_at(sd_bus *bus, const char *path, dtlsd_connection **ret) {
+        if (!path || !sd_bus_object_path_is_valid(path))
+                return -EINVAL;
+
         return dtlsd_connection_new(bus, path, -1, 0, ret);
 }
 

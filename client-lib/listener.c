@@ -41,7 +41,7 @@ struct facts {
         size_t psk_identity_size;
 };
 
-int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret) {
+int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret, sd_bus_error *error) {
         dtlsd_listener *listener;
         int r;
 
@@ -56,8 +56,10 @@ int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret) {
         r = listener->path ? 0 : -ENOMEM;
         if (r >= 0)
                 r = sd_bus_get_property_trivial(bus, DTLSD_NAME, path, DTLSD_LISTENER, "LocalPort",
-                                                NULL, 'q', &listener->port);
+                                                error, 'q', &listener->port);
         if (r < 0) {
+                (void)sd_bus_call_method_async(bus, NULL, DTLSD_NAME, path, DTLSD_LISTENER, "Close",
+                                               NULL, NULL, NULL);
                 (void)dtlsd_listener_unref(listener);
                 return r;
         }
@@ -177,6 +179,8 @@ static ssize_t packet_receive(int fd, uint8_t *packet, int *ret_fd) {
         c = CMSG_FIRSTHDR(&m);
         if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
                 memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+        else if (m.msg_flags & MSG_CTRUNC)
+                return -EMFILE;
         return n;
 }
 
@@ -198,8 +202,8 @@ static int accept_packet(dtlsd_listener *listener, const uint8_t *packet, size_t
                 return r;
         }
 
-        dtlsd_connection_set_peer(connection, facts.peer, facts.peer_size, facts.peer_port);
-        if (facts.psk_identity)
+        r = dtlsd_connection_set_peer(connection, facts.peer, facts.peer_size, facts.peer_port);
+        if (r >= 0 && facts.psk_identity)
                 r = dtlsd_connection_set_psk_identity(connection, facts.psk_identity,
                                                       facts.psk_identity_size);
         if (r < 0) {

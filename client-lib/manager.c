@@ -37,6 +37,13 @@ static int connect_answered(sd_bus *bus, sd_bus_message *reply, dtlsd_connection
         return r;
 }
 
+/* The service answers at the deadline, by itself. */
+static uint64_t connect_limit_usec(const struct dtlsd_options *options) {
+        uint32_t deadline = options ? options->handshake_deadline : 0;
+
+        return deadline * UINT64_C(1000) + DTLSD_CALL_USEC;
+}
+
 int dtlsd_connect(sd_bus *bus, const char *address, uint16_t port,
                   const struct dtlsd_options *options, dtlsd_connection **ret,
                   sd_bus_error *error) {
@@ -47,9 +54,9 @@ int dtlsd_connect(sd_bus *bus, const char *address, uint16_t port,
         if (r >= 0)
                 r = sd_bus_message_append(m, "sq", address, port);
         if (r >= 0)
-                r = dtlsd_options_append(m, options, OPTIONS_FOR_CONNECT);
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_CONNECT, NULL, 0, error);
         if (r >= 0)
-                r = sd_bus_call(bus, m, DTLSD_CALL_USEC, error, &reply);
+                r = sd_bus_call(bus, m, connect_limit_usec(options), error, &reply);
         if (r >= 0)
                 r = connect_answered(bus, reply, ret);
 
@@ -70,14 +77,6 @@ static int manager_make(sd_bus *bus, sd_bus_message *m, sd_bus_error *error,
         return sd_bus_message_read(*ret_reply, "o", ret);
 }
 
-static int set_peer(sd_bus *bus, const char *path, const char *address, uint16_t port,
-                    const struct dtlsd_options *options, sd_bus_error *error) {
-        const char *name = options && options->verification_name ? options->verification_name : "";
-
-        return sd_bus_call_method(bus, DTLSD_NAME, path, DTLSD_CONNECTION, "SetPeer", error, NULL,
-                                  "sqs", address, port, name);
-}
-
 int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
                             const struct dtlsd_options *options, dtlsd_connection **ret,
                             sd_bus_error *error) {
@@ -89,11 +88,9 @@ int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", "client");
         if (r >= 0)
-                r = dtlsd_options_append(m, options, OPTIONS_FOR_CREATE);
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_CREATE, address, port, error);
         if (r >= 0)
                 r = manager_make(bus, m, error, &reply, &path);
-        if (r >= 0)
-                r = set_peer(bus, path, address, port, options, error);
         if (r >= 0)
                 r = dtlsd_connection_new(bus, path, -1, 0, ret);
 
@@ -112,11 +109,11 @@ int dtlsd_listen(sd_bus *bus, const char *address, uint16_t port,
         if (r >= 0)
                 r = sd_bus_message_append(m, "sq", address, port);
         if (r >= 0)
-                r = dtlsd_options_append(m, options, OPTIONS_FOR_LISTEN);
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_LISTEN, NULL, 0, error);
         if (r >= 0)
                 r = manager_make(bus, m, error, &reply, &path);
         if (r >= 0)
-                r = dtlsd_listener_new(bus, path, ret);
+                r = dtlsd_listener_new(bus, path, ret, error);
 
         (void)sd_bus_message_unref(m);
         (void)sd_bus_message_unref(reply);

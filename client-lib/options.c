@@ -76,7 +76,7 @@ static int read_open_file(int fd, uint8_t **ret, size_t *ret_size) {
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))
-                return -EINVAL;
+                return -EINVAL; /* as file_failed() knows */
         if (st.st_size > FILE_SIZE_MAX)
                 return -EFBIG;
 
@@ -96,16 +96,29 @@ static int read_open_file(int fd, uint8_t **ret, size_t *ret_size) {
         return 0;
 }
 
-static int read_file(const char *path, uint8_t **ret, size_t *ret_size) {
+/* Says of @path why it cannot be used, and returns @r. */
+static int file_failed(const char *path, int r, sd_bus_error *error) {
+        const char *why = strerror(-r);
+
+        if (r == -EINVAL)
+                why = "Not a regular file";
+        else if (r == -EFBIG)
+                why = "Larger than 1 MiB";
+
+        (void)sd_bus_error_set_errnof(error, -r, "%s: %s", path, why);
+        return r;
+}
+
+static int read_file(const char *path, uint8_t **ret, size_t *ret_size, sd_bus_error *error) {
         int fd, r;
 
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is not waited for */
         if (fd < 0)
-                return -errno;
+                return file_failed(path, -errno, error);
 
         r = read_open_file(fd, ret, ret_size);
         (void)close(fd);
-        return r;
+        return r < 0 ? file_failed(path, r, error) : 0;
 }
 
 static int append_string(sd_bus_message *m, const char *key, const char *value) {
@@ -131,12 +144,12 @@ static int append_bytes(sd_bus_message *m, const char *key, const void *data, si
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_file(sd_bus_message *m, const char *path) {
+static int append_file(sd_bus_message *m, const char *path, sd_bus_error *error) {
         uint8_t *data;
         size_t size;
         int r;
 
-        r = read_file(path, &data, &size);
+        r = read_file(path, &data, &size, error);
         if (r < 0)
                 return r;
 
@@ -145,7 +158,8 @@ static int append_file(sd_bus_message *m, const char *path) {
         return r;
 }
 
-static int append_files(sd_bus_message *m, const char *key, const char *const *paths) {
+static int append_files(sd_bus_message *m, const char *key, const char *const *paths,
+                        sd_bus_error *error) {
         int r;
 
         if (!paths)
@@ -159,7 +173,7 @@ static int append_files(sd_bus_message *m, const char *key, const char *const *p
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "ay");
         for (size_t i = 0; r >= 0 && paths[i]; i++)
-                r = append_file(m, paths[i]);
+                r = append_file(m, paths[i], error);
         for (size_t open = 3; r >= 0 && open > 0; open--)
                 r = sd_bus_message_close_container(m);
         return r;
@@ -177,7 +191,7 @@ static int append_secret(sd_bus_message *m, const char *key, const void *data, s
         return r;
 }
 
-static int append_private_key(sd_bus_message *m, const char *path) {
+static int append_private_key(sd_bus_message *m, const char *path, sd_bus_error *error) {
         uint8_t *data;
         size_t size;
         int r;
@@ -185,7 +199,7 @@ static int append_private_key(sd_bus_message *m, const char *path) {
         if (!path)
                 return 0;
 
-        r = read_file(path, &data, &size);
+        r = read_file(path, &data, &size, error);
         if (r < 0)
                 return r;
 
@@ -195,14 +209,15 @@ static int append_private_key(sd_bus_message *m, const char *path) {
         return r;
 }
 
-static int append_credentials(sd_bus_message *m, const struct dtlsd_options *options) {
+static int append_credentials(sd_bus_message *m, const struct dtlsd_options *options,
+                              sd_bus_error *error) {
         int r;
 
-        r = append_files(m, "CertificateChain", options->certificate_chain_files);
+        r = append_files(m, "CertificateChain", options->certificate_chain_files, error);
         if (r >= 0)
-                r = append_private_key(m, options->private_key_file);
+                r = append_private_key(m, options->private_key_file, error);
         if (r >= 0)
-                r = append_files(m, "CaCertificates", options->ca_files);
+                r = append_files(m, "CaCertificates", options->ca_files, error);
         if (r >= 0 && options->psk_identity)
                 r = append_bytes(m, "PreSharedKeyIdentity", options->psk_identity,
                                  options->psk_identity_size);
@@ -211,15 +226,15 @@ static int append_credentials(sd_bus_message *m, const struct dtlsd_options *opt
         return r;
 }
 
-static int append_where(sd_bus_message *m, const struct dtlsd_options *options,
-                        enum options_for what) {
-        int r = 0;
+static int append_peer(sd_bus_message *m, const char *address, uint16_t port) {
+        return sd_bus_message_append(m, "{sv}{sv}", "PeerAddress", "s", address, "PeerPort", "q",
+                                     port);
+}
 
-        if (what == OPTIONS_FOR_LISTEN)
-                return 0; /* arguments of Listen */
+static int append_local(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r;
 
-        if (r >= 0)
-                r = append_string(m, "LocalAddress", options->local_address);
+        r = append_string(m, "LocalAddress", options->local_address);
         if (r >= 0 && options->local_port)
                 r = sd_bus_message_append(m, "{sv}", "LocalPort", "q", options->local_port);
         if (r >= 0)
@@ -256,16 +271,19 @@ static int append_handshake(sd_bus_message *m, const struct dtlsd_options *optio
 }
 
 int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
-                         enum options_for what) {
+                         enum options_for what, const char *peer, uint16_t port,
+                         sd_bus_error *error) {
         static const struct dtlsd_options none;
         int r;
 
         options = options ? options : &none;
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && what == OPTIONS_FOR_CREATE)
+                r = append_peer(m, peer, port);
+        if (r >= 0 && what != OPTIONS_FOR_LISTEN) /* there they are arguments */
+                r = append_local(m, options);
         if (r >= 0)
-                r = append_where(m, options, what);
-        if (r >= 0)
-                r = append_credentials(m, options);
+                r = append_credentials(m, options, error);
         if (r >= 0)
                 r = append_handshake(m, options);
         if (r >= 0 && what == OPTIONS_FOR_LISTEN)

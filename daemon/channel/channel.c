@@ -166,7 +166,7 @@ static bool channel_must_wait(const Channel *channel, const DatagramBatch *plain
                 return true;
 
         next = recv(channel->fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-        return next > (ssize_t)room && next <= DATAGRAM_SIZE_MAX;
+        return next > (ssize_t)room;
 }
 
 static int channel_sort_out(Channel *channel, DatagramBatch *plain, const ChannelPacket *packet) {

@@ -261,7 +261,6 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
 
         connection->spec = g_steal_pointer(&taken);
         spec_free(old);
-        g_clear_pointer(&connection->config, session_config_unref);
         connection_changed(connection, CHANGED_CONFIGURATION);
         return 0;
 }
@@ -322,9 +321,8 @@ static int command_prepare_handshake(Connection *connection, Reason *reason) {
                 return reason_set(reason, RELAY_E_INVALID_OPERATION,
                                   "No peer is set; call SetPeer first");
 
-        if (connection->config)
-                return 0;
-
+        /* each time: a key may have died since, and the system's trust been read again */
+        g_clear_pointer(&connection->config, session_config_unref);
         return config_make(connection->relay, connection->spec, &connection->config, reason);
 }
 
@@ -525,12 +523,10 @@ int connection_write(Connection *connection, const void *data, size_t size, Reas
 }
 
 static int command_read(Connection *connection, GBytes **ret, Reason *reason) {
-        GBytes *first = g_queue_pop_head(&connection->queue);
+        GBytes *first = connection_take_oldest(connection);
         int r;
 
         if (first) {
-                connection->queue_bytes -= g_bytes_get_size(first);
-                charges_drop(&connection->charges, QUOTA_BYTES, g_bytes_get_size(first));
                 *ret = first;
                 return 0;
         }
@@ -575,7 +571,11 @@ static int command_open_channel(Connection *connection, int *ret_fd, Reason *rea
         r = command_check(connection, COMMAND_OPEN_CHANNEL, reason);
         if (r)
                 return r;
-        if (connection->channel || connection->in_backlog)
+        if (connection->in_backlog)
+                return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
+                                  "This connection waits to be taken off its listener's accept "
+                                  "queue");
+        if (connection->channel)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "A channel is open already; close its fd first");
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Connection: a session, a channel and a peer, and what becomes of them: opened, failed, ended,
- * gone. The state is written here alone. What the owner may ask of it is in commands.c.
+ * gone. The state is written here alone. What the owner may ask of it is in commands.c, what it
+ * knows in facts.c, how plaintext comes and goes in delivery.c.
  *
  * Knows: what every outcome of a session means for the object. Does not know: who asks, D-Bus.
  */
@@ -11,18 +12,6 @@
 #include "relay/private.h"
 
 #include <string.h>
-#include <sys/epoll.h>
-
-#define CHANNEL_BYTES ((uint64_t)2 * CHANNEL_BUFFER_DEFAULT)
-
-static const SessionFacts connection_nothing_agreed = {
-        .protocol = "UnknownProtocol",
-        .key_exchange = "",
-        .authentication = "",
-        .encryption = "",
-        .mac = "",
-        .curve = "",
-};
 
 const char *end_reason_name(EndReason reason) {
         static const char *const names[N_END_REASONS] = {
@@ -41,13 +30,6 @@ const char *end_reason_name(EndReason reason) {
         return names[reason];
 }
 
-/* ---- facts ---- */
-
-void connection_changed(Connection *connection, unsigned mask) {
-        if (!connection->gone)
-                relay_tell(connection->relay, connection_changed, connection, mask);
-}
-
 void connection_set_state(Connection *connection, HandshakeState state) {
         if (connection->state == state)
                 return;
@@ -56,109 +38,6 @@ void connection_set_state(Connection *connection, HandshakeState state) {
         relay_tell(connection->relay, connection_state, connection, state, connection->error,
                    connection->error_text);
         connection_changed(connection, CHANGED_STATE);
-}
-
-void connection_set_error(Connection *connection, DtlsError error, const char *text) {
-        connection->error = error;
-        connection->timed_out = false;
-        (void)g_strlcpy(connection->error_text, text, sizeof(connection->error_text));
-        connection_changed(connection, CHANGED_ERROR);
-}
-
-void connection_clear_error(Connection *connection) {
-        if (connection->error != DTLS_NO_ERROR)
-                connection_set_error(connection, DTLS_NO_ERROR, "");
-}
-
-static void connection_copy_errors(GArray **errors, const GArray *from) {
-        g_array_unref(*errors);
-        *errors = verdict_errors_new();
-
-        for (guint i = 0; from && i < from->len; i++) {
-                const VerdictError *error = &g_array_index(from, VerdictError, i);
-
-                verdict_errors_add(*errors, error->code, error->certificate);
-        }
-}
-
-void connection_set_ignored(Connection *connection, const GArray *errors) {
-        connection_copy_errors(&connection->ignored, errors);
-}
-
-void connection_learn_peer(Connection *connection) {
-        GPtrArray *chain = session_peer_chain(connection->session);
-        GBytes *identity = session_psk_identity(connection->session);
-
-        g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
-        g_clear_pointer(&connection->psk_identity, g_bytes_unref);
-        connection->peer_chain = chain ? g_ptr_array_ref(chain) : NULL;
-        connection->psk_identity = identity ? g_bytes_ref(identity) : NULL;
-        connection_copy_errors(&connection->errors, session_errors(connection->session));
-        connection_changed(connection, CHANGED_SESSION | CHANGED_ERROR);
-}
-
-void connection_forget_peer(Connection *connection) {
-        g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
-        g_clear_pointer(&connection->psk_identity, g_bytes_unref);
-        connection_copy_errors(&connection->errors, NULL);
-        connection->agreed = connection_nothing_agreed;
-        connection->data_mtu = 0;
-        connection_changed(connection, CHANGED_SESSION | CHANGED_ERROR | CHANGED_MTU);
-}
-
-ConnectionFacts connection_facts(const Connection *connection) {
-        return (ConnectionFacts){
-                .id = connection->id,
-                .listener = connection->listener,
-                .state = connection->state,
-                .encrypted = connection->state == HANDSHAKE_COMPLETE,
-                .peer = connection->spec->peer,
-                .local = connection->local,
-                .spec = connection->spec,
-                .data_mtu = connection->data_mtu,
-                .session = connection->agreed,
-                .error = connection->error,
-                .error_text = connection->error_text,
-                .timed_out = connection->timed_out,
-                .verification_errors = connection->errors,
-                .peer_chain = connection->peer_chain,
-                .psk_identity = connection->psk_identity,
-                .psk = connection->question.psk,
-                .channel_open = connection->channel,
-                .announced = connection->announced,
-        };
-}
-
-Counters connection_counters(const Connection *connection) {
-        return tally_counters(&connection->tally);
-}
-
-OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf) {
-        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-        uint8_t digest[32];
-        gsize size = sizeof(digest);
-        GBytes *leaf = NULL;
-
-        if (connection->peer_chain && connection->peer_chain->len > 0)
-                leaf = g_ptr_array_index(connection->peer_chain, 0);
-
-        *ret_leaf = NULL;
-        if (leaf) {
-                g_checksum_update(checksum, g_bytes_get_data(leaf, NULL),
-                                  (gssize)g_bytes_get_size(leaf));
-                g_checksum_get_digest(checksum, digest, &size);
-                *ret_leaf = g_bytes_new(digest, size);
-        }
-
-        return (OpenedFacts){
-                .connection = connection->id,
-                .peer = connection->spec->peer,
-                .local = connection->local,
-                .data_mtu = connection->data_mtu,
-                .psk_identity = connection->psk_identity,
-                .leaf_sha256 = *ret_leaf,
-                .resumed = connection->agreed.resumed,
-        };
 }
 
 /* ---- time ---- */
@@ -261,7 +140,7 @@ int connection_new(Relay *relay, Spec *spec, Listener *listener, Connection **re
         connection->announced = true;
         connection->errors = verdict_errors_new();
         connection->ignored = verdict_errors_new();
-        connection->agreed = connection_nothing_agreed;
+        connection_forget_agreed(connection);
         connection->alarm = (Alarm){.ring = connection_ring, .owner = connection};
         g_queue_init(&connection->queue);
         charges_init(&connection->charges, relay->quota, spec->uid);
@@ -304,8 +183,12 @@ static void connection_release_session(void *corpse) {
         session_free(corpse);
 }
 
-static void connection_release_channel(void *corpse) {
-        channel_free(corpse);
+/* The peer's address as a certificate would have it: without a scope, which is this machine's. */
+static const char *connection_peer_literal(const Connection *connection,
+                                           char buffer[static ADDRESS_STRING_MAX]) {
+        address_format(&connection->spec->peer, buffer);
+        *strchrnul(buffer, '%') = '\0';
+        return buffer;
 }
 
 int connection_associate(Connection *connection, const Hello *hello, Reason *reason) {
@@ -322,7 +205,7 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
         if (!connection->ignored_said)
                 connection_set_ignored(connection, spec->ignored);
         if (!name || !*name)
-                name = address_format(&spec->peer, literal);
+                name = connection_peer_literal(connection, literal);
 
         session = (SessionSpec){
                 .config = connection->config,
@@ -371,54 +254,6 @@ void connection_finish(Connection *connection, int r) {
         endpoint_flush(endpoint);
 }
 
-static void connection_drop_oldest(Connection *connection) {
-        GBytes *oldest = g_queue_pop_head(&connection->queue);
-
-        connection->queue_bytes -= g_bytes_get_size(oldest);
-        charges_drop(&connection->charges, QUOTA_BYTES, g_bytes_get_size(oldest));
-        g_bytes_unref(oldest);
-}
-
-/* Keeps one datagram for connection_read(); the oldest ones make room, and are counted. */
-static void connection_enqueue(Connection *connection, const Datagram *plain) {
-        while (connection->queue.length >= CONNECTION_QUEUE_MAX ||
-               (connection->queue.length > 0 &&
-                connection->queue_bytes + plain->size > CONNECTION_QUEUE_BYTES)) {
-                connection_drop_oldest(connection);
-                tally_connection(connection, TALLY_DROPPED_QUEUE_FULL, 1);
-        }
-
-        if (charges_add(&connection->charges, QUOTA_BYTES, plain->size, NULL)) {
-                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
-                return;
-        }
-
-        g_queue_push_tail(&connection->queue, g_bytes_new(plain->data, plain->size));
-        connection->queue_bytes += plain->size;
-        tally_connection(connection, TALLY_DELIVERED, 1);
-        relay_tell(connection->relay, connection_datagram, connection);
-}
-
-static void connection_hand_over(Connection *connection) {
-        DatagramBatch *app = connection->relay->app;
-        int r = 0;
-
-        if (connection->channel) {
-                r = channel_deliver(connection->channel, app);
-                tally_channel(connection);
-        } else {
-                for (size_t i = 0; i < datagram_batch_count(app); i++) {
-                        Datagram plain = datagram_batch_at(app, i);
-
-                        connection_enqueue(connection, &plain);
-                }
-        }
-
-        datagram_batch_reset(app);
-        if (r)
-                connection_lost_channel(connection, r);
-}
-
 /* What the path takes in one piece; a listener's socket has no path of its own. */
 static void connection_measure(Connection *connection) {
         size_t payload = 0;
@@ -447,7 +282,7 @@ static void connection_opened(Connection *connection) {
 
         /* as in Qt: who had to be verified has no errors left, and nothing stays ignored */
         if (connection_must_verify(connection->spec))
-                connection_copy_errors(&connection->errors, NULL);
+                connection_forget_errors(connection);
         connection_set_ignored(connection, NULL);
         connection->ignored_said = false;
         connection_clear_error(connection);
@@ -520,7 +355,7 @@ void connection_went_on(Connection *connection, int r) {
                 connection_opened(connection);
 
         /* what was decrypted before a goodbye is still the application's */
-        if (datagram_batch_count(connection->relay->app) > 0)
+        if (!connection->gone && datagram_batch_count(connection->relay->app) > 0)
                 connection_hand_over(connection);
 
         if (r && connection->session)
@@ -528,128 +363,6 @@ void connection_went_on(Connection *connection, int r) {
 
         question_look(connection);
         connection_schedule(connection);
-}
-
-/* ---- the channel ---- */
-
-/* What arrived before there was a channel goes to it first. */
-static void connection_empty_queue(Connection *connection) {
-        DatagramBatch *out = connection->relay->out; /* not app: it may hold what comes next */
-
-        while (connection->queue.length > 0) {
-                GBytes *bytes = g_queue_peek_head(&connection->queue);
-
-                datagram_batch_reset(out);
-                (void)datagram_batch_append(out, g_bytes_get_data(bytes, NULL),
-                                            g_bytes_get_size(bytes));
-                /* a channel that is not a moment old; what is wrong with it shows at once */
-                (void)channel_deliver(connection->channel, out);
-                connection_drop_oldest(connection);
-        }
-
-        datagram_batch_reset(out);
-        connection->seen_channel = channel_stats(connection->channel);
-}
-
-static int connection_new_channel(Connection *connection, int *ret_app_fd, Reason *reason) {
-        g_autoptr(Channel) channel = NULL;
-        g_autofd int app_fd = -1;
-        int r;
-
-        r = channel_new(&channel, &app_fd);
-        if (r < 0)
-                return fault(r);
-        if (r > 0)
-                return reason_set(reason, RELAY_E_QUOTA,
-                                  "The service has no file descriptor left; try again later");
-
-        r = sd_event_add_io(connection->relay->event, &connection->channel_source,
-                            channel_fd(channel), EPOLLIN, on_channel_event, connection);
-        if (r < 0)
-                return fault(r);
-
-        connection->channel = g_steal_pointer(&channel);
-        *ret_app_fd = autofd_steal(&app_fd);
-        return 0;
-}
-
-int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason) {
-        int r;
-
-        r = charges_add(&connection->charges, QUOTA_FDS, 1, reason);
-        if (r)
-                return r;
-
-        r = charges_add(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES, reason);
-        if (r) {
-                charges_drop(&connection->charges, QUOTA_FDS, 1);
-                return r;
-        }
-
-        r = connection_new_channel(connection, ret_app_fd, reason);
-        if (r) {
-                charges_drop(&connection->charges, QUOTA_FDS, 1);
-                charges_drop(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES);
-                return r;
-        }
-
-        connection_empty_queue(connection);
-        return 0;
-}
-
-void connection_drop_channel(Connection *connection) {
-        if (!connection->channel)
-                return;
-
-        if (connection->endpoint)
-                endpoint_forget(connection->endpoint, connection);
-        autofd_close(&connection->handing_fd);
-        connection->handing_fd = -1;
-        tally_channel(connection);
-        connection->channel_source = sd_event_source_disable_unref(connection->channel_source);
-        relay_bury(connection->relay, g_steal_pointer(&connection->channel),
-                   connection_release_channel);
-        connection->seen_channel = (ChannelStats){0};
-        charges_drop(&connection->charges, QUOTA_FDS, 1);
-        charges_drop(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES);
-}
-
-/* The application closed its end. Its last channel is its owner's last hold of the connection
- * (API.md, "Lifetime"), so the object goes. A persistent one has other callers and only loses its
- * channel, unless it was given away as a channel and can be known by nothing else. */
-void connection_lost_channel(Connection *connection, int r) {
-        if (r != CHANNEL_E_HANGUP) {
-                connection_fail(connection, fault(r));
-                return;
-        }
-
-        if (!connection->spec->persistent || connection->handed) {
-                connection_close(connection, END_CHANNEL_CLOSED);
-                return;
-        }
-
-        egress_last(connection);
-        connection_drop_channel(connection);
-        connection_touch(connection);
-        connection_schedule(connection);
-}
-
-int connection_seal(Connection *connection, const void *data, size_t size) {
-        Relay *relay = connection->relay;
-        int r;
-
-        /* without DontFragment the kernel makes IP fragments of what the path does not take */
-        if (connection->spec->dont_fragment && size > connection->data_mtu)
-                return SESSION_E_TOO_LONG;
-
-        r = session_send(connection->session, data, size, relay->net);
-        if (r == SESSION_E_NO_ROOM) {
-                endpoint_flush(connection->endpoint);
-                r = session_send(connection->session, data, size, relay->net);
-        }
-
-        tally_sent(connection);
-        return r;
 }
 
 /* ---- the end ---- */
@@ -667,6 +380,8 @@ static void connection_say_goodbye(Connection *connection, EndReason why) {
 
 static void connection_let_go(Connection *connection) {
         question_drop(connection);
+        if (connection->in_backlog)
+                backlog_forget(connection->listener, connection);
         connection_drop_channel(connection);
         tally_session(connection);
         relay_bury(connection->relay, g_steal_pointer(&connection->session),
@@ -680,8 +395,7 @@ static void connection_let_go(Connection *connection) {
 
         connection->endpoint = NULL;
         g_clear_pointer(&connection->blame, g_free);
-        connection->agreed = connection_nothing_agreed;
-        connection->data_mtu = 0;
+        connection_forget_agreed(connection);
 }
 
 static void connection_log_end(Connection *connection, EndReason why, bool was_open) {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Listener: one bound socket for many peers. A stranger costs nothing until its cookie returns; who
- * has proven its address becomes a Connection that the listener's owner pays for, and once its
- * handshake is complete it goes to the accept queue, or is told to the owner.
+ * has proven its address becomes a Connection that the listener's owner pays for.
  *
- * Knows: strangers, quotas, the accept queue. Does not know: what a connection does later.
+ * Knows: strangers, quotas. Does not know: what a connection does later (backlog.c hands it over).
  */
 
 #include "base/fault.h"
@@ -12,7 +11,6 @@
 #include "relay/private.h"
 
 #include <string.h>
-#include <sys/epoll.h>
 
 /* ---- strangers ---- */
 
@@ -109,197 +107,10 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         return connection;
 }
 
-/* ---- completed connections ---- */
-
-static void listener_announce(Listener *listener, Connection *connection) {
-        Relay *relay = listener->relay;
-
-        if (!connection->announced) {
-                connection->announced = true;
-                relay_tell(relay, connection_added, connection);
-        }
-
-        relay_tell(relay, listener_connection, listener, connection);
-}
-
-static void listener_backlog_changed(Listener *listener) {
-        relay_tell(listener->relay, listener_changed, listener, CHANGED_BACKLOG);
-}
-
-/* Without the queue the owner hears of connections over the bus. */
-static void listener_lost_queue(Listener *listener) {
-        Connection *connection;
-
-        listener->queue_source = sd_event_source_disable_unref(listener->queue_source);
-        listener->queue = accept_queue_free(listener->queue);
-        charges_drop(&listener->charges, QUOTA_FDS, 1);
-        alarm_clear(listener->relay, &listener->alarm);
-
-        for (;;) {
-                connection = g_queue_pop_head(&listener->backlog);
-                if (!connection)
-                        break;
-
-                connection->in_backlog = false;
-                connection_drop_channel(connection);
-                listener_announce(listener, connection);
-        }
-
-        listener_backlog_changed(listener);
-}
-
-/* 0: it is on its way; ACCEPT_QUEUE_E_FULL: later; else the queue, or the connection, is lost. */
-static int listener_push(Listener *listener, Connection *connection) {
-        g_autoptr(GBytes) leaf = NULL;
-        OpenedFacts facts;
-        int r;
-
-        if (accept_queue_undelivered(listener->queue) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
-                return ACCEPT_QUEUE_E_FULL;
-
-        if (connection->handing_fd < 0) {
-                r = connection_attach_channel(connection, &connection->handing_fd, NULL);
-                if (r)
-                        return r < 0 ? fault(r) : ACCEPT_QUEUE_E_FULL; /* quota: as others close */
-        }
-
-        facts = connection_opened_facts(connection, &leaf);
-        r = accept_queue_push(listener->queue, &facts, connection->handing_fd);
-        if (r < 0)
-                return fault(r);
-        if (r > 0)
-                return r;
-
-        connection->handed = true;
-        autofd_close(&connection->handing_fd);
-        connection->handing_fd = -1;
-        return 0;
-}
-
-static void listener_wait(Listener *listener, Connection *connection) {
-        Relay *relay = listener->relay;
-
-        if (listener->backlog.length >= LISTENER_BACKLOG_MAX) {
-                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
-                connection_set_error(connection, DTLS_TLS_NON_FATAL_ERROR,
-                                     "The application does not take connections off its accept "
-                                     "queue");
-                connection_close(connection, END_FAILED);
-                return;
-        }
-
-        connection->in_backlog = true;
-        g_queue_push_tail(&listener->backlog, connection);
-        alarm_set(relay, &listener->alarm, relay_now(relay) + LISTENER_RETRY_USEC);
-        listener_backlog_changed(listener);
-}
-
-/* What a push came to. False: this connection is still to be given. */
-static bool listener_pushed(Listener *listener, Connection *connection, int r) {
-        if (r < 0) {
-                connection_fail(connection, fault(r));
-                return true;
-        }
-
-        switch ((AcceptQueueOutcome)r) {
-        case ACCEPT_QUEUE_E_FULL:
-        case ACCEPT_QUEUE_E_NO_FDS:
-                return false;
-        case ACCEPT_QUEUE_E_HANGUP:
-                connection_drop_channel(connection);
-                listener_lost_queue(listener);
-                listener_announce(listener, connection);
-                return true;
-        }
-
-        return true;
-}
-
-void listener_take(Listener *listener, Connection *connection) {
-        int r = ACCEPT_QUEUE_E_FULL;
-
-        if (!listener->queue) {
-                listener_announce(listener, connection);
-                return;
-        }
-
-        if (g_queue_is_empty(&listener->backlog))
-                r = listener_push(listener, connection);
-        if (!listener_pushed(listener, connection, r))
-                listener_wait(listener, connection);
-}
-
-/* The accept queue's fd is writable long before a packet more may be undelivered, so there is no
- * event to wait for: a coarse alarm looks, and only while somebody waits. */
-static void listener_retry(void *owner, uint64_t now_usec) {
-        Listener *listener = owner;
-        Connection *connection;
-        int r = 0;
-
-        while (listener->queue && !g_queue_is_empty(&listener->backlog)) {
-                connection = g_queue_peek_head(&listener->backlog);
-
-                r = listener_push(listener, connection);
-                if (r == ACCEPT_QUEUE_E_FULL || r == ACCEPT_QUEUE_E_NO_FDS)
-                        break;
-
-                (void)g_queue_pop_head(&listener->backlog);
-                connection->in_backlog = false;
-                (void)listener_pushed(listener, connection, r);
-        }
-
-        listener_backlog_changed(listener);
-        if (!g_queue_is_empty(&listener->backlog))
-                alarm_set(listener->relay, &listener->alarm, now_usec + LISTENER_RETRY_USEC);
-}
-
-static int on_accept_queue_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Listener *listener = userdata;
-
-        if (events & (EPOLLHUP | EPOLLERR))
-                listener_lost_queue(listener);
-
-        return 0;
-}
-
-int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason) {
-        g_autoptr(AcceptQueue) queue = NULL;
-        g_autofd int app_fd = -1;
-        int r;
-
-        if (listener->queue)
-                return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
-                                  "The accept queue is open already; close its fd first");
-
-        r = charges_add(&listener->charges, QUOTA_FDS, 1, reason);
-        if (r)
-                return r;
-
-        r = accept_queue_new(&queue, &app_fd);
-        if (r == 0)
-                r = sd_event_add_io(listener->relay->event, &listener->queue_source,
-                                    accept_queue_fd(queue), 0, on_accept_queue_event, listener);
-        if (r) {
-                charges_drop(&listener->charges, QUOTA_FDS, 1);
-                return r < 0 ? fault(r)
-                             : reason_set(reason, RELAY_E_QUOTA,
-                                          "The service has no file descriptor left; try again "
-                                          "later");
-        }
-
-        listener->queue = g_steal_pointer(&queue);
-        *ret_fd = autofd_steal(&app_fd);
-        return 0;
-}
-
 void listener_forget(Listener *listener, Connection *connection) {
         g_hash_table_remove(listener->connections, connection);
-        if (!connection->in_backlog)
-                return;
-
-        connection->in_backlog = false;
-        (void)g_queue_remove(&listener->backlog, connection);
-        listener_backlog_changed(listener);
+        if (connection->in_backlog)
+                backlog_forget(listener, connection);
 }
 
 /* ---- configuration ---- */
@@ -467,7 +278,7 @@ int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         listener->relay = relay;
         listener->spec = spec;
         listener->connections = g_hash_table_new(NULL, NULL);
-        listener->alarm = (Alarm){.ring = listener_retry, .owner = listener};
+        listener->alarm = (Alarm){.ring = backlog_retry, .owner = listener};
         g_queue_init(&listener->backlog);
         charges_init(&listener->charges, relay->quota, spec->uid);
 

@@ -323,31 +323,42 @@ Connection *connection_free(Connection *connection);
 /* A fresh session on connection->endpoint. */
 int connection_associate(Connection *connection, const Hello *hello, Reason *reason);
 void connection_set_state(Connection *connection, HandshakeState state);
-void connection_changed(Connection *connection, unsigned mask);
-/* Copies what the session knows of the peer. */
-void connection_learn_peer(Connection *connection);
-void connection_forget_peer(Connection *connection);
-void connection_set_ignored(Connection *connection, const GArray *errors);
-void connection_set_error(Connection *connection, DtlsError error, const char *text);
-void connection_clear_error(Connection *connection);
 /* Around each call of the session outside ingress. */
 void connection_prepare(Connection *connection);
 void connection_finish(Connection *connection, int r);
 /* After each call of the session: all that can have happened. */
 void connection_went_on(Connection *connection, int r);
-/* One datagram of plaintext into the net batch. */
-int connection_seal(Connection *connection, const void *data, size_t size);
 /* The association is over; the object stays, lingers or goes. */
 void connection_end(Connection *connection, EndReason why);
 void connection_fail(Connection *connection, int r);
-void connection_lost_channel(Connection *connection, int r);
-void connection_drop_channel(Connection *connection);
-int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason);
 void connection_touch(Connection *connection);
 void connection_schedule(Connection *connection);
-OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
+
+/* ---- facts.c ---- */
+
+void connection_changed(Connection *connection, unsigned mask);
+void connection_set_error(Connection *connection, DtlsError error, const char *text);
+void connection_clear_error(Connection *connection);
+void connection_set_ignored(Connection *connection, const GArray *errors);
+/* Copies what the session knows of the peer. */
+void connection_learn_peer(Connection *connection);
+void connection_forget_errors(Connection *connection);
+void connection_forget_agreed(Connection *connection);
+void connection_forget_peer(Connection *connection); /* all of it */
+OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
+
+/* ---- delivery.c ---- */
+
+/* What the app batch holds goes to the channel, or into the queue. */
+void connection_hand_over(Connection *connection);
+GBytes *connection_take_oldest(Connection *connection);
+/* One datagram of plaintext into the net batch. */
+int connection_seal(Connection *connection, const void *data, size_t size);
+int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason);
+void connection_lost_channel(Connection *connection, int r);
+void connection_drop_channel(Connection *connection);
 
 /* ---- questions.c ---- */
 
@@ -364,12 +375,17 @@ Connection *listener_greet(Listener *listener, const Datagram *in);
 /* A proven hello: NULL when there is no room for it. @predecessor or NULL. */
 Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *hello,
                            Connection *predecessor);
-/* A handshake of its own completed. */
-void listener_take(Listener *listener, Connection *connection);
 void listener_forget(Listener *listener, Connection *connection);
 void listener_reload_trust(Listener *listener);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_free)
+
+/* ---- backlog.c ---- */
+
+/* A handshake of the listener's completed. */
+void listener_take(Listener *listener, Connection *connection);
+void backlog_forget(Listener *listener, Connection *connection);
+void backlog_retry(void *owner, uint64_t now_usec);
 
 /* ---- replace.c: a new ClientHello from a known address ---- */
 

@@ -9,6 +9,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,11 @@ static char *daemon_read_address(int fd) {
         return g_strdup(g_strstrip(line));
 }
 
+/* A test that fails leaves no daemon behind. */
+static void daemon_die_with_parent(gpointer userdata) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
 static Daemon daemon_start(bool may_own) {
         g_autoptr(GError) error = NULL;
         g_autofree char *text = NULL, *argument = NULL;
@@ -45,7 +51,9 @@ static Daemon daemon_start(bool may_own) {
                                "<allow send_type='method_call'/><allow send_type='signal'/>"
                                "<allow send_requested_reply='true' send_type='method_return'/>"
                                "<allow send_requested_reply='true' send_type='error'/>"
-                               "<allow receive_type='method_call'/></policy></busconfig>",
+                               "<allow receive_type='method_call'/><allow receive_type='signal'/>"
+                               "<allow receive_type='method_return'/>"
+                               "<allow receive_type='error'/></policy></busconfig>",
                                daemon.directory, may_own ? "allow" : "deny");
         g_assert_true(g_file_set_contents(daemon.config, text, -1, &error));
 
@@ -54,8 +62,10 @@ static Daemon daemon_start(bool may_own) {
                 char *argv[] = {"dbus-daemon", argument, "--nofork", "--print-address=1", NULL};
 
                 g_assert_true(g_spawn_async_with_pipes(
-                        NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL,
-                        NULL, &daemon.pid, NULL, &fd, NULL, &error));
+                        NULL, argv, NULL,
+                        G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
+                                G_SPAWN_STDERR_TO_DEV_NULL,
+                        daemon_die_with_parent, NULL, &daemon.pid, NULL, &fd, NULL, &error));
         }
         daemon.address = daemon_read_address(fd);
         return daemon;

@@ -166,9 +166,17 @@ static void who_left_hears_nothing(void) {
         subscribe(seat, SAME_USER, false);
         seat_leave(seat, SAME_USER);
         seat_run(seat);
-        meet(seat, SAME_USER, 1001); /* somebody else's name now */
+        meet(seat, SAME_USER, 1000); /* another program's name now */
         live_and_die(seat, fake_connection(seat->relay, 1000, OWNER, true));
         g_assert_cmpuint(seat_heard(seat, SAME_USER, NULL), ==, 0);
+}
+
+/* A restarted bus hands out the same unique names, to others. */
+static void a_name_is_not_the_owner(void) {
+        g_autoptr(Seat) seat = seat_with_people();
+
+        live_and_die(seat, fake_connection(seat->relay, 1000, STRANGER, true));
+        g_assert_cmpuint(seat_heard(seat, NULL, NULL), ==, 0);
 }
 
 static void an_owners_removal_reaches_watchers(void) {
@@ -406,6 +414,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/news/who-lists-watches-until-it-unsubscribes", who_lists_watches);
         g_test_add_func("/bus/news/who-left-hears-nothing-nor-does-its-successor",
                         who_left_hears_nothing);
+        g_test_add_func("/bus/news/a-name-alone-is-not-the-owner", a_name_is_not_the_owner);
         g_test_add_func("/bus/news/watchers-hear-of-what-went-with-its-owner",
                         an_owners_removal_reaches_watchers);
         g_test_add_func("/bus/news/one-properties-changed-a-turn", one_change_a_turn);

@@ -10,6 +10,7 @@
 #include "fuzz.h"
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 

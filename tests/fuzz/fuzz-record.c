@@ -124,12 +124,13 @@ static void step(Filter *filter, Input *input) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        Input input = {.next = data + 1, .left = size - 1};
         Filter filter;
+        Input input;
 
         if (size == 0)
                 return 0;
 
+        input = (Input){.next = data + 1, .left = size - 1};
         filter_init(&filter, data[0] % 2 ? DTLS_SERVER : DTLS_CLIENT, data[0] / 2);
         while (input.left > 0) {
                 step(&filter, &input);

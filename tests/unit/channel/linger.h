@@ -2,13 +2,20 @@
 #pragma once
 
 /*
- * linger: a TCP socket whose close() waits: SO_LINGER, and unsent data that its peer does not read.
+ * linger: a TCP socket whose close() waits: SO_LINGER, and unsent data that its peer does not read;
+ * and how it is sent where nobody wants it.
  */
 
 #include <glib.h>
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 #define LINGER_SECONDS 5
 #define LINGER_AT_ONCE_USEC (G_USEC_PER_SEC / 2) /* what a busy machine may take for "at once" */
@@ -39,6 +46,20 @@ static inline int linger_new(int *ret_peer) {
                 continue;
         g_assert_cmpint(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), ==, 0);
         return client;
+}
+
+/* Whether this kernel can refuse fds at their sender: Linux 6.16. Else the test is skipped. */
+static inline bool can_refuse_fds(void) {
+        socklen_t size = sizeof(int);
+        int fd, value, r;
+
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        r = getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &value, &size);
+        close(fd);
+        if (r < 0)
+                g_test_skip("this kernel cannot refuse fds (SO_PASSRIGHTS, Linux 6.16)");
+
+        return r == 0;
 }
 
 /* Sends fds with the bytes; what sendmsg() returns. */

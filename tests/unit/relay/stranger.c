@@ -45,12 +45,28 @@ static void stranger_note_hello(Stranger *stranger, const Datagram *out) {
         stranger->last_hello = g_bytes_new(out->data, out->size);
 }
 
+static void stranger_send(Stranger *stranger, const Datagram *out) {
+        size_t offset = 0;
+        size_t size;
+
+        if (!stranger->apart) {
+                (void)send(stranger->fd, out->data, out->size, 0);
+                return;
+        }
+
+        while (offset + 13 < out->size) {
+                size = 13u + ((size_t)out->data[offset + 11] << 8) + out->data[offset + 12];
+                (void)send(stranger->fd, out->data + offset, size, 0);
+                offset += size;
+        }
+}
+
 static void stranger_flush(Stranger *stranger) {
         for (size_t i = 0; i < datagram_batch_count(stranger->net); i++) {
                 Datagram out = datagram_batch_at(stranger->net, i);
 
                 stranger_note_hello(stranger, &out);
-                (void)send(stranger->fd, out.data, out.size, 0);
+                stranger_send(stranger, &out);
         }
         for (size_t i = 0; i < datagram_batch_count(stranger->app); i++) {
                 Datagram plain = datagram_batch_at(stranger->app, i);

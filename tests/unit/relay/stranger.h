@@ -19,6 +19,7 @@ typedef struct Stranger {
         GBytes *last_hello; /* the last ClientHello that had a cookie */
         const char *psk;    /* NULL: does not answer its session's question */
         bool deaf;          /* what comes is thrown away */
+        bool apart;         /* every record in a datagram of its own */
 } Stranger;
 
 Stranger *stranger_new(World *world, const Listener *listener, const char *psk);

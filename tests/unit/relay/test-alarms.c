@@ -17,6 +17,7 @@ static void bell_ring(void *owner, uint64_t now_usec) {
         Bell *bell = owner;
 
         g_assert_null(bell->alarm.iter);
+        g_assert_cmpuint(now_usec, >=, bell->alarm.at_usec);
         g_string_append_c(bell->rung, bell->name);
         if (bell->again_usec > 0)
                 alarm_set(bell->relay, &bell->alarm, now_usec + bell->again_usec);

@@ -64,6 +64,17 @@ static void proves_itself_with_cookies_off_too(World *world, gconstpointer unuse
         g_assert_cmpuint(world_counter(relay_counters(world->relay), "CookiesAsked"), ==, 1);
 }
 
+static void finds_its_sealed_records_behind_the_elder(World *world, gconstpointer unused) {
+        g_autoptr(Stranger) stranger = meet(world, true);
+
+        /* its Finished comes alone, sealed, and only its keys say whose it is */
+        stranger->apart = true;
+        stranger_start(stranger);
+        stranger_wait(stranger, stranger_is_open(stranger) && world->n_announced == 2);
+        g_assert_cmpstr(world->closed->str, ==, "1:Replaced ");
+        check_alive(stranger, "second");
+}
+
 static void changes_nothing_without_a_cookie(World *world, gconstpointer unused) {
         g_autoptr(Stranger) stranger = meet(world, true);
         Session *mine = g_steal_pointer(&stranger->session);
@@ -88,6 +99,7 @@ static void changes_nothing_without_a_cookie(World *world, gconstpointer unused)
 static void leaves_the_elder_when_the_successor_fails(World *world, gconstpointer unused) {
         g_autoptr(Stranger) stranger = meet(world, true);
         Session *mine = g_steal_pointer(&stranger->session);
+        Counters counters;
 
         /* a second association that stops half-way */
         stranger->psk = NULL;
@@ -96,8 +108,12 @@ static void leaves_the_elder_when_the_successor_fails(World *world, gconstpointe
         session_free(stranger->session);
         stranger->session = mine;
 
-        /* meanwhile the elder works, and after the other has failed too */
+        /* meanwhile the elder works, and the other hears nothing of it */
+        counters = connection_counters(relay_find_connection(world->relay, 2));
         check_alive(stranger, "meanwhile");
+        g_assert_cmpuint(world_counter(connection_counters(relay_find_connection(world->relay, 2)),
+                                       "DatagramsReceived"),
+                         ==, world_counter(counters, "DatagramsReceived"));
         world_wait(world, world->n_removed == 1);
         g_assert_cmpstr(world->closed->str, ==, "2:Failed ");
         check_alive(stranger, "afterwards");
@@ -169,6 +185,8 @@ int main(int argc, char **argv) {
         CASE("a-restarted-peer-takes-the-place-of-its-elder", takes_the_place_of_its_elder);
         CASE("a-restarted-peer-proves-itself-with-cookies-off-too",
              proves_itself_with_cookies_off_too);
+        CASE("a-successors-sealed-records-are-found-behind-the-elder",
+             finds_its_sealed_records_behind_the_elder);
         CASE("a-hello-without-its-cookie-changes-nothing", changes_nothing_without_a_cookie);
         CASE("the-elder-stays-when-the-successor-fails", leaves_the_elder_when_the_successor_fails);
         CASE("a-successor-moves-up-when-the-elder-closes", gives_the_place_of_an_elder_that_closed);

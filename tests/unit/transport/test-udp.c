@@ -482,8 +482,8 @@ static void test_connect_says_what_cannot_be(Scene *scene, const void *data) {
 /* An address where nobody is: a socket that was there is closed. */
 static Address nobody(void) {
         Address address;
-        g_autofd int fd = other_new("127.0.0.1", &address);
 
+        close(other_new("127.0.0.1", &address));
         return address;
 }
 
@@ -676,6 +676,20 @@ static void test_a_full_socket_takes_the_rest_later(Scene *scene, const void *da
         in_own_network(body_full, scene);
 }
 
+/* Asks until an answer may be given: a new link takes a moment to carry anything. */
+static void ask_until_received(Scene *scene, int fd, const Address *to, const char *text) {
+        struct pollfd look = {.fd = udp_fd(scene->udp), .events = POLLIN};
+        int n_ready = 0;
+
+        for (int i = 0; n_ready == 0 && i < WAIT_MSEC / 100; i++) {
+                other_sends(fd, to, text);
+                n_ready = poll(&look, 1, 100);
+        }
+
+        g_assert_cmpint(n_ready, ==, 1);
+        receive(scene);
+}
+
 static void body_link_local(Scene *scene) {
         g_autofd int fd = -1;
         Address other, local, to, from;
@@ -685,11 +699,9 @@ static void body_link_local(Scene *scene) {
         scene->udp = bound("::");
         local = udp_local(scene->udp);
 
-        /* both ends of the link are here, so what one sends to the other goes over loopback */
         fd = other_new("fe80::2%far", &other);
         to = at("fe80::2%far", address_port(&local));
-        other_sends(fd, &to, "question");
-        receive(scene);
+        ask_until_received(scene, fd, &to, "question");
 
         d = datagram_batch_at(scene->rx, 0);
         g_assert_true(address_equal(&d.peer, &other));
@@ -701,11 +713,11 @@ static void body_link_local(Scene *scene) {
         assert_other_gets(fd, "answer", &from);
         g_assert_true(address_equal(&from, &to));
 
+        /* the scope is part of who the peer is when connected, too */
         g_assert_cmpint(udp_connect(scene->udp, &other), ==, 0);
-        other_sends(fd, &to, "again");
-        receive(scene);
-        g_assert_cmpuint(datagram_batch_count(scene->rx), ==, 1);
-        assert_received(scene, 0, "again");
+        ask_until_received(scene, fd, &to, "again");
+        g_assert_cmpuint(datagram_batch_count(scene->rx), >, 0);
+        g_assert_cmpuint(udp_stats(scene->udp).n_dropped_source, ==, 0);
 }
 
 static void test_link_local_keeps_its_scope(Scene *scene, const void *data) {

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Facts: what a connection knows of itself and its peer, kept as values, so that whoever reads them
+ * never has to ask a session, which may be over.
+ *
+ * Knows: errors, certificates, what was agreed. Does not know: states, and what follows from them.
+ */
+
+#include "relay/private.h"
+
+static const SessionFacts facts_nothing_agreed = {
+        .protocol = "UnknownProtocol",
+        .key_exchange = "",
+        .authentication = "",
+        .encryption = "",
+        .mac = "",
+        .curve = "",
+};
+
+void connection_changed(Connection *connection, unsigned mask) {
+        if (!connection->gone)
+                relay_tell(connection->relay, connection_changed, connection, mask);
+}
+
+void connection_set_error(Connection *connection, DtlsError error, const char *text) {
+        connection->error = error;
+        connection->timed_out = false;
+        (void)g_strlcpy(connection->error_text, text, sizeof(connection->error_text));
+        connection_changed(connection, CHANGED_ERROR);
+}
+
+void connection_clear_error(Connection *connection) {
+        if (connection->error != DTLS_NO_ERROR)
+                connection_set_error(connection, DTLS_NO_ERROR, "");
+}
+
+static void facts_copy_errors(GArray **errors, const GArray *from) {
+        g_array_unref(*errors);
+        *errors = verdict_errors_new();
+
+        for (guint i = 0; from && i < from->len; i++) {
+                const VerdictError *error = &g_array_index(from, VerdictError, i);
+
+                verdict_errors_add(*errors, error->code, error->certificate);
+        }
+}
+
+void connection_set_ignored(Connection *connection, const GArray *errors) {
+        facts_copy_errors(&connection->ignored, errors);
+}
+
+void connection_learn_peer(Connection *connection) {
+        GPtrArray *chain = session_peer_chain(connection->session);
+        GBytes *identity = session_psk_identity(connection->session);
+
+        g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
+        g_clear_pointer(&connection->psk_identity, g_bytes_unref);
+        connection->peer_chain = chain ? g_ptr_array_ref(chain) : NULL;
+        connection->psk_identity = identity ? g_bytes_ref(identity) : NULL;
+        facts_copy_errors(&connection->errors, session_errors(connection->session));
+        connection_changed(connection, CHANGED_SESSION | CHANGED_ERROR);
+}
+
+void connection_forget_errors(Connection *connection) {
+        facts_copy_errors(&connection->errors, NULL);
+}
+
+void connection_forget_agreed(Connection *connection) {
+        connection->agreed = facts_nothing_agreed;
+        connection->data_mtu = 0;
+}
+
+void connection_forget_peer(Connection *connection) {
+        g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
+        g_clear_pointer(&connection->psk_identity, g_bytes_unref);
+        connection_forget_errors(connection);
+        connection_forget_agreed(connection);
+        connection_changed(connection, CHANGED_SESSION | CHANGED_ERROR | CHANGED_MTU);
+}
+
+ConnectionFacts connection_facts(const Connection *connection) {
+        return (ConnectionFacts){
+                .id = connection->id,
+                .listener = connection->listener,
+                .state = connection->state,
+                .encrypted = connection->state == HANDSHAKE_COMPLETE,
+                .peer = connection->spec->peer,
+                .local = connection->local,
+                .spec = connection->spec,
+                .data_mtu = connection->data_mtu,
+                .session = connection->agreed,
+                .error = connection->error,
+                .error_text = connection->error_text,
+                .timed_out = connection->timed_out,
+                .verification_errors = connection->errors,
+                .peer_chain = connection->peer_chain,
+                .psk_identity = connection->psk_identity,
+                .psk = connection->question.psk,
+                .channel_open = connection->channel,
+                .announced = connection->announced,
+        };
+}
+
+Counters connection_counters(const Connection *connection) {
+        return tally_counters(&connection->tally);
+}
+
+OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf) {
+        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+        uint8_t digest[32];
+        gsize size = sizeof(digest);
+        GBytes *leaf = NULL;
+
+        if (connection->peer_chain && connection->peer_chain->len > 0)
+                leaf = g_ptr_array_index(connection->peer_chain, 0);
+
+        *ret_leaf = NULL;
+        if (leaf) {
+                g_checksum_update(checksum, g_bytes_get_data(leaf, NULL),
+                                  (gssize)g_bytes_get_size(leaf));
+                g_checksum_get_digest(checksum, digest, &size);
+                *ret_leaf = g_bytes_new(digest, size);
+        }
+
+        return (OpenedFacts){
+                .connection = connection->id,
+                .peer = connection->spec->peer,
+                .local = connection->local,
+                .data_mtu = connection->data_mtu,
+                .psk_identity = connection->psk_identity,
+                .leaf_sha256 = *ret_leaf,
+                .resumed = connection->agreed.resumed,
+        };
+}
