@@ -65,7 +65,7 @@ QuotaLimits quota_limits_default(uint64_t n_fds) {
         quota_limit(&limits, QUOTA_SUSPENDED, 256, n_handshakes);
         quota_limit(&limits, QUOTA_SIGNING, 256, n_handshakes);
         quota_limit(&limits, QUOTA_FDS, usable / 2, usable);
-        quota_limit(&limits, QUOTA_BYTES, 64 * MEBIBYTE, 512 * MEBIBYTE);
+        quota_limit(&limits, QUOTA_BYTES, 512 * MEBIBYTE, 4096 * MEBIBYTE); /* 1024 channels */
         quota_limit(&limits, QUOTA_CALLS, QUOTA_CALLS_PER_UID, QUOTA_CALLS_TOTAL);
         return limits;
 }
@@ -182,12 +182,13 @@ char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome 
         if (outcome == QUOTA_E_TOTAL)
                 return g_strdup_printf("The service has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                                        " %s, of all users together; try again later, or ask the "
-                                       "administrator to raise the limit",
+                                       "administrator to raise %sTotal= in dtlsd.conf",
                                        quota_used_total(quota, kind), quota->limits.total[kind],
-                                       text->nouns);
+                                       text->nouns, text->name);
 
-        return g_strdup_printf("User %u has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                               " %s; %s, or ask the administrator to raise the limit",
-                               uid, quota_used(quota, uid, kind), quota->limits.per_uid[kind],
-                               text->nouns, text->cure);
+        return g_strdup_printf(
+                "User %u has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                " %s; %s, or ask the administrator to raise %sPerUser= in dtlsd.conf",
+                uid, quota_used(quota, uid, kind), quota->limits.per_uid[kind], text->nouns,
+                text->cure, text->name);
 }

@@ -23,13 +23,9 @@
 #define POLKIT_ALLOW_INTERACTION 1u
 #define POLKIT_ANSWER_USEC (120 * UINT64_C(1000000)) /* somebody may have to type a password */
 
-#define POLKIT_QUESTIONS_PER_UID_MAX 8 /* each may be a dialog on somebody's screen */
-#define POLKIT_QUESTIONS_MAX 64        /* of the 128 calls dbus-daemon lets us have open */
-
 struct Asks {
         Bus *bus;
         uint64_t n_asked; /* makes cancellation ids */
-        GPtrArray *open;  /* Asked with a question that polkit has not answered */
 };
 
 typedef struct Verdict {
@@ -135,7 +131,7 @@ static void asked_close(Asked *asked) {
                 return;
 
         asked->question = sd_bus_slot_unref(asked->question);
-        (void)g_ptr_array_remove_fast(errand->bus->asks->open, asked);
+        quota_discharge(errand->bus->quota, errand->uid, QUOTA_CALLS, 1);
 }
 
 Asked *asked_free(Asked *asked) {
@@ -244,24 +240,19 @@ static int polkit_ask(Asked *asked) {
         if (r < 0)
                 return fault(r);
 
-        g_ptr_array_add(bus->asks->open, asked);
         return 0;
 }
 
-static int ask_has_room(const Asks *asks, uid_t uid, sd_bus_error *error) {
-        unsigned n = 0;
+static int ask_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
+        g_autofree char *text = NULL;
+        int r;
 
-        for (guint i = 0; i < asks->open->len; i++)
-                n += ((const Asked *)g_ptr_array_index(asks->open, i))->errand->uid == uid;
+        r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
+        if (r == 0)
+                return 1;
 
-        if (n >= POLKIT_QUESTIONS_PER_UID_MAX)
-                return bus_refuse_text(error, "QuotaExceeded",
-                                       "User %u waits for %u answers of polkit already", uid, n);
-        if (asks->open->len >= POLKIT_QUESTIONS_MAX)
-                return bus_refuse_text(error, "QuotaExceeded",
-                                       "%u calls wait for polkit already; try again",
-                                       asks->open->len);
-        return 1;
+        text = quota_refusal(bus->quota, uid, QUOTA_CALLS, (QuotaOutcome)r);
+        return bus_refuse_text(error, "QuotaExceeded", "%s", text);
 }
 
 static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
@@ -272,7 +263,7 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Addres
 
         r = errand_of(bus, m, &errand, error);
         if (r >= 0)
-                r = ask_has_room(bus->asks, errand->uid, error);
+                r = ask_charge(bus, errand->uid, error);
         if (r < 0)
                 return r;
 
@@ -282,8 +273,10 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Addres
                 asked->open.about = *about;
 
         r = polkit_ask(asked);
-        if (r < 0)
+        if (r < 0) {
+                quota_discharge(bus->quota, errand->uid, QUOTA_CALLS, 1);
                 return bus_refuse(error, r, NULL);
+        }
 
         errand_wait(errand, /* hold= */ false);
         return 0;
@@ -331,15 +324,10 @@ int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
 int asks_new(Bus *bus, Asks **ret) {
         *ret = g_new0(Asks, 1);
         (*ret)->bus = bus;
-        (*ret)->open = g_ptr_array_new();
         return 0;
 }
 
 Asks *asks_free(Asks *asks) {
-        if (!asks)
-                return NULL;
-
-        (void)g_ptr_array_unref(asks->open);
         g_free(asks);
         return NULL;
 }

@@ -345,8 +345,6 @@ static int bus_make_parts(Bus *bus) {
         if (r >= 0)
                 r = asks_new(bus, &bus->asks);
         if (r >= 0)
-                r = intake_new(bus, &bus->intake);
-        if (r >= 0)
                 r = pending_new(bus, &bus->pending);
         if (r >= 0)
                 r = callers_new(bus, &bus->callers);
@@ -413,7 +411,6 @@ Bus *bus_free(Bus *bus) {
         bus->callers = callers_free(bus->callers);
         bus->pending = pending_free(bus->pending);
         bus->errands = errands_free(bus->errands);
-        bus->intake = intake_free(bus->intake);
         bus->asks = asks_free(bus->asks);
         bus->bin = bin_free(bus->bin);
         if (bus->attached)

@@ -24,25 +24,17 @@ struct Errands {
 
 static int errand_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
         g_autofree char *text = NULL;
-        QuotaKind kind = QUOTA_CALLS;
         int r;
 
-        r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
-        if (r == 0) {
-                kind = QUOTA_FDS;
-                r = quota_charge(bus->quota, uid, QUOTA_FDS, ERRAND_FDS);
-                if (r)
-                        quota_discharge(bus->quota, uid, QUOTA_CALLS, 1);
-        }
+        r = quota_charge(bus->quota, uid, QUOTA_FDS, ERRAND_FDS);
         if (r == 0)
                 return 0;
 
-        text = quota_refusal(bus->quota, uid, kind, (QuotaOutcome)r);
+        text = quota_refusal(bus->quota, uid, QUOTA_FDS, (QuotaOutcome)r);
         return bus_refuse_text(error, "QuotaExceeded", "%s", text);
 }
 
 static void errand_free(Errand *errand) {
-        quota_discharge(errand->bus->quota, errand->uid, QUOTA_CALLS, 1);
         quota_discharge(errand->bus->quota, errand->uid, QUOTA_FDS, ERRAND_FDS);
         errand->asked = asked_free(errand->asked);
         errand->taken = taken_free(errand->taken);

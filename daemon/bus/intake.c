@@ -14,10 +14,6 @@
 #include <errno.h>
 #include <string.h>
 
-struct Intake {
-        Bus *bus;
-};
-
 typedef struct TakenSecret { /* one secret of the call */
         IntakeKind kind;
         int fd; /* the message's; tells its secrets apart */
@@ -151,15 +147,4 @@ int bus_intake(Bus *bus, sd_bus_message *m, IntakeKind kind, int fd, Key **ret,
         intake_start(taken_of(errand), kind, fd);
         errand_wait(errand, /* hold= */ true);
         return 0;
-}
-
-int intake_new(Bus *bus, Intake **ret) {
-        *ret = g_new0(Intake, 1);
-        (*ret)->bus = bus;
-        return 0;
-}
-
-Intake *intake_free(Intake *intake) {
-        g_free(intake);
-        return NULL;
 }

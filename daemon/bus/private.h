@@ -21,7 +21,6 @@
 
 typedef struct Callers Callers;
 typedef struct Asks Asks;
-typedef struct Intake Intake;
 typedef struct News News;
 typedef struct Pending Pending;
 typedef struct Errands Errands;
@@ -37,7 +36,6 @@ struct Bus {
         Callers *callers;
         Errands *errands;
         Asks *asks;
-        Intake *intake;
         News *news;
         Pending *pending;
         Bin *bin;
@@ -146,8 +144,6 @@ typedef enum IntakeKind {
         INTAKE_PSK,
 } IntakeKind;
 
-int intake_new(Bus *bus, Intake **ret);
-Intake *intake_free(Intake *intake);
 /* @fd: as read from m. Refuses what is not a sealed memfd, without a read. 1 with *ret a reference,
  * 0 parked, negative. */
 int bus_intake(Bus *bus, sd_bus_message *m, IntakeKind kind, int fd, Key **ret,

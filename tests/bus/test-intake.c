@@ -146,7 +146,7 @@ static void runs_again(void) {
         fake_removed(relay_find_connection(seat->relay, 1));
         seat_run(seat);
         g_assert_cmpuint(keyring.n_removed, ==, 1);
-        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_CALLS), ==, 0);
+        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_FDS), ==, 0);
         keyring_stop(&keyring);
 }
 
@@ -237,7 +237,7 @@ static void the_caller_leaves(void) {
         seat_run(seat);
         seat_leave(seat, ":1.1");
         seat_run(seat);
-        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_CALLS), ==, 0);
+        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_FDS), ==, 0);
 
         keyring_takes(&keyring, NULL);
         g_assert_null(relay_find_connection(seat->relay, 1));
@@ -325,7 +325,7 @@ static void two_secrets_one_after_the_other(void) {
         g_assert_nonnull(spec->psk);
         g_assert_cmpuint(key_id(spec->key), ==, 1);
         g_assert_cmpuint(key_id(spec->psk), ==, 2);
-        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_CALLS), ==, 0);
+        g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_FDS), ==, 0);
         keyring_stop(&keyring);
 }
 

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROMPT_USEC (500 * 1000) /* a loop that stands still for less nobody notices */
+#define PROMPT_USEC (3 * G_USEC_PER_SEC) /* far below what a close() that lingers would take */
 
 typedef struct World {
         Service *service;
@@ -226,7 +226,7 @@ static void test_keys_that_do_not_fit(World *world, const void *unused) {
 static int lingering_socket(int *ret_listener, int *ret_peer) {
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        struct linger linger = {.l_onoff = 1, .l_linger = 5};
+        struct linger linger = {.l_onoff = 1, .l_linger = 20};
         socklen_t size = sizeof address;
         static const char block[65536];
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);

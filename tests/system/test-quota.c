@@ -32,8 +32,7 @@ static void test_user_at_its_limit_is_told_and_hurts_nobody(void) {
                                                      "CreateConnection", "sa{sv}", "client", 0);
 
                 /* which limit, whose, how much */
-                g_assert_nonnull(strstr(text, "3 of 3 connections"));
-                g_assert_nonnull(strstr(text, "user 1"));
+                g_assert_nonnull(strstr(text, "User 1 has 3 of 3 connections"));
                 g_assert_nonnull(strstr(text, "ConnectionsPerUser="));
         }
         (void)sd_bus_message_unref(
@@ -120,7 +119,7 @@ static void test_ports_of_two_users_do_not_overlap(void) {
                                              "sqa{sv}", overlapping[i], port, 0);
 
                         /* not whose it is */
-                        g_assert_null(strstr(text, "user 1"));
+                        g_assert_null(strcasestr(text, "user 1"));
                 }
                 /* another address of the same port is free */
                 (void)sd_bus_message_unref(
