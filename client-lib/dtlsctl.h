@@ -1,37 +1,109 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* dtlsctl: the service at the shell. One file a command; this is what they share. */
+/*
+ * dtlsctl: the service at the shell. One file a command; this is what they share: the command line
+ * (dtlsctl-settings.c), datagrams in and out (dtlsctl-copy.c), and values from the bus as text
+ * (dtlsctl-text.c).
+ *
+ * Exit statuses: 0, it did what it was asked to; 1, it failed; 2, the command line cannot be;
+ * 128 and the signal's number, connect was interrupted. Whatever is not data or a table goes to
+ * standard error, each line beginning with "dtlsctl: ".
+ */
 
 #include "dtlsd-client.h"
 
 #include <glib.h>
+#include <signal.h>
 #include <stdbool.h>
+
+#define EXIT_USAGE 2
+#define PSK_SIZE_MAX 64
+
+/* The commands that take options, as a set. */
+typedef enum CommandKind {
+        COMMAND_CONNECT = 1 << 0,
+        COMMAND_LISTEN = 1 << 1,
+        COMMAND_OTHER = 1 << 2, /* takes none */
+} CommandKind;
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
         char **ca_files, **certificate_files;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile;
-        bool insecure, echo, cookies_off;
-        int wait_seconds;
+        gboolean insecure, echo, cookies_off, version;
+        int wait_seconds;             /* G_MININT: none was given */
         struct dtlsd_options options; /* made of the above; borrows from them */
-        uint8_t psk[64];
+        uint8_t psk[PSK_SIZE_MAX];
 } Settings;
 
-/* Fills options from the rest; on failure has said why. */
-bool settings_complete(Settings *settings);
-void settings_done(Settings *settings);
+/* ---- the command line ---- */
 
-/* Prints "dtlsctl: WHAT: reason" and returns 1, an exit status. */
+/* What is left after the options is *ret_arguments. False: has said why. @description: of the
+ * commands, for --help. */
+bool settings_parse(Settings *settings, const char *description, int argc, char **argv,
+                    char ***ret_arguments);
+/* Fills options for this command from the rest; false: has said why it cannot be. */
+bool settings_complete(Settings *settings, CommandKind kind);
+/* How long connect goes on after the end of input. */
+int settings_wait_msec(const Settings *settings);
+void settings_done(Settings *settings);
+/* A port from @min on; false: has said why it is none. */
+bool port_parse(const char *text, guint64 min, uint16_t *ret);
+
+/* ---- what people are told ---- */
+
+/* "dtlsctl: …" */
+void say(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* The same, and where to look; returns EXIT_USAGE. */
+int say_usage(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* "dtlsctl: WHAT: reason", and what to do about it; returns 1, an exit status. */
 int complain(const char *what, int r, const sd_bus_error *error);
+
+/* Text from elsewhere as it may go to a terminal: what is not printable is escaped (\x1b, \u202e),
+ * and so are backslashes. To be freed. */
+char *text_escape(const char *text, size_t size);
+/* The number at the end of an object's path. */
+uint64_t text_number(const char *path);
+
+/* Named values, in the order they were added. */
+typedef struct Rows Rows;
+
+Rows *rows_new(void);
+Rows *rows_free(Rows *rows);
+/* Adds the a{sv} that comes next in @m: a row a value, and a row "Name.Key" for each entry of a
+ * value that is itself a dictionary. Negative errno where @m has something else. */
+int rows_read_properties(Rows *rows, sd_bus_message *m);
+/* Adds the variant that comes next in @m. */
+int rows_read_variant(Rows *rows, const char *name, sd_bus_message *m);
+/* The value as text; "-" where there is none, or an empty one. */
+const char *rows_text(const Rows *rows, const char *name);
+void rows_print(const Rows *rows);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rows, rows_free)
+
+/* ---- datagrams ---- */
+
+#define DATAGRAM_MAX 65536
+
+typedef enum CopyOutcome {
+        COPY_GOES_ON,
+        COPY_ENDED,  /* of the input, or of the connection */
+        COPY_FAILED, /* has said why */
+} CopyOutcome;
+
+/* One datagram from the channel @fd to standard output. *ret_size: 0 when none was there. */
+CopyOutcome copy_to_output(int fd, uint8_t buffer[static DATAGRAM_MAX], size_t *ret_size);
+/* What one read of standard input gives, at most @size_max bytes, to the channel @fd as one
+ * datagram. */
+CopyOutcome copy_from_input(int fd, size_t size_max);
+/* The signals that end dtlsctl, blocked from here on. */
+void signals_take(sigset_t *ret);
+
+/* ---- commands ---- */
 
 /* Each returns an exit status. @arguments: those after the command, NULL-terminated. */
 int command_connect(sd_bus *bus, Settings *settings, char **arguments);
 int command_listen(sd_bus *bus, Settings *settings, char **arguments);
 int command_list(sd_bus *bus, Settings *settings, char **arguments);
 int command_show(sd_bus *bus, Settings *settings, char **arguments);
-
-/* Copies: standard input to fd, fd to standard output, one datagram at a time, until either ends.
- * connect and listen have their own ways of choosing fd. Returns false at the end. */
-#define DATAGRAM_MAX 65536
-bool copy_to_output(int fd, ssize_t *ret_size, uint8_t buffer[static DATAGRAM_MAX]);

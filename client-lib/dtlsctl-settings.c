@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The command line, as options of the library. An option that the command has no use for is refused:
+ * it was meant to do something.
+ */
+
+#include "dtlsctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAIT_SECONDS_DEFAULT 1 /* several round trips of a path that has just shaken hands */
+#define WAIT_SECONDS_MAX 86400
+#define PSK_TEXT_MAX (2 * PSK_SIZE_MAX + 64) /* and some white space */
+
+/* ---- parsing ---- */
+
+static void add_entries(GOptionContext *context, Settings *settings) {
+        const GOptionEntry entries[] = {
+                {"ca", 'a', 0, G_OPTION_ARG_FILENAME_ARRAY, &settings->ca_files,
+                 "Certificates that vouch for the peer, PEM (default: the system's; listen: "
+                 "clients are not verified)",
+                 "FILE"},
+                {"name", 'n', 0, G_OPTION_ARG_STRING, &settings->name,
+                 "connect: name the server's certificate must have (default: HOST)", "NAME"},
+                {"certificate", 'c', 0, G_OPTION_ARG_FILENAME_ARRAY, &settings->certificate_files,
+                 "Own certificate, PEM; its chain in the same file or by repeating this", "FILE"},
+                {"key", 'k', 0, G_OPTION_ARG_FILENAME, &settings->key_file, "Own private key, PEM",
+                 "FILE"},
+                {"psk-identity", 'i', 0, G_OPTION_ARG_STRING, &settings->psk_identity,
+                 "Identity of the pre-shared key", "TEXT"},
+                {"psk-file", 'p', 0, G_OPTION_ARG_FILENAME, &settings->psk_file,
+                 "Pre-shared key, 1 to 64 bytes in hexadecimal", "FILE"},
+                {"psk-hint", 0, 0, G_OPTION_ARG_STRING, &settings->psk_hint,
+                 "listen: identity hint for clients", "TEXT"},
+                {"profile", 0, 0, G_OPTION_ARG_STRING, &settings->profile,
+                 "Cipher suites: default, iot, legacy", "NAME"},
+                {"insecure", 0, 0, G_OPTION_ARG_NONE, &settings->insecure,
+                 "connect: do not verify the server (for tests)", NULL},
+                {"wait", 'w', 0, G_OPTION_ARG_INT, &settings->wait_seconds,
+                 "connect: at the end of input go on until the peer was quiet that long (default "
+                 "1)",
+                 "SECONDS"},
+                {"echo", 'e', 0, G_OPTION_ARG_NONE, &settings->echo,
+                 "listen: send every datagram back", NULL},
+                {"no-cookies", 0, 0, G_OPTION_ARG_NONE, &settings->cookies_off,
+                 "listen: do not ask clients for cookies", NULL},
+                {"version", 0, 0, G_OPTION_ARG_NONE, &settings->version, "Print the version", NULL},
+                {NULL},
+        };
+
+        g_option_context_add_main_entries(context, entries, NULL);
+}
+
+bool settings_parse(Settings *settings, const char *description, int argc, char **argv,
+                    char ***ret_arguments) {
+        g_autoptr(GOptionContext) context = g_option_context_new("COMMAND [ARGUMENT...]");
+        g_autoptr(GError) error = NULL;
+
+        g_option_context_set_summary(context, "Looks into dtlsd and uses it, from the shell.");
+        g_option_context_set_description(context, description);
+        add_entries(context, settings);
+        if (!g_option_context_parse(context, &argc, &argv, &error)) {
+                (void)say_usage("%s", error->message);
+                return false;
+        }
+
+        *ret_arguments = argv + 1;
+        return true;
+}
+
+bool port_parse(const char *text, guint64 min, uint16_t *ret) {
+        guint64 number;
+
+        if (!g_ascii_string_to_unsigned(text, 10, min, UINT16_MAX, &number, NULL)) {
+                (void)say_usage("'%s' is not a port: a number from %" G_GUINT64_FORMAT " to %u",
+                                text, min, UINT16_MAX);
+                return false;
+        }
+
+        *ret = (uint16_t)number;
+        return true;
+}
+
+/* ---- the pre-shared key ---- */
+
+/* Reads all there is, a pipe too; more than @size is refused. Returns how much, or -errno. */
+static ssize_t read_short_file(const char *path, char *buffer, size_t size) {
+        size_t done = 0;
+        ssize_t n = 1;
+        int fd, r;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+
+        while (n > 0 && done < size) {
+                n = read(fd, buffer + done, size - done);
+                if (n > 0)
+                        done += (size_t)n;
+        }
+        r = n < 0 ? -errno : 0;
+        (void)close(fd);
+        if (r == 0 && done == size)
+                return -EFBIG;
+        return r < 0 ? r : (ssize_t)done;
+}
+
+static bool decode_psk(Settings *settings, const char *text) {
+        size_t n = strlen(text);
+
+        if (n == 0 || n % 2 || n / 2 > sizeof settings->psk) {
+                say("%s: a key is 1 to 64 bytes in hexadecimal, two digits a byte",
+                    settings->psk_file);
+                return false;
+        }
+
+        for (size_t i = 0; i < n; i++) {
+                int digit = g_ascii_xdigit_value(text[i]);
+
+                if (digit < 0) {
+                        say("%s: character %zu is not a hexadecimal digit", settings->psk_file,
+                            i + 1);
+                        return false;
+                }
+                settings->psk[i / 2] = (uint8_t)(settings->psk[i / 2] << 4 | digit);
+        }
+
+        settings->options.psk = settings->psk;
+        settings->options.psk_size = n / 2;
+        return true;
+}
+
+static bool read_psk(Settings *settings) {
+        char text[PSK_TEXT_MAX + 1] = "";
+        ssize_t n;
+        bool done;
+
+        n = read_short_file(settings->psk_file, text, PSK_TEXT_MAX);
+        if (n < 0) {
+                say("%s: %s", settings->psk_file,
+                    n == -EFBIG ? "too long for a key of at most 64 bytes" : strerror((int)-n));
+                explicit_bzero(text, sizeof text);
+                return false;
+        }
+
+        text[n] = '\0';
+        done = decode_psk(settings, g_strstrip(text));
+        explicit_bzero(text, sizeof text);
+        return done;
+}
+
+/* ---- what goes with what ---- */
+
+static bool check_for_command(const Settings *settings, CommandKind kind) {
+        const unsigned both = COMMAND_CONNECT | COMMAND_LISTEN;
+        const struct {
+                const char *option;
+                bool given;
+                unsigned commands;
+        } rules[] = {
+                {"ca", settings->ca_files, both},
+                {"certificate", settings->certificate_files, both},
+                {"key", settings->key_file, both},
+                {"psk-identity", settings->psk_identity, both},
+                {"psk-file", settings->psk_file, both},
+                {"profile", settings->profile, both},
+                {"name", settings->name, COMMAND_CONNECT},
+                {"insecure", settings->insecure, COMMAND_CONNECT},
+                {"wait", settings->wait_seconds != G_MININT, COMMAND_CONNECT},
+                {"psk-hint", settings->psk_hint, COMMAND_LISTEN},
+                {"echo", settings->echo, COMMAND_LISTEN},
+                {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
+                if (rules[i].given && !(rules[i].commands & kind)) {
+                        (void)say_usage("--%s is for %s", rules[i].option,
+                                        rules[i].commands == COMMAND_CONNECT  ? "connect"
+                                        : rules[i].commands == COMMAND_LISTEN ? "listen"
+                                                                              : "connect and listen");
+                        return false;
+                }
+
+        return true;
+}
+
+/* NULL, or what is wrong. */
+static const char *find_contradiction(const Settings *settings, CommandKind kind) {
+        if (!settings->psk_file != !settings->psk_identity)
+                return "--psk-identity and --psk-file go together";
+        if (!settings->certificate_files != !settings->key_file)
+                return "--certificate and --key go together";
+        if (settings->insecure && settings->ca_files)
+                return "--insecure and --ca contradict each other";
+        if (settings->wait_seconds != G_MININT &&
+            (settings->wait_seconds < 0 || settings->wait_seconds > WAIT_SECONDS_MAX))
+                return "--wait is a number of seconds from 0 to 86400";
+        if (kind == COMMAND_LISTEN && !settings->certificate_files && !settings->psk_file)
+                return "listen needs --certificate and --key, or --psk-identity and --psk-file";
+
+        return NULL;
+}
+
+static void fill_options(Settings *settings, CommandKind kind) {
+        struct dtlsd_options *options = &settings->options;
+
+        options->ca_files = (const char *const *)settings->ca_files;
+        options->certificate_chain_files = (const char *const *)settings->certificate_files;
+        options->private_key_file = settings->key_file;
+        options->verification_name = settings->name;
+        options->psk_identity_hint = settings->psk_hint;
+        options->cipher_profile = settings->profile;
+        options->no_cookies = settings->cookies_off;
+        if (settings->insecure)
+                options->peer_verify_mode = "VerifyNone";
+        else if (kind == COMMAND_LISTEN && settings->ca_files)
+                options->peer_verify_mode = "VerifyPeer"; /* or why were they given? */
+        if (settings->psk_identity) {
+                options->psk_identity = settings->psk_identity;
+                options->psk_identity_size = strlen(settings->psk_identity);
+        }
+}
+
+bool settings_complete(Settings *settings, CommandKind kind) {
+        const char *wrong;
+
+        if (!check_for_command(settings, kind))
+                return false;
+        if (kind == COMMAND_OTHER)
+                return true;
+
+        wrong = find_contradiction(settings, kind);
+        if (wrong) {
+                (void)say_usage("%s", wrong);
+                return false;
+        }
+
+        fill_options(settings, kind);
+        return !settings->psk_file || read_psk(settings);
+}
+
+int settings_wait_msec(const Settings *settings) {
+        int seconds = settings->wait_seconds;
+
+        return (seconds == G_MININT ? WAIT_SECONDS_DEFAULT : seconds) * 1000;
+}
+
+void settings_done(Settings *settings) {
+        g_strfreev(settings->ca_files);
+        g_strfreev(settings->certificate_files);
+        g_free(settings->key_file);
+        g_free(settings->name);
+        g_free(settings->psk_identity);
+        g_free(settings->psk_file);
+        g_free(settings->psk_hint);
+        g_free(settings->profile);
+        explicit_bzero(settings->psk, sizeof settings->psk);
+}
