@@ -359,7 +359,7 @@ int callers_admit(Bus *bus, sd_bus_message *m, sd_bus_error *error) {
 
         if (!entry) {
                 r = entry_new(bus->callers, name, &entry);
-                if (r < 0)
+                if (r)
                         return bus_refuse(error, r, NULL);
         }
 

@@ -105,7 +105,7 @@ static int ignored_read_certificate(sd_bus_message *m, GBytes **ret, sd_bus_erro
 
 static int ignored_read_one(sd_bus_message *m, GArray *ignored, sd_bus_error *error) {
         g_autoptr(GBytes) certificate = NULL;
-        VerdictCode code;
+        VerdictCode code = VERDICT_NO_ERROR;
         int r;
 
         if (ignored->len >= IGNORED_MAX)

@@ -3,7 +3,8 @@
 
 /*
  * Spec: everything a caller chose for a connection or a listener, as a value. bus/ fills it from
- * options; relay reads it and never writes it; Configuration shows it back.
+ * options and gives it away; in its own copy relay writes only what a command changes by name
+ * (peer, verification name, MTU hint, cookie parameters); Configuration shows it back.
  */
 
 #include "access/quota.h"

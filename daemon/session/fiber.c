@@ -151,7 +151,7 @@ static int fiber_pool_take(FiberPool *pool, uint8_t **ret) {
                 r = stack_map(ret);
                 if (r == -ENOMEM) /* the kernel's bound is as good as ours */
                         return FIBER_E_NO_STACK;
-                if (r < 0)
+                if (r)
                         return fault(r);
         }
 
