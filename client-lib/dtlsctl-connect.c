@@ -9,10 +9,16 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* for an address that is not the last of its name: two retransmissions */
+#define FIRST_DEADLINE_MSEC 4000
+
+/* ---- connecting ---- */
 
 static bool is_literal(const char *host) {
         struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_DGRAM};
@@ -25,94 +31,153 @@ static bool is_literal(const char *host) {
         return true;
 }
 
-/* Tries each address that HOST has; the last refusal is what is told. */
-static int connect_any(sd_bus *bus, Settings *settings, const struct addrinfo *list, uint16_t port,
-                       dtlsd_connection **ret, sd_bus_error *error) {
-        int r = -EHOSTUNREACH;
+/* Whether another address of the same host might do better. */
+static bool is_about_the_address(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, DTLSD_ERROR("TimedOut")) ||
+               sd_bus_error_has_name(error, DTLSD_ERROR("UnderlyingSocketError"));
+}
 
-        for (const struct addrinfo *at = list; at; at = at->ai_next) {
-                char address[NI_MAXHOST];
+static int connect_one(sd_bus *bus, const Settings *settings, const struct addrinfo *at,
+                       uint16_t port, dtlsd_connection **ret, sd_bus_error *error) {
+        struct dtlsd_options options = settings->options;
+        char address[NI_MAXHOST];
+        int r;
 
-                if (getnameinfo(at->ai_addr, at->ai_addrlen, address, sizeof address, NULL, 0,
-                                NI_NUMERICHOST) != 0)
-                        continue;
+        r = getnameinfo(at->ai_addr, at->ai_addrlen, address, sizeof address, NULL, 0,
+                        NI_NUMERICHOST);
+        if (r != 0)
+                return sd_bus_error_set(error, DTLSD_ERROR("UnderlyingSocketError"),
+                                        gai_strerror(r));
 
-                sd_bus_error_free(error);
-                r = dtlsd_connect(bus, address, port, &settings->options, ret, error);
-                if (r >= 0)
-                        return 0;
-        }
-
+        if (at->ai_next)
+                options.handshake_deadline = FIRST_DEADLINE_MSEC;
+        r = dtlsd_connect(bus, address, port, &options, ret, error);
+        if (r < 0)
+                (void)complain(address, r, error);
+        else
+                say("connection %" G_GUINT64_FORMAT " to %s port %u, datagrams of up to %u bytes",
+                    text_number(dtlsd_connection_path(*ret)), address, port,
+                    dtlsd_connection_data_mtu(*ret));
         return r;
 }
 
-/* Returns false at the end of input. */
-static bool copy_from_input(int fd) {
-        uint8_t buffer[DATAGRAM_MAX];
-        ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
+/* Tries each address that the host has. */
+static dtlsd_connection *connect_any(sd_bus *bus, const Settings *settings,
+                                     const struct addrinfo *list, uint16_t port) {
+        dtlsd_connection *connection = NULL;
+        bool go_on = true;
 
-        if (n <= 0)
-                return false;
-        if (send(fd, buffer, (size_t)n, MSG_NOSIGNAL) < 0)
-                (void)fprintf(stderr, "dtlsctl: a datagram of %zd bytes was not sent: %s\n", n,
-                              strerror(errno));
-        return true;
+        for (const struct addrinfo *at = list; at && go_on && !connection; at = at->ai_next) {
+                sd_bus_error error = SD_BUS_ERROR_NULL;
+
+                if (connect_one(bus, settings, at, port, &connection, &error) < 0)
+                        go_on = is_about_the_address(&error);
+                sd_bus_error_free(&error);
+        }
+
+        return connection;
 }
 
-static int copy(int fd, int wait_seconds) {
-        struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
-                                 {.fd = STDIN_FILENO, .events = POLLIN}};
-        uint8_t buffer[DATAGRAM_MAX];
-        ssize_t n;
+static dtlsd_connection *connect_host(sd_bus *bus, Settings *settings, const char *host,
+                                      uint16_t port) {
+        struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+        dtlsd_connection *connection;
+        struct addrinfo *list;
+        int r;
 
-        for (;;) {
-                int r = poll(polls, 2, polls[1].fd < 0 ? wait_seconds * 1000 : -1);
+        r = getaddrinfo(host, NULL, &hints, &list);
+        if (r != 0) {
+                say("%s: %s", host, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+                return NULL;
+        }
+
+        if (!settings->options.verification_name && !is_literal(host))
+                settings->options.verification_name = host;
+        connection = connect_any(bus, settings, list, port);
+        freeaddrinfo(list);
+        return connection;
+}
+
+/* ---- copying ---- */
+
+/* The channel is at its end: was that the peer's goodbye? An exit status. */
+static int why_ended(sd_bus *bus, const dtlsd_connection *connection) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *reply = NULL;
+        const char *name, *text;
+        int r, status = EXIT_FAILURE;
+
+        r = sd_bus_get_property(bus, "io.github.dtlsd.Dtlsd1", dtlsd_connection_path(connection),
+                                "io.github.dtlsd.Dtlsd1.Connection", "Error", &error, &reply,
+                                "(ss)");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "(ss)", &name, &text);
+        if (r < 0)
+                (void)complain("the connection has ended", r, &error);
+        else if (g_str_equal(name, "NoError") || g_str_equal(name, "RemoteClosedConnectionError"))
+                status = EXIT_SUCCESS;
+        else
+                say("the connection has ended: %s", text);
+
+        (void)sd_bus_message_unref(reply);
+        sd_bus_error_free(&error);
+        return status;
+}
+
+static int copy(sd_bus *bus, const dtlsd_connection *connection, int signal_fd, int wait_msec) {
+        int fd = dtlsd_connection_fd(connection);
+        struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
+                                 {.fd = STDIN_FILENO, .events = POLLIN},
+                                 {.fd = signal_fd, .events = POLLIN}};
+        struct signalfd_siginfo signal;
+        uint8_t buffer[DATAGRAM_MAX];
+        CopyOutcome out = COPY_GOES_ON, in = COPY_GOES_ON;
+        size_t size;
+
+        while (out == COPY_GOES_ON) {
+                int r = poll(polls, G_N_ELEMENTS(polls), in == COPY_GOES_ON ? -1 : wait_msec);
 
                 if (r < 0 && errno != EINTR)
                         return complain("poll", -errno, NULL);
-                if (r == 0)
-                        return 0; /* input has ended, and the peer is quiet */
-                if (polls[0].revents && !copy_to_output(fd, &n, buffer))
-                        return 0; /* the connection has ended */
-                if (polls[1].revents && !copy_from_input(fd))
+                if (r == 0) /* input has ended, and the peer is quiet */
+                        return in == COPY_ENDED ? EXIT_SUCCESS : EXIT_FAILURE;
+                if (r < 0)
+                        continue;
+                if (polls[2].revents && read(signal_fd, &signal, sizeof signal) > 0)
+                        return 128 + (int)signal.ssi_signo;
+                if (polls[0].revents)
+                        out = copy_to_output(fd, buffer, &size);
+                if (out == COPY_GOES_ON && polls[1].revents)
+                        in = copy_from_input(fd, dtlsd_connection_data_mtu(connection));
+                if (in != COPY_GOES_ON)
                         polls[1].fd = -1;
         }
+
+        return out == COPY_FAILED ? EXIT_FAILURE : why_ended(bus, connection);
 }
 
 int command_connect(sd_bus *bus, Settings *settings, char **arguments) {
-        struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        dtlsd_connection *connection = NULL;
-        struct addrinfo *list;
-        guint64 port;
-        int r;
+        dtlsd_connection *connection;
+        sigset_t signals;
+        uint16_t port;
+        int signal_fd, status;
 
-        if (g_strv_length(arguments) != 2 ||
-            !g_ascii_string_to_unsigned(arguments[1], 10, 1, 65535, &port, NULL)) {
-                (void)fprintf(stderr, "usage: dtlsctl connect [OPTION…] HOST PORT\n");
-                return 2;
-        }
+        if (!port_parse(arguments[1], 1, &port))
+                return EXIT_USAGE;
 
-        r = getaddrinfo(arguments[0], arguments[1], &hints, &list);
-        if (r != 0) {
-                (void)fprintf(stderr, "dtlsctl: %s: %s\n", arguments[0], gai_strerror(r));
-                return 1;
-        }
-        if (!settings->options.verification_name && !is_literal(arguments[0]))
-                settings->options.verification_name = arguments[0];
+        connection = connect_host(bus, settings, arguments[0], port);
+        if (!connection)
+                return EXIT_FAILURE;
 
-        r = connect_any(bus, settings, list, (uint16_t)port, &connection, &error);
-        freeaddrinfo(list);
-        if (r < 0) {
-                (void)complain(arguments[0], r, &error);
-                sd_bus_error_free(&error);
-                return 1;
-        }
+        signals_take(&signals); /* not before: connecting can be interrupted as it is */
+        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+        if (signal_fd < 0)
+                status = complain("signals", -errno, NULL);
+        else
+                status = copy(bus, connection, signal_fd, settings_wait_msec(settings));
 
-        (void)fprintf(stderr, "dtlsctl: connected, %s; datagrams of up to %u bytes\n",
-                      dtlsd_connection_path(connection), dtlsd_connection_data_mtu(connection));
-        r = copy(dtlsd_connection_fd(connection), settings->wait_seconds);
+        (void)close(signal_fd);
         (void)dtlsd_connection_close(connection, NULL); /* it may be gone already */
         (void)dtlsd_connection_unref(connection);
-        return r;
+        return status;
 }

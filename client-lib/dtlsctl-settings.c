@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The command line, as options of the library. An option that the command has no use for is refused:
- * it was meant to do something.
+ * The command line, as options of the library. An option that the command has no use for is
+ * refused: it was meant to do something.
  */
 
 #include "dtlsctl.h"
@@ -180,9 +180,10 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
         for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
                 if (rules[i].given && !(rules[i].commands & kind)) {
                         (void)say_usage("--%s is for %s", rules[i].option,
-                                        rules[i].commands == COMMAND_CONNECT  ? "connect"
-                                        : rules[i].commands == COMMAND_LISTEN ? "listen"
-                                                                              : "connect and listen");
+                                        rules[i].commands == COMMAND_CONNECT ? "connect"
+                                        : rules[i].commands == COMMAND_LISTEN
+                                                ? "listen"
+                                                : "connect and listen");
                         return false;
                 }
 

@@ -130,6 +130,7 @@ static int print_value(GString *out, sd_bus_message *m);
 
 static int print_container(GString *out, sd_bus_message *m, char type, const char *contents) {
         const char *between = "";
+        size_t size;
         int r;
 
         r = sd_bus_message_enter_container(m, type, contents);
@@ -139,7 +140,10 @@ static int print_container(GString *out, sd_bus_message *m, char type, const cha
                         break;
 
                 g_string_append(out, between);
+                size = out->len;
                 r = print_value(out, m);
+                if (out->len == size)
+                        g_string_append_c(out, '-');
                 between = type == 'e' ? "=" : type == 'a' ? ", " : " ";
         }
         return r < 0 ? r : sd_bus_message_exit_container(m);

@@ -74,8 +74,10 @@ int say_usage(const char *format, ...) {
 }
 
 int complain(const char *what, int r, const sd_bus_error *error) {
-        if (error && sd_bus_error_is_set(error))
+        if (error && error->name && g_str_has_prefix(error->name, DTLSD_ERROR("")))
                 say("%s: %s", what, error->message);
+        else if (error && sd_bus_error_is_set(error))
+                say("%s", error->message); /* of a file, or of the bus: not about @what */
         else
                 say("%s: %s", what, strerror(-r));
 

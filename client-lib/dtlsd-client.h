@@ -35,10 +35,9 @@
  * @error is given to you to release with sd_bus_error_free(); it may be NULL, and must be
  * initialised (SD_BUS_ERROR_NULL) otherwise.
  *
- * Objects of this library are counted and belong to the service's objects in no way: the last unref
- * of a connection or a listener does not end it by itself. What ends it: its close function; the
- * close of its channel, which the last unref does close; the end of your sd_bus, whose name owns
- * it.
+ * Objects of this library are counted. They stand for the service's objects, whose life is another:
+ * what ends one of those is its close function, the close of its channel (by the last unref), and
+ * the end of your sd_bus, whose name owns it.
  */
 
 #include <stddef.h>

@@ -13,6 +13,7 @@
 
 #include <dtlsd-client.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,9 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *us
         ssize_t n;
 
         n = recv(fd, request, sizeof request, MSG_DONTWAIT);
-        if (n <= 0) {
+        if (n < 0 && errno == EAGAIN)
+                return 0;
+        if (n <= 0) { /* the end: an empty datagram is never delivered */
                 (void)sd_event_source_disable_unref(source);
                 (void)dtlsd_connection_unref(connection);
                 return 0;
@@ -92,8 +95,12 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *use
         dtlsd_listener *listener = userdata;
         dtlsd_connection *connection = NULL;
         sd_event_source *data = NULL;
+        int r;
 
-        if (dtlsd_listener_accept(listener, &connection) < 0)
+        r = dtlsd_listener_accept(listener, &connection);
+        if (r == -ECONNRESET) /* the listener is gone, and dtlsd perhaps */
+                return sd_event_exit(sd_event_source_get_event(source), 1);
+        if (r < 0)
                 return 0;
 
         return sd_event_add_io(sd_event_source_get_event(source), &data,
@@ -142,5 +149,5 @@ int main(int argc, char **argv) {
                 return die("listen", r, &error);
 
         printf("coap-server: listening on port %u\n", dtlsd_listener_port(listener));
-        return sd_event_loop(event) < 0;
+        return sd_event_loop(event) != 0;
 }

@@ -14,6 +14,7 @@
 #include <dtlsd-client.h>
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,12 @@ struct server {
         const char *identity, *key;
 };
 
+/* What a peer says is not let at the terminal as it is. */
+static void print_peer_text(const char *text, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                putchar(isprint((unsigned char)text[i]) ? text[i] : '.');
+}
+
 static int read_bytes(sd_bus_message *m, const void **ret, size_t *ret_size) {
         return sd_bus_message_read_array(m, 'y', ret, ret_size);
 }
@@ -38,31 +45,29 @@ static int on_psk_required(sd_bus_message *m, void *userdata, sd_bus_error *erro
         struct server *server = userdata;
         const void *hint, *identity;
         size_t hint_size, identity_size;
-        const char *verdict = "RefusePsk";
-        sd_bus *bus = sd_bus_message_get_bus(m);
-        sd_bus_message *answer = NULL;
+        dtlsd_connection *connection;
+        int known, r;
 
         if (read_bytes(m, &hint, &hint_size) < 0 || read_bytes(m, &identity, &identity_size) < 0)
                 return 0;
-        if (identity_size == strlen(server->identity) &&
-            memcmp(identity, server->identity, identity_size) == 0)
-                verdict = "ProvidePsk";
-
-        printf("psk-server: %s asks for the key of '%.*s': %s\n",
-               strrchr(sd_bus_message_get_path(m), '/') + 1, (int)identity_size,
-               (const char *)identity, verdict);
-        if (sd_bus_message_new_method_call(bus, &answer, sd_bus_message_get_sender(m),
-                                           sd_bus_message_get_path(m),
-                                           sd_bus_message_get_interface(m), verdict) < 0)
+        if (dtlsd_connection_at(sd_bus_message_get_bus(m), sd_bus_message_get_path(m),
+                                &connection) < 0)
                 return 0;
-        if (strcmp(verdict, "ProvidePsk") == 0) {
-                (void)sd_bus_message_sensitive(answer);
-                (void)sd_bus_message_append_array(answer, 'y', identity, identity_size);
-                (void)sd_bus_message_append_array(answer, 'y', server->key, strlen(server->key));
-        }
-        /* asynchronous: a callback must not wait for the bus */
-        (void)sd_bus_send(bus, answer, NULL);
-        (void)sd_bus_message_unref(answer);
+
+        known = identity_size == strlen(server->identity) &&
+                memcmp(identity, server->identity, identity_size) == 0;
+        printf("psk-server: the key of '");
+        print_peer_text(identity, identity_size);
+        printf("' is asked for: %s\n", known ? "ProvidePsk" : "RefusePsk");
+        if (known)
+                r = dtlsd_connection_provide_psk(connection, identity, identity_size, server->key,
+                                                 strlen(server->key), NULL);
+        else
+                r = dtlsd_connection_refuse_psk(connection, NULL);
+        if (r < 0) /* the client has given up meanwhile, for one */
+                printf("psk-server: the answer came to nothing: %s\n", strerror(-r));
+
+        (void)dtlsd_connection_unref(connection);
         return 0;
 }
 
@@ -72,15 +77,18 @@ static int on_datagram(sd_event_source *source, int fd, uint32_t events, void *u
         ssize_t n;
 
         n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
-        if (n <= 0) {
+        if (n < 0 && errno == EAGAIN)
+                return 0;
+        if (n <= 0) { /* the end: an empty datagram is never delivered */
                 printf("psk-server: %s has gone\n", dtlsd_connection_peer_address(connection));
                 (void)sd_event_source_disable_unref(source);
                 (void)dtlsd_connection_unref(connection);
                 return 0;
         }
 
-        printf("psk-server: %s says: %.*s", dtlsd_connection_peer_address(connection), (int)n,
-               buffer);
+        printf("psk-server: %s says: ", dtlsd_connection_peer_address(connection));
+        print_peer_text(buffer, (size_t)(n > 0 && buffer[n - 1] == '\n' ? n - 1 : n));
+        putchar('\n');
         for (ssize_t i = 0; i < n; i++)
                 buffer[i] = (char)toupper((unsigned char)buffer[i]);
         (void)send(fd, buffer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -93,14 +101,19 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *use
         sd_event_source *data = NULL;
         const void *identity;
         size_t size;
+        int r;
 
-        if (dtlsd_listener_accept(server->listener, &connection) < 0)
+        r = dtlsd_listener_accept(server->listener, &connection);
+        if (r == -ECONNRESET) /* the listener is gone, and dtlsd perhaps */
+                return sd_event_exit(server->event, 1);
+        if (r < 0)
                 return 0;
 
         identity = dtlsd_connection_psk_identity(connection, &size);
-        printf("psk-server: connected: %s port %u, identity '%.*s'\n",
-               dtlsd_connection_peer_address(connection), dtlsd_connection_peer_port(connection),
-               (int)size, identity ? (const char *)identity : "");
+        printf("psk-server: connected: %s port %u, identity '",
+               dtlsd_connection_peer_address(connection), dtlsd_connection_peer_port(connection));
+        print_peer_text(identity, size);
+        printf("'\n");
         return sd_event_add_io(server->event, &data, dtlsd_connection_fd(connection), EPOLLIN,
                                on_datagram, connection);
 }
@@ -150,5 +163,5 @@ int main(int argc, char **argv) {
                 return die("listen", r, &error);
 
         printf("psk-server: listening on port %u\n", dtlsd_listener_port(server.listener));
-        return sd_event_loop(server.event) < 0;
+        return sd_event_loop(server.event) != 0;
 }

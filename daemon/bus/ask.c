@@ -284,23 +284,32 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Addres
 
 /* ---- verbs ---- */
 
-static int ask_denied(sd_bus_error *error, AccessVerb verb, const char *why) {
-        return bus_refuse_text(error, "NotAuthorized", "You may not %s here: %s",
-                               access_verb_name(verb), why);
+static int ask_denied(sd_bus_error *error, AccessVerb verb, const char *why, const char *rule) {
+        return bus_refuse_text(error, "NotAuthorized", "You may not %s here: %s (%s)",
+                               access_verb_name(verb), why, rule);
+}
+
+/* Policy leaves it to polkit, which has said so already, or is asked. */
+static int ask_further(Bus *bus, sd_bus_message *m, const AccessQuestion *question,
+                       const char *rule, sd_bus_error *error) {
+        const Errand *errand = errand_find(bus, m);
+        const Verdict *verdict =
+                asked_verdict(errand ? errand->asked : NULL, question->verb, question->address);
+
+        if (!verdict)
+                return ask_polkit(bus, m, question->verb, question->address, error);
+
+        return verdict->is_allowed ? 1 : ask_denied(error, question->verb, verdict->why, rule);
 }
 
 int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
             sd_bus_error *error) {
         const Caller *caller = caller_of(bus, m);
-        const Errand *errand = errand_find(bus, m);
-        const Verdict *verdict = asked_verdict(errand ? errand->asked : NULL, verb, about);
-        AccessQuestion question;
         const char *rule = "";
+        AccessQuestion question;
 
         if (!caller)
-                return ask_denied(error, verb, "it is not known who calls");
-        if (verdict)
-                return verdict->is_allowed ? 1 : ask_denied(error, verb, verdict->why);
+                return bus_refuse_text(error, "NotAuthorized", "The call does not say whose it is");
 
         question = (AccessQuestion){
                 .uid = caller->uid,
@@ -313,12 +322,12 @@ int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
         case ACCESS_ALLOW:
                 return 1;
         case ACCESS_ASK:
-                return ask_polkit(bus, m, verb, about, error);
+                return ask_further(bus, m, &question, rule, error);
         case ACCESS_DENY:
                 break;
         }
 
-        return ask_denied(error, verb, rule);
+        return ask_denied(error, verb, "policy says no", rule);
 }
 
 int asks_new(Bus *bus, Asks **ret) {

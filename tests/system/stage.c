@@ -77,8 +77,7 @@ void options_add_identity(sd_bus_message *m, const TestIdentity *identity) {
         options_add_secret(m, "PrivateKey", g_bytes_get_data(key, NULL), g_bytes_get_size(key));
 }
 
-static int options_call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error,
-                        sd_bus_message **ret) {
+static int options_call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error, sd_bus_message **ret) {
         int r;
 
         g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
@@ -295,8 +294,7 @@ Ear *ear_free(Ear *ear) {
 }
 
 void ear_catch_up(Ear *ear) {
-        (void)sd_bus_message_unref(
-                call(ear->bus, ROOT, "org.freedesktop.DBus.Peer", "Ping", ""));
+        (void)sd_bus_message_unref(call(ear->bus, ROOT, "org.freedesktop.DBus.Peer", "Ping", ""));
         while (sd_bus_process(ear->bus, NULL) > 0)
                 ;
 }
@@ -394,12 +392,13 @@ size_t hello_write(uint8_t buffer[HELLO_MAX], const uint8_t random[32], const ui
                    size_t cookie_size) {
         /* TLS_PSK_WITH_AES_128_GCM_SHA256, safe renegotiation (RFC 5746); no compression; extended
          * master secret (RFC 7627) */
-        static const uint8_t suites[] = {0, 4, 0x00, 0xa8, 0x00, 0xff, 1, 0, 0, 4, 0x00, 0x17, 0, 0};
+        static const uint8_t suites[] = {0, 4, 0x00, 0xa8, 0x00, 0xff, 1,
+                                         0, 0, 4,    0x00, 0x17, 0,    0};
         uint8_t body_size = (uint8_t)(2 + 32 + 1 + 1 + cookie_size + sizeof suites);
         uint8_t message_seq = cookie_size > 0;
         /* RFC 6347, 4.1: type, version, epoch, sequence number, length */
-        const uint8_t record[] = {22, 254, 255, 0, 0, 0, 0, 0, 0, 0, message_seq, 0,
-                                  (uint8_t)(12 + body_size)};
+        const uint8_t record[] = {
+                22, 254, 255, 0, 0, 0, 0, 0, 0, 0, message_seq, 0, (uint8_t)(12 + body_size)};
         /* RFC 6347, 4.2.2: type, length, message_seq, fragment's offset and length */
         const uint8_t message[] = {1, 0, 0, body_size, 0, message_seq, 0, 0, 0, 0, 0, body_size};
         size_t n = 0;
@@ -540,10 +539,19 @@ Wire *wire_new(void) {
         return wire;
 }
 
+int wire_cut(Wire *wire) {
+        if (wire->thread) {
+                (void)close(wire->stop_fd[1]);
+                (void)g_thread_join(wire->thread);
+                (void)close(wire->stop_fd[0]);
+                wire->thread = NULL;
+        }
+
+        return wire->lanes[0].front_fd;
+}
+
 Wire *wire_free(Wire *wire) {
-        (void)close(wire->stop_fd[1]);
-        (void)g_thread_join(wire->thread);
-        (void)close(wire->stop_fd[0]);
+        (void)wire_cut(wire);
         (void)close(wire->back_fd);
         for (int i = 0; i < wire->n_lanes; i++)
                 (void)close(wire->lanes[i].front_fd);

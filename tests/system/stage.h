@@ -98,3 +98,5 @@ uint16_t wire_back_port(const Wire *wire);
 int wire_back_fd(const Wire *wire);
 /* From now on what the listeners say goes to this port, and not to the client; 0: as before. */
 void wire_divert(Wire *wire, uint16_t port);
+/* Nothing is passed on any more; the first lane's front socket, to be read by the test. */
+int wire_cut(Wire *wire);

@@ -54,12 +54,10 @@ static bool all_are_there(void *userdata) {
         return replies->texts->len >= N_CALLS;
 }
 
-static Replies replies_new(Sent sent[N_CALLS], Replies *replies) {
+static void expect_replies(Sent sent[N_CALLS], Replies *replies) {
         replies->texts = g_ptr_array_new_with_free_func(g_free);
         for (unsigned i = 0; i < N_CALLS; i++)
                 sent[i] = (Sent){replies, i};
-
-        return *replies;
 }
 
 static void assert_reply(const Replies *replies, unsigned number, const char *expected) {
@@ -74,7 +72,7 @@ static void test_objects_are_numbered_in_the_order_of_the_calls(void) {
         Sent sent[N_CALLS];
         Replies replies;
 
-        (void)replies_new(sent, &replies);
+        expect_replies(sent, &replies);
         for (unsigned i = 0; i < N_CALLS; i++)
                 fire(bus, &sent[i], ROOT, MANAGER, "CreateConnection", "sa{sv}", "client", 0);
         bus_wait(bus, all_are_there, &replies, "all replies");
@@ -107,7 +105,7 @@ static void test_call_that_depends_on_the_one_before_works(void) {
         Sent sent[N_CALLS];
         Replies replies;
 
-        (void)replies_new(sent, &replies);
+        expect_replies(sent, &replies);
         for (unsigned i = 0; i < N_CALLS / 5; i++)
                 fire_life(bus, &sent[i * 5], i + 1, port);
         bus_wait(bus, all_are_there, &replies, "all replies");
@@ -127,7 +125,7 @@ static void test_call_that_depends_on_the_one_before_works(void) {
         service_stop(service);
 }
 
-/* Calls of a name that is known already do not overtake, or wait for, those of a new one. */
+/* Calls of a name that is known already, which need not be parked, come in between. */
 static void test_names_keep_their_own_order(void) {
         Service *service = service_start(NULL);
         sd_bus *known = service_bus(service, UID_ALICE), *fresh;
@@ -137,7 +135,7 @@ static void test_names_keep_their_own_order(void) {
 
         (void)sd_bus_message_unref(call(known, ROOT, MANAGER, "Unsubscribe", ""));
         fresh = service_bus(service, UID_BOB);
-        (void)replies_new(sent, &replies);
+        expect_replies(sent, &replies);
         for (unsigned i = 0; i < N_CALLS; i++) {
                 fire(fresh, &sent[i], ROOT, MANAGER, "CreateConnection", "sa{sv}", "client", 0);
                 fire(known, &sent[i], ROOT, MANAGER, "Unsubscribe", "");
