@@ -112,8 +112,11 @@ static int why_ended(sd_bus *bus, const dtlsd_connection *connection) {
                                 "(ss)");
         if (r >= 0)
                 r = sd_bus_message_read(reply, "(ss)", &name, &text);
-        if (r < 0)
-                (void)complain("the connection has ended", r, &error);
+        if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+                say("the connection has ended, and dtlsd does not know it any more");
+        else if (r < 0)
+                say("the connection has ended, and dtlsd with it: %s",
+                    error.message ? error.message : strerror(-r));
         else if (g_str_equal(name, "NoError") || g_str_equal(name, "RemoteClosedConnectionError"))
                 status = EXIT_SUCCESS;
         else

@@ -166,10 +166,8 @@ static int server_watch_input(Server *server) {
 /* ---- the whole ---- */
 
 static int serve(sd_bus *bus, Server *server) {
-        sigset_t signals;
         int r;
 
-        signals_take(&signals);
         r = sd_event_new(&server->event);
         if (r >= 0)
                 r = sd_event_add_signal(server->event, NULL, SIGINT, NULL, NULL); /* exits with 0 */
@@ -229,6 +227,7 @@ static dtlsd_listener *listen_at(sd_bus *bus, const Settings *settings, const ch
 int command_listen(sd_bus *bus, Settings *settings, char **arguments) {
         Server server = {.echo = settings->echo};
         char address[NI_MAXHOST];
+        sigset_t signals;
         uint16_t port;
         int status;
 
@@ -241,6 +240,7 @@ int command_listen(sd_bus *bus, Settings *settings, char **arguments) {
         if (!server.listener)
                 return EXIT_FAILURE;
 
+        signals_take(&signals); /* before anybody is told that there is something to end */
         say("listening on %s port %u", address, dtlsd_listener_port(server.listener));
         server.peers = g_hash_table_new_full(NULL, NULL, peer_free, NULL);
         status = serve(bus, &server);

@@ -56,6 +56,14 @@ static void add_entries(GOptionContext *context, Settings *settings) {
         g_option_context_add_main_entries(context, entries, NULL);
 }
 
+/* GLib leaves the "--" where something like an option follows it. */
+static void drop_separator(char **arguments) {
+        while (*arguments && !g_str_equal(*arguments, "--"))
+                arguments++;
+        for (; *arguments; arguments++)
+                arguments[0] = arguments[1];
+}
+
 bool settings_parse(Settings *settings, const char *description, int argc, char **argv,
                     char ***ret_arguments) {
         g_autoptr(GOptionContext) context = g_option_context_new("COMMAND [ARGUMENT...]");
@@ -69,6 +77,7 @@ bool settings_parse(Settings *settings, const char *description, int argc, char 
                 return false;
         }
 
+        drop_separator(argv + 1);
         *ret_arguments = argv + 1;
         return true;
 }

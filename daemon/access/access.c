@@ -28,36 +28,12 @@ static const AccessDefault access_defaults[N_ACCESS_VERBS] = {
                                 "shipped default: any local user may leave own peers unverified"},
         [ACCESS_LEGACY_PROTOCOL] = {"legacy-protocol", ACCESS_ASK,
                                     "shipped default: protocols before DTLS 1.2 ask"},
-        [ACCESS_RELOAD] = {"reload", ACCESS_ASK,
-                           "shipped default: reloading the configuration asks"},
-};
-
-static const char *const access_verdicts[] = {
-        [ACCESS_DENY] = "deny",
-        [ACCESS_ASK] = "ask",
-        [ACCESS_ALLOW] = "allow",
 };
 
 const char *access_verb_name(AccessVerb verb) {
         g_assert(verb < N_ACCESS_VERBS);
 
         return access_defaults[verb].name;
-}
-
-bool access_verb_from_name(const char *name, AccessVerb *ret) {
-        for (int verb = 0; verb < N_ACCESS_VERBS; verb++)
-                if (g_str_equal(access_defaults[verb].name, name)) {
-                        *ret = (AccessVerb)verb;
-                        return true;
-                }
-
-        return false;
-}
-
-const char *access_verdict_name(AccessVerdict verdict) {
-        g_assert(verdict < G_N_ELEMENTS(access_verdicts));
-
-        return access_verdicts[verdict];
 }
 
 /* Port 0 is a port the kernel picks, and it picks none of those. */

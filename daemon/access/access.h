@@ -18,7 +18,6 @@ typedef enum AccessVerb {
         ACCESS_PERSISTENT,
         ACCESS_VERIFY_NONE,
         ACCESS_LEGACY_PROTOCOL,
-        ACCESS_RELOAD,
         N_ACCESS_VERBS,
 } AccessVerb;
 
@@ -38,8 +37,6 @@ typedef struct AccessQuestion {
 } AccessQuestion;
 
 const char *access_verb_name(AccessVerb verb); /* "connect", "verify-none", … */
-bool access_verb_from_name(const char *name, AccessVerb *ret);
-const char *access_verdict_name(AccessVerdict verdict);
 
 /* @ret_rule: for people, "shipped default: …"; static. */
 AccessVerdict access_decide(const AccessQuestion *question, const char **ret_rule);

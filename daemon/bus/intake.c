@@ -81,6 +81,10 @@ static void on_imported(int outcome, const char *text, Key *key, void *userdata)
         errand_ready(taken->errand);
 }
 
+static const char *intake_option(IntakeKind kind) {
+        return kind == INTAKE_PSK ? "PreSharedKey" : "PrivateKey";
+}
+
 static int intake_answer(const TakenSecret *secret, Key **ret, sd_bus_error *error) {
         const char *text = secret->text ? secret->text : "";
 
@@ -91,23 +95,23 @@ static int intake_answer(const TakenSecret *secret, Key **ret, sd_bus_error *err
                 return bus_refuse_text(error, "TimedOut", "The key: %s; try again", text);
         case KEYS_E_REFUSED:
         case KEYS_E_BAD_SECRET:
-                return bus_refuse_text(error, "InvalidInputParameters", "The %s is refused: %s",
-                                       secret->kind == INTAKE_PSK ? "PSK" : "private key", text);
+                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                                       intake_option(secret->kind), text);
         }
 
         *ret = key_ref(secret->key);
         return 1;
 }
 
-static int intake_check(int fd, sd_bus_error *error) {
+static int intake_check(IntakeKind kind, int fd, sd_bus_error *error) {
         int r;
 
         r = memfd_check(fd);
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (r > 0)
-                return bus_refuse_text(error, "InvalidInputParameters", "%s",
-                                       memfd_outcome_text((MemfdOutcome)r));
+                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                                       intake_option(kind), memfd_outcome_text((MemfdOutcome)r));
         return 0;
 }
 
@@ -136,7 +140,7 @@ int bus_intake(Bus *bus, sd_bus_message *m, IntakeKind kind, int fd, Key **ret,
         if (known)
                 return intake_answer(known, ret, error);
 
-        r = intake_check(fd, error);
+        r = intake_check(kind, fd, error);
         if (r < 0)
                 return r;
 

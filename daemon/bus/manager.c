@@ -288,7 +288,7 @@ static int list_append_some(Bus *bus, sd_bus_message *reply, const Filter *filte
                             const GArray *ids, uint32_t *room) {
         int r;
 
-        for (guint i = 0; i<ids->len && * room> 0; i++) {
+        for (guint i = 0; *room > 0 && i < ids->len; i++) {
                 Connection *connection =
                         relay_find_connection(bus->relay, g_array_index(ids, uint32_t, i));
                 ConnectionFacts facts;

@@ -171,6 +171,8 @@ static void connect_failed(Wait *wait, Connection *connection, const ConnectionF
         if (facts->verification_errors->len > 0) {
                 text = connect_errors_text(facts);
                 (void)bus_refuse_dtls(&error, DTLS_PEER_VERIFICATION_ERROR, text);
+        } else if (facts->timed_out) {
+                (void)bus_refuse_text(&error, "TimedOut", "%s", facts->error_text);
         } else if (facts->error != DTLS_NO_ERROR) {
                 (void)bus_refuse_dtls(&error, facts->error, facts->error_text);
         } else {

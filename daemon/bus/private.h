@@ -25,7 +25,6 @@ typedef struct News News;
 typedef struct Pending Pending;
 typedef struct Errands Errands;
 typedef struct Bin Bin;
-typedef struct Defaults Defaults;
 
 struct Bus {
         sd_bus *bus;

@@ -8,10 +8,16 @@
 #include "base/fault.h"
 
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+/* A signature of such a key is checked in a millisecond. An exponent as long as the modulus takes
+ * a hundred times that, for each of a chain, and the whole service waits. */
+#define CERTIFICATE_KEY_BITS_MAX 8192
+#define CERTIFICATE_EXPONENT_SIZE_MAX 8
 
 #define PEM_MARK "-----BEGIN "
 #define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
@@ -56,6 +62,42 @@ GBytes *certificate_export(gnutls_x509_crt_t certificate) {
 
 char *certificate_fingerprint(GBytes *der) {
         return g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, der);
+}
+
+static bool certificate_has_short_exponent(gnutls_x509_crt_t certificate) {
+        gnutls_datum_t modulus, exponent;
+        gnutls_pubkey_t key;
+        bool is = false;
+
+        if (gnutls_pubkey_init(&key) < 0)
+                return false;
+
+        if (gnutls_pubkey_import_x509(key, certificate, 0) >= 0 &&
+            gnutls_pubkey_export_rsa_raw2(key, &modulus, &exponent, GNUTLS_EXPORT_FLAG_NO_LZ) >=
+                    0) {
+                is = exponent.size <= CERTIFICATE_EXPONENT_SIZE_MAX;
+                gnutls_free(modulus.data);
+                gnutls_free(exponent.data);
+        }
+
+        gnutls_pubkey_deinit(key);
+        return is;
+}
+
+bool certificate_is_bearable(gnutls_x509_crt_t certificate) {
+        unsigned bits = 0;
+        int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate, &bits);
+
+        switch (algorithm) {
+        case GNUTLS_PK_RSA:
+        case GNUTLS_PK_RSA_PSS:
+                return bits <= CERTIFICATE_KEY_BITS_MAX &&
+                       certificate_has_short_exponent(certificate);
+        case GNUTLS_PK_DSA: /* as slow, and nobody has one */
+                return false;
+        default:
+                return algorithm >= 0 && bits <= CERTIFICATE_KEY_BITS_MAX;
+        }
 }
 
 static int certificate_take(GBytes *der, size_t n_max, GPtrArray *ders) {

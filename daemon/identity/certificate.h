@@ -11,6 +11,7 @@
 
 #include <glib.h>
 #include <gnutls/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum CertificateOutcome {
@@ -24,6 +25,9 @@ int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders);
 /* Exactly one certificate in DER, to the last byte. */
 int certificate_import(GBytes *der, gnutls_x509_crt_t *ret);
 GBytes *certificate_export(gnutls_x509_crt_t certificate);
+
+/* Whether a signature of its key is checked in a moment, however hostile its numbers are. */
+bool certificate_is_bearable(gnutls_x509_crt_t certificate);
 
 /* SHA-256, lower-case hexadecimal. */
 char *certificate_fingerprint(GBytes *der);

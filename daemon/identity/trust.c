@@ -15,8 +15,13 @@
 /* TRUST_ANCHORS_MAX in PEM, with the text that bundles carry */
 #define TRUST_INPUT_MAX ((size_t)4 * 1024 * 1024)
 
+/* What GnuTLS's tree of a certificate takes, beside what grows with its size */
+#define TRUST_ANCHOR_MEMORY ((size_t)8 * 1024)
+#define TRUST_ANCHOR_MEMORY_FACTOR 8
+
 struct Trust {
         grefcount n_refs;
+        size_t memory;
         gnutls_x509_trust_list_t list;
         GHashTable *anchors; /* fingerprints of all */
         GPtrArray *reported; /* fingerprints of those that were given, ends with NULL */
@@ -28,6 +33,9 @@ const char *trust_outcome_text(TrustOutcome outcome) {
                 return "not certificates in PEM or DER, or damaged ones";
         case TRUST_E_TOO_MANY:
                 return "too many CA certificates";
+        case TRUST_E_UNBEARABLE:
+                return "a CA certificate has a key whose signatures take too long to check: RSA "
+                       "with more than 8192 bits or a long exponent, or DSA";
         case TRUST_E_NO_SYSTEM_TRUST:
                 return "the system has no store of trusted certificates";
         }
@@ -77,10 +85,14 @@ static int trust_add(Trust *trust, GBytes *der) {
         if (g_hash_table_contains(trust->anchors, fingerprint))
                 return 0;
 
-        if (certificate_import(der, &certificate) != 0 ||
-            gnutls_x509_trust_list_add_cas(trust->list, &certificate, 1, 0) != 1)
+        if (certificate_import(der, &certificate) != 0)
                 return fault(-ENOMEM); /* it was read before */
-        certificate = NULL;            /* the list's from here on */
+        if (!certificate_is_bearable(certificate))
+                return TRUST_E_UNBEARABLE;
+        if (gnutls_x509_trust_list_add_cas(trust->list, &certificate, 1, 0) != 1)
+                return fault(-ENOMEM);
+        certificate = NULL; /* the list's from here on */
+        trust->memory += TRUST_ANCHOR_MEMORY + TRUST_ANCHOR_MEMORY_FACTOR * g_bytes_get_size(der);
 
         g_ptr_array_add(trust->reported, g_strdup(fingerprint));
         g_hash_table_add(trust->anchors, g_steal_pointer(&fingerprint));
@@ -102,8 +114,8 @@ int trust_new(GPtrArray *blobs, Trust **ret) {
 
         for (size_t i = 0; i < ders->len; i++) {
                 r = trust_add(trust, ders->pdata[i]);
-                if (r < 0)
-                        return fault(r);
+                if (r)
+                        return r < 0 ? fault(r) : r;
         }
 
         g_ptr_array_add(trust->reported, NULL);
@@ -160,6 +172,10 @@ Trust *trust_unref(Trust *trust) {
 
 size_t trust_count(const Trust *trust) {
         return g_hash_table_size(trust->anchors);
+}
+
+size_t trust_memory(const Trust *trust) {
+        return trust->memory;
 }
 
 const char *const *trust_fingerprints(const Trust *trust) {

@@ -18,18 +18,12 @@
 #include "identity/chain.h"
 
 #include <errno.h>
-#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <string.h>
 #include <time.h>
 
 /* GnuTLS 3.7.9 copies the chain to an array of 16 on its stack without counting. */
 G_STATIC_ASSERT(CHAIN_LENGTH_MAX <= 16);
-
-/* A signature of such a key is checked in a millisecond. An exponent as long as the modulus takes
- * a hundred times that, for each of a chain, and the whole service waits. */
-#define VERDICT_KEY_BITS_MAX 8192
-#define VERDICT_EXPONENT_SIZE_MAX 8
 
 #define VERDICT_STRICT                                                                             \
         (GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM) | GNUTLS_VERIFY_DISABLE_TIME_CHECKS |     \
@@ -182,41 +176,6 @@ static void sent_done(Sent *sent) {
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sent, sent_done)
 
-static bool sent_has_short_exponent(gnutls_x509_crt_t certificate) {
-        gnutls_datum_t modulus, exponent;
-        gnutls_pubkey_t key;
-        bool is = false;
-
-        if (gnutls_pubkey_init(&key) < 0)
-                return false;
-
-        if (gnutls_pubkey_import_x509(key, certificate, 0) >= 0 &&
-            gnutls_pubkey_export_rsa_raw2(key, &modulus, &exponent, GNUTLS_EXPORT_FLAG_NO_LZ) >=
-                    0) {
-                is = exponent.size <= VERDICT_EXPONENT_SIZE_MAX;
-                gnutls_free(modulus.data);
-                gnutls_free(exponent.data);
-        }
-
-        gnutls_pubkey_deinit(key);
-        return is;
-}
-
-static bool sent_is_bearable(gnutls_x509_crt_t certificate) {
-        unsigned bits = 0;
-        int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate, &bits);
-
-        switch (algorithm) {
-        case GNUTLS_PK_RSA:
-        case GNUTLS_PK_RSA_PSS:
-                return bits <= VERDICT_KEY_BITS_MAX && sent_has_short_exponent(certificate);
-        case GNUTLS_PK_DSA: /* as slow, and nobody has one */
-                return false;
-        default:
-                return algorithm >= 0 && bits <= VERDICT_KEY_BITS_MAX;
-        }
-}
-
 /* What cannot be read, or would take too long, is an error of its own; then nothing else is. */
 static int sent_read(Sent *sent, GPtrArray *chain, GArray *errors) {
         for (size_t i = 0; i < chain->len && i < CHAIN_LENGTH_MAX; i++) {
@@ -226,7 +185,7 @@ static int sent_read(Sent *sent, GPtrArray *chain, GArray *errors) {
                         return fault(r);
                 if (r == 0)
                         sent->length++;
-                if (r > 0 || !sent_is_bearable(sent->certificates[i])) {
+                if (r > 0 || !certificate_is_bearable(sent->certificates[i])) {
                         verdict_errors_add(errors, VERDICT_UNSPECIFIED_ERROR, chain->pdata[i]);
                         return 0;
                 }
@@ -613,6 +572,12 @@ int verdict_reach(const VerdictQuestion *question, GArray **ret) {
 
         *ret = g_steal_pointer(&errors);
         return 0;
+}
+
+bool verdict_is_bearable(GBytes *der) {
+        certificate_auto certificate = NULL;
+
+        return certificate_import(der, &certificate) == 0 && certificate_is_bearable(certificate);
 }
 
 static bool verdict_code_in(const GArray *codes, VerdictCode code) {

@@ -79,6 +79,11 @@ void verdict_errors_add(GArray *errors, VerdictCode code, GBytes *certificate); 
  * cannot be read is UnspecifiedError, and then the only error. */
 int verdict_reach(const VerdictQuestion *question, GArray **ret);
 
+/* Whether a signature of this certificate's key is checked in a moment. Who goes on with a peer
+ * whatever its errors are must not go on with another: the check that comes later in the handshake
+ * would stop the whole service. */
+bool verdict_is_bearable(GBytes *der);
+
 /* Whether every error is in @ignored by exact (code, certificate), or its code in @ignored_codes (a
  * GArray of VerdictCode). Either may be NULL. */
 bool verdict_all_ignored(const GArray *errors, const GArray *ignored, const GArray *ignored_codes);

@@ -153,11 +153,42 @@ static int vault_parse(VaultKey *key, const Secret *secret, const char **ret_tex
         return 0;
 }
 
-static const char *vault_check_rsa(unsigned bits) {
+static bool vault_is_zero(const gnutls_datum_t *number) {
+        for (unsigned i = 0; i < number->size; i++)
+                if (number->data[i] != 0)
+                        return false;
+
+        return true;
+}
+
+static void vault_wipe(gnutls_datum_t *number) {
+        gnutls_memset(number->data, 0, number->size);
+        gnutls_free(number->data);
+}
+
+/* GnuTLS takes and verifies a key whose exponent is 0 modulo a prime less 1, and then ends the
+ * process when it shall sign with it. */
+static bool vault_rsa_can_sign(gnutls_privkey_t private) {
+        gnutls_datum_t e1, e2;
+        bool can;
+
+        if (gnutls_privkey_export_rsa_raw2(private, NULL, NULL, NULL, NULL, NULL, NULL, &e1, &e2,
+                                           0) < 0)
+                return false;
+
+        can = !vault_is_zero(&e1) && !vault_is_zero(&e2);
+        vault_wipe(&e1);
+        vault_wipe(&e2);
+        return can;
+}
+
+static const char *vault_check_rsa(gnutls_privkey_t private, unsigned bits) {
         if (bits < VAULT_RSA_BITS_MIN)
                 return "the RSA key is shorter than 2048 bits";
         if (bits > VAULT_RSA_BITS_MAX)
                 return "the RSA key is longer than 8192 bits";
+        if (!vault_rsa_can_sign(private))
+                return "the private key is damaged: its exponent cannot sign";
 
         return NULL;
 }
@@ -183,7 +214,7 @@ static const char *vault_check_type(VaultKey *key) {
         switch (algorithm) {
         case GNUTLS_PK_RSA:
         case GNUTLS_PK_RSA_PSS:
-                return vault_check_rsa(bits);
+                return vault_check_rsa(key->private, bits);
         case GNUTLS_PK_ECDSA:
                 return vault_check_ecdsa(key->private);
         case GNUTLS_PK_EDDSA_ED25519:

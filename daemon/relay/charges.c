@@ -34,6 +34,18 @@ int charges_add(Charges *charges, QuotaKind kind, uint64_t n, Reason *reason) {
         return 0;
 }
 
+int charges_add_spec(Relay *relay, Spec *spec, Reason *reason) {
+        g_autofree char *refusal = NULL;
+        int r;
+
+        r = spec_charge(spec, relay->quota);
+        if (r == 0)
+                return 0;
+
+        refusal = quota_refusal(relay->quota, spec->uid, QUOTA_BYTES, (QuotaOutcome)r);
+        return reason_set(reason, RELAY_E_QUOTA, "%s", refusal);
+}
+
 void charges_drop(Charges *charges, QuotaKind kind, uint64_t n) {
         if (n == 0)
                 return;

@@ -173,6 +173,10 @@ int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *
         if (r)
                 return r;
 
+        r = charges_add_spec(relay, spec, reason);
+        if (r)
+                return r;
+
         relay_add_connection(relay, connection);
         connection_schedule(connection);
         relay_tell(relay, connection_added, connection);
@@ -259,6 +263,10 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
         g_free(taken->verification_name);
         taken->verification_name = g_strdup(old->verification_name);
 
+        r = charges_add_spec(connection->relay, taken, reason);
+        if (r)
+                return r;
+
         connection->spec = g_steal_pointer(&taken);
         spec_free(old);
         connection_changed(connection, CHANGED_CONFIGURATION);
@@ -270,7 +278,15 @@ int connection_set_spec(Connection *connection, Spec *spec, Reason *reason) {
 }
 
 int connection_ignore_errors(Connection *connection, const GArray *errors, Reason *reason) {
+        size_t n_bytes = spec_errors_memory(errors);
+        int r;
+
+        r = charges_add(&connection->charges, QUOTA_BYTES, n_bytes, reason);
+        if (r)
+                return command_done(connection, r, reason);
+
         connection_set_ignored(connection, errors);
+        connection->ignored_bytes = n_bytes;
         connection->ignored_said = true;
 
         if (connection->session)

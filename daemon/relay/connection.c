@@ -284,6 +284,7 @@ static void connection_opened(Connection *connection) {
         if (connection_must_verify(connection->spec))
                 connection_forget_errors(connection);
         connection_set_ignored(connection, NULL);
+        session_set_ignored(connection->session, NULL, NULL);
         connection->ignored_said = false;
         connection_clear_error(connection);
 

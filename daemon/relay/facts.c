@@ -47,6 +47,8 @@ static void facts_copy_errors(GArray **errors, const GArray *from) {
 
 void connection_set_ignored(Connection *connection, const GArray *errors) {
         facts_copy_errors(&connection->ignored, errors);
+        charges_drop(&connection->charges, QUOTA_BYTES, connection->ignored_bytes);
+        connection->ignored_bytes = 0;
 }
 
 void connection_learn_peer(Connection *connection) {

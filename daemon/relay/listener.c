@@ -162,6 +162,10 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         taken->persistent = listener->spec->persistent;
         taken->local = listener->spec->local;
 
+        r = charges_add_spec(listener->relay, taken, reason);
+        if (r)
+                return r;
+
         session_config_unref(listener->config);
         cookie_jar_free(listener->jar);
         spec_free(listener->spec);
@@ -243,6 +247,10 @@ static int listener_check(const Spec *spec, Reason *reason) {
 static int listener_open(Listener *listener, Reason *reason) {
         const Spec *spec = listener->spec;
         int r;
+
+        r = charges_add_spec(listener->relay, listener->spec, reason);
+        if (r)
+                return r;
 
         r = charges_add(&listener->charges, QUOTA_LISTENERS, 1, reason);
         if (r)

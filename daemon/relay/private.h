@@ -112,6 +112,8 @@ void charges_done(Charges *charges);
 int charges_add(Charges *charges, QuotaKind kind, uint64_t n, Reason *reason);
 void charges_drop(Charges *charges, QuotaKind kind, uint64_t n);
 void charges_drop_all(Charges *charges, QuotaKind kind);
+/* What a spec refers to; given back by spec_free(). 0, or RELAY_E_QUOTA with the reason. */
+int charges_add_spec(Relay *relay, Spec *spec, Reason *reason);
 
 /* ---- alarms.c: one timer for all ---- */
 
@@ -220,6 +222,7 @@ struct Connection {
         char *blame;       /* why an answer could not be had, while a session fails of it */
         GArray *errors;    /* of VerdictError */
         GArray *ignored;   /* of VerdictError */
+        size_t ignored_bytes; /* charged for @ignored */
         bool ignored_said; /* by IgnoreVerificationErrors; else they are the spec's */
         GPtrArray *peer_chain;
         GBytes *psk_identity;

@@ -53,6 +53,52 @@ static GArray *spec_copy_codes(const GArray *codes) {
         return copy;
 }
 
+/* ---- what it costs ---- */
+
+typedef struct SpecLease {
+        Quota *quota;
+        uid_t uid;
+        uint64_t n_bytes;
+} SpecLease;
+
+static void spec_lease_done(gpointer data) {
+        SpecLease *lease = data;
+
+        quota_discharge(lease->quota, lease->uid, QUOTA_BYTES, lease->n_bytes);
+}
+
+size_t spec_errors_memory(const GArray *errors) {
+        size_t n_bytes = 0;
+
+        for (guint i = 0; errors && i < errors->len; i++) {
+                GBytes *certificate = g_array_index(errors, VerdictError, i).certificate;
+
+                n_bytes += certificate ? g_bytes_get_size(certificate) : 0;
+        }
+
+        return n_bytes;
+}
+
+int spec_charge(Spec *spec, Quota *quota) {
+        size_t n_bytes = spec_errors_memory(spec->ignored);
+        int r;
+
+        g_assert(!spec->lease);
+
+        if (spec->trust)
+                n_bytes += trust_memory(spec->trust);
+
+        r = quota_charge(quota, spec->uid, QUOTA_BYTES, n_bytes);
+        if (r)
+                return r;
+
+        spec->lease = g_rc_box_new(SpecLease);
+        *spec->lease = (SpecLease){.quota = quota, .uid = spec->uid, .n_bytes = n_bytes};
+        return 0;
+}
+
+/* ---- copies ---- */
+
 Spec *spec_copy(const Spec *spec) {
         Spec *copy = g_new0(Spec, 1);
 
@@ -71,6 +117,7 @@ Spec *spec_copy(const Spec *spec) {
         copy->cookie_secret = spec->cookie_secret ? secret_new(secret_peek(spec->cookie_secret),
                                                                secret_size(spec->cookie_secret))
                                                   : NULL;
+        copy->lease = spec->lease ? g_rc_box_acquire(spec->lease) : NULL;
         return copy;
 }
 
@@ -90,6 +137,8 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->ignored_codes, g_array_unref);
         g_free(spec->cookie_hash);
         secret_free(spec->cookie_secret);
+        if (spec->lease)
+                g_rc_box_release_full(spec->lease, spec_lease_done);
         g_free(spec);
         return NULL;
 }

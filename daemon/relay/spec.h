@@ -65,11 +65,19 @@ typedef struct Spec {
 
         bool datagram_signals;
         bool announce;
+
+        struct SpecLease *lease; /* spec_charge(); shared by copies */
 } Spec;
 
 Spec *spec_new(DtlsRole role, uid_t uid, const char *owner); /* API.md's defaults */
 Spec *spec_copy(const Spec *spec);                           /* references what is counted */
 Spec *spec_free(Spec *spec);
+
+/* Charges what certificates it refers to take to its uid, until it and all its copies are gone. 0,
+ * or a QuotaOutcome. */
+int spec_charge(Spec *spec, Quota *quota);
+/* The bytes of the certificates in a GArray of VerdictError. */
+size_t spec_errors_memory(const GArray *errors);
 
 /* The session configuration that this spec describes; @system_trust: used where trust is NULL. */
 int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **ret);

@@ -239,6 +239,17 @@ void ask_verdict_refused(Session *session) {
                     verdict_code_name(code), session->errors->len > 1 ? " and more" : "");
 }
 
+/* Whatever the peer's errors are worth, GnuTLS checks a signature of its key next, and one with a
+ * key like this would take seconds of everybody's time. So nobody is asked. */
+static int ask_verdict_unbearable(Session *session, GBytes *leaf) {
+        verdict_errors_add(session->errors, VERDICT_UNSPECIFIED_ERROR, leaf);
+        session->alert = GNUTLS_A_UNSUPPORTED_CERTIFICATE;
+        failure_set(session, DTLS_PEER_VERIFICATION_ERROR,
+                    "the peer was not accepted: its certificate has a key whose signatures take "
+                    "too long to check");
+        return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
 int ask_verdict(gnutls_session_t gnutls) {
         Session *session = gnutls_session_get_ptr(gnutls);
         const SessionConfig *config = session->config;
@@ -247,6 +258,8 @@ int ask_verdict(gnutls_session_t gnutls) {
 
         if (chain->len > 0 && !session->peer_chain)
                 session->peer_chain = g_ptr_array_ref(chain);
+        if (chain->len > 0 && !verdict_is_bearable(chain->pdata[0]))
+                return ask_verdict_unbearable(session, chain->pdata[0]);
         if (config->verify_mode == VERIFY_NONE)
                 return 0;
 

@@ -8,6 +8,7 @@
 
 #include "lib/certificates.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509-ext.h>
@@ -272,6 +273,39 @@ GPtrArray *test_blobs(GBytes *first, ...) {
         va_end(rest);
 
         return blobs;
+}
+
+GBytes *test_monstrous_der(const TestIdentity *issuer, unsigned modulus_size,
+                           unsigned exponent_size) {
+        uint8_t number[2048];
+        gnutls_datum_t modulus = {number, modulus_size}, exponent = {number, exponent_size}, der;
+        gnutls_x509_crt_t certificate;
+        gnutls_pubkey_t key;
+        GBytes *bytes;
+
+        g_assert_cmpuint(modulus_size, <=, sizeof(number));
+        memset(number, 0x7b, sizeof(number));
+        g_assert_cmpint(gnutls_pubkey_init(&key), >=, 0);
+        g_assert_cmpint(gnutls_pubkey_import_rsa_raw(key, &modulus, &exponent), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_init(&certificate), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_version(certificate, 3), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_serial(certificate, "\1", 1), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_dn(certificate, "CN=inter", NULL), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_activation_time(certificate, 0), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_expiration_time(certificate, 4000000000), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_pubkey(certificate, key), >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_set_basic_constraints(certificate, 1, -1), >=, 0);
+
+        g_assert_cmpint(gnutls_x509_crt_sign2(certificate, issuer->certificate, issuer->key,
+                                              GNUTLS_DIG_SHA256, 0),
+                        >=, 0);
+        g_assert_cmpint(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der), >=, 0);
+
+        bytes = g_bytes_new(der.data, der.size);
+        gnutls_free(der.data);
+        gnutls_x509_crt_deinit(certificate);
+        gnutls_pubkey_deinit(key);
+        return bytes;
 }
 
 char *test_write(const char *directory, const char *name, GBytes *contents) {

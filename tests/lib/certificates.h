@@ -49,6 +49,10 @@ GBytes *test_identity_key_pem(const TestIdentity *identity); /* PKCS#8, not encr
 /* A gnutls_x509_privkey_t, for tests that sign. */
 void *test_identity_key(const TestIdentity *identity);
 
+/* The DER of a CA "inter" with an RSA key of this many bytes that nobody has the other half of. */
+GBytes *test_monstrous_der(const TestIdentity *issuer, unsigned modulus_size,
+                           unsigned exponent_size);
+
 /* The certificates one after the other; end with NULL. */
 GBytes *test_chain_pem(const TestIdentity *first, ...) G_GNUC_NULL_TERMINATED;
 /* A new array of their DER, as the functions of identity/ take it; end with NULL. */

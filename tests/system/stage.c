@@ -322,6 +322,17 @@ static const GString *ear_find(const Ear *ear, const char *beginning) {
         return NULL;
 }
 
+/* The @n-th from the beginning, from 1. */
+static const GString *ear_find_nth(const Ear *ear, const char *beginning, unsigned n) {
+        for (guint i = 0; i < ear->heard->len; i++) {
+                n -= begins(ear->heard->pdata[i], beginning);
+                if (n == 0)
+                        return ear->heard->pdata[i];
+        }
+
+        return NULL;
+}
+
 const GString *ear_last(Ear *ear, const char *beginning) {
         ear_catch_up(ear);
         return ear_find(ear, beginning);
@@ -330,17 +341,29 @@ const GString *ear_last(Ear *ear, const char *beginning) {
 typedef struct Listening {
         Ear *ear;
         const char *beginning;
+        unsigned n;
 } Listening;
 
 static bool has_heard(void *userdata) {
         const Listening *listening = userdata;
 
-        return ear_find(listening->ear, listening->beginning);
+        return ear_find_nth(listening->ear, listening->beginning, listening->n);
 }
 
 const GString *ear_wait(Ear *ear, const char *beginning) {
-        bus_wait(ear->bus, has_heard, &(Listening){ear, beginning}, beginning);
+        bus_wait(ear->bus, has_heard, &(Listening){ear, beginning, 1}, beginning);
         return ear_find(ear, beginning);
+}
+
+char *ear_wait_connection(Ear *ear, const char *listener, unsigned n) {
+        g_autofree char *beginning =
+                listener ? g_strdup_printf("NewConnection|%s|", listener) : NULL;
+        const char *wanted = beginning ? beginning : "NewConnection|";
+        g_auto(GStrv) words = NULL;
+
+        bus_wait(ear->bus, has_heard, &(Listening){ear, wanted, n}, wanted);
+        words = g_strsplit(ear_find_nth(ear, wanted, n)->str, "|", -1);
+        return g_strdup(words[2]);
 }
 
 bool ear_has_bytes(Ear *ear, const void *data, size_t size) {

@@ -64,6 +64,9 @@ size_t ear_count(Ear *ear, const char *beginning);
 const GString *ear_last(Ear *ear, const char *beginning);
 /* Waits for one. */
 const GString *ear_wait(Ear *ear, const char *beginning);
+/* Waits for the @n-th, from 1, NewConnection of a listener (NULL: of any): the connection's path.
+ */
+char *ear_wait_connection(Ear *ear, const char *listener, unsigned n);
 /* Whether any signal has these bytes in it. */
 bool ear_has_bytes(Ear *ear, const void *data, size_t size);
 

@@ -250,18 +250,17 @@ static void test_properties_of_both_ends_of_an_open_connection(World *world, con
         uint16_t port;
         g_autofree char *listener = listen_psk(world->bus, &port);
         g_autofree char *client = open_client(world->bus, port, false);
-        g_autofree char *announced = g_strdup_printf("NewConnection|%s|", listener);
-        g_auto(GStrv) words = g_strsplit(ear_wait(ear, announced)->str, "|", -1);
+        g_autofree char *server = ear_wait_connection(ear, listener, 1);
 
         assert_state(world->bus, client, "HandshakeComplete");
-        assert_state(world->bus, words[2], "HandshakeComplete");
+        assert_state(world->bus, server, "HandshakeComplete");
         assert_all_readable(world->bus, listener, LISTENER);
         assert_all_readable(world->bus, ROOT, MANAGER);
         /* over, but readable still */
         (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "Shutdown", ""));
-        wait_string(world->bus, words[2], CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        wait_string(world->bus, server, CONNECTION, "HandshakeState", "HandshakeNotStarted");
         assert_state(world->bus, client, "HandshakeNotStarted");
-        assert_state(world->bus, words[2], "HandshakeNotStarted");
+        assert_state(world->bus, server, "HandshakeNotStarted");
 }
 
 static char *listen_certificate(sd_bus *bus, const TestIdentity *identity, uint16_t *ret_port) {

@@ -39,20 +39,6 @@ static void tear_down(World *world, const void *unused) {
         service_stop(world->service);
 }
 
-/* What the server's side says and hears is seen on its connection, which NewConnection named. */
-static char *wait_new_connection(World *world, const char *other_than) {
-        for (;;) {
-                const GString *signal = ear_wait(world->ear, "NewConnection|");
-                g_auto(GStrv) words = g_strsplit(signal->str, "|", -1);
-
-                if (g_strcmp0(words[2], other_than) != 0)
-                        return g_strdup(words[2]);
-
-                ear_catch_up(world->ear);
-                (void)sd_bus_wait(world->bus, 10000);
-        }
-}
-
 static void assert_hung_up(int fd) {
         char byte;
 
@@ -80,7 +66,8 @@ static uint16_t free_port(void) {
 static void test_restarted_peer_gets_through(World *world, const void *unused) {
         uint16_t from = free_port();
         Peer *peer = start_client(world, from);
-        g_autofree char *old = wait_new_connection(world, NULL), *new = NULL, *closed = NULL;
+        g_autofree char *old = ear_wait_connection(world->ear, NULL, 1), *new = NULL,
+                        *closed = NULL;
         int channel = open_channel(world->bus, old);
 
         peer_say(peer, "first\n");
@@ -93,7 +80,7 @@ static void test_restarted_peer_gets_through(World *world, const void *unused) {
         }
 
         peer = start_client(world, from);
-        new = wait_new_connection(world, old);
+        new = ear_wait_connection(world->ear, NULL, 2);
         closed = g_strdup_printf("Closed|%s|Replaced", old);
         (void)ear_wait(world->ear, closed);
         assert_hung_up(channel);
@@ -119,7 +106,7 @@ typedef struct Victim {
 static void victim_set_up(World *world, Victim *victim) {
         victim->wire = wire_new();
         victim->client = open_client(world->bus, wire_lane(victim->wire, world->port), false);
-        victim->server = wait_new_connection(world, NULL);
+        victim->server = ear_wait_connection(world->ear, NULL, 1);
         victim->channel = open_channel(world->bus, victim->server);
 }
 
@@ -219,14 +206,15 @@ static void test_restarted_service_gets_through(World *world, const void *unused
         Wire *wire = wire_new();
         uint16_t front = wire_lane(wire, world->port);
         g_autofree char *client = open_client(bus, front, false), *again = NULL;
-        g_autofree char *old = wait_new_connection(world, NULL), *new = NULL, *closed = NULL;
+        g_autofree char *old = ear_wait_connection(world->ear, NULL, 1), *new = NULL,
+                        *closed = NULL;
         int channel = open_channel(world->bus, old);
 
         g_assert_cmpint(kill(service_pid(other), SIGKILL), ==, 0);
         g_assert_cmpint(waitpid(service_pid(other), NULL, 0), >, 0);
         service_restart(other);
         again = open_client(bus, front, false);
-        new = wait_new_connection(world, old);
+        new = ear_wait_connection(world->ear, NULL, 2);
         closed = g_strdup_printf("Closed|%s|Replaced", old);
         (void)ear_wait(world->ear, closed);
         assert_hung_up(channel);

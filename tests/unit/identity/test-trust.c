@@ -64,6 +64,16 @@ static void test_one_bad_blob_refuses_all(void) {
         assert_refused(test_blobs(test_identity_key_pem(root), NULL), TRUST_E_NOT_CERTIFICATE);
 }
 
+static void test_a_monstrous_key_is_no_anchor(void) {
+        g_autoptr(GBytes) monster = test_monstrous_der(root, 512, 512);
+        g_autoptr(GBytes) large = test_monstrous_der(root, 1024, 8);
+        g_autoptr(GPtrArray) blobs = test_blobs(large, NULL);
+        g_autoptr(Trust) trust = NULL;
+
+        assert_refused(test_blobs(test_identity_der(root), monster, NULL), TRUST_E_UNBEARABLE);
+        g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
+}
+
 static void test_more_than_the_limit_is_refused(void) {
         GPtrArray *blobs = test_blobs(NULL, NULL);
 
@@ -122,6 +132,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/trust/new/what-comes-twice-is-one", test_what_comes_twice_is_one);
         g_test_add_func("/trust/new/none-trusts-nobody", test_none_trusts_nobody);
         g_test_add_func("/trust/new/one-bad-blob-refuses-all", test_one_bad_blob_refuses_all);
+        g_test_add_func("/trust/new/a-monstrous-key-is-no-anchor",
+                        test_a_monstrous_key_is_no_anchor);
         g_test_add_func("/trust/new/more-than-the-limit-is-refused",
                         test_more_than_the_limit_is_refused);
         g_test_add_func("/trust/new/too-many-bytes-are-refused-unread",

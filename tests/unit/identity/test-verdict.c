@@ -569,52 +569,14 @@ static void test_a_damaged_leaf_is_never_good(void) {
         }
 }
 
-/* An RSA key that nobody has the other half of. */
-static GBytes *monstrous_ca(unsigned modulus_size, unsigned exponent_size) {
-        uint8_t number[2048];
-        gnutls_datum_t modulus = {number, modulus_size}, exponent = {number, exponent_size}, der;
-        gnutls_datum_t root_der = {NULL, 0};
-        gnutls_x509_crt_t certificate, issuer;
-        gnutls_pubkey_t key;
-        GBytes *bytes;
-
-        g_assert_cmpuint(modulus_size, <=, sizeof(number));
-        memset(number, 0x7b, sizeof(number));
-        g_assert_cmpint(gnutls_pubkey_init(&key), >=, 0);
-        g_assert_cmpint(gnutls_pubkey_import_rsa_raw(key, &modulus, &exponent), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_init(&certificate), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_version(certificate, 3), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_serial(certificate, "\1", 1), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_dn(certificate, "CN=inter", NULL), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_activation_time(certificate, 0), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_expiration_time(certificate, 4000000000), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_pubkey(certificate, key), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_set_basic_constraints(certificate, 1, -1), >=, 0);
-
-        root_der.data = (void *)g_bytes_get_data(test_identity_der(root), NULL);
-        root_der.size = (unsigned)g_bytes_get_size(test_identity_der(root));
-        g_assert_cmpint(gnutls_x509_crt_init(&issuer), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_import(issuer, &root_der, GNUTLS_X509_FMT_DER), >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_sign2(certificate, issuer, test_identity_key(root),
-                                              GNUTLS_DIG_SHA256, 0),
-                        >=, 0);
-        g_assert_cmpint(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der), >=, 0);
-
-        bytes = g_bytes_new(der.data, der.size);
-        gnutls_free(der.data);
-        gnutls_x509_crt_deinit(issuer);
-        gnutls_x509_crt_deinit(certificate);
-        gnutls_pubkey_deinit(key);
-        return bytes;
-}
-
 static void test_a_monstrous_key_is_not_worked_with(void) {
         static const struct {
                 unsigned modulus, exponent;
         } sizes[] = {{2048, 2048}, {2048, 3}, {1024, 1024}, {256, 9}};
 
         for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
-                g_autoptr(GBytes) monster = monstrous_ca(sizes[i].modulus, sizes[i].exponent);
+                g_autoptr(GBytes) monster =
+                        test_monstrous_der(root, sizes[i].modulus, sizes[i].exponent);
                 g_autoptr(GPtrArray) chain = test_blobs(test_identity_der(leaf), monster, NULL);
                 g_autoptr(GArray) errors = reach(chain, stranger, NULL);
 
@@ -625,7 +587,7 @@ static void test_a_monstrous_key_is_not_worked_with(void) {
 }
 
 static void test_a_large_key_is_not_yet_monstrous(void) {
-        g_autoptr(GBytes) large = monstrous_ca(1024, 8);
+        g_autoptr(GBytes) large = test_monstrous_der(root, 1024, 8);
         g_autoptr(GPtrArray) chain = test_blobs(test_identity_der(leaf), large, NULL);
         g_autoptr(GArray) errors = reach(chain, inter, NULL);
 

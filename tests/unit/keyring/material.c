@@ -31,6 +31,27 @@ gnutls_x509_privkey_t material_key(gnutls_pk_algorithm_t algorithm, unsigned bit
         return key;
 }
 
+gnutls_x509_privkey_t material_of_no_use(gnutls_x509_privkey_t rsa) {
+        gnutls_datum_t m, e, d, p, q, u, less = {NULL, 0};
+        gnutls_x509_privkey_t key;
+
+        g_assert_cmpint(gnutls_x509_privkey_export_rsa_raw(rsa, &m, &e, &d, &p, &q, &u), ==, 0);
+        less = (gnutls_datum_t){g_memdup2(p.data, p.size), p.size};
+        less.data[less.size - 1] &= 0xfe; /* a prime less 1 */
+        g_assert_cmpint(gnutls_x509_privkey_init(&key), ==, 0);
+        g_assert_cmpint(
+                gnutls_x509_privkey_import_rsa_raw2(key, &m, &e, &less, &p, &q, NULL, NULL, NULL),
+                ==, 0);
+        g_free(less.data);
+        gnutls_free(m.data);
+        gnutls_free(e.data);
+        gnutls_free(d.data);
+        gnutls_free(p.data);
+        gnutls_free(q.data);
+        gnutls_free(u.data);
+        return key;
+}
+
 static GBytes *material_take(gnutls_datum_t *data) {
         GBytes *bytes = g_bytes_new(data->data, data->size);
 

@@ -23,6 +23,9 @@ typedef enum MaterialForm {
 
 /* @bits: of RSA; for ECDSA of the curve. */
 gnutls_x509_privkey_t material_key(gnutls_pk_algorithm_t algorithm, unsigned bits);
+/* The same RSA key with an exponent that is 0 modulo a prime less 1: GnuTLS takes it, and aborts
+ * when it signs. */
+gnutls_x509_privkey_t material_of_no_use(gnutls_x509_privkey_t rsa);
 GBytes *material_export(gnutls_x509_privkey_t key, MaterialForm form);
 GBytes *material_spki(gnutls_x509_privkey_t key);
 

@@ -176,6 +176,17 @@ static void test_refuses_numbers_that_do_not_belong_together(void) {
         gnutls_x509_privkey_deinit(private);
 }
 
+static void test_refuses_an_exponent_that_ends_the_process(void) {
+        gnutls_x509_privkey_t good = material_key(GNUTLS_PK_RSA, 2048);
+        gnutls_x509_privkey_t private = material_of_no_use(good);
+        g_autoptr(GBytes) bytes = material_export(private, MATERIAL_TRADITIONAL_DER);
+        g_autoptr(Vault) vault = vault_new();
+
+        assert_refused(vault, bytes, "cannot sign");
+        gnutls_x509_privkey_deinit(private);
+        gnutls_x509_privkey_deinit(good);
+}
+
 static void test_refuses_empty_and_long_psks(void) {
         g_autoptr(Vault) vault = vault_new();
         const char psk[VAULT_PSK_MAX + 1] = "secret";
@@ -317,6 +328,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/vault/import/survives-damage-at-every-byte", test_survives_damage);
         g_test_add_func("/vault/import/refuses-numbers-that-do-not-belong-together",
                         test_refuses_numbers_that_do_not_belong_together);
+        g_test_add_func("/vault/import/refuses-an-exponent-that-ends-the-process",
+                        test_refuses_an_exponent_that_ends_the_process);
         g_test_add_func("/vault/import/refuses-empty-and-long-psks",
                         test_refuses_empty_and_long_psks);
         g_test_add_func("/vault/key/belongs-to-one-uid-and-is-of-one-kind",

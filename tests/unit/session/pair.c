@@ -58,18 +58,20 @@ PairSpec pair_spec_psk(void) {
         };
 }
 
-static SessionConfig *pair_config(SessionConfigSpec spec, const TestIdentity *identity,
+static SessionConfig *pair_config(SessionConfigSpec spec, const TestIdentity *identity, GBytes *der,
                                   const TestIdentity *anchor) {
         g_autoptr(GPtrArray) anchors = anchor ? test_chain_ders(anchor, NULL) : g_ptr_array_new();
-        g_autoptr(GPtrArray) ders = identity ? test_chain_ders(identity, NULL) : NULL;
+        g_autoptr(GPtrArray) ders = NULL;
         g_autoptr(Trust) trust = NULL;
         g_autoptr(Chain) chain = NULL;
         SessionConfig *config = NULL;
 
         if (anchor)
                 g_assert_cmpint(trust_new(anchors, &trust), ==, 0);
-        if (identity)
+        if (identity) {
+                ders = der ? test_blobs(der, NULL) : test_chain_ders(identity, NULL);
                 g_assert_cmpint(chain_new(ders, &chain), ==, 0);
+        }
 
         spec.trust = trust;
         spec.chain = chain;
@@ -80,8 +82,9 @@ static SessionConfig *pair_config(SessionConfigSpec spec, const TestIdentity *id
 
 static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const TestIdentity *identity,
                           const TestIdentity *anchor, const PairSpec *spec, uint64_t now_usec) {
-        g_autoptr(SessionConfig) config = pair_config(config_spec, identity, anchor);
         bool client = config_spec.role == DTLS_CLIENT;
+        g_autoptr(SessionConfig) config = pair_config(
+                config_spec, identity, client ? spec->client_der : spec->server_der, anchor);
         SessionSpec session_spec = {
                 .config = config,
                 .verification_name = client ? spec->name : NULL,

@@ -54,7 +54,8 @@ typedef struct Pair {
 typedef struct PairSpec {
         SessionConfigSpec client, server;
         const TestIdentity *client_identity, *server_identity; /* chains of one */
-        const TestIdentity *client_trust, *server_trust;       /* anchors */
+        GBytes *client_der, *server_der; /* shown in place of the identity's own; may be NULL */
+        const TestIdentity *client_trust, *server_trust; /* anchors */
         const char *name;
         uint16_t mtu;
         bool manual;

@@ -176,6 +176,56 @@ static void test_missing_client_certificate_does_not_matter_to_query_peer(void) 
         g_assert_null(session_peer_chain(pair->server.session));
 }
 
+/* RSA whose exponent is as long as its modulus: GnuTLS would check its signature for seconds. */
+static void assert_refuses_a_monstrous_key(Pair *pair, PairEnd *end) {
+        const GArray *errors;
+
+        pair_start(pair);
+        errors = session_errors(end->session);
+        g_assert_cmpint(end->result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(end->session)->error, ==, DTLS_PEER_VERIFICATION_ERROR);
+        g_assert_cmpint(session_failure(end->session)->alert_sent, ==, 43);
+        g_assert_cmpuint(end->n_verdicts, ==, 0);
+        g_assert_cmpuint(errors->len, ==, 1);
+        g_assert_cmpint(g_array_index(errors, VerdictError, 0).code, ==, VERDICT_UNSPECIFIED_ERROR);
+}
+
+static void test_a_monstrous_key_of_a_client_is_refused_in_any_mode(void) {
+        static const PeerVerifyMode modes[] = {AUTO_VERIFY_PEER, QUERY_PEER, VERIFY_PEER};
+        g_autoptr(GBytes) monster = test_monstrous_der(pair_identity(PAIR_CA), 512, 512);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
+                PairSpec spec =
+                        pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
+                g_autoptr(Pair) pair = NULL;
+
+                spec.client_identity = pair_identity(PAIR_RSA);
+                spec.client_der = monster;
+                spec.server_trust = pair_identity(PAIR_CA);
+                spec.server.verify_mode = modes[i];
+                pair = pair_new(&spec);
+                pair->server.accept = true;
+                assert_refuses_a_monstrous_key(pair, &pair->server);
+        }
+}
+
+static void test_a_monstrous_key_of_a_server_is_refused_in_any_mode(void) {
+        static const PeerVerifyMode modes[] = {VERIFY_NONE, QUERY_PEER, AUTO_VERIFY_PEER};
+        g_autoptr(GBytes) monster = test_monstrous_der(pair_identity(PAIR_CA), 512, 512);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
+                PairSpec spec =
+                        pair_spec_certificate(pair_identity(PAIR_RSA), pair_identity(PAIR_CA));
+                g_autoptr(Pair) pair = NULL;
+
+                spec.server_der = monster;
+                spec.client.verify_mode = modes[i];
+                pair = pair_new(&spec);
+                pair->client.accept = true;
+                assert_refuses_a_monstrous_key(pair, &pair->client);
+        }
+}
+
 static void test_asks_for_a_verdict_and_goes_on_when_accepted(void) {
         PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
         g_autoptr(Pair) pair = pair_new(&spec);
@@ -290,6 +340,10 @@ int main(int argc, char **argv) {
                         test_missing_client_certificate_may_be_fatal_at_once);
         g_test_add_func("/session/ask/missing-one-does-not-matter-to-query-peer",
                         test_missing_client_certificate_does_not_matter_to_query_peer);
+        g_test_add_func("/session/ask/a-monstrous-key-of-a-client-is-refused-in-any-mode",
+                        test_a_monstrous_key_of_a_client_is_refused_in_any_mode);
+        g_test_add_func("/session/ask/a-monstrous-key-of-a-server-is-refused-in-any-mode",
+                        test_a_monstrous_key_of_a_server_is_refused_in_any_mode);
         g_test_add_func("/session/ask/is-asked-for-and-goes-on-when-accepted",
                         test_asks_for_a_verdict_and_goes_on_when_accepted);
         g_test_add_func("/session/ask/sends-nothing-while-it-is-open",

@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * dtlsctl as a person at the shell has it: what it prints where, and with which status it ends.
+ */
+
+#include "interop/scene.h"
+#include "lib/certificates.h"
+#include "program.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- helpers ---- */
+
+static void set_up(Scene *scene, const void *unused) {
+        g_autofree char *address = NULL;
+
+        scene_set_up(scene, NULL);
+        address = g_strdup_printf("unix:path=%s/bus", service_directory(scene->service));
+        g_assert_true(g_setenv("DBUS_SYSTEM_BUS_ADDRESS", address, TRUE));
+        g_assert_true(g_setenv("F", scene->directory, TRUE)); /* "$F/ca.crt" in the lines below */
+}
+
+static Program *start(const char *format, ...) G_GNUC_PRINTF(1, 2);
+static Program *start(const char *format, ...) {
+        g_autofree char *line = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        line = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        return program_start(line);
+}
+
+/* Whatever it was given and told: a terminal is let at nothing but text. */
+static void expect_plain(const char *text) {
+        g_assert_true(g_utf8_validate(text, -1, NULL));
+        for (; *text; text = g_utf8_next_char(text))
+                if (*text != '\n' && !g_unichar_isprint(g_utf8_get_char(text)))
+                        g_error("character 0x%x goes to the terminal", g_utf8_get_char(text));
+}
+
+/* Runs the line to its end, without input. */
+static void expect(const char *line, int status, const char *output, const char *errors) {
+        g_autoptr(Program) program = program_start(line);
+        int ended;
+
+        program_end_input(program);
+        ended = program_wait(program);
+        expect_plain(program_errors(program));
+        if (ended != status || !strstr(program_output(program), output) ||
+            (*output == '\0' && *program_output(program) != '\0') ||
+            !strstr(program_errors(program), errors))
+                g_error("`%s` ended with %d\nstandard output:\n%s\nstandard error:\n%s\n"
+                        "instead of status %d, '%s', '%s'",
+                        line, ended, program_output(program), program_errors(program), status,
+                        output, errors);
+}
+
+static Peer *start_server(const Scene *scene, const char *accept) {
+        return peer_start((const char *const[]){"openssl", "s_server", "-dtls1_2", "-accept",
+                                                accept, "-cert", scene_file(scene, "server.crt"),
+                                                "-key", scene_file(scene, "server.key"), NULL});
+}
+
+/* An s_server with server.crt, and its port. */
+static Peer *start_server_here(const Scene *scene, char **ret_port) {
+        Peer *peer = start_server(scene, "127.0.0.1:0");
+
+        *ret_port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+        return peer;
+}
+
+/* A `dtlsctl listen` at 127.0.0.1 with these options, and its port. */
+static Program *start_listener(const char *options, char **ret_port) {
+        Program *program = start("exec dtlsctl listen %s 127.0.0.1 0", options);
+
+        *ret_port =
+                program_wait_for(program, "^dtlsctl: listening on 127\\.0\\.0\\.1 port ([0-9]+)$");
+        return program;
+}
+
+#define OPTIONS_CERTIFICATE "--certificate \"$F/server.crt\" --key \"$F/server.key\""
+#define OPTIONS_PSK "--psk-identity alice --psk-file \"$F/psk\""
+
+static void write_psk(const Scene *scene) {
+        g_assert_true(g_file_set_contents(scene_file(scene, "psk"), KEY_HEX "\n", -1, NULL));
+}
+
+static Peer *start_psk_client(const char *port, const char *identity) {
+        g_autofree char *target = g_strconcat("127.0.0.1:", port, NULL);
+
+        return peer_start((const char *const[]){"openssl", "s_client", "-dtls1_2", "-connect",
+                                                target, "-psk_identity", identity, "-psk", KEY_HEX,
+                                                NULL});
+}
+
+/* ---- the command line ---- */
+
+static void test_help_has_examples(Scene *scene, const void *unused) {
+        expect("dtlsctl --help", 0, "echo hello | dtlsctl connect --ca ca.pem", "");
+        expect("dtlsctl --help", 0, "Exit status:", "");
+        expect("dtlsctl -h", 0, "listen ADDRESS PORT", "");
+        expect("dtlsctl --version", 0, "dtlsctl " DTLSD_VERSION "\n", "");
+        expect("LC_ALL=C dtlsctl --help", 0, "COMMAND [ARGUMENT...]", "");
+}
+
+static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
+        const struct {
+                const char *line, *text;
+        } wrong[] = {
+                {"dtlsctl", "dtlsctl: a command is missing\n"},
+                {"dtlsctl conect h 1", "dtlsctl: there is no command 'conect'\n"},
+                {"dtlsctl --nonsense list", "--nonsense"},
+                {"dtlsctl connect", "dtlsctl: usage: dtlsctl connect [OPTION...] HOST PORT\n"},
+                {"dtlsctl connect h", "dtlsctl: usage: dtlsctl connect [OPTION...] HOST PORT\n"},
+                {"dtlsctl connect h 1 x", "dtlsctl: usage: dtlsctl connect"},
+                {"dtlsctl connect h 0", "dtlsctl: '0' is not a port: a number from 1 to 65535\n"},
+                {"dtlsctl connect h 65536", "'65536' is not a port"},
+                {"dtlsctl -- connect h -1", "'-1' is not a port"},
+                {"dtlsctl connect h -- -1", "'-1' is not a port"},
+                {"dtlsctl connect h coaps", "'coaps' is not a port"},
+                {"dtlsctl connect h ''", "'' is not a port"},
+                {"dtlsctl listen 127.0.0.1",
+                 "dtlsctl: usage: dtlsctl listen [OPTION...] ADDRESS PORT\n"},
+                {"dtlsctl listen 127.0.0.1 0",
+                 "dtlsctl: listen needs --certificate and --key, or --psk-identity and --psk-file"},
+                {"dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 x",
+                 "dtlsctl: 'x' is not a port: a number from 0 to 65535\n"},
+                {"dtlsctl list 1", "dtlsctl: usage: dtlsctl list\n"},
+                {"dtlsctl show", "dtlsctl: usage: dtlsctl show NUMBER\n"},
+                {"dtlsctl show x", "dtlsctl: 'x' is not a connection's number; `dtlsctl list`"},
+                {"dtlsctl show 0", "'0' is not a connection's number"},
+                {"dtlsctl show 4294967296", "'4294967296' is not a connection's number"},
+                {"dtlsctl --echo connect h 1", "dtlsctl: --echo is for listen\n"},
+                {"dtlsctl --no-cookies connect h 1", "dtlsctl: --no-cookies is for listen\n"},
+                {"dtlsctl --psk-hint x connect h 1", "dtlsctl: --psk-hint is for listen\n"},
+                {"dtlsctl --name x listen h 1", "dtlsctl: --name is for connect\n"},
+                {"dtlsctl --insecure listen h 1", "dtlsctl: --insecure is for connect\n"},
+                {"dtlsctl --wait 1 listen h 1", "dtlsctl: --wait is for connect\n"},
+                {"dtlsctl --ca x list", "dtlsctl: --ca is for connect and listen\n"},
+                {"dtlsctl --wait -1 connect h 1", "--wait is a number of seconds from 0 to 86400"},
+                {"dtlsctl --wait 86401 connect h 1", "--wait is a number of seconds"},
+                {"dtlsctl --wait soon connect h 1", "--wait"},
+                {"dtlsctl --key x connect h 1", "--certificate and --key go together"},
+                {"dtlsctl --certificate x connect h 1", "--certificate and --key go together"},
+                {"dtlsctl --psk-identity x connect h 1", "--psk-identity and --psk-file go"},
+                {"dtlsctl --psk-file x connect h 1", "--psk-identity and --psk-file go together"},
+                {"dtlsctl --insecure --ca x connect h 1", "--insecure and --ca contradict"},
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+                expect(wrong[i].line, 2, "", wrong[i].text);
+                expect(wrong[i].line, 2, "", "\nTry `dtlsctl --help`.\n");
+        }
+}
+
+static void test_a_key_file_that_is_none_is_named(Scene *scene, const void *unused) {
+        const struct {
+                const char *contents, *text;
+        } wrong[] = {
+                {"", "/psk: a key is 1 to 64 bytes in hexadecimal"},
+                {"\n", "/psk: a key is 1 to 64 bytes in hexadecimal"},
+                {"abc", "/psk: a key is 1 to 64 bytes in hexadecimal"},
+                {"00zz", "/psk: character 3 is not a hexadecimal digit"},
+                {"0\x1b", "/psk: character 2 is not a hexadecimal digit"},
+        };
+        g_autofree char *long_key = g_strnfill(130, 'a');
+        g_autofree char *longer = g_strnfill(100000, 'a');
+        const char *const line = "dtlsctl connect " OPTIONS_PSK " 127.0.0.1 1";
+
+        expect(line, 2, "", "/psk: No such file or directory");
+        for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+                g_assert_true(
+                        g_file_set_contents(scene_file(scene, "psk"), wrong[i].contents, -1, NULL));
+                expect(line, 2, "", wrong[i].text);
+        }
+        g_assert_true(g_file_set_contents(scene_file(scene, "psk"), long_key, -1, NULL));
+        expect(line, 2, "", "/psk: a key is 1 to 64 bytes in hexadecimal");
+        g_assert_true(g_file_set_contents(scene_file(scene, "psk"), longer, -1, NULL));
+        expect(line, 2, "", "/psk: too long for a key of at most 64 bytes");
+        expect("dtlsctl connect -i alice -p /dev/zero 127.0.0.1 1", 2, "", "/dev/zero: too long");
+        expect("dtlsctl connect -i alice -p \"$F\" 127.0.0.1 1", 2, "", ": Is a directory");
+}
+
+/* ---- connect ---- */
+
+static void test_connect_is_a_conversation(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *heard = NULL, *said = NULL;
+        Peer *peer = start_server_here(scene, &port);
+        g_autoptr(Program) program =
+                start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+        g_autofree char *connected = program_wait_for(
+                program, "^dtlsctl: connection [0-9]+ to 127.0.0.1 port [0-9]+, datagrams of up to "
+                         "[0-9]+ bytes$");
+
+        program_say(program, "from dtlsctl\n");
+        heard = peer_wait_for(peer, "^from dtlsctl$");
+        peer_say(peer, "from openssl\n");
+        said = program_wait_for_output(program, "^from openssl$");
+        program_end_input(program);
+        g_assert_cmpint(program_wait(program), ==, 0);
+        g_assert_cmpstr(program_output(program), ==, "from openssl\n");
+        (void)peer_stop(peer);
+}
+
+static void test_connect_waits_for_the_answer_to_a_pipe(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *ended = NULL;
+        g_autoptr(Program) server = start_listener(OPTIONS_CERTIFICATE " --echo", &port);
+        g_autofree char *line = g_strdup_printf(
+                "printf hello | dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+
+        expect(line, 0, "hello", "dtlsctl: connection ");
+        ended = program_wait_for(server, ": gone$"); /* it said goodbye */
+}
+
+static void test_connect_ends_with_the_peer(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *connected = NULL;
+        g_autoptr(Program) server = start_listener(OPTIONS_CERTIFICATE, &port);
+        g_autoptr(Program) program =
+                start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+
+        connected = program_wait_for(program, "connection");
+        program_signal(server, SIGTERM); /* says goodbye to its peers */
+        g_assert_cmpint(program_wait(program), ==, 0);
+        g_assert_cmpstr(program_output(program), ==, "");
+}
+
+static void test_connect_takes_any_standard_input(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *heard = NULL, *file = NULL;
+        Peer *peer = start_server_here(scene, &port);
+        const char *const inputs[] = {"<&-", "</dev/null", "<\"$F/hello\""};
+
+        g_assert_true(g_file_set_contents(scene_file(scene, "hello"), "from a file\n", -1, NULL));
+        for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
+                g_autofree char *line =
+                        g_strdup_printf("dtlsctl connect --wait 0 --ca \"$F/ca.crt\" localhost %s "
+                                        "%s",
+                                        port, inputs[i]);
+
+                expect(line, 0, "", "dtlsctl: connection ");
+        }
+        heard = peer_wait_for(peer, "^from a file$");
+        (void)peer_stop(peer);
+}
+
+static void test_connect_takes_a_terminal(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *first = NULL, *second = NULL, *connected = NULL;
+        Peer *peer = start_server_here(scene, &port);
+        int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        g_autoptr(Program) program = NULL;
+
+        g_assert_cmpint(terminal, >=, 0);
+        g_assert_cmpint(grantpt(terminal), ==, 0);
+        g_assert_cmpint(unlockpt(terminal), ==, 0);
+        program = start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s <%s", port,
+                        ptsname(terminal));
+        connected = program_wait_for(program, "connection");
+        g_assert_cmpint(write(terminal, "one line\nanother\n", 17), ==, 17);
+        first = peer_wait_for(peer, "^one line$");
+        second = peer_wait_for(peer, "^another$");
+        g_assert_cmpint(write(terminal, "\4", 1), ==, 1); /* ^D */
+        g_assert_cmpint(program_wait(program), ==, 0);
+        (void)close(terminal);
+        (void)peer_stop(peer);
+}
+
+static void test_connect_sends_a_file_in_pieces_that_fit(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *contents = g_strnfill(60000, 'x'), *line = NULL;
+        g_autofree char *ended = NULL;
+        g_autoptr(Program) server = start_listener(OPTIONS_CERTIFICATE, &port);
+
+        g_assert_true(g_file_set_contents(scene_file(scene, "large"), contents, -1, NULL));
+        line = g_strdup_printf("dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s <\"$F/large\"",
+                               port);
+        expect(line, 0, "", "");
+        ended = program_wait_for(server, ": gone$");
+        program_signal(server, SIGTERM);
+        g_assert_cmpint(program_wait(server), ==, 0);
+        g_assert_cmpstr(program_output(server), ==, contents);
+}
+
+static void expect_name(Scene *scene, const char *host, const char *port, const char *name) {
+        g_autoptr(Program) program =
+                start("exec dtlsctl connect --ca \"$F/ca.crt\" %s %s", host, port);
+        g_autofree char *number = program_wait_for(program, "connection ([0-9]+) to");
+        g_autofree char *path = g_strconcat(ROOT "/connection/", number, NULL);
+        sd_bus *bus = service_bus(scene->service, geteuid());
+        g_autofree char *value = get_string(bus, path, CONNECTION, "VerificationName");
+
+        g_assert_cmpstr(value, ==, name);
+        (void)bus_leave(bus);
+        program_end_input(program);
+        g_assert_cmpint(program_wait(program), ==, 0);
+}
+
+static void test_connect_verifies_the_name_that_was_typed(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *line = NULL;
+        Peer *peer = start_server_here(scene, &port);
+
+        expect_name(scene, "localhost", port, "localhost");
+        expect_name(scene, "127.0.0.1", port, ""); /* the address itself */
+        expect_name(scene, "--name localhost 127.0.0.1", port, "localhost");
+        line = g_strdup_printf("dtlsctl connect --ca \"$F/ca.crt\" --name other.example localhost "
+                               "%s",
+                               port);
+        expect(line, 1, "", "HostNameMismatch");
+        (void)peer_stop(peer);
+}
+
+static void test_connect_to_ipv6(Scene *scene, const void *unused) {
+        Peer *peer = start_server(scene, "[::1]:0");
+        g_autofree char *port = peer_wait_for(peer, "^ACCEPT \\[::1\\]:([0-9]+)$");
+
+        expect_name(scene, "::1", port, "");
+        (void)peer_stop(peer);
+        /* of a link: whatever is said of it, it is about the address with its scope */
+        expect("dtlsctl connect fe80::1%lo 1", 1, "", "dtlsctl: fe80::1%lo: ");
+        expect("dtlsctl connect fe80::1%nosuchlink 1", 1, "", "dtlsctl: fe80::1%nosuchlink: ");
+}
+
+static void test_connect_says_why_not(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *line = NULL;
+        Peer *peer = start_server_here(scene, &port);
+
+        expect("dtlsctl connect a..b 1", 1, "", "dtlsctl: a..b: ");
+        expect("dtlsctl connect 0.0.0.0 1", 1, "", "dtlsctl: 0.0.0.0: ");
+        expect("dtlsctl connect 224.0.0.1 1", 1, "", "dtlsctl: 224.0.0.1: ");
+        expect("dtlsctl connect --ca nofile 127.0.0.1 1", 1, "",
+               "dtlsctl: nofile: No such file or directory\n");
+        expect("dtlsctl connect --ca . 127.0.0.1 1", 1, "", "dtlsctl: .: Not a regular file\n");
+        expect("dtlsctl connect --ca \"$F/ca.crt\" --profile best 127.0.0.1 1", 1, "",
+               "CipherProfile");
+        line = g_strdup_printf("dtlsctl connect --ca \"$F/client.crt\" localhost %s", port);
+        expect(line, 1, "", "UnableToGetLocalIssuerCertificate");
+        (void)peer_stop(peer);
+}
+
+static void test_connect_interrupted_ends_the_connection(Scene *scene, const void *unused) {
+        const struct {
+                int signal, status;
+        } signals[] = {{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}};
+        g_autofree char *port = NULL;
+        g_autoptr(Program) server = start_listener(OPTIONS_CERTIFICATE, &port);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
+                g_autoptr(Program) program =
+                        start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+                g_autofree char *number = program_wait_for(program, "connection ([0-9]+) to");
+                g_autofree char *from = NULL, *gone = NULL;
+
+                from = program_wait_for(server, "(connection [0-9]+ of 127.0.0.1 port "
+                                                "[0-9]+): connected\n\\z");
+                program_signal(program, signals[i].signal);
+                g_assert_cmpint(program_wait(program), ==, signals[i].status);
+                gone = g_strconcat(from, ": gone$", NULL);
+                g_free(program_wait_for(server, gone));
+        }
+}
+
+static void test_connect_says_that_the_service_has_ended(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *connected = NULL;
+        Peer *peer = start_server_here(scene, &port);
+        g_autoptr(Program) program =
+                start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+
+        connected = program_wait_for(program, "connection");
+        g_assert_cmpint(kill(service_pid(scene->service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(scene->service), NULL, 0), >, 0);
+        g_assert_cmpint(program_wait(program), ==, 1);
+        g_assert_nonnull(strstr(program_errors(program),
+                                "dtlsctl: the connection has ended, and dtlsd with "
+                                "it"));
+        service_restart(scene->service);
+        (void)peer_stop(peer);
+}
+
+static void test_an_output_that_is_full_is_a_failure(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *line = NULL;
+        g_autoptr(Program) server = start_listener(OPTIONS_CERTIFICATE " --echo", &port);
+
+        line = g_strdup_printf("printf hello | dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s "
+                               ">/dev/full",
+                               port);
+        expect(line, 1, "", "dtlsctl: standard output: No space left on device\n");
+        expect("dtlsctl list >/dev/full", 1, "", "dtlsctl: standard output: No space left");
+}
+
+/* ---- listen ---- */
+
+static void test_listen_echoes_to_openssl(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *connected = NULL, *back = NULL, *printed = NULL;
+        g_autofree char *gone = NULL;
+        g_autoptr(Program) program = NULL;
+        Peer *peer;
+
+        write_psk(scene);
+        program = start_listener(OPTIONS_PSK " --echo", &port);
+        peer = start_psk_client(port, "alice");
+        connected = program_wait_for(
+                program, "^dtlsctl: connection [0-9]+ of 127.0.0.1 port [0-9]+: connected, "
+                         "identity alice$");
+        peer_say(peer, "say it again\n");
+        printed = program_wait_for_output(program, "^say it again$");
+        back = peer_wait_for(peer, "^say it again$");
+        peer_say(peer, "Q\n"); /* as s_client has it: close_notify, and the end */
+        gone = program_wait_for(program, ": gone$");
+        (void)peer_stop(peer);
+}
+
+static void test_listen_keeps_standard_input_for_the_first_peer(Scene *scene, const void *unused) {
+        const char *const inputs[] = {"<\"$F/hello\"", "</dev/null"};
+
+        write_psk(scene);
+        g_assert_true(g_file_set_contents(scene_file(scene, "hello"), "from a file\n", -1, NULL));
+        for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
+                g_autoptr(Program) program =
+                        start("exec dtlsctl listen " OPTIONS_PSK " 127.0.0.1 0 %s", inputs[i]);
+                g_autofree char *port = program_wait_for(program, "port ([0-9]+)$");
+                Peer *peer = start_psk_client(port, "alice");
+                g_autofree char *heard = NULL, *printed = NULL;
+
+                if (i == 0)
+                        heard = peer_wait_for(peer, "^from a file$");
+                peer_say(peer, "after the end of input\n"); /* which ended nothing */
+                printed = program_wait_for_output(program, "^after the end of input$");
+                (void)peer_stop(peer);
+        }
+}
+
+static void test_listen_answers_who_was_heard_last(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *one = NULL, *two = NULL, *heard_1 = NULL, *heard_2 = NULL;
+        g_autoptr(Program) program = NULL;
+        Peer *first, *second;
+
+        write_psk(scene);
+        program = start_listener(OPTIONS_PSK, &port);
+        first = start_psk_client(port, "alice");
+        second = start_psk_client(port, "alice");
+        peer_say(first, "first\n");
+        one = program_wait_for_output(program, "^first$");
+        program_say(program, "to the first\n");
+        heard_1 = peer_wait_for(first, "^to the first$");
+        peer_say(second, "second\n");
+        two = program_wait_for_output(program, "^second$");
+        program_say(program, "to the second\n");
+        heard_2 = peer_wait_for(second, "^to the second$");
+        (void)peer_stop(first);
+        (void)peer_stop(second);
+}
+
+static void test_listen_ends_by_a_signal_with_0(Scene *scene, const void *unused) {
+        const int signals[] = {SIGINT, SIGTERM};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
+                g_autofree char *port = NULL, *line = NULL;
+                g_autoptr(Program) program = start_listener(OPTIONS_CERTIFICATE, &port),
+                                   again = NULL;
+
+                program_signal(program, signals[i]);
+                g_assert_cmpint(program_wait(program), ==, 0);
+                g_assert_cmpstr(program_output(program), ==, "");
+
+                /* and its port is free */
+                again = start("exec dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 %s", port);
+                g_free(program_wait_for(again, "listening on"));
+        }
+}
+
+static void test_listen_says_why_not(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *line = NULL;
+        g_autoptr(Program) program = start_listener(OPTIONS_CERTIFICATE, &port);
+
+        line = g_strdup_printf("dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 %s", port);
+        expect(line, 1, "", "dtlsctl: 127.0.0.1: ");
+        expect("dtlsctl listen " OPTIONS_CERTIFICATE " 192.0.2.1 0", 1, "", "dtlsctl: 192.0.2.1: ");
+        expect("dtlsctl listen " OPTIONS_CERTIFICATE " a..b 0", 1, "", "dtlsctl: a..b: ");
+        expect("dtlsctl listen --certificate \"$F/server.crt\" --key \"$F/client.key\" 127.0.0.1 0",
+               1, "", "dtlsctl: 127.0.0.1: ");
+        expect("dtlsctl listen --certificate \"$F/server.crt\" --key nofile 127.0.0.1 0", 1, "",
+               "dtlsctl: nofile: No such file or directory\n");
+}
+
+static void test_listen_takes_a_name(Scene *scene, const void *unused) {
+        g_autoptr(Program) program =
+                start("exec dtlsctl listen " OPTIONS_CERTIFICATE " localhost 0");
+
+        g_free(program_wait_for(program, "^dtlsctl: listening on (127\\.0\\.0\\.1|::1) port"));
+}
+
+static void test_listen_verifies_clients_with_a_ca(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *target = NULL;
+        g_autofree char *connected = NULL;
+        g_autoptr(TestIdentity) stranger = test_identity_new("stranger", NULL, 0, TEST_KEY_ECDSA);
+        g_autoptr(Program) program =
+                start_listener(OPTIONS_CERTIFICATE " --ca \"$F/ca.crt\"", &port);
+        const char *const names[] = {"stranger", "client"};
+
+        test_identity_write(stranger, scene->directory, "stranger");
+        target = g_strconcat("127.0.0.1:", port, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                g_autofree char *crt = g_strconcat(names[i], ".crt", NULL);
+                g_autofree char *key = g_strconcat(names[i], ".key", NULL);
+                g_autofree char *hello = g_strconcat("from the ", names[i], "\n", NULL);
+                Peer *peer = peer_start((const char *const[]){
+                        "openssl", "s_client", "-dtls1_2", "-connect", target, "-cert",
+                        scene_file(scene, crt), "-key", scene_file(scene, key), NULL});
+
+                peer_say(peer, hello);
+                if (i == 1)
+                        connected = program_wait_for_output(program, "^from the client$");
+                (void)peer_stop(peer);
+        }
+        g_assert_cmpstr(program_output(program), ==, "from the client\n");
+}
+
+static void test_listen_says_that_the_service_has_ended(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL;
+        g_autoptr(Program) program = start_listener(OPTIONS_CERTIFICATE, &port);
+
+        g_assert_cmpint(kill(service_pid(scene->service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(scene->service), NULL, 0), >, 0);
+        g_assert_cmpint(program_wait(program), ==, 1);
+        g_assert_nonnull(strstr(program_errors(program), "dtlsctl: the listener is gone"));
+        service_restart(scene->service);
+}
+
+/* ---- list and show ---- */
+
+static void test_list_and_show_say_everything(Scene *scene, const void *unused) {
+        const char *const shown[] = {"\nHandshakeState ",
+                                     "\nSessionCipher.Name ",
+                                     "\nPeerCertificateChain ",
+                                     " sha256:",
+                                     "\nConfiguration.CipherProfile ",
+                                     "\nStatistics.BytesSent ",
+                                     " HandshakeComplete\n"};
+        g_autofree char *port = NULL, *number = NULL, *row = NULL, *line = NULL;
+        Peer *peer = start_server_here(scene, &port);
+        g_autoptr(Program) program = NULL;
+
+        expect("dtlsctl list", 0, "NUMBER ", "");
+        expect("dtlsctl show 1", 1, "", "dtlsctl: there is no connection 1, or it is somebody");
+        program = start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+        number = program_wait_for(program, "connection ([0-9]+) to");
+
+        row = g_strdup_printf("client HandshakeComplete      127.0.0.1 %s ", port);
+        expect("dtlsctl list", 0, row, "");
+        line = g_strconcat("dtlsctl show ", number, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(shown); i++)
+                expect(line, 0, shown[i], "");
+        (void)peer_stop(peer);
+}
+
+/* What a peer names itself goes to whoever looks. */
+static void test_a_peers_control_characters_are_escaped(Scene *scene, const void *unused) {
+        const char *const evil = "\x1b[31mred\\\xc2\x9b";
+        g_autofree char *port = NULL, *number = NULL, *line = NULL;
+        g_autoptr(Program) program = NULL, show = NULL;
+        Peer *peer;
+
+        write_psk(scene);
+        g_assert_true(g_setenv("EVIL", evil, TRUE));
+        program = start("exec dtlsctl listen --psk-identity \"$EVIL\" --psk-file \"$F/psk\" "
+                        "127.0.0.1 0");
+        port = program_wait_for(program, "port ([0-9]+)$");
+        peer = start_psk_client(port, evil);
+        number = program_wait_for(program, "connection ([0-9]+) of .*: connected, identity "
+                                           "\\\\x1b\\[31mred\\\\\\\\\\\\x9b$");
+        expect_plain(program_errors(program));
+
+        line = g_strconcat("dtlsctl show ", number, NULL);
+        show = program_start(line);
+        g_assert_cmpint(program_wait(show), ==, 0);
+        expect_plain(program_output(show));
+        g_assert_nonnull(strstr(program_output(show), " 0x1b5b33316d7265645cc29b\n"));
+        (void)peer_stop(peer);
+
+        expect("dtlsctl \"$EVIL\"", 2, "", "there is no command '\\x1b[31mred");
+        expect("dtlsctl connect \"$EVIL\" 1", 1, "", "dtlsctl: \\x1b[31mred");
+        expect("dtlsctl --profile \"$EVIL\" -i x -p \"$F/psk\" connect 127.0.0.1 1", 1, "",
+               "CipherProfile");
+}
+
+/* ---- no service, no bus ---- */
+
+static void test_no_service_says_how_to_start_it(Scene *scene, const void *unused) {
+        const char *const lines[] = {
+                "dtlsctl list",
+                "dtlsctl show 1",
+                "dtlsctl connect 127.0.0.1 1",
+                "dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 0",
+        };
+
+        g_assert_cmpint(kill(service_pid(scene->service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(scene->service), NULL, 0), >, 0);
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                g_autoptr(Program) program = program_start(lines[i]);
+
+                g_assert_cmpint(program_wait(program), ==, 1);
+                g_assert_nonnull(strstr(program_errors(program), "`systemctl start dtlsd`"));
+        }
+        service_restart(scene->service);
+}
+
+static void test_no_bus_says_which(Scene *scene, const void *unused) {
+        expect("DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent/bus dtlsctl list", 1, "",
+               "dtlsctl: no system bus: No such file or directory; start the system's dbus, or "
+               "name another bus in DBUS_SYSTEM_BUS_ADDRESS\n");
+}
+
+#define ADD(path, function)                                                                        \
+        g_test_add("/dtlsctl/" path, Scene, NULL, set_up, function, scene_tear_down)
+
+int main(int argc, char **argv) {
+        g_autofree char *path =
+                g_strconcat(g_getenv("DTLSD_PROGRAMS"), ":", g_getenv("PATH"), NULL);
+
+        g_test_init(&argc, &argv, NULL);
+        g_assert_true(g_setenv("PATH", path, TRUE));
+        g_assert_true(g_setenv("LC_ALL", "C.UTF-8", TRUE));
+
+        ADD("help/has-examples", test_help_has_examples);
+        ADD("usage/errors-end-with-2", test_usage_errors_end_with_2);
+        ADD("usage/a-key-file-that-is-none-is-named", test_a_key_file_that_is_none_is_named);
+        ADD("connect/is-a-conversation", test_connect_is_a_conversation);
+        ADD("connect/waits-for-the-answer-to-a-pipe", test_connect_waits_for_the_answer_to_a_pipe);
+        ADD("connect/ends-with-the-peer", test_connect_ends_with_the_peer);
+        ADD("connect/takes-any-standard-input", test_connect_takes_any_standard_input);
+        ADD("connect/takes-a-terminal", test_connect_takes_a_terminal);
+        ADD("connect/sends-a-file-in-pieces-that-fit",
+            test_connect_sends_a_file_in_pieces_that_fit);
+        ADD("connect/verifies-the-name-that-was-typed",
+            test_connect_verifies_the_name_that_was_typed);
+        ADD("connect/to-ipv6", test_connect_to_ipv6);
+        ADD("connect/says-why-not", test_connect_says_why_not);
+        ADD("connect/interrupted-ends-the-connection",
+            test_connect_interrupted_ends_the_connection);
+        ADD("connect/says-that-the-service-has-ended",
+            test_connect_says_that_the_service_has_ended);
+        ADD("output/that-is-full-is-a-failure", test_an_output_that_is_full_is_a_failure);
+        ADD("listen/echoes-to-openssl", test_listen_echoes_to_openssl);
+        ADD("listen/keeps-standard-input-for-the-first-peer",
+            test_listen_keeps_standard_input_for_the_first_peer);
+        ADD("listen/answers-who-was-heard-last", test_listen_answers_who_was_heard_last);
+        ADD("listen/ends-by-a-signal-with-0", test_listen_ends_by_a_signal_with_0);
+        ADD("listen/says-why-not", test_listen_says_why_not);
+        ADD("listen/takes-a-name", test_listen_takes_a_name);
+        ADD("listen/verifies-clients-with-a-ca", test_listen_verifies_clients_with_a_ca);
+        ADD("listen/says-that-the-service-has-ended", test_listen_says_that_the_service_has_ended);
+        ADD("list/and-show-say-everything", test_list_and_show_say_everything);
+        ADD("show/escapes-a-peers-control-characters", test_a_peers_control_characters_are_escaped);
+        ADD("service/none-says-how-to-start-it", test_no_service_says_how_to_start_it);
+        ADD("bus/none-says-which", test_no_bus_says_which);
+        return g_test_run();
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Secrets stay where they belong: keys and plaintext are in no line of the log and in no signal to
+ * who only watches, and what the keyring keeps is not in the memory of dtlsd itself.
+ */
+
+#include "stage.h"
+
+#include <fcntl.h>
+#include <gnutls/x509.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PLAINTEXT "a plaintext that nobody else may see"
+#define SECRET_SIZE 32
+#define REGION_MAX ((size_t)64 * 1024 * 1024) /* larger ones are a sanitizer's */
+
+typedef struct World {
+        Service *service;
+        sd_bus *bus;
+        TestIdentity *identity;
+        uint8_t psk[SECRET_SIZE], asked_psk[SECRET_SIZE];
+        char psk_identity[SECRET_SIZE + 1];
+        uint8_t scalar[SECRET_SIZE], scalar_reversed[SECRET_SIZE]; /* of the private key */
+        uint8_t cookie_secret[SECRET_SIZE];
+} World;
+
+static void fill_random(uint8_t secret[SECRET_SIZE]) {
+        for (size_t i = 0; i < SECRET_SIZE; i++)
+                secret[i] = (uint8_t)g_test_rand_int();
+}
+
+static void read_scalar(World *world) {
+        gnutls_datum_t k = {0};
+
+        g_assert_cmpint(gnutls_x509_privkey_export_ecc_raw(test_identity_key(world->identity), NULL,
+                                                           NULL, NULL, &k),
+                        >=, 0);
+        /* left-padded, or with a zero byte in front */
+        for (size_t i = 0; i < MIN(k.size, SECRET_SIZE); i++) {
+                world->scalar_reversed[i] = k.data[k.size - 1 - i];
+                world->scalar[SECRET_SIZE - 1 - i] = k.data[k.size - 1 - i];
+        }
+        gnutls_free(k.data);
+}
+
+static void set_up(World *world, const void *unused) {
+        fill_random(world->psk);
+        fill_random(world->asked_psk);
+        fill_random(world->cookie_secret);
+        for (int i = 0; i < SECRET_SIZE; i++)
+                world->psk_identity[i] = (char)g_test_rand_int_range('a', 'z');
+        world->identity =
+                test_identity_new("localhost", NULL, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
+        read_scalar(world);
+        (void)g_setenv("DTLSD_LOG_LEVEL", "debug", TRUE);
+        world->service = service_start(NULL);
+        world->bus = service_bus(world->service, UID_ALICE);
+}
+
+static void tear_down(World *world, const void *unused) {
+        (void)bus_leave(world->bus);
+        service_stop(world->service);
+        (void)test_identity_free(world->identity);
+        (void)g_unsetenv("DTLSD_LOG_LEVEL");
+}
+
+/* ---- connections of every kind of secret ---- */
+
+static char *listen_with(World *world, sd_bus_message *m, uint16_t *ret_port) {
+        char *path = options_end_path(world->bus, m);
+
+        *ret_port = get_port(world->bus, path);
+        return path;
+}
+
+static sd_bus_message *listen_message(World *world) {
+        return options_begin(world->bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+}
+
+static sd_bus_message *client_message(World *world, uint16_t port) {
+        sd_bus_message *m =
+                options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
+                                              "PeerPort", "q", port, "DatagramSignals", "b", true),
+                        >=, 0);
+        return m;
+}
+
+static void add_psk(World *world, sd_bus_message *m, const uint8_t psk[SECRET_SIZE]) {
+        options_add_bytes(m, "PreSharedKeyIdentity", world->psk_identity, SECRET_SIZE);
+        options_add_secret(m, "PreSharedKey", psk, SECRET_SIZE);
+}
+
+static char *open_with(World *world, sd_bus_message *m) {
+        char *path = options_end_path(world->bus, m);
+
+        do_handshake(world->bus, path);
+        return path;
+}
+
+static void wait_open(World *world, const char *path) {
+        wait_string(world->bus, path, CONNECTION, "HandshakeState", "HandshakeComplete");
+}
+
+/* Both ends with their key in the keyring. */
+static void live_with_psk(World *world) {
+        sd_bus_message *m = listen_message(world);
+        g_autofree char *listener = NULL, *client = NULL;
+        uint16_t port;
+
+        add_psk(world, m, world->psk);
+        options_add_secret(m, "CookieSecret", world->cookie_secret, SECRET_SIZE);
+        listener = listen_with(world, m, &port);
+        m = client_message(world, port);
+        add_psk(world, m, world->psk);
+        client = open_with(world, m);
+        wait_open(world, client);
+        write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
+}
+
+static void live_with_certificate(World *world) {
+        sd_bus_message *m = listen_message(world);
+        g_autofree char *listener = NULL, *client = NULL;
+        uint16_t port;
+
+        options_add_identity(m, world->identity);
+        listener = listen_with(world, m, &port);
+        m = client_message(world, port);
+        options_add_certificate(m, "CaCertificates", world->identity);
+        options_add_identity(m, world->identity);
+        client = open_with(world, m);
+        wait_open(world, client);
+        write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
+}
+
+/* The listener's owner is asked, and answers over the bus. */
+static void live_with_asked_psk(World *world, Ear *ear) {
+        sd_bus_message *m = listen_message(world);
+        g_autofree char *listener = NULL, *client = NULL;
+        g_auto(GStrv) words = NULL;
+        uint16_t port;
+
+        options_add_bytes(m, "PskIdentityHint", "h", 1);
+        listener = listen_with(world, m, &port);
+        m = client_message(world, port);
+        add_psk(world, m, world->asked_psk);
+        client = open_with(world, m);
+        words = g_strsplit(ear_wait(ear, "PskRequired|")->str, "|", -1);
+
+        m = NULL;
+        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, words[1], CONNECTION,
+                                                       "ProvidePsk"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', "", 0), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', world->asked_psk, SECRET_SIZE), >=, 0);
+        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, NULL, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+        wait_open(world, client);
+        write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
+}
+
+/* One that fails of its key, which is where a careless line would be. */
+static void fail_with_psk(World *world) {
+        uint8_t wrong[SECRET_SIZE] = {1};
+        sd_bus_message *m = listen_message(world);
+        g_autofree char *listener = NULL, *client = NULL;
+        uint16_t port;
+
+        add_psk(world, m, wrong);
+        listener = listen_with(world, m, &port);
+        m = client_message(world, port);
+        add_psk(world, m, world->psk);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "HandshakeDeadline", "u", 200), >=, 0);
+        client = open_with(world, m);
+        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+}
+
+static void live(World *world, Ear *ear) {
+        live_with_psk(world);
+        live_with_certificate(world);
+        live_with_asked_psk(world, ear);
+        fail_with_psk(world);
+        ear_catch_up(ear);
+}
+
+/* ---- what must be nowhere ---- */
+
+typedef struct Needle {
+        const char *name;
+        const void *data;
+        size_t size;
+} Needle;
+
+static char *hex(const uint8_t *data, size_t size) {
+        GString *text = g_string_new(NULL);
+
+        for (size_t i = 0; i < size; i++)
+                g_string_append_printf(text, "%02x", data[i]);
+
+        return g_string_free(text, FALSE);
+}
+
+/* The middle of the PEM, all of it base64. */
+static Needle pem_needle(const World *world) {
+        const char *pem = g_bytes_get_data(test_identity_key_pem(world->identity), NULL);
+        const char *line = strchr(pem, '\n');
+
+        g_assert_nonnull(line);
+        return (Needle){"a private key's PEM", line + 1, 48};
+}
+
+static void assert_not_in_log(World *world, const Needle *needle) {
+        g_autofree char *log = service_log(world->service);
+        g_autofree char *as_hex = hex(needle->data, needle->size);
+        g_autofree char *upper = g_ascii_strup(as_hex, -1);
+
+        g_assert_nonnull(strstr(log, "opened")); /* or nothing is logged at all */
+        if (memmem(log, strlen(log), needle->data, needle->size) || strstr(log, as_hex) ||
+            strstr(log, upper))
+                g_error("the log has %s:\n%s", needle->name, log);
+}
+
+static void test_no_secret_is_logged(World *world, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(world->bus);
+        const Needle needles[] = {
+                {"a PSK", world->psk, SECRET_SIZE},
+                {"a PSK that was asked for", world->asked_psk, SECRET_SIZE},
+                {"a private key", world->scalar, SECRET_SIZE},
+                {"a cookie's secret", world->cookie_secret, SECRET_SIZE},
+                {"plaintext", PLAINTEXT, strlen(PLAINTEXT)},
+                pem_needle(world),
+        };
+
+        live(world, ear);
+        for (size_t i = 0; i < G_N_ELEMENTS(needles); i++)
+                assert_not_in_log(world, &needles[i]);
+}
+
+static void test_no_secret_is_signalled(World *world, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(world->bus), same_user = NULL, root = NULL;
+        sd_bus *buses[2] = {service_bus(world->service, UID_ALICE), NULL};
+        const Needle needles[] = {
+                {"a PSK", world->psk, SECRET_SIZE},
+                {"a PSK that was asked for", world->asked_psk, SECRET_SIZE},
+                {"a private key", world->scalar, SECRET_SIZE},
+                {"a cookie's secret", world->cookie_secret, SECRET_SIZE},
+                pem_needle(world),
+        };
+
+        same_user = ear_new(buses[0]);
+        (void)sd_bus_message_unref(call(buses[0], ROOT, MANAGER, "Subscribe", "a{sv}", 0));
+        if (geteuid() == 0) {
+                buses[1] = service_bus(world->service, 0);
+                root = ear_new(buses[1]);
+                (void)sd_bus_message_unref(
+                        call(buses[1], ROOT, MANAGER, "Subscribe", "a{sv}", 1, "All", "b", true));
+        }
+
+        live(world, ear);
+        (void)ear_wait(same_user, "StateChanged|");
+        for (size_t i = 0; i < G_N_ELEMENTS(needles); i++) {
+                g_assert_false(ear_has_bytes(ear, needles[i].data, needles[i].size));
+                g_assert_false(ear_has_bytes(same_user, needles[i].data, needles[i].size));
+                if (root)
+                        g_assert_false(ear_has_bytes(root, needles[i].data, needles[i].size));
+        }
+        /* plaintext is the owner's alone */
+        g_assert_false(ear_has_bytes(same_user, PLAINTEXT, strlen(PLAINTEXT)));
+        if (root)
+                g_assert_false(ear_has_bytes(root, PLAINTEXT, strlen(PLAINTEXT)));
+
+        g_clear_pointer(&same_user, ear_free);
+        g_clear_pointer(&root, ear_free);
+        (void)bus_leave(buses[0]);
+        if (buses[1])
+                (void)bus_leave(buses[1]);
+}
+
+/* ---- memory ---- */
+
+typedef struct Region {
+        uint64_t begin, end;
+        char flags[5];
+} Region;
+
+/* Where in dtlsd's memory the bytes are; NULL: nowhere. */
+static char *find_in_region(int mem, const Region *region, const char *line, const Needle *needle) {
+        size_t size = region->end - region->begin;
+        g_autofree char *bytes = g_malloc(size);
+        ssize_t n = pread(mem, bytes, size, (off_t)region->begin);
+        const char *found = n > 0 ? memmem(bytes, (size_t)n, needle->data, needle->size) : NULL;
+
+        if (!found)
+                return NULL;
+
+        return g_strdup_printf("%#" PRIx64 " in %s", region->begin + (uint64_t)(found - bytes),
+                               line);
+}
+
+static char *find_in_memory(pid_t pid, const Needle *needle) {
+        g_autofree char *maps_path = g_strdup_printf("/proc/%d/maps", pid);
+        g_autofree char *mem_path = g_strdup_printf("/proc/%d/mem", pid);
+        g_autofree char *maps = NULL;
+        g_auto(GStrv) lines = NULL;
+        int mem = open(mem_path, O_RDONLY | O_CLOEXEC);
+        char *found = NULL;
+
+        g_assert_cmpint(mem, >=, 0);
+        g_assert_true(g_file_get_contents(maps_path, &maps, NULL, NULL));
+        lines = g_strsplit(maps, "\n", -1);
+        for (char **line = lines; *line && !found; line++) {
+                Region region;
+
+                if (sscanf(*line, "%" SCNx64 "-%" SCNx64 " %4s", &region.begin, &region.end,
+                           region.flags) == 3 &&
+                    region.flags[0] == 'r' && region.end - region.begin <= REGION_MAX)
+                        found = find_in_region(mem, &region, *line, needle);
+        }
+        (void)close(mem);
+        return found;
+}
+
+static void assert_not_in_memory(World *world, const Needle *needles, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                g_autofree char *found = find_in_memory(service_pid(world->service), &needles[i]);
+
+                if (found)
+                        g_error("%s is at %s", needles[i].name, found);
+        }
+}
+
+/* What remains where memory was given back: an allocator writes into its beginning. */
+static Needle tail(const char *name, const uint8_t secret[SECRET_SIZE]) {
+        return (Needle){name, secret + SECRET_SIZE / 2, SECRET_SIZE / 2};
+}
+
+/* Looked for after each use, before what comes next may write over it by chance. */
+static void test_what_the_keyring_keeps_is_not_in_memory(World *world, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(world->bus);
+        const Needle needles[] = {
+                tail("a PSK of the keyring", world->psk),
+                tail("a PSK that was asked for", world->asked_psk),
+                tail("a private key", world->scalar),
+                /* as numbers lie in memory here */
+                tail("a private key, reversed", world->scalar_reversed),
+                pem_needle(world),
+        };
+        const Needle known = {"an identity", world->psk_identity, SECRET_SIZE};
+        g_autofree char *control = NULL, *kept = NULL;
+
+        if (geteuid() != 0) {
+                g_test_skip("only root reads another process's memory");
+                return;
+        }
+
+        live_with_psk(world);
+        assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
+        live_with_certificate(world);
+        assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
+        live_with_asked_psk(world, ear);
+        assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
+        fail_with_psk(world);
+        assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
+
+        /* the search finds what is there, and a key as it lies */
+        control = find_in_memory(service_pid(world->service), &known);
+        g_assert_nonnull(control);
+        kept = find_in_memory(service_keyring_pid(world->service), &needles[3]);
+        g_assert_nonnull(kept);
+}
+
+#define ADD(path, function) g_test_add("/secrets/" path, World, NULL, set_up, function, tear_down)
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        ADD("none-is-logged", test_no_secret_is_logged);
+        ADD("none-is-signalled", test_no_secret_is_signalled);
+        ADD("what-the-keyring-keeps-is-not-in-memory",
+            test_what_the_keyring_keeps_is_not_in_memory);
+        return g_test_run();
+}
