@@ -145,8 +145,8 @@ static int append_bytes(sd_bus_message *m, const char *key, const void *data, si
 }
 
 static int append_file(sd_bus_message *m, const char *path, sd_bus_error *error) {
-        uint8_t *data;
-        size_t size;
+        uint8_t *data = NULL;
+        size_t size = 0;
         int r;
 
         r = read_file(path, &data, &size, error);
@@ -192,8 +192,8 @@ static int append_secret(sd_bus_message *m, const char *key, const void *data, s
 }
 
 static int append_private_key(sd_bus_message *m, const char *path, sd_bus_error *error) {
-        uint8_t *data;
-        size_t size;
+        uint8_t *data = NULL;
+        size_t size = 0;
         int r;
 
         if (!path)

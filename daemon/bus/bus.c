@@ -51,6 +51,10 @@ Bus *bus_of(sd_bus *connection) {
         return bus_by_connection ? g_hash_table_lookup(bus_by_connection, connection) : NULL;
 }
 
+Bus *message_bus(sd_bus_message *m) {
+        return bus_of(sd_bus_message_get_bus(m));
+}
+
 /* ---- lists ---- */
 
 static const Spec *list_connection_spec(const Relay *relay, uint32_t id) {
@@ -231,6 +235,8 @@ static void bus_end_unreachable(Bus *bus) {
                 if (!facts.spec->persistent && !facts.accept_queue_open)
                         listener_close(listener);
         }
+
+        relay_owners_lost(bus->relay);
 }
 
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -42,10 +42,6 @@ int connection_find(sd_bus *b, const char *path, const char *interface, void *us
 
 /* ---- what the methods have in common ---- */
 
-static Bus *message_bus(sd_bus_message *m) {
-        return bus_of(sd_bus_message_get_bus(m));
-}
-
 static int connection_control(sd_bus_message *m, const Connection *connection,
                               sd_bus_error *error) {
         Bus *bus = message_bus(m);

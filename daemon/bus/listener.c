@@ -35,10 +35,6 @@ int listener_find(sd_bus *b, const char *path, const char *interface, void *user
 
 /* ---- methods ---- */
 
-static Bus *message_bus(sd_bus_message *m) {
-        return bus_of(sd_bus_message_get_bus(m));
-}
-
 static int listener_control(sd_bus_message *m, const Listener *listener, sd_bus_error *error) {
         Bus *bus = message_bus(m);
 

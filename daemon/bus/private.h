@@ -15,8 +15,7 @@
 
 #include <stdbool.h>
 
-#define REPLY_BYTES_MAX                                                                            \
-        ((size_t)16 * 1024 * 1024) /* dbus-daemon ends a service that sends 32 MiB */
+#define REPLY_BYTES_MAX ((size_t)16 * 1024 * 1024) /* dbus-daemon bears less than 32 MiB */
 #define BUS_PATH_MAX 96
 
 typedef struct Callers Callers;
@@ -294,5 +293,6 @@ const char *listener_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
 /* listener.c: the answer of both GetCookieGeneratorParameters. */
 int reply_cookie_parameters(sd_bus_message *m, const Listener *listener);
 
-/* The Bus an sd_bus belongs to (handlers get the object as userdata). */
+/* The Bus an sd_bus, or a message of it, belongs to (handlers get the object as userdata). */
 Bus *bus_of(sd_bus *connection);
+Bus *message_bus(sd_bus_message *m);

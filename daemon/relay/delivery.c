@@ -155,9 +155,9 @@ void connection_drop_channel(Connection *connection) {
         charges_drop(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES);
 }
 
-/* The application closed its end. Its last channel is its owner's last hold of the connection
- * (API.md, "Lifetime"), so the object goes. A persistent one has other callers and only loses its
- * channel, unless it was given away as a channel and can be known by nothing else. */
+/* The application closed its end. Its last channel is its owner's last hold of the connection, so
+ * the object goes (interfaces/README.md, "Channels"). A persistent one has other callers and only
+ * loses its channel, unless it was given away as a channel and can be known by nothing else. */
 void connection_lost_channel(Connection *connection, int r) {
         if (r != CHANNEL_E_HANGUP) {
                 connection_fail(connection, fault(r));

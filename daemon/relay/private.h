@@ -218,12 +218,12 @@ struct Connection {
         Address local;
         DtlsError error;
         char error_text[256];
-        bool timed_out;    /* the error is a deadline's */
-        char *blame;       /* why an answer could not be had, while a session fails of it */
-        GArray *errors;    /* of VerdictError */
-        GArray *ignored;   /* of VerdictError */
+        bool timed_out;       /* the error is a deadline's */
+        char *blame;          /* why an answer could not be had, while a session fails of it */
+        GArray *errors;       /* of VerdictError */
+        GArray *ignored;      /* of VerdictError */
         size_t ignored_bytes; /* charged for @ignored */
-        bool ignored_said; /* by IgnoreVerificationErrors; else they are the spec's */
+        bool ignored_said;    /* by IgnoreVerificationErrors; else they are the spec's */
         GPtrArray *peer_chain;
         GBytes *psk_identity;
         SessionFacts agreed;

@@ -245,6 +245,30 @@ void relay_owner_gone(Relay *relay, const char *owner) {
         relay_close_connections(relay, owner, END_OWNER_GONE);
 }
 
+static void relay_disown(Spec *spec) {
+        if (spec->persistent)
+                return;
+
+        g_free(spec->owner);
+        spec->owner = g_strdup(""); /* nobody's name */
+}
+
+void relay_owners_lost(Relay *relay) {
+        g_autoptr(GArray) connections = relay_list_connections(relay, 0, SIZE_MAX);
+        g_autoptr(GArray) listeners = relay_list_listeners(relay, 0, SIZE_MAX);
+
+        for (guint i = 0; i < connections->len; i++) {
+                Connection *connection =
+                        relay_find_connection(relay, g_array_index(connections, uint32_t, i));
+
+                if (connection)
+                        relay_disown(connection->spec);
+        }
+        for (guint i = 0; i < listeners->len; i++)
+                relay_disown(
+                        relay_find_listener(relay, g_array_index(listeners, uint32_t, i))->spec);
+}
+
 void relay_keyring_lost(Relay *relay) {
         g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
 

@@ -145,6 +145,9 @@ Counters relay_counters(const Relay *relay); /* of the whole service */
 
 /* A name left the bus: its objects go. */
 void relay_owner_gone(Relay *relay, const char *owner);
+/* The bus went away, and the next one hands the same names out again: what is still there belongs
+ * to no name any more. It lives until its channel or accept queue closes. */
+void relay_owners_lost(Relay *relay);
 
 /* ---- connections: ids count up and are never reused ---- */
 

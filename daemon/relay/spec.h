@@ -69,7 +69,7 @@ typedef struct Spec {
         struct SpecLease *lease; /* spec_charge(); shared by copies */
 } Spec;
 
-Spec *spec_new(DtlsRole role, uid_t uid, const char *owner); /* API.md's defaults */
+Spec *spec_new(DtlsRole role, uid_t uid, const char *owner); /* interfaces/README.md's defaults */
 Spec *spec_copy(const Spec *spec);                           /* references what is counted */
 Spec *spec_free(Spec *spec);
 

@@ -258,6 +258,9 @@ void relay_owner_gone(Relay *relay, const char *owner) {
         }
 }
 
+void relay_owners_lost(Relay *relay) {
+}
+
 int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *reason) {
         *ret = fake_connection_of(relay, spec, /* announced= */ true);
         return 0;

@@ -493,30 +493,37 @@ static void test_listen_takes_a_name(Scene *scene, const void *unused) {
         g_free(program_wait_for(program, "^dtlsctl: listening on (127\\.0\\.0\\.1|::1) port"));
 }
 
+static Peer *start_certificate_client(const Scene *scene, const char *port, const char *name) {
+        g_autofree char *target = g_strconcat("127.0.0.1:", port, NULL);
+        g_autofree char *crt = g_strconcat(name, ".crt", NULL);
+        g_autofree char *key = g_strconcat(name, ".key", NULL);
+        Peer *peer = peer_start((const char *const[]){"openssl", "s_client", "-dtls1_2", "-connect",
+                                                      target, "-cert", scene_file(scene, crt),
+                                                      "-key", scene_file(scene, key), NULL});
+
+        peer_say(peer, name);
+        peer_say(peer, "\n");
+        return peer;
+}
+
 static void test_listen_verifies_clients_with_a_ca(Scene *scene, const void *unused) {
-        g_autofree char *port = NULL, *target = NULL;
-        g_autofree char *connected = NULL;
-        g_autoptr(TestIdentity) stranger = test_identity_new("stranger", NULL, 0, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) other = test_identity_new("other", NULL, 0, TEST_KEY_ECDSA);
+        g_autofree char *port = NULL, *connected = NULL, *done = NULL;
         g_autoptr(Program) program =
                 start_listener(OPTIONS_CERTIFICATE " --ca \"$F/ca.crt\"", &port);
-        const char *const names[] = {"stranger", "client"};
+        Peer *stranger, *client;
 
-        test_identity_write(stranger, scene->directory, "stranger");
-        target = g_strconcat("127.0.0.1:", port, NULL);
-        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-                g_autofree char *crt = g_strconcat(names[i], ".crt", NULL);
-                g_autofree char *key = g_strconcat(names[i], ".key", NULL);
-                g_autofree char *hello = g_strconcat("from the ", names[i], "\n", NULL);
-                Peer *peer = peer_start((const char *const[]){
-                        "openssl", "s_client", "-dtls1_2", "-connect", target, "-cert",
-                        scene_file(scene, crt), "-key", scene_file(scene, key), NULL});
-
-                peer_say(peer, hello);
-                if (i == 1)
-                        connected = program_wait_for_output(program, "^from the client$");
-                (void)peer_stop(peer);
-        }
-        g_assert_cmpstr(program_output(program), ==, "from the client\n");
+        test_identity_write(other, scene->directory, "other");
+        stranger = start_certificate_client(scene, port, "other");
+        done = peer_wait_for(stranger, "^verify return:1"); /* its turn comes */
+        client = start_certificate_client(scene, port, "client");
+        connected = program_wait_for_output(program, "^client$");
+        client = peer_stop(client); /* while the stranger had all that time */
+        client = start_certificate_client(scene, port, "client");
+        g_free(program_wait_for_output(program, "^client\nclient$"));
+        g_assert_cmpstr(program_output(program), ==, "client\nclient\n");
+        (void)peer_stop(client);
+        (void)peer_stop(stranger);
 }
 
 static void test_listen_says_that_the_service_has_ended(Scene *scene, const void *unused) {

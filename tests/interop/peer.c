@@ -49,15 +49,25 @@ Peer *peer_start(const char *const *argv) {
         return peer;
 }
 
-Peer *peer_stop(Peer *peer) {
-        (void)close(peer->in_fd);
-        (void)kill(peer->pid, SIGTERM);
+static Peer *peer_free(Peer *peer) {
         (void)waitpid(peer->pid, NULL, 0);
         (void)close(peer->out_fd);
         (void)g_string_free(peer->said, TRUE);
         g_free(peer->name);
         g_free(peer);
         return NULL;
+}
+
+Peer *peer_stop(Peer *peer) {
+        (void)close(peer->in_fd);
+        (void)kill(peer->pid, SIGTERM);
+        return peer_free(peer);
+}
+
+Peer *peer_kill(Peer *peer) {
+        (void)kill(peer->pid, SIGKILL);
+        (void)close(peer->in_fd); /* not before: the end of its input would be its goodbye */
+        return peer_free(peer);
 }
 
 void peer_say(Peer *peer, const char *text) {

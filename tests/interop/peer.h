@@ -13,6 +13,8 @@ typedef struct Peer Peer;
 Peer *peer_start(const char *const *argv);
 /* Ends it if it still runs. */
 Peer *peer_stop(Peer *peer);
+/* The same without a chance to say goodbye to anybody. */
+Peer *peer_kill(Peer *peer);
 
 void peer_say(Peer *peer, const char *text);
 /* Waits, with a limit, until what it has printed matches @regex (multi-line); the first group, or

@@ -179,6 +179,16 @@ void wait_statistic(sd_bus *bus, const char *counter, uint64_t value) {
         bus_wait(bus, statistic_is, &(Wanted){bus, counter, value}, counter);
 }
 
+static bool statistic_reaches(void *userdata) {
+        const Wanted *wanted = userdata;
+
+        return get_statistic(wanted->bus, wanted->counter) >= wanted->value;
+}
+
+void wait_statistic_reaches(sd_bus *bus, const char *counter, uint64_t value) {
+        bus_wait(bus, statistic_reaches, &(Wanted){bus, counter, value}, counter);
+}
+
 void wait_nothing_used(sd_bus *bus) {
         static const char *const counters[] = {
                 "ConnectionsInUse", "ListenersInUse", "HalfOpenInUse", "SuspendedInUse",

@@ -43,6 +43,8 @@ void do_handshake(sd_bus *bus, const char *connection);
 void close_object(sd_bus *bus, const char *path, const char *interface);
 uint64_t get_statistic(sd_bus *bus, const char *counter);
 void wait_statistic(sd_bus *bus, const char *counter, uint64_t value);
+/* Until it is no less. */
+void wait_statistic_reaches(sd_bus *bus, const char *counter, uint64_t value);
 /* Until every KINDInUse is 0. */
 void wait_nothing_used(sd_bus *bus);
 

@@ -503,9 +503,29 @@ static void test_bytes_that_are_no_text(World *world, const void *unused) {
         (void)sd_bus_message_unref(reply);
 }
 
+/* A call that brings descriptors comes to the service: it is refused for its signature, and not by
+ * the bus, which would say that the service has left. */
+static void assert_takes_descriptors(sd_bus *bus) {
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "Unsubscribe"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "hhhhhhhh", fd, fd, fd, fd, fd, fd, fd, fd), >=,
+                        0);
+        g_assert_cmpint(sd_bus_call(bus, m, CALL_USEC, &error, NULL), <, 0);
+        g_assert_cmpstr(error.name, ==, SD_BUS_ERROR_INVALID_ARGS);
+        sd_bus_error_free(&error);
+        (void)sd_bus_message_unref(m);
+        (void)close(fd);
+}
+
 static void test_descriptors_at_the_limit(World *world, const void *unused) {
-        /* the service keeps some back, so a call that brings one is answered at every number */
-        Service *limited = service_start_limited(NULL, 600);
+        /* the service keeps some back, so a call that brings some is answered at every number; one
+         * user alone may get there here */
+        Service *limited = service_start_limited("[Limits]\nFdsPerUser=600\n", 600);
         sd_bus *bus = service_bus(limited, UID_ALICE);
         uint16_t port;
         int queue, fds[600];
@@ -516,6 +536,7 @@ static void test_descriptors_at_the_limit(World *world, const void *unused) {
         for (; r >= 0 && n < G_N_ELEMENTS(fds); n++) {
                 r = try_connect(bus, port, &fds[n]);
                 (void)sd_bus_message_unref(call(bus, ROOT, MANAGER, "Unsubscribe", ""));
+                assert_takes_descriptors(bus);
         }
         g_test_message("%zu connections with a channel each", n);
         g_assert_cmpuint(n, >, 20);

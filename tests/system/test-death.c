@@ -74,6 +74,7 @@ static bool keyring_is_another(void *userdata) {
 static void test_keyring_killed(World *world, const void *unused) {
         int client_fd, server;
         g_autofree char *client = connect_client(world->bus, world->port, &client_fd);
+        g_autofree char *stale = create_client(world->bus, world->port, false);
         g_autofree char *next = NULL, *text = NULL, *other = NULL;
         pid_t pid = service_keyring_pid(world->service);
         char buffer[16];
@@ -90,7 +91,10 @@ static void test_keyring_killed(World *world, const void *unused) {
         (void)wait_fd(server);
         g_assert_cmpint(recv(server, buffer, sizeof buffer, 0), ==, 5);
 
-        /* a handshake that needs a key that died with it says so */
+        /* a handshake that needs a key that died with it says so, and at the other end it fails */
+        text = call_refused("TlsInitializationError", world->bus, stale, CONNECTION, "DoHandshake",
+                            "ay", 0);
+        g_assert_nonnull(strstr(text, "keyring"));
         next = create_client(world->bus, world->port, false);
         (void)sd_bus_message_unref(call(world->bus, next, CONNECTION, "DoHandshake", "ay", 0));
         wait_string(world->bus, next, CONNECTION, "HandshakeState", "HandshakeNotStarted");

@@ -73,9 +73,9 @@ static void test_connections_of_a_listener(void) {
 
         /* its hello is dropped, and counted, and the listener and who is in go on */
         do_handshake(world.bus, third);
-        wait_statistic(world.bus, "DroppedQuota", 1);
+        wait_statistic_reaches(world.bus, "DroppedQuota", 1);
         g_assert_cmpuint(get_counter(world.bus, listener, LISTENER, "Statistics", "DroppedQuota"),
-                         ==, 1);
+                         >=, 1);
         write_datagram(world.bus, open, "still", 5);
         (void)close(fd);
         /* the client asks again, and then there is room */

@@ -186,75 +186,82 @@ static void test_two_addresses_with_one_port(World *world, const void *unused) {
         g_autoptr(Ear) ear = ear_new(world->bus);
         g_autofree char *listener = listen_at(world->bus, "0.0.0.0", 0);
         uint16_t port = get_port(world->bus, listener), from;
-        g_autofree char *one = NULL, *two = NULL;
+        int keeper = udp_bind(&from); /* of the port, at an address of its own */
+        g_autofree char *one = connect_from(world->bus, "127.0.0.2", from, "127.0.0.1", port);
+        g_autofree char *two = connect_from(world->bus, "127.0.0.3", from, "127.0.0.1", port);
+        sd_bus_message *m;
 
-        (void)close(udp_bind(&from));
-        one = connect_from(world->bus, "127.0.0.1", from, "127.0.0.1", port);
-        two = connect_from(world->bus, "127.0.0.2", from, "127.0.0.1", port);
         wait_open(world->bus, one);
         wait_open(world->bus, two);
         g_free(ear_wait_connection(ear, listener, 2));
         g_assert_cmpuint(get_statistic(world->bus, "Replaced"), ==, 0);
-        /* one socket is one association: the same port again is taken */
-        {
-                sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "Connect", "sq",
-                                                  "127.0.0.1", port);
 
-                options_add_psk(m, PSK_IDENTITY, PSK_KEY);
-                g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "LocalAddress", "s",
-                                                      "127.0.0.1", "LocalPort", "q", from),
-                                >=, 0);
-                g_free(options_end_refused("AlreadyExists", world->bus, m));
-        }
+        /* one socket is one association: the same port again is taken */
+        m = options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "LocalAddress", "s", "127.0.0.2",
+                                              "LocalPort", "q", from),
+                        >=, 0);
+        g_free(options_end_refused("AlreadyExists", world->bus, m));
+        (void)close(keeper);
 }
 
 /* ---- what the network says ---- */
 
-static int bind_again(uint16_t port) {
-        struct sockaddr_in address = loopback(port);
-        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+static void hear(int fd, uint16_t port) {
+        struct sockaddr_in peer = loopback(port);
 
-        g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+        g_assert_cmpint(connect(fd, (struct sockaddr *)&peer, sizeof peer), ==, 0);
+}
+
+/* A port where nobody listens, and nobody else can: its socket hears one peer alone, itself. */
+static int deaf_bind(uint16_t *ret_port) {
+        int fd = udp_bind(ret_port);
+
+        hear(fd, *ret_port);
         return fd;
 }
 
-/* Nobody is at the port, and the kernel says so: whoever forges that could end every handshake. So
- * it goes on, and a peer that comes later is found. */
+/* The kernel says that nobody is there; but whoever forges that could end every handshake. So it
+ * goes on, and a peer that comes later is found. */
 static void test_refusal_is_a_hint(World *world, const void *unused) {
         uint16_t port;
+        int fd = deaf_bind(&port);
         g_autofree char *client = NULL, *state = NULL;
-        sd_bus_message *m;
-        int fd;
+        sd_bus_message *m =
+                options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
 
-        (void)close(udp_bind(&port));
-        m = options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 50), >=, 0);
         client = options_end_path(world->bus, m);
         (void)sd_bus_message_unref(
                 call(world->bus, client, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
         do_handshake(world->bus, client);
-        wait_statistic(world->bus, "IcmpErrors", 1);
+        wait_statistic_reaches(world->bus, "IcmpErrors", 1);
         state = get_string(world->bus, client, CONNECTION, "HandshakeState");
         g_assert_cmpstr(state, ==, "HandshakeInProgress");
 
-        fd = bind_again(port);
+        g_assert_cmpint(sd_bus_get_property_trivial(world->bus, NAME, client, CONNECTION,
+                                                    "LocalPort", NULL, 'q', &port),
+                        >=, 0);
+        hear(fd, port);
         (void)wait_fd(fd); /* its hello comes again */
         (void)close(fd);
 }
 
 /* And when time is up the hint is part of the reason. */
 static void test_refusal_is_told_with_the_failure(World *world, const void *unused) {
-        g_autofree char *text = NULL;
-        sd_bus_message *m;
         uint16_t port;
+        int fd = deaf_bind(&port);
+        g_autofree char *text = NULL;
+        sd_bus_message *m =
+                options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
 
-        (void)close(udp_bind(&port));
-        m = options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "HandshakeDeadline", "u", 200), >=, 0);
         text = options_end_refused("TimedOut", world->bus, m);
         g_assert_nonnull(strstr(text, "Connection refused"));
+        (void)close(fd);
 }
 
 /* ---- a way out that is full ---- */

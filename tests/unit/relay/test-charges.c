@@ -49,11 +49,118 @@ static void keep_nothing_of_what_was_refused(void) {
         g_assert_cmpuint(quota_used(quota, 1000, QUOTA_FDS), ==, 0);
 }
 
+/* ---- what a user's certificates take ---- */
+
+static Trust *trust_of(unsigned n_anchors) {
+        g_autoptr(GPtrArray) blobs = test_blobs(NULL, NULL);
+        Trust *trust = NULL;
+
+        for (unsigned i = 0; i < n_anchors; i++) {
+                g_autoptr(TestIdentity) anchor =
+                        test_identity_new("anchor", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+
+                g_ptr_array_add(blobs, g_bytes_ref(test_identity_der(anchor)));
+        }
+        g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
+        g_assert_cmpuint(trust_memory(trust), >, n_anchors * 4096);
+        return trust;
+}
+
+static Spec *with_trust(Spec *spec, Trust *trust) {
+        spec->trust = trust;
+        return spec;
+}
+
+static void count_certificates_once_for_all_copies(World *world, gconstpointer unused) {
+        Trust *few = trust_of(1), *many = trust_of(3);
+        size_t n_few = trust_memory(few), n_many = trust_memory(many);
+        Connection *client;
+        Reason reason = {0};
+        Listener *listener;
+
+        world_use_psk(world, "someone", "secret");
+        listener = world_listen(world, with_trust(world_listener_spec("127.0.0.1", 0), many));
+        client = world_start(world, world_client_spec(), listener, "127.0.0.1");
+        world_wait_state(world, client, HANDSHAKE_COMPLETE);
+        world_wait(world, world->n_announced == 1);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, n_many);
+
+        /* its connection still has the old ones */
+        g_assert_cmpint(listener_set_spec(listener,
+                                          with_trust(world_listener_spec("127.0.0.1", 0), few),
+                                          &reason),
+                        ==, 0);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, n_many + n_few);
+        connection_close(world_other_end(world, client), END_CLOSE);
+        world_spend(world, 1000);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, n_few);
+}
+
+static void bound_certificates(World *world, gconstpointer unused) {
+        QuotaLimits limits = quota_limits_default(4096);
+        Trust *trust = trust_of(2);
+        Connection *connection;
+        Reason reason = {0};
+
+        limits.per_uid[QUOTA_BYTES] = trust_memory(trust) * 3 / 2;
+        world_setup_limits(world, &limits);
+        g_assert_cmpint(relay_create_connection(world->relay,
+                                                with_trust(world_client_spec(), trust_ref(trust)),
+                                                &connection, &reason),
+                        ==, 0);
+
+        /* another object, and the same one twice at a time */
+        g_assert_cmpint(relay_create_connection(world->relay,
+                                                with_trust(world_client_spec(), trust_ref(trust)),
+                                                &connection, &reason),
+                        ==, RELAY_E_QUOTA);
+        connection = relay_find_connection(world->relay, 1);
+        g_assert_cmpint(connection_set_spec(connection,
+                                            with_trust(world_client_spec(), trust_ref(trust)),
+                                            &reason),
+                        ==, RELAY_E_QUOTA);
+        g_assert_cmpint(connection_set_spec(connection, world_client_spec(), &reason), ==, 0);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, 0);
+        trust_unref(trust);
+}
+
+static void bound_errors_to_ignore(World *world, gconstpointer unused) {
+        QuotaLimits limits = quota_limits_default(4096);
+        g_autoptr(GArray) errors = verdict_errors_new();
+        g_autoptr(GBytes) certificate = g_bytes_new_take(g_malloc0(1000), 1000);
+        Connection *connection;
+        Reason reason = {0};
+
+        limits.per_uid[QUOTA_BYTES] = 2500;
+        world_setup_limits(world, &limits);
+        verdict_errors_add(errors, VERDICT_CERTIFICATE_EXPIRED, certificate);
+        g_assert_cmpint(
+                relay_create_connection(world->relay, world_client_spec(), &connection, &reason),
+                ==, 0);
+        for (int i = 0; i < 3; i++) {
+                g_assert_cmpint(connection_ignore_errors(connection, errors, &reason), ==, 0);
+                g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, 1000);
+        }
+
+        verdict_errors_add(errors, VERDICT_HOST_NAME_MISMATCH, certificate);
+        g_assert_cmpint(connection_ignore_errors(connection, errors, &reason), ==, RELAY_E_QUOTA);
+        connection_close(connection, END_CLOSE);
+        world_spend(world, 1000);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, 0);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_assert_cmpint(session_global_init(), ==, 0);
 
         g_test_add_func("/charges/give-everything-back", give_everything_back);
         g_test_add_func("/charges/keep-nothing-of-what-was-refused",
                         keep_nothing_of_what_was_refused);
+        g_test_add("/charges/count-certificates-once-for-all-copies", World, NULL, world_setup,
+                   count_certificates_once_for_all_copies, world_teardown);
+        g_test_add("/charges/bound-certificates", World, NULL, NULL, bound_certificates,
+                   world_teardown);
+        g_test_add("/charges/bound-errors-to-ignore", World, NULL, NULL, bound_errors_to_ignore,
+                   world_teardown);
         return g_test_run();
 }

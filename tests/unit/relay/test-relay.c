@@ -88,6 +88,19 @@ static void lets_the_objects_of_a_name_go(World *world, gconstpointer unused) {
         g_assert_nonnull(strstr(world->closed->str, "2:ListenerClosed "));
 }
 
+static void takes_objects_from_names_that_a_new_bus_hands_out(World *world, gconstpointer unused) {
+        Connection *client, *server;
+
+        world_pair(world, &client, &server);
+        relay_owners_lost(world->relay);
+        /* somebody else, who got the same name from the bus that came back, leaves */
+        relay_owner_gone(world->relay, WORLD_OWNER);
+        g_assert_cmpuint(world->n_removed, ==, 0);
+        g_assert_cmpuint(world->n_listeners_removed, ==, 0);
+        g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_COMPLETE);
+        g_assert_cmpint(connection_facts(server).state, ==, HANDSHAKE_COMPLETE);
+}
+
 static void says_goodbye_for_an_owner_that_left(World *world, gconstpointer unused) {
         Spec *spec = world_listener_spec("127.0.0.1", 0);
         Connection *client;
@@ -168,6 +181,8 @@ int main(int argc, char **argv) {
         CASE("frees-at-the-end-of-the-turn", frees_at_the_end_of_the_turn);
         CASE("does-not-keep-the-loop-busy", does_not_keep_the_loop_busy);
         CASE("lets-the-objects-of-a-name-go", lets_the_objects_of_a_name_go);
+        CASE("takes-objects-from-names-that-a-new-bus-hands-out",
+             takes_objects_from_names_that_a_new_bus_hands_out);
         CASE("says-goodbye-for-an-owner-that-left", says_goodbye_for_an_owner_that_left);
         CASE("refuses-servers-without-a-listener", refuses_servers_without_a_listener);
         CASE("says-why-a-quota-refuses", says_why_a_quota_refuses);

@@ -5,6 +5,9 @@
  */
 
 #include "pair.h"
+#include "session/private.h"
+
+#include <malloc.h>
 
 static void test_sends_up_to_the_bounds_it_names(void) {
         PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
@@ -69,6 +72,40 @@ static void test_last_flight_is_sent_again_for_a_repeated_finished(void) {
         pair_assert_talks(pair);
 }
 
+/* A hello of a second handshake, under the keys of the first; again each time it is called. */
+static void ask_for_another_handshake(Pair *pair) {
+        Session *client = pair->client.session;
+        Session *before;
+
+        wire_begin(client, pair->now_usec, pair->client.net, NULL);
+        clock_advance(client);
+        before = clock_bind(client);
+        (void)gnutls_handshake(client->gnutls);
+        (void)clock_bind(before);
+        wire_end(client);
+        pair_collect(pair, &pair->client);
+        pair_run(pair);
+}
+
+static void test_a_second_handshake_is_wished_for_in_vain(void) {
+        PairSpec spec = pair_spec_psk();
+        g_autoptr(Pair) pair = pair_new(&spec);
+        size_t n_before;
+
+        pair_start(pair);
+        pair_assert_open(pair);
+        ask_for_another_handshake(pair);
+        n_before = mallinfo2().uordblks;
+        for (unsigned i = 0; i < 100; i++)
+                ask_for_another_handshake(pair);
+
+        /* 17 KB each is what GnuTLS would keep */
+        g_assert_cmpuint(mallinfo2().uordblks, <, n_before + (size_t)100 * 1024);
+        g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OPEN);
+        pair_send(pair, &pair->client, "still", 5);
+        pair_assert_received(&pair->server, 0, "still", 5);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/data/goes-up-to-the-bounds-it-names",
@@ -77,6 +114,8 @@ int main(int argc, char **argv) {
                         test_says_when_there_is_no_room);
         g_test_add_func("/session/data/an-empty-datagram-does-no-harm",
                         test_an_empty_datagram_does_no_harm);
+        g_test_add_func("/session/data/a-second-handshake-is-wished-for-in-vain",
+                        test_a_second_handshake_is_wished_for_in_vain);
         g_test_add_func("/session/data/last-flight-is-sent-again-for-a-repeated-finished",
                         test_last_flight_is_sent_again_for_a_repeated_finished);
         return g_test_run();
