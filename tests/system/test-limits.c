@@ -116,7 +116,6 @@ static void test_half_open_handshakes_of_a_listener(void) {
         World world = world_new("HalfOpenPerUser=4");
         uint16_t port, unused;
         g_autofree char *listener = listen_psk(world.bus, &port);
-        g_autofree char *client = NULL;
         int fds[8];
 
         for (uint8_t i = 0; i < G_N_ELEMENTS(fds); i++) {
