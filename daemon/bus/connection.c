@@ -412,6 +412,55 @@ static int method_open_channel(sd_bus_message *m, void *userdata, sd_bus_error *
         return sd_bus_reply_method_return(m, "hu", channel_fd, data_mtu);
 }
 
+static int reply_secret(sd_bus_message *m, const Secret *secret) {
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_sensitive(reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', secret_peek(secret),
+                                                secret_size(secret));
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
+static int method_export_keying_material(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *connection = userdata;
+        g_autoptr(Secret) material = NULL;
+        g_autoptr(GBytes) context = NULL;
+        const char *label;
+        const void *data;
+        uint32_t length;
+        Reason reason;
+        size_t size;
+        int r;
+
+        r = connection_control(m, connection, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read_basic(m, 's', &label);
+        if (r >= 0)
+                r = sd_bus_message_read_array(m, 'y', &data, &size);
+        if (r >= 0)
+                r = sd_bus_message_read_basic(m, 'u', &length);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        context = size > 0 ? g_bytes_new(data, size) : NULL;
+        r = connection_export_keying_material(connection, label, context, length, &material,
+                                              &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return reply_secret(m, material);
+}
+
 /* ---- the end ---- */
 
 static int method_shutdown(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -712,6 +761,10 @@ const sd_bus_vtable connection_vtable[] = {
                                 SD_BUS_RESULT("ay", datagram), method_read_datagram, SECRET),
         SD_BUS_METHOD_WITH_ARGS("OpenChannel", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("h", channel, "u", data_mtu), method_open_channel,
+                                SECRET),
+        SD_BUS_METHOD_WITH_ARGS("ExportKeyingMaterial",
+                                SD_BUS_ARGS("s", label, "ay", context, "u", length),
+                                SD_BUS_RESULT("ay", material), method_export_keying_material,
                                 SECRET),
         SD_BUS_METHOD_WITH_ARGS("Shutdown", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_shutdown,
                                 OPEN),

@@ -25,6 +25,7 @@ typedef enum Command {
         COMMAND_READ,
         COMMAND_SHUTDOWN,
         COMMAND_OPEN_CHANNEL,
+        COMMAND_EXPORT,
         N_COMMANDS,
 } Command;
 
@@ -50,6 +51,7 @@ static const char *const commands_refused[N_COMMANDS][N_HANDSHAKE_STATES] = {
         [COMMAND_READ] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_SHUTDOWN] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_OPEN_CHANNEL] = {NOT_YET, NOT_YET, NOT_YET, NULL},
+        [COMMAND_EXPORT] = {NOT_YET, NOT_YET, NOT_YET, NULL},
 };
 
 static DtlsError command_error(RelayOutcome outcome) {
@@ -606,4 +608,37 @@ int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_d
                 *ret_data_mtu = connection->data_mtu;
 
         return command_done(connection, r, reason);
+}
+
+static int command_export(Connection *connection, const char *label, GBytes *context, uint32_t size,
+                          Secret **ret, Reason *reason) {
+        gsize context_size = 0;
+        const void *data = context ? g_bytes_get_data(context, &context_size) : NULL;
+        int r;
+
+        r = command_check(connection, COMMAND_EXPORT, reason);
+        if (r)
+                return r;
+
+        r = session_export_keying_material(connection->session, label, data, context_size, size,
+                                           ret);
+        if (r == SESSION_E_BAD_EXPORT)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "The label must have 1 to %d printable ASCII characters and be "
+                                  "none of TLS itself ('key expansion'), the context at most %d "
+                                  "bytes, the length 1 to %d",
+                                  SESSION_EXPORT_LABEL_MAX, SESSION_EXPORT_CONTEXT_MAX,
+                                  SESSION_EXPORT_MAX);
+        if (r > 0)
+                return reason_set(reason, RELAY_E_TLS_NON_FATAL,
+                                  "The peer has no extended master secret (RFC 7627): what would "
+                                  "be exported might be another session's too");
+
+        return r < 0 ? fault(r) : 0;
+}
+
+int connection_export_keying_material(Connection *connection, const char *label, GBytes *context,
+                                      uint32_t size, Secret **ret, Reason *reason) {
+        return command_done(connection,
+                            command_export(connection, label, context, size, ret, reason), reason);
 }

@@ -336,6 +336,8 @@ static void connection_lost_session(Connection *connection, int r) {
         case SESSION_E_TIMEOUT:
         case SESSION_E_NO_TIMEOUT:
         case SESSION_E_STALE:
+        case SESSION_E_BAD_EXPORT:
+        case SESSION_E_WEAK_MASTER_SECRET:
                 break; /* says something about the call, nothing about the association */
         }
 }

@@ -185,6 +185,9 @@ int connection_shutdown(Connection *connection, Reason *reason);
 void connection_close(Connection *connection, EndReason why);
 int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_data_mtu,
                             Reason *reason);
+/* RFC 5705. @context: NULL: none, which is not an empty one. */
+int connection_export_keying_material(Connection *connection, const char *label, GBytes *context,
+                                      uint32_t size, Secret **ret, Reason *reason);
 
 /* ---- listeners ---- */
 

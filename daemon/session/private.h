@@ -14,6 +14,7 @@
  *   clock.c      the time GnuTLS is told
  *   failure.c    GnuTLS's codes and the peer's alerts in our words
  *   facts.c      what was agreed
+ *   export.c     keying material of it for the application
  *   config.c, priority.c   what many sessions share
  */
 

@@ -28,6 +28,9 @@
 #define SESSION_PSK_IDENTITY_MAX 128 /* bytes; what PskRequired reports as maximum */
 #define SESSION_PSK_KEY_MAX 64
 #define SESSION_PAYLOAD_MAX 16347 /* GnuTLS: 16384 less what a record adds */
+#define SESSION_EXPORT_LABEL_MAX 128
+#define SESSION_EXPORT_CONTEXT_MAX 65535 /* RFC 5705, 4: its length has two bytes */
+#define SESSION_EXPORT_MAX 1024          /* bytes; far more than the keys of anything */
 #define SESSION_NEVER UINT64_MAX
 
 typedef struct Session Session;
@@ -61,8 +64,10 @@ typedef enum SessionOutcome {
         SESSION_E_NO_ROOM, /* send, the net batch is full; nothing was sealed: flush, call again */
         SESSION_E_TIMEOUT, /* expire: a retransmission timeout occurred (and, unless manual, the
                               flight was appended) */
-        SESSION_E_NO_TIMEOUT, /* retransmit: none has occurred */
-        SESSION_E_STALE,      /* answer: nobody asks that any more */
+        SESSION_E_NO_TIMEOUT,         /* retransmit: none has occurred */
+        SESSION_E_STALE,              /* answer: nobody asks that any more */
+        SESSION_E_BAD_EXPORT,         /* export: a label of TLS itself, or a size out of range */
+        SESSION_E_WEAK_MASTER_SECRET, /* export: no extended master secret (RFC 7627) */
 } SessionOutcome;
 
 typedef enum SessionWant {
@@ -155,6 +160,10 @@ void session_set_ignored(Session *session, const GArray *ignored, const GArray *
 
 /* close_notify if open; user_canceled (fatal) if shaking. SESSION_OVER. */
 void session_close(Session *session, DatagramBatch *net);
+
+/* Keying material (RFC 5705). @label: 1 to SESSION_EXPORT_LABEL_MAX printable ASCII characters. */
+int session_export_keying_material(const Session *session, const char *label, const void *context,
+                                   size_t context_size, size_t size, Secret **ret);
 
 /* Whether the datagram last given to session_receive() carried a record that authenticated under
  * this session's keys: what tells an old association's records from those of a restarted peer

@@ -301,6 +301,7 @@ static void methods_ask_for_themselves(gconstpointer data) {
                                              "GetCookieGeneratorParameters",
                                              "WriteDatagramEncrypted",
                                              "ReadDatagram",
+                                             "ExportKeyingMaterial",
                                              NULL};
         const Interface *interface = data;
 

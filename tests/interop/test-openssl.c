@@ -260,6 +260,70 @@ static void test_server_psk_without_hint(Scene *scene, const void *unused) {
         with_server(scene, &options, arguments);
 }
 
+/* ---- the same keying material ---- */
+
+#define EXPORT_LABEL "EXPORTER-interop"
+#define EXPORT_SIZE 40
+
+static void expect_material(const Scene *scene, const char *path, Peer *peer) {
+        g_autofree char *theirs = peer_wait_for(peer, "^    Keying material: ([0-9A-F]+)$");
+        g_autoptr(GString) ours = g_string_new(NULL);
+        const uint8_t *material;
+        sd_bus_message *reply;
+        size_t size;
+
+        reply = call(scene->bus, path, CONNECTION, "ExportKeyingMaterial", "sayu", EXPORT_LABEL, 0,
+                     EXPORT_SIZE);
+        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', (const void **)&material, &size), >=,
+                        0);
+        for (size_t i = 0; i < size; i++)
+                g_string_append_printf(ours, "%02X", material[i]);
+        (void)sd_bus_message_unref(reply);
+
+        g_assert_cmpuint(ours->len, ==, 2 * EXPORT_SIZE);
+        g_assert_cmpstr(ours->str, ==, theirs);
+}
+
+static void test_client_exports_the_same(Scene *scene, const void *unused) {
+        const char *const chain[] = {scene_file(scene, "server.crt"), NULL};
+        struct dtlsd_options options = {
+                .certificate_chain_files = chain,
+                .private_key_file = scene_file(scene, "server.key"),
+        };
+        dtlsd_listener *listener = scene_listen(scene, "127.0.0.1", &options);
+        g_autofree char *target = g_strdup_printf("127.0.0.1:%u", dtlsd_listener_port(listener));
+        dtlsd_connection *connection;
+        Peer *peer;
+
+        peer = peer_start((const char *const[]){
+                "openssl", "s_client", "-dtls1_2", "-connect", target, "-keymatexport",
+                EXPORT_LABEL, "-keymatexportlen", G_STRINGIFY(EXPORT_SIZE), NULL});
+        connection = scene_accept(listener);
+        expect_material(scene, dtlsd_connection_path(connection), peer);
+        (void)dtlsd_connection_unref(connection);
+        (void)peer_stop(peer);
+        (void)dtlsd_listener_close(listener, NULL);
+        (void)dtlsd_listener_unref(listener);
+}
+
+static void test_server_exports_the_same(Scene *scene, const void *unused) {
+        const char *const ca[] = {scene_file(scene, "ca.crt"), NULL};
+        struct dtlsd_options options = {.ca_files = ca, .verification_name = "localhost"};
+        dtlsd_connection *connection;
+        g_autofree char *port = NULL;
+        Peer *peer;
+
+        peer = peer_start((const char *const[]){
+                "openssl", "s_server", "-dtls1_2", "-accept", "127.0.0.1:0", "-cert",
+                scene_file(scene, "server.crt"), "-key", scene_file(scene, "server.key"),
+                "-keymatexport", EXPORT_LABEL, "-keymatexportlen", G_STRINGIFY(EXPORT_SIZE), NULL});
+        port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+        connection = scene_connect(scene, "127.0.0.1", port, &options);
+        expect_material(scene, dtlsd_connection_path(connection), peer);
+        (void)dtlsd_connection_unref(connection);
+        (void)peer_stop(peer);
+}
+
 /* The service's refusal, as an error name after the prefix; the peer is a server with server.crt.
  */
 static char *refusal(Scene *scene, const struct dtlsd_options *options) {
@@ -315,6 +379,8 @@ int main(int argc, char **argv) {
         ADD("server/asks-for-a-certificate", test_server_asks_for_certificate);
         ADD("server/psk-with-hint", test_server_psk);
         ADD("server/psk-without-hint", test_server_psk_without_hint);
+        ADD("client/exports-the-same-keying-material", test_client_exports_the_same);
+        ADD("server/exports-the-same-keying-material", test_server_exports_the_same);
         ADD("server/untrusted-is-refused-with-every-reason",
             test_untrusted_server_is_refused_with_every_reason);
         return g_test_run();

@@ -103,6 +103,13 @@ static int call_open_channel(World *world, Connection *connection, Reason *reaso
         return connection_open_channel(connection, &fd, &mtu, reason);
 }
 
+static int call_export(World *world, Connection *connection, Reason *reason) {
+        g_autoptr(Secret) material = NULL;
+
+        return connection_export_keying_material(connection, "EXPORTER-test", NULL, 16, &material,
+                                                 reason);
+}
+
 static int call_provide_psk(World *world, Connection *connection, Reason *reason) {
         g_autoptr(Secret) key = secret_new("key", 3);
 
@@ -140,6 +147,8 @@ static const struct {
         {"Shutdown", call_shutdown, RELAY_E_INVALID_OPERATION, RELAY_E_INVALID_OPERATION,
          NEVER_CALL},
         {"OpenChannel", call_open_channel, RELAY_E_INVALID_OPERATION, RELAY_E_INVALID_OPERATION,
+         NEVER_CALL},
+        {"ExportKeyingMaterial", call_export, RELAY_E_INVALID_OPERATION, RELAY_E_INVALID_OPERATION,
          NEVER_CALL},
         {"ProvidePsk", call_provide_psk, RELAY_E_INVALID_OPERATION, NEVER_CALL,
          RELAY_E_INVALID_OPERATION},
@@ -224,6 +233,30 @@ static void says_how_long_a_datagram_may_be(World *world, gconstpointer unused) 
         g_assert_cmpint(connection_write(client, payload, 16000, &reason), ==, 0);
         g_autofree char *large = world_read(world, server);
         g_assert_cmpuint(strlen(large), ==, 16000);
+}
+
+static void exports_the_same_at_both_ends(World *world, gconstpointer unused) {
+        g_autoptr(GBytes) context = g_bytes_new_static("context", 7);
+        g_autoptr(Secret) of_client = NULL, of_server = NULL, none = NULL;
+        Connection *client, *server;
+        Reason reason = {0};
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_export_keying_material(client, "EXPORTER-test", context, 32,
+                                                          &of_client, &reason),
+                        ==, 0);
+        g_assert_cmpint(connection_export_keying_material(server, "EXPORTER-test", context, 32,
+                                                          &of_server, &reason),
+                        ==, 0);
+        g_assert_cmpmem(secret_peek(of_client), secret_size(of_client), secret_peek(of_server), 32);
+
+        g_assert_cmpint(connection_export_keying_material(client, "key expansion", NULL, 32, &none,
+                                                          &reason),
+                        ==, RELAY_E_INVALID_PARAMETERS);
+        g_assert_null(none);
+        g_assert_nonnull(strstr(reason.text, "key expansion"));
+        g_assert_cmpint(connection_facts(client).error, ==, DTLS_INVALID_INPUT_PARAMETERS);
+        g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_COMPLETE);
 }
 
 static void aborts_what_goes_on(World *world, gconstpointer unused) {
@@ -323,6 +356,7 @@ int main(int argc, char **argv) {
         CASE("needs-a-peer-to-start", needs_a_peer_to_start);
         CASE("refuses-mtu-hints-that-cannot-work", refuses_mtu_hints_that_cannot_work);
         CASE("says-how-long-a-datagram-may-be", says_how_long_a_datagram_may_be);
+        CASE("exports-the-same-at-both-ends", exports_the_same_at_both_ends);
         CASE("aborts-what-goes-on", aborts_what_goes_on);
         CASE("refuses-psks-that-are-none", refuses_psks_that_are_none);
         CASE("retransmits-by-hand-when-told-to", retransmits_by_hand_when_told_to);
