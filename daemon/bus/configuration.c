@@ -173,6 +173,15 @@ static int append_server(sd_bus_message *reply, const Spec *spec) {
         return r;
 }
 
+static int append_next_protocols(sd_bus_message *reply, GPtrArray *protocols) {
+        int r;
+
+        r = entry_open(reply, "NextProtocols", "aay");
+        if (r >= 0)
+                r = append_byte_arrays(reply, protocols);
+        return r < 0 ? r : entry_close(reply);
+}
+
 static int append_rest(sd_bus_message *reply, const Spec *spec) {
         int r;
 
@@ -185,6 +194,8 @@ static int append_rest(sd_bus_message *reply, const Spec *spec) {
                 r = append_entry_text(reply, "Protocol", dtls_protocol_name(spec->protocol));
         if (r >= 0)
                 r = append_entry_text(reply, "CipherProfile", cipher_profile_name(spec->profile));
+        if (r >= 0 && spec->next_protocols)
+                r = append_next_protocols(reply, spec->next_protocols);
         if (r >= 0)
                 r = append_entry_bool(reply, "DatagramSignals", spec->datagram_signals);
         if (r >= 0)

@@ -695,6 +695,21 @@ static int get_ephemeral_server_key(sd_bus *b, const char *path, const char *int
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int get_next_protocol(sd_bus *b, const char *path, const char *interface,
+                             const char *property, sd_bus_message *reply, void *userdata,
+                             sd_bus_error *error) {
+        ConnectionFacts facts = connection_facts(userdata);
+
+        return sd_bus_message_append_array(reply, 'y', facts.session.next_protocol,
+                                           facts.session.next_protocol_size);
+}
+
+static int get_next_protocol_status(sd_bus *b, const char *path, const char *interface,
+                                    const char *property, sd_bus_message *reply, void *userdata,
+                                    sd_bus_error *error) {
+        return append_text(reply, connection_facts(userdata).session.next_protocol_status);
+}
+
 static int get_resumed(sd_bus *b, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         return sd_bus_message_append(reply, "b", (int)connection_facts(userdata).session.resumed);
@@ -795,6 +810,8 @@ const sd_bus_vtable connection_vtable[] = {
         SD_BUS_PROPERTY("SessionCipher", "a{sv}", get_session_cipher, 0, CHANGES),
         SD_BUS_PROPERTY("SessionProtocol", "s", get_session_protocol, 0, CHANGES),
         SD_BUS_PROPERTY("EphemeralServerKey", "a{sv}", get_ephemeral_server_key, 0, CHANGES),
+        SD_BUS_PROPERTY("NextProtocol", "ay", get_next_protocol, 0, CHANGES),
+        SD_BUS_PROPERTY("NextProtocolStatus", "s", get_next_protocol_status, 0, CHANGES),
         SD_BUS_PROPERTY("Resumed", "b", get_resumed, 0, CHANGES),
         SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, CHANGES),
         SD_BUS_PROPERTY("PeerVerificationErrors", "a(say)", get_peer_verification_errors, 0, LONG),

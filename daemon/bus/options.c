@@ -498,6 +498,43 @@ static int read_ignored_codes(sd_bus_message *m, const DictKey *key, void *userd
         return r < 0 ? bus_refuse(error, r, NULL) : 1;
 }
 
+/* ---- what we speak ---- */
+
+/* The length of the first name that cannot be one; SIZE_MAX: there is none. */
+static size_t options_find_bad_protocol(const GPtrArray *protocols) {
+        for (guint i = 0; i < protocols->len; i++) {
+                size_t size = g_bytes_get_size(g_ptr_array_index(protocols, i));
+
+                if (size == 0 || size > SESSION_NEXT_PROTOCOL_MAX)
+                        return size;
+        }
+
+        return SIZE_MAX;
+}
+
+static int read_next_protocols(sd_bus_message *m, const DictKey *key, void *userdata,
+                               sd_bus_error *error) {
+        Options *options = userdata;
+        g_autoptr(GPtrArray) protocols = NULL;
+        size_t bad;
+        int r;
+
+        r = certificates_read(m, key, &protocols, error);
+        if (r < 0)
+                return r;
+
+        bad = options_find_bad_protocol(protocols);
+        if (bad != SIZE_MAX)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Option '%s' has a name of %zu bytes; each has to have 1 to "
+                                       "%d",
+                                       key->name, bad, SESSION_NEXT_PROTOCOL_MAX);
+
+        if (protocols->len > 0)
+                options->spec->next_protocols = g_steal_pointer(&protocols);
+        return 1;
+}
+
 /* ---- keys and cookies ---- */
 
 static int read_fd(sd_bus_message *m, int *ret, sd_bus_error *error) {
@@ -642,6 +679,7 @@ static const DictKey options_keys[] = {
         {"IgnoredErrorsOfAnyCertificate", "as", ALL, read_ignored_codes, 0, 0, 0},
         {"Protocol", "s", ALL, read_protocol, 0, 0, 0},
         {"CipherProfile", "s", ALL, read_profile, 0, 0, 0},
+        {"NextProtocols", "aay", ALL, read_next_protocols, 0, 0, SESSION_NEXT_PROTOCOLS_MAX},
         {"CookieVerification", "b", SERVER, read_bool, FIELD(cookies), 0, 0},
         {"CookieHash", "s", LISTEN, read_cookie_hash, 0, 0, 0},
         {"CookieSecret", "h", LISTEN, read_cookie_secret, 0, 0, 0},
@@ -662,7 +700,6 @@ static const DictKey options_keys[] = {
         {.name = "DhParameters"},
         {.name = "EllipticCurves"},
         {.name = "Identity"},
-        {.name = "NextProtocols"},
         {.name = "OcspStapling"},
         {.name = "Psks"},
         {.name = "SessionTicket"},

@@ -31,6 +31,8 @@ static const struct {
         {"SessionCipher", CHANGED_SESSION},
         {"SessionProtocol", CHANGED_SESSION},
         {"EphemeralServerKey", CHANGED_SESSION},
+        {"NextProtocol", CHANGED_SESSION},
+        {"NextProtocolStatus", CHANGED_SESSION},
         {"Resumed", CHANGED_SESSION},
         {"PskIdentity", CHANGED_SESSION},
         {"PeerCertificateChain", CHANGED_SESSION},

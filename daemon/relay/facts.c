@@ -15,6 +15,7 @@ static const SessionFacts facts_nothing_agreed = {
         .encryption = "",
         .mac = "",
         .curve = "",
+        .next_protocol_status = "None",
 };
 
 void connection_changed(Connection *connection, unsigned mask) {

@@ -113,6 +113,7 @@ Spec *spec_copy(const Spec *spec) {
         copy->trust = spec->trust ? trust_ref(spec->trust) : NULL;
         copy->ignored = spec_copy_errors(spec->ignored);
         copy->ignored_codes = spec_copy_codes(spec->ignored_codes);
+        copy->next_protocols = spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;
         copy->cookie_hash = g_strdup(spec->cookie_hash);
         copy->cookie_secret = spec->cookie_secret ? secret_new(secret_peek(spec->cookie_secret),
                                                                secret_size(spec->cookie_secret))
@@ -135,6 +136,7 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->trust, trust_unref);
         g_clear_pointer(&spec->ignored, g_array_unref);
         g_clear_pointer(&spec->ignored_codes, g_array_unref);
+        g_clear_pointer(&spec->next_protocols, g_ptr_array_unref);
         g_free(spec->cookie_hash);
         secret_free(spec->cookie_secret);
         if (spec->lease)
@@ -170,6 +172,7 @@ int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **r
                 .missing_certificate_is_fatal = spec->missing_certificate_is_fatal,
                 .server_name_indication = true,
                 .server_preference = true,
+                .next_protocols = spec->next_protocols,
         };
 
         return session_config_new(&config, ret);

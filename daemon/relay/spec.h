@@ -52,6 +52,7 @@ typedef struct Spec {
 
         DtlsProtocol protocol;
         CipherProfile profile;
+        GPtrArray *next_protocols; /* of GBytes, best first; NULL: none. Not changed once set */
 
         /* cookies (listeners) */
         bool cookies;

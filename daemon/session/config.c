@@ -173,6 +173,8 @@ static void config_free(SessionConfig *config) {
                 chain_unref(config->spec.chain);
         if (config->spec.trust)
                 trust_unref(config->spec.trust);
+        if (config->spec.next_protocols)
+                g_ptr_array_unref(config->spec.next_protocols);
         g_free(config->psk_hint);
         g_free(config);
 }
@@ -187,6 +189,8 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         config->spec = *spec;
         config->spec.chain = spec->chain ? chain_ref(spec->chain) : NULL;
         config->spec.trust = spec->trust ? trust_ref(spec->trust) : NULL;
+        config->spec.next_protocols =
+                spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;
         config->psk_hint = g_strdup(spec->psk_hint);
         config->spec.psk_hint = config->psk_hint;
         config->has_certificate = config_has_key(spec);

@@ -48,7 +48,11 @@ typedef struct SessionConfigSpec {
         bool missing_certificate_is_fatal;
         bool server_name_indication; /* client: send SNI when the verification name is a DNS name */
         bool server_preference;      /* server: own order of suites */
+        GPtrArray *next_protocols;   /* of GBytes (RFC 7301), best first. Referenced. NULL: none */
 } SessionConfigSpec;
+
+#define SESSION_NEXT_PROTOCOLS_MAX 8 /* GnuTLS ignores more */
+#define SESSION_NEXT_PROTOCOL_MAX 31 /* bytes; GnuTLS refuses longer ones */
 
 typedef enum SessionConfigOutcome {
         SESSION_CONFIG_E_UNUSABLE = 1, /* a server with neither certificate and key nor PSK */

@@ -79,6 +79,7 @@ void facts_read(Session *session) {
         facts->curve = curve ? curve : "";
         facts->resumed = gnutls_session_is_resumed(gnutls) != 0;
         facts->extended_master_secret = gnutls_session_ext_master_secret_status(gnutls) != 0;
+        alpn_read(session);
 }
 
 /* GnuTLS knows exactly what its ciphers add to a record; it is asked with the path's width as its

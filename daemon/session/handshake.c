@@ -40,6 +40,8 @@ static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned w
         if (!incoming)
                 return 0;
 
+        if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO)
+                alpn_note_hello(session, message);
         filter_consumed(&session->filter, type, message->data, message->size);
         filter_forget_alert(&session->filter);
         session->alert_usec = SESSION_NEVER;

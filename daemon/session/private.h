@@ -14,6 +14,7 @@
  *   clock.c      the time GnuTLS is told
  *   failure.c    GnuTLS's codes and the peer's alerts in our words
  *   facts.c      what was agreed
+ *   alpn.c       the protocol inside
  *   export.c     keying material of it for the application
  *   config.c, priority.c   what many sessions share
  */
@@ -92,8 +93,9 @@ struct Session {
         SessionQuestion question;
         SessionAnswer answer;
         bool asking;
-        bool verdict_due; /* the peer is judged when the handshake is complete */
-        int alert;        /* to send for the failure, in place of GnuTLS's choice */
+        bool peer_has_protocols; /* the client's hello names some */
+        bool verdict_due;        /* the peer is judged when the handshake is complete */
+        int alert;               /* to send for the failure, in place of GnuTLS's choice */
 
         size_t mtu;      /* bound on the handshake's datagrams */
         size_t path_mtu; /* UDP payload of the path */
@@ -174,6 +176,11 @@ int failure_from_code(Session *session, int code);
 int failure_end(Session *session, int alert);
 /* Ends it for an alert of the peer. */
 int failure_from_alert(Session *session, uint8_t description);
+
+/* alpn.c */
+int alpn_offer(Session *session);
+void alpn_note_hello(Session *session, const gnutls_datum_t *hello);
+void alpn_read(Session *session); /* into the facts */
 
 /* facts.c */
 void facts_read(Session *session);

@@ -87,6 +87,7 @@ static void session_copy_spec(Session *session, const SessionSpec *spec, uint64_
                 .encryption = "",
                 .mac = "",
                 .curve = "",
+                .next_protocol_status = "None",
         };
 }
 
@@ -175,6 +176,10 @@ int session_new(const SessionSpec *spec, uint64_t now_usec, Session **ret) {
                 return fault(r);
 
         session_set_name(session);
+        r = alpn_offer(session);
+        if (r < 0)
+                return fault(r);
+
         r = handshake_prepare(session);
         if (r < 0)
                 return fault(r);

@@ -108,6 +108,10 @@ typedef struct SessionFacts {
         const char *curve; /* group of the ephemeral key, "" when none */
         bool resumed;
         bool extended_master_secret;
+        /* "Negotiated"; "Unsupported": a client named protocols, and none is ours; "None" */
+        const char *next_protocol_status;
+        uint8_t next_protocol[SESSION_NEXT_PROTOCOL_MAX];
+        size_t next_protocol_size;
 } SessionFacts;
 
 typedef struct SessionStats {

@@ -212,10 +212,9 @@ static void one_for_another_call_is_refused(void) {
 }
 
 static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {"Channel",        "Ciphers",   "DhParameters",
-                                              "EllipticCurves", "Identity",  "NextProtocols",
-                                              "Psks",           "Share",     "SessionTicket",
-                                              "OcspStapling",   "SslOptions"};
+        static const char *const planned[] = {
+                "Channel", "Ciphers", "DhParameters",  "EllipticCurves", "Identity",
+                "Psks",    "Share",   "SessionTicket", "OcspStapling",   "SslOptions"};
         Table table = table_new();
         g_autofree char *text = readme();
 
@@ -533,6 +532,29 @@ static char *made_path(Table *table, const char *types, ...) {
         return g_strdup(path);
 }
 
+/* An "as" or "aay" that comes next, with a comma behind each element. */
+static char *joined(sd_bus_message *m, const char *type) {
+        GString *text = g_string_new(NULL);
+        const char *word;
+        const void *data;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'v', type), >, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', type + 1), >, 0);
+        while (!sd_bus_message_at_end(m, false)) {
+                if (strcmp(type, "as") == 0) {
+                        g_assert_cmpint(sd_bus_message_read(m, "s", &word), >, 0);
+                        g_string_append(text, word);
+                } else {
+                        g_assert_cmpint(sd_bus_message_read_array(m, 'y', &data, &size), >, 0);
+                        g_string_append_len(text, data, (gssize)size);
+                }
+                g_string_append_c(text, ',');
+        }
+
+        return g_string_free(text, FALSE);
+}
+
 /* The value of one entry of Configuration as text. */
 static char *in_effect(Table *table, const char *path, const char *key, const char *type) {
         g_autoptr(Call) call =
@@ -548,6 +570,8 @@ static char *in_effect(Table *table, const char *path, const char *key, const ch
         while (sd_bus_message_enter_container(call->reply, 'e', "sv") > 0) {
                 g_assert_cmpint(sd_bus_message_read(call->reply, "s", &name), >, 0);
                 if (strcmp(name, key) == 0) {
+                        if (type[0] == 'a')
+                                return joined(call->reply, type);
                         if (strcmp(type, "s") == 0) {
                                 g_assert_cmpint(sd_bus_message_read(call->reply, "v", "s", &text),
                                                 >, 0);
@@ -594,6 +618,38 @@ static void configuration_shows_what_is_in_effect(void) {
         assert_in_effect(&table, chosen, "Trust", "s", NULL);
         assert_in_effect(&table, chosen, "HandshakeMustInterruptOnError", "b", "0");
         assert_in_effect(&table, chosen, "IdleTimeout", "u", "300000");
+        table_done(&table);
+}
+
+static void application_protocols_are_few_and_short(void) {
+        Table table = table_new();
+        g_autofree char *path = made_path(&table, "a{sv}", 1, "NextProtocols", "aay", 2, 4, 'c',
+                                          'o', 'a', 'p', 1, 'x');
+        g_autofree char *none = made_path(&table, "a{sv}", 1, "NextProtocols", "aay", 0);
+        g_autofree char *empty = refusal(&table, 'C', "a{sv}", 1, "NextProtocols", "aay", 1, 0);
+        g_autofree char *many =
+                refusal(&table, 'L', "a{sv}", 1, "NextProtocols", "aay", 9, 1, 'a', 1, 'b', 1, 'c',
+                        1, 'd', 1, 'e', 1, 'f', 1, 'g', 1, 'h', 1, 'i');
+        g_autofree char *longest =
+                refusal(&table, 'S', "a{sv}", 1, "NextProtocols", "aay", 1, 31, 1, 2, 3, 4, 5, 6, 7,
+                        8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+                        27, 28, 29, 30, 31);
+        g_autofree char *too_long =
+                refusal(&table, 'S', "a{sv}", 1, "NextProtocols", "aay", 1, 32, 1, 2, 3, 4, 5, 6, 7,
+                        8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+                        27, 28, 29, 30, 31, 32);
+        const GPtrArray *protocols =
+                connection_facts(relay_find_connection(table.seat->relay, 3)).spec->next_protocols;
+
+        g_assert_cmpstr(strrchr(path, '/'), ==, "/3");
+        g_assert_cmpuint(protocols->len, ==, 2);
+        g_assert_cmpmem(g_bytes_get_data(protocols->pdata[0], NULL), 4, "coap", 4);
+        assert_in_effect(&table, path, "NextProtocols", "aay", "coap,x,");
+        assert_in_effect(&table, none, "NextProtocols", "aay", NULL);
+        assert_says(empty, "1 to 31");
+        assert_says(many, "more than 8");
+        assert_says(too_long, "32 bytes");
+        g_assert_cmpstr(longest, ==, NULL);
         table_done(&table);
 }
 
@@ -646,6 +702,8 @@ int main(int argc, char **argv) {
                         a_secret_is_a_sealed_memfd_or_nothing);
         g_test_add_func("/options/configuration-shows-what-is-in-effect",
                         configuration_shows_what_is_in_effect);
+        g_test_add_func("/options/application-protocols-are-few-and-short",
+                        application_protocols_are_few_and_short);
         g_test_add_func("/options/connect-gives-up-before-its-caller",
                         connect_gives_up_before_its_caller);
         return g_test_run();
