@@ -173,6 +173,17 @@ static int append_server(sd_bus_message *reply, const Spec *spec) {
         return r;
 }
 
+static int append_names(sd_bus_message *reply, const char *key, const GPtrArray *names) {
+        g_autoptr(GPtrArray) strings = NULL;
+
+        if (!names)
+                return 0;
+
+        strings = g_ptr_array_copy((GPtrArray *)names, NULL, NULL);
+        g_ptr_array_add(strings, NULL);
+        return append_entry_strings(reply, key, (const char *const *)strings->pdata);
+}
+
 static int append_next_protocols(sd_bus_message *reply, GPtrArray *protocols) {
         int r;
 
@@ -192,8 +203,14 @@ static int append_rest(sd_bus_message *reply, const Spec *spec) {
                 r = append_entry_bool(reply, "DontFragment", spec->dont_fragment);
         if (r >= 0)
                 r = append_entry_text(reply, "Protocol", dtls_protocol_name(spec->protocol));
-        if (r >= 0)
+        if (r >= 0 && !spec->ciphers)
                 r = append_entry_text(reply, "CipherProfile", cipher_profile_name(spec->profile));
+        if (r >= 0)
+                r = append_names(reply, "Ciphers", spec->ciphers);
+        if (r >= 0)
+                r = append_names(reply, "EllipticCurves", spec->curves);
+        if (r >= 0)
+                r = append_names(reply, "SslOptions", spec->ssl_options);
         if (r >= 0 && spec->next_protocols)
                 r = append_next_protocols(reply, spec->next_protocols);
         if (r >= 0)

@@ -24,6 +24,7 @@
 #define MTU_HINT_MIN 256                  /* what GnuTLS can cut its flights into */
 #define MTU_HINT_MIN_CERTIFICATE 512
 #define MTU_HINT_MAX 65507 /* UDP over IPv4 */
+#define NAMES_MAX 256      /* more than there are */
 
 #define CREATE (1u << OPTIONS_FOR_CREATE)
 #define CONNECT (1u << OPTIONS_FOR_CONNECT)
@@ -53,6 +54,7 @@ typedef struct Options {
         bool has_peer_port;
         bool has_idle_timeout;
         bool has_trust;
+        bool has_profile;
         int private_key_fd, psk_fd; /* the message's, -1: not given */
 } Options;
 
@@ -248,6 +250,7 @@ static int read_profile(sd_bus_message *m, const DictKey *key, void *userdata,
         if (!cipher_profile_from_name(word, &options->spec->profile))
                 return dict_refuse(error, key, word, "'default', 'iot' or 'legacy'");
 
+        options->has_profile = true;
         return 1;
 }
 
@@ -512,6 +515,102 @@ static size_t options_find_bad_protocol(const GPtrArray *protocols) {
         return SIZE_MAX;
 }
 
+/* QSsl::SslOption's names. Those but the first two ask for what this service never does anyway. */
+static const char *const options_ssl[] = {
+        SPEC_NO_SERVER_NAME,     SPEC_NO_SERVER_PREFERENCE,    "DisableCompression",
+        "DisableEmptyFragments", "DisableLegacyRenegotiation", "DisableSessionPersistence",
+        "DisableSessionSharing", "DisableSessionTickets",      NULL,
+};
+
+static const char *ssl_option_from_name(const char *name) {
+        for (size_t i = 0; options_ssl[i]; i++)
+                if (g_str_equal(options_ssl[i], name))
+                        return options_ssl[i];
+
+        return NULL;
+}
+
+static int options_refuse_name(sd_bus_error *error, const DictKey *key, const char *word) {
+        g_autofree char *quoted = text_quote(word);
+
+        return bus_refuse_text(error, "InvalidInputParameters",
+                               "Option '%s': there is no '%s' here", key->name, quoted);
+}
+
+/* An "as" of known names into @names, each once. */
+static int options_read_each(sd_bus_message *m, const DictKey *key,
+                             const char *(*from_name)(const char *name), GPtrArray *names,
+                             sd_bus_error *error) {
+        const char *word, *name;
+        uint64_t n = 0;
+        int r;
+
+        for (;;) {
+                r = sd_bus_message_read_basic(m, 's', &word);
+                if (r < 0)
+                        return bus_refuse(error, r, NULL);
+                if (r == 0)
+                        return 1;
+
+                n++;
+                if (n > key->maximum)
+                        return bus_refuse_text(error, "InvalidInputParameters",
+                                               "Option '%s' has more than %" G_GUINT64_FORMAT
+                                               " elements",
+                                               key->name, key->maximum);
+
+                name = from_name(word);
+                if (!name)
+                        return options_refuse_name(error, key, word);
+                if (!g_ptr_array_find(names, name, NULL))
+                        g_ptr_array_add(names, (void *)name);
+        }
+}
+
+/* *ret stays as it is when there is none. */
+static int options_read_names(sd_bus_message *m, const DictKey *key,
+                              const char *(*from_name)(const char *name), GPtrArray **ret,
+                              sd_bus_error *error) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = options_read_each(m, key, from_name, names, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        if (names->len > 0)
+                *ret = g_steal_pointer(&names);
+        return 1;
+}
+
+static int read_ciphers(sd_bus_message *m, const DictKey *key, void *userdata,
+                        sd_bus_error *error) {
+        Options *options = userdata;
+
+        return options_read_names(m, key, session_cipher_from_name, &options->spec->ciphers, error);
+}
+
+static int read_curves(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        Options *options = userdata;
+
+        return options_read_names(m, key, session_curve_from_name, &options->spec->curves, error);
+}
+
+static int read_ssl_options(sd_bus_message *m, const DictKey *key, void *userdata,
+                            sd_bus_error *error) {
+        Options *options = userdata;
+
+        return options_read_names(m, key, ssl_option_from_name, &options->spec->ssl_options, error);
+}
+
 static int read_next_protocols(sd_bus_message *m, const DictKey *key, void *userdata,
                                sd_bus_error *error) {
         Options *options = userdata;
@@ -679,6 +778,9 @@ static const DictKey options_keys[] = {
         {"IgnoredErrorsOfAnyCertificate", "as", ALL, read_ignored_codes, 0, 0, 0},
         {"Protocol", "s", ALL, read_protocol, 0, 0, 0},
         {"CipherProfile", "s", ALL, read_profile, 0, 0, 0},
+        {"Ciphers", "as", ALL, read_ciphers, 0, 0, NAMES_MAX},
+        {"EllipticCurves", "as", ALL, read_curves, 0, 0, NAMES_MAX},
+        {"SslOptions", "as", ALL, read_ssl_options, 0, 0, NAMES_MAX},
         {"NextProtocols", "aay", ALL, read_next_protocols, 0, 0, SESSION_NEXT_PROTOCOLS_MAX},
         {"CookieVerification", "b", SERVER, read_bool, FIELD(cookies), 0, 0},
         {"CookieHash", "s", LISTEN, read_cookie_hash, 0, 0, 0},
@@ -696,15 +798,12 @@ static const DictKey options_keys[] = {
         {"Persistent", "b", CREATE | LISTEN, read_bool, FIELD(persistent), 0, 0},
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {.name = "Channel"},
-        {.name = "Ciphers"},
         {.name = "DhParameters"},
-        {.name = "EllipticCurves"},
         {.name = "Identity"},
         {.name = "OcspStapling"},
         {.name = "Psks"},
         {.name = "SessionTicket"},
         {.name = "Share"},
-        {.name = "SslOptions"},
 };
 
 /* ---- what they mean together ---- */
@@ -753,6 +852,9 @@ static int options_join_credentials(const Options *options, sd_bus_error *error)
                                              "together");
         if (spec->trust && options->has_trust)
                 return options_refuse(error, "CaCertificates take the place of Trust; give one of "
+                                             "them");
+        if (spec->ciphers && options->has_profile)
+                return options_refuse(error, "Ciphers take the place of CipherProfile; give one of "
                                              "them");
         if (spec->chain && spec->mtu_hint != 0 && spec->mtu_hint < MTU_HINT_MIN_CERTIFICATE)
                 return bus_refuse_text(error, "InvalidInputParameters",
@@ -908,6 +1010,10 @@ static bool options_trust_anybody(const Spec *spec) {
 }
 
 static bool options_are_legacy(const Spec *spec) {
+        for (guint i = 0; spec->ciphers && i < spec->ciphers->len; i++)
+                if (session_cipher_is_legacy(g_ptr_array_index(spec->ciphers, i)))
+                        return true;
+
         return spec->protocol == PROTOCOL_DTLS_1_0 ||
                spec->protocol == PROTOCOL_DTLS_1_0_OR_LATER || spec->profile == PROFILE_LEGACY;
 }

@@ -80,6 +80,9 @@ static const char *config_refusal(SessionConfigOutcome outcome) {
         switch (outcome) {
         case SESSION_CONFIG_E_UNUSABLE:
                 return "A server needs a certificate with its key, or a pre-shared key";
+        case SESSION_CONFIG_E_NO_SUITE:
+                return "None of Ciphers can be spoken with this Protocol and these certificates or "
+                       "pre-shared keys";
         case SESSION_CONFIG_E_BAD_CHAIN:
                 return "The certificate cannot be used for DTLS with these options: its key type "
                        "fits no cipher suite";

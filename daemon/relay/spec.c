@@ -99,6 +99,10 @@ int spec_charge(Spec *spec, Quota *quota) {
 
 /* ---- copies ---- */
 
+static GPtrArray *spec_ref_names(GPtrArray *names) {
+        return names ? g_ptr_array_ref(names) : NULL;
+}
+
 Spec *spec_copy(const Spec *spec) {
         Spec *copy = g_new0(Spec, 1);
 
@@ -113,7 +117,10 @@ Spec *spec_copy(const Spec *spec) {
         copy->trust = spec->trust ? trust_ref(spec->trust) : NULL;
         copy->ignored = spec_copy_errors(spec->ignored);
         copy->ignored_codes = spec_copy_codes(spec->ignored_codes);
-        copy->next_protocols = spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;
+        copy->ciphers = spec_ref_names(spec->ciphers);
+        copy->curves = spec_ref_names(spec->curves);
+        copy->ssl_options = spec_ref_names(spec->ssl_options);
+        copy->next_protocols = spec_ref_names(spec->next_protocols);
         copy->cookie_hash = g_strdup(spec->cookie_hash);
         copy->cookie_secret = spec->cookie_secret ? secret_new(secret_peek(spec->cookie_secret),
                                                                secret_size(spec->cookie_secret))
@@ -136,6 +143,9 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->trust, trust_unref);
         g_clear_pointer(&spec->ignored, g_array_unref);
         g_clear_pointer(&spec->ignored_codes, g_array_unref);
+        g_clear_pointer(&spec->ciphers, g_ptr_array_unref);
+        g_clear_pointer(&spec->curves, g_ptr_array_unref);
+        g_clear_pointer(&spec->ssl_options, g_ptr_array_unref);
         g_clear_pointer(&spec->next_protocols, g_ptr_array_unref);
         g_free(spec->cookie_hash);
         secret_free(spec->cookie_secret);
@@ -155,6 +165,11 @@ static bool spec_has_psk(const Spec *spec) {
         return spec->role == DTLS_SERVER && (spec->psk_hint || !spec->chain);
 }
 
+static bool spec_has_option(const Spec *spec, const char *name) {
+        return spec->ssl_options &&
+               g_ptr_array_find_with_equal_func(spec->ssl_options, name, g_str_equal, NULL);
+}
+
 int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **ret) {
         SessionConfigSpec config = {
                 .role = spec->role,
@@ -170,8 +185,10 @@ int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **r
                 .verify_depth = spec->verify_depth,
                 .interrupt_on_error = spec->interrupt_on_error,
                 .missing_certificate_is_fatal = spec->missing_certificate_is_fatal,
-                .server_name_indication = true,
-                .server_preference = true,
+                .server_name_indication = !spec_has_option(spec, SPEC_NO_SERVER_NAME),
+                .server_preference = !spec_has_option(spec, SPEC_NO_SERVER_PREFERENCE),
+                .ciphers = spec->ciphers,
+                .curves = spec->curves,
                 .next_protocols = spec->next_protocols,
         };
 

@@ -17,6 +17,10 @@
 #include "keys/keys.h"
 #include "session/config.h"
 
+/* of ssl_options, by QSsl::SslOption's names: what these change; the others change nothing here */
+#define SPEC_NO_SERVER_NAME "DisableServerNameIndication"
+#define SPEC_NO_SERVER_PREFERENCE "DisableServerCipherPreference"
+
 typedef struct Spec {
         DtlsRole role;
 
@@ -52,7 +56,9 @@ typedef struct Spec {
 
         DtlsProtocol protocol;
         CipherProfile profile;
-        GPtrArray *next_protocols; /* of GBytes, best first; NULL: none. Not changed once set */
+        GPtrArray *ciphers, *curves, *ssl_options; /* of static names, best first; NULL: not said.
+                                                      Not changed once set */
+        GPtrArray *next_protocols;                 /* of GBytes; likewise */
 
         /* cookies (listeners) */
         bool cookies;

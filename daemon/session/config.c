@@ -151,18 +151,78 @@ static int config_add_psk_server(SessionConfig *config) {
         return 0;
 }
 
-static int config_set_priority(SessionConfig *config, bool certificates) {
-        g_autofree char *priority = priority_string(&config->spec, certificates);
+static int config_make_priority(const SessionConfig *config, bool certificates,
+                                const Suite *const *suites, size_t n_suites,
+                                gnutls_priority_t *ret) {
+        g_autofree char *priority = priority_string(&config->spec, certificates, suites, n_suites);
 
-        if (gnutls_priority_init2(&config->priority, priority, NULL, 0) < 0)
+        if (gnutls_priority_init2(ret, priority, NULL, 0) < 0)
                 return fault(-ENOTRECOVERABLE);
 
         return 0;
 }
 
+static bool config_fits(const SessionConfig *config, bool certificates, const Suite *suite) {
+        if (config->spec.protocol == PROTOCOL_DTLS_1_0 && !suite_is_for_dtls_1_0(suite))
+                return false;
+
+        return suite_has_psk(suite) ? config->spec.psk : certificates;
+}
+
+/* Those of the caller's list that can be spoken at all; *ret has room for all of them. */
+static size_t config_list_suites(const SessionConfig *config, bool certificates,
+                                 const Suite **ret) {
+        const GPtrArray *ciphers = config->spec.ciphers;
+        size_t n = 0;
+
+        for (guint i = 0; i < ciphers->len; i++) {
+                const Suite *suite = suite_find(ciphers->pdata[i]);
+
+                if (suite && config_fits(config, certificates, suite))
+                        ret[n++] = suite;
+        }
+
+        return n;
+}
+
+static int config_set_listed(SessionConfig *config, bool certificates) {
+        g_autofree const Suite **suites = g_new(const Suite *, config->spec.ciphers->len + 1);
+        size_t n = config_list_suites(config, certificates, suites);
+        int r;
+
+        if (n == 0)
+                return SESSION_CONFIG_E_NO_SUITE;
+
+        config->listed = g_new0(ListedSuite, n);
+        for (size_t i = 0; i < n; i++) {
+                config->listed[i].suite = suites[i];
+                config->n_listed++;
+                if (config->spec.role == DTLS_CLIENT)
+                        continue;
+
+                r = config_make_priority(config, certificates, &suites[i], 1,
+                                         &config->listed[i].priority);
+                if (r)
+                        return fault(r);
+        }
+
+        return config_make_priority(config, certificates, suites, n, &config->priority);
+}
+
+static int config_set_priority(SessionConfig *config, bool certificates) {
+        if (config->spec.ciphers)
+                return config_set_listed(config, certificates);
+
+        return config_make_priority(config, certificates, NULL, 0, &config->priority);
+}
+
 static void config_free(SessionConfig *config) {
         if (config->priority)
                 gnutls_priority_deinit(config->priority);
+        for (size_t i = 0; i < config->n_listed; i++)
+                if (config->listed[i].priority)
+                        gnutls_priority_deinit(config->listed[i].priority);
+        g_free(config->listed);
         if (config->certificate)
                 gnutls_certificate_free_credentials(config->certificate);
         if (config->psk_client)
@@ -175,6 +235,10 @@ static void config_free(SessionConfig *config) {
                 trust_unref(config->spec.trust);
         if (config->spec.next_protocols)
                 g_ptr_array_unref(config->spec.next_protocols);
+        if (config->spec.ciphers)
+                g_ptr_array_unref(config->spec.ciphers);
+        if (config->spec.curves)
+                g_ptr_array_unref(config->spec.curves);
         g_free(config->psk_hint);
         g_free(config);
 }
@@ -191,6 +255,8 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         config->spec.trust = spec->trust ? trust_ref(spec->trust) : NULL;
         config->spec.next_protocols =
                 spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;
+        config->spec.ciphers = spec->ciphers ? g_ptr_array_ref(spec->ciphers) : NULL;
+        config->spec.curves = spec->curves ? g_ptr_array_ref(spec->curves) : NULL;
         config->psk_hint = g_strdup(spec->psk_hint);
         config->spec.psk_hint = config->psk_hint;
         config->has_certificate = config_has_key(spec);

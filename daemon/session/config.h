@@ -48,7 +48,10 @@ typedef struct SessionConfigSpec {
         bool missing_certificate_is_fatal;
         bool server_name_indication; /* client: send SNI when the verification name is a DNS name */
         bool server_preference;      /* server: own order of suites */
-        GPtrArray *next_protocols;   /* of GBytes (RFC 7301), best first. Referenced. NULL: none */
+        GPtrArray *ciphers; /* session_cipher_from_name()'s, best first; in place of the profile's.
+                               Referenced. NULL: the profile's */
+        GPtrArray *curves; /* session_curve_from_name()'s, best first. Referenced. NULL: GnuTLS's */
+        GPtrArray *next_protocols; /* of GBytes (RFC 7301), best first. Referenced. NULL: none */
 } SessionConfigSpec;
 
 #define SESSION_NEXT_PROTOCOLS_MAX 8 /* GnuTLS ignores more */
@@ -57,6 +60,7 @@ typedef struct SessionConfigSpec {
 typedef enum SessionConfigOutcome {
         SESSION_CONFIG_E_UNUSABLE = 1, /* a server with neither certificate and key nor PSK */
         SESSION_CONFIG_E_BAD_CHAIN,    /* GnuTLS takes the key type or the chain for no suite */
+        SESSION_CONFIG_E_NO_SUITE,     /* none of ciphers fits the credentials or the protocol */
 } SessionConfigOutcome;
 
 typedef struct SessionConfig SessionConfig;
@@ -70,6 +74,12 @@ const char *dtls_protocol_name(DtlsProtocol protocol); /* "DtlsV1_2OrLater", …
 bool dtls_protocol_from_name(const char *name, DtlsProtocol *ret);
 const char *cipher_profile_name(CipherProfile profile); /* "default", "iot", "legacy" */
 bool cipher_profile_from_name(const char *name, CipherProfile *ret);
+
+/* IANA's name, from that or OpenSSL's; NULL: there is no such suite here. Static. */
+const char *session_cipher_from_name(const char *name);
+bool session_cipher_is_legacy(const char *name); /* CBC or DHE */
+/* GnuTLS's name, from that, OpenSSL's or NIST's; NULL: there is no such curve here. Static. */
+const char *session_curve_from_name(const char *name);
 
 /* IANA names of every suite that some profile offers, NULL-terminated; for Manager's properties. */
 const char *const *session_supported_ciphers(void);

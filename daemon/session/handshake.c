@@ -32,6 +32,18 @@ static void handshake_run(void *argument) {
         session->code = gnutls_handshake(session->gnutls);
 }
 
+/* A message of the peer's that GnuTLS has not looked at yet. */
+static int handshake_look(Session *session, unsigned type, const gnutls_datum_t *message) {
+        switch (type) {
+        case GNUTLS_HANDSHAKE_CLIENT_HELLO:
+                return choice_note_client_hello(session, message);
+        case GNUTLS_HANDSHAKE_SERVER_HELLO:
+                return choice_note_server_hello(session, message);
+        default:
+                return 0;
+        }
+}
+
 /* GnuTLS consumed a message of the peer's. */
 static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned when,
                               unsigned incoming, const gnutls_datum_t *message) {
@@ -39,6 +51,8 @@ static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned w
 
         if (!incoming)
                 return 0;
+        if (when == GNUTLS_HOOK_PRE)
+                return handshake_look(session, type, message);
 
         if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO)
                 alpn_note_hello(session, message);
@@ -52,7 +66,7 @@ static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned w
 int handshake_prepare(Session *session) {
         g_assert(handshake_pool);
 
-        gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_POST,
+        gnutls_handshake_set_hook_function(session->gnutls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH,
                                            handshake_consumed);
         session->fiber = fiber_new(handshake_pool, handshake_run, session);
         return session->fiber ? 0 : fault(-ENOMEM);

@@ -55,78 +55,52 @@ static void priority_ciphers(GString *priority, const SessionConfigSpec *spec) {
                 g_string_append(priority, ":+AES-128-CBC:+AES-256-CBC:+SHA256:+SHA384:+SHA1");
 }
 
-char *priority_string(const SessionConfigSpec *spec, bool certificates) {
+/* Once, however many suites have it. */
+static void priority_add(GString *priority, const char *word) {
+        g_auto(GStrv) words = g_strsplit(priority->str, ":", -1);
+        g_autofree char *keyword = g_strconcat("+", word, NULL);
+
+        if (!g_strv_contains((const char *const *)words, keyword))
+                g_string_append_printf(priority, ":%s", keyword);
+}
+
+/* The product of which these suites are a part. */
+static void priority_suites(GString *priority, const Suite *const *suites, size_t n_suites) {
+        g_string_append(priority, ":-KX-ALL");
+        for (size_t i = 0; i < n_suites; i++)
+                priority_add(priority, suites[i]->key_exchange);
+        g_string_append(priority, ":-CIPHER-ALL");
+        for (size_t i = 0; i < n_suites; i++)
+                priority_add(priority, suites[i]->cipher);
+        g_string_append(priority, ":-MAC-ALL");
+        for (size_t i = 0; i < n_suites; i++)
+                priority_add(priority, suites[i]->mac);
+}
+
+static void priority_curves(GString *priority, const GPtrArray *curves) {
+        g_string_append(priority, ":-GROUP-ALL");
+        for (guint i = 0; i < curves->len; i++)
+                g_string_append_printf(priority, ":+GROUP-%s", (const char *)curves->pdata[i]);
+        g_string_append(priority, ":+GROUP-DH-ALL");
+}
+
+char *priority_string(const SessionConfigSpec *spec, bool certificates, const Suite *const *suites,
+                      size_t n_suites) {
         GString *priority = g_string_new("NORMAL:-VERS-ALL:");
 
         g_string_append(priority, priority_versions(spec->protocol));
-        priority_key_exchanges(priority, spec, certificates);
-        priority_ciphers(priority, spec);
+        if (n_suites > 0) {
+                priority_suites(priority, suites, n_suites);
+        } else {
+                priority_key_exchanges(priority, spec, certificates);
+                priority_ciphers(priority, spec);
+        }
+        if (spec->curves)
+                priority_curves(priority, spec->curves);
         if (!priority_is_legacy(spec))
                 g_string_append(priority, ":-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:%PROFILE_MEDIUM");
         if (spec->role == DTLS_SERVER && spec->server_preference)
                 g_string_append(priority, ":%SERVER_PRECEDENCE");
 
         return g_string_free(priority, FALSE);
-}
-
-const char *const *session_supported_ciphers(void) {
-        static const char *const ciphers[] = {
-                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-                "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-                "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-                "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
-                "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8",
-                "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-                "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-                "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384",
-                "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-                "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-                "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-                "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-                "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-                "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-                "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
-                "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-                "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-                "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-                "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
-                "TLS_DHE_RSA_WITH_AES_128_CCM",
-                "TLS_DHE_RSA_WITH_AES_128_CBC_SHA256",
-                "TLS_DHE_RSA_WITH_AES_128_CBC_SHA",
-                "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256",
-                "TLS_DHE_RSA_WITH_AES_256_CBC_SHA",
-                "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256",
-                "TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256",
-                "TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA",
-                "TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA384",
-                "TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA",
-                "TLS_PSK_WITH_AES_128_GCM_SHA256",
-                "TLS_PSK_WITH_CHACHA20_POLY1305_SHA256",
-                "TLS_PSK_WITH_AES_256_GCM_SHA384",
-                "TLS_PSK_WITH_AES_128_CCM",
-                "TLS_PSK_WITH_AES_128_CCM_8",
-                "TLS_PSK_WITH_AES_128_CBC_SHA256",
-                "TLS_PSK_WITH_AES_128_CBC_SHA",
-                "TLS_PSK_WITH_AES_256_CBC_SHA384",
-                "TLS_PSK_WITH_AES_256_CBC_SHA",
-                "TLS_DHE_PSK_WITH_AES_128_GCM_SHA256",
-                "TLS_DHE_PSK_WITH_CHACHA20_POLY1305_SHA256",
-                "TLS_DHE_PSK_WITH_AES_256_GCM_SHA384",
-                "TLS_DHE_PSK_WITH_AES_128_CCM",
-                "TLS_DHE_PSK_WITH_AES_128_CBC_SHA256",
-                "TLS_DHE_PSK_WITH_AES_128_CBC_SHA",
-                "TLS_DHE_PSK_WITH_AES_256_CBC_SHA384",
-                "TLS_DHE_PSK_WITH_AES_256_CBC_SHA",
-                NULL,
-        };
-
-        return ciphers;
-}
-
-const char *const *session_supported_curves(void) {
-        static const char *const curves[] = {
-                "SECP256R1", "SECP384R1", "SECP521R1", "X25519", "X448", NULL,
-        };
-
-        return curves;
 }

@@ -16,7 +16,8 @@
  *   facts.c      what was agreed
  *   alpn.c       the protocol inside
  *   export.c     keying material of it for the application
- *   config.c, priority.c   what many sessions share
+ *   choice.c     which of the listed suites
+ *   config.c, priority.c, suites.c   what many sessions share
  */
 
 #include "session/config.h"
@@ -31,6 +32,18 @@
 #define SESSION_STACKS_SPARE 32
 #define SESSION_NO_ALERT (-1)
 
+typedef struct Suite {
+        const char *iana, *openssl;
+        uint16_t id;
+        const char *key_exchange, *cipher, *mac; /* GnuTLS's keywords */
+} Suite;
+
+/* One of SessionConfigSpec.ciphers that we have the credentials for. */
+typedef struct ListedSuite {
+        const Suite *suite;
+        gnutls_priority_t priority; /* a server's: this suite alone; a client's: NULL */
+} ListedSuite;
+
 struct SessionConfig {
         unsigned n_references;
         SessionConfigSpec spec;
@@ -43,6 +56,8 @@ struct SessionConfig {
         gnutls_psk_server_credentials_t psk_server;
         gnutls_pk_algorithm_t key_algorithm;
         unsigned key_bits;
+        ListedSuite *listed; /* in the caller's order; none: the profile's */
+        size_t n_listed;
 };
 
 /* What is under way in one call from outside; nothing of it outlives the call. */
@@ -120,7 +135,19 @@ struct Session {
 };
 
 /* priority.c */
-char *priority_string(const SessionConfigSpec *spec, bool certificates);
+/* @n_suites 0: those of the profile. */
+char *priority_string(const SessionConfigSpec *spec, bool certificates, const Suite *const *suites,
+                      size_t n_suites);
+
+/* suites.c */
+const Suite *suite_find(const char *name); /* IANA's or OpenSSL's; NULL: there is none */
+const Suite *suite_find_id(uint16_t id);
+bool suite_has_psk(const Suite *suite);
+bool suite_is_for_dtls_1_0(const Suite *suite);
+
+/* choice.c: before GnuTLS sees the message. 0, or GnuTLS's code with the failure set. */
+int choice_note_client_hello(Session *session, const gnutls_datum_t *hello);
+int choice_note_server_hello(Session *session, const gnutls_datum_t *hello);
 
 /* clock.c */
 void clock_install(void);

@@ -212,9 +212,8 @@ static void one_for_another_call_is_refused(void) {
 }
 
 static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {
-                "Channel", "Ciphers", "DhParameters",  "EllipticCurves", "Identity",
-                "Psks",    "Share",   "SessionTicket", "OcspStapling",   "SslOptions"};
+        static const char *const planned[] = {"Channel", "DhParameters",  "Identity",    "Psks",
+                                              "Share",   "SessionTicket", "OcspStapling"};
         Table table = table_new();
         g_autofree char *text = readme();
 
@@ -653,6 +652,91 @@ static void application_protocols_are_few_and_short(void) {
         table_done(&table);
 }
 
+static void names_of_suites_and_curves_are_read_back(void) {
+        Table table = table_new();
+        g_autofree char *path =
+                made_path(&table, "a{sv}", 3, "Ciphers", "as", 3, "ECDHE-ECDSA-AES128-GCM-SHA256",
+                          "TLS_PSK_WITH_AES_128_CCM_8", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                          "EllipticCurves", "as", 2, "prime256v1", "X25519", "SslOptions", "as", 2,
+                          "DisableServerNameIndication", "DisableCompression");
+        g_autofree char *empty =
+                made_path(&table, "a{sv}", 2, "Ciphers", "as", 0, "CipherProfile", "s", "iot");
+
+        assert_in_effect(&table, path, "Ciphers", "as",
+                         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_PSK_WITH_AES_128_CCM_8,");
+        assert_in_effect(&table, path, "CipherProfile", "s", NULL);
+        assert_in_effect(&table, path, "EllipticCurves", "as", "SECP256R1,X25519,");
+        assert_in_effect(&table, path, "SslOptions", "as",
+                         "DisableServerNameIndication,DisableCompression,");
+        assert_in_effect(&table, empty, "Ciphers", "as", NULL);
+        assert_in_effect(&table, empty, "CipherProfile", "s", "iot");
+        table_done(&table);
+}
+
+static void unknown_suites_curves_and_options_are_named(void) {
+        Table table = table_new();
+        g_autofree char *cipher =
+                refusal(&table, 'L', "a{sv}", 1, "Ciphers", "as", 2, "PSK-AES128-CCM", "RC4-MD5");
+        g_autofree char *curve =
+                refusal(&table, 'C', "a{sv}", 1, "EllipticCurves", "as", 1, "sect163k1");
+        g_autofree char *option =
+                refusal(&table, 'S', "a{sv}", 1, "SslOptions", "as", 1, "DisableEverything");
+        g_autofree char *both = refusal(&table, 'C', "a{sv}", 2, "Ciphers", "as", 1,
+                                        "PSK-AES128-CCM", "CipherProfile", "s", "iot");
+
+        assert_says(cipher, "'Ciphers': there is no 'RC4-MD5'");
+        assert_says(curve, "'EllipticCurves': there is no 'sect163k1'");
+        assert_says(option, "'SslOptions': there is no 'DisableEverything'");
+        assert_says(both, "CipherProfile");
+        table_done(&table);
+}
+
+static void a_list_of_names_is_bounded(void) {
+        Table table = table_new();
+        sd_bus_message *m = start(&table, 'C');
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        g_autofree char *text = NULL;
+
+        for (size_t i = 0; i < 257; i++)
+                g_ptr_array_add(names, (void *)"X25519");
+        g_ptr_array_add(names, NULL);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "EllipticCurves"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "as"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_strv(m, (char **)names->pdata), >=, 0);
+        for (size_t i = 0; i < 3; i++)
+                g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        text = finish(&table, m);
+        assert_says(text, "more than 256");
+        table_done(&table);
+}
+
+/* No polkit is there to be asked. */
+static void old_suites_are_asked_about(void) {
+        static const struct {
+                const char *cipher, *error;
+        } cases[] = {
+                {"ECDHE-RSA-AES128-GCM-SHA256", NULL},
+                {"ECDHE-RSA-AES128-SHA", ERROR_PREFIX "NotAuthorized"},
+                {"DHE-PSK-AES128-CCM", ERROR_PREFIX "NotAuthorized"},
+        };
+        Table table = table_new();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                sd_bus_message *m = start(&table, 'C');
+                g_autoptr(Call) call = NULL;
+
+                g_assert_cmpint(
+                        sd_bus_message_append(m, "a{sv}", 1, "Ciphers", "as", 1, cases[i].cipher),
+                        >=, 0);
+                call = seat_send(table.seat, m);
+                seat_run(table.seat);
+                g_assert_cmpstr(call_error(call), ==, cases[i].error);
+        }
+        table_done(&table);
+}
+
 static void connect_gives_up_before_its_caller(void) {
         Table table = table_new();
         sd_bus_message *m = start(&table, 'N');
@@ -704,6 +788,12 @@ int main(int argc, char **argv) {
                         configuration_shows_what_is_in_effect);
         g_test_add_func("/options/application-protocols-are-few-and-short",
                         application_protocols_are_few_and_short);
+        g_test_add_func("/options/names-of-suites-and-curves-are-read-back",
+                        names_of_suites_and_curves_are_read_back);
+        g_test_add_func("/options/unknown-suites-curves-and-options-are-named",
+                        unknown_suites_curves_and_options_are_named);
+        g_test_add_func("/options/a-list-of-names-is-bounded", a_list_of_names_is_bounded);
+        g_test_add_func("/options/old-suites-are-asked-about", old_suites_are_asked_about);
         g_test_add_func("/options/connect-gives-up-before-its-caller",
                         connect_gives_up_before_its_caller);
         return g_test_run();

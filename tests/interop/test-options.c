@@ -6,6 +6,7 @@
  */
 
 #include "scene.h"
+#include "session/config.h"
 #include "system/stage.h"
 
 #include <string.h>
@@ -160,6 +161,168 @@ static void test_server_without_protocols(Scene *scene, const void *unused) {
         (void)peer_stop(peer);
 }
 
+/* ---- suites ---- */
+
+#define CCM "TLS_PSK_WITH_AES_128_CCM"
+#define CHACHA "TLS_PSK_WITH_CHACHA20_POLY1305_SHA256"
+
+static void add_names(sd_bus_message *m, const char *key, const char *one, const char *two) {
+        g_assert_cmpint(two ? sd_bus_message_append(m, "{sv}", key, "as", 2, one, two)
+                            : sd_bus_message_append(m, "{sv}", key, "as", 1, one),
+                        >=, 0);
+}
+
+static void assert_cipher(Scene *scene, const char *path, const char *name) {
+        sd_bus_message *reply =
+                call(scene->bus, path, PROPERTIES, "Get", "ss", CONNECTION, "SessionCipher");
+        g_autofree char *word = g_strdup_printf("|%s|", name);
+        GString *text = message_flatten(reply);
+
+        if (!strstr(text->str, word))
+                g_error("'%s' is not %s", text->str, name);
+        g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
+static void test_server_chooses_from_its_list(Scene *scene, const void *unused) {
+        static const char *const offers[] = {"-cipher",
+                                             "PSK-AES128-GCM-SHA256:PSK-AES128-CCM:"
+                                             "PSK-CHACHA20-POLY1305",
+                                             NULL};
+        sd_bus_message *m = listen_begin(scene);
+        g_autofree char *path = NULL, *other = NULL;
+        Peer *peer;
+
+        add_names(m, "Ciphers", "PSK-CHACHA20-POLY1305", CCM); /* OpenSSL's name and IANA's */
+        path = serve(scene, m, offers, &peer);
+        assert_cipher(scene, path, CHACHA);
+        (void)peer_stop(peer);
+
+        m = listen_begin(scene);
+        add_names(m, "Ciphers", CHACHA, CCM);
+        add_names(m, "SslOptions", "DisableServerCipherPreference", NULL);
+        other = serve(scene, m, offers, &peer);
+        assert_cipher(scene, other, CCM);
+        (void)peer_stop(peer);
+}
+
+static void test_server_refuses_what_is_not_in_its_list(Scene *scene, const void *unused) {
+        sd_bus_message *m = listen_begin(scene);
+        g_autofree char *listener = NULL, *target = NULL, *heard = NULL;
+        Peer *peer;
+
+        add_names(m, "Ciphers", CHACHA, NULL);
+        listener = options_end_path(scene->bus, m);
+        target = g_strdup_printf("127.0.0.1:%u", get_port(scene->bus, listener));
+        peer = start_peer((const char *const[]){"openssl", "s_client", "-dtls1_2", "-connect",
+                                                target, "-psk", KEY_HEX, "-psk_identity", IDENTITY,
+                                                NULL},
+                          (const char *const[]){"-cipher", "PSK-AES128-GCM-SHA256", NULL});
+        heard = peer_wait_for(peer, "alert handshake failure");
+        (void)peer_stop(peer);
+}
+
+static void test_client_offers_its_list(Scene *scene, const void *unused) {
+        sd_bus_message *m = create_begin(scene);
+        g_autofree char *path = NULL;
+        uint16_t port;
+        Peer *peer = start_server(
+                (const char *const[]){"-cipher", "PSK-AES128-GCM-SHA256:PSK-AES128-CCM", NULL},
+                &port);
+
+        add_names(m, "Ciphers", CCM, NULL);
+        path = connect_to(scene, m, port, "HandshakeComplete");
+        assert_cipher(scene, path, CCM);
+        (void)peer_stop(peer);
+}
+
+/* PSK with GCM is offered, because of the other two, and not in the list. */
+static void test_client_refuses_what_it_did_not_list(Scene *scene, const void *unused) {
+        sd_bus_message *m = create_begin(scene);
+        g_autofree char *path = NULL, *error = NULL;
+        uint16_t port;
+        Peer *peer = start_server((const char *const[]){"-cipher", "PSK-AES128-GCM-SHA256", NULL},
+                                  &port);
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "Trust", "s", "system", "Ciphers",
+                                              "as", 2, CHACHA,
+                                              "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+                        >=, 0);
+        path = connect_to(scene, m, port, "HandshakeNotStarted");
+        error = get_error(scene->bus, path);
+        g_assert_true(g_str_has_prefix(error, "TlsFatalError: "));
+        g_assert_nonnull(strstr(error, "TLS_PSK_WITH_AES_128_GCM_SHA256, which is not one of"));
+        (void)peer_stop(peer);
+}
+
+/* ---- curves ---- */
+
+static void test_curves(Scene *scene, const void *unused) {
+        sd_bus_message *m = listen_begin(scene), *reply;
+        g_autofree char *path = NULL;
+        GString *text;
+        Peer *peer;
+
+        add_names(m, "EllipticCurves", "secp384r1", "P-521");
+        add_names(m, "Ciphers", "ECDHE-PSK-CHACHA20-POLY1305", NULL);
+        path = serve(scene, m, (const char *const[]){"-groups", "P-256:P-521:P-384", NULL}, &peer);
+        reply = call(scene->bus, path, PROPERTIES, "Get", "ss", CONNECTION, "EphemeralServerKey");
+        text = message_flatten(reply);
+        if (!strstr(text->str, "SECP384R1") && !strstr(text->str, "SECP521R1"))
+                g_error("'%s' is none of EllipticCurves", text->str);
+        g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+        (void)peer_stop(peer);
+}
+
+/* ---- the server's name ---- */
+
+static void test_server_name(Scene *scene, const void *unused) {
+        for (int i = 0; i < 2; i++) {
+                sd_bus_message *m =
+                        options_begin(scene->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+                g_autofree char *path = NULL, *heard = NULL;
+                uint16_t port;
+                Peer *peer = start_server((const char *const[]){"-tlsextdebug", NULL}, &port);
+
+                options_add_psk(m, IDENTITY, KEY_TEXT);
+                if (i > 0)
+                        add_names(m, "SslOptions", "DisableServerNameIndication", NULL);
+                path = options_end_path(scene->bus, m);
+                (void)sd_bus_message_unref(call(scene->bus, path, CONNECTION, "SetPeer", "sqs",
+                                                "127.0.0.1", port, "some.example"));
+                do_handshake(scene->bus, path);
+                wait_string(scene->bus, path, CONNECTION, "HandshakeState", "HandshakeComplete");
+                heard = peer_wait_for(peer, "(?s)(TLS client extension.*)CIPHER is");
+                g_assert_cmpint(strstr(heard, "\"server name\"") != NULL, ==, i == 0);
+                (void)peer_stop(peer);
+        }
+}
+
+/* ---- names ---- */
+
+/* Every name of ours that OpenSSL has, as it has it. */
+static void test_names(Scene *scene, const void *unused) {
+        g_autofree char *lines = NULL;
+        g_autoptr(GRegex) line = g_regex_new("^(TLS_\\w+) +- (\\S+)", G_REGEX_MULTILINE, 0, NULL);
+        g_autoptr(GMatchInfo) match = NULL;
+        unsigned n = 0;
+
+        g_assert_true(g_spawn_command_line_sync(
+                "openssl ciphers -stdname ALL:COMPLEMENTOFALL:@SECLEVEL=0", &lines, NULL, NULL,
+                NULL));
+        for (g_regex_match(line, lines, 0, &match); g_match_info_matches(match);
+             g_match_info_next(match, NULL)) {
+                g_autofree char *iana = g_match_info_fetch(match, 1);
+                g_autofree char *openssl = g_match_info_fetch(match, 2);
+                const char *ours = session_cipher_from_name(iana);
+
+                g_assert_cmpstr(session_cipher_from_name(openssl), ==, ours);
+                n += ours != NULL;
+        }
+        g_assert_cmpuint(n, ==, g_strv_length((char **)session_supported_ciphers()));
+}
+
 #define ADD(path, function)                                                                        \
         g_test_add("/openssl/" path, Scene, NULL, scene_set_up, function, scene_tear_down)
 
@@ -169,5 +332,14 @@ int main(int argc, char **argv) {
         ADD("client/goes-on-with-no-application-protocol-in-common", test_client_other_protocol);
         ADD("server/takes-our-application-protocol", test_server_protocol);
         ADD("server/has-no-application-protocols", test_server_without_protocols);
+        ADD("client/gets-what-comes-first-in-our-list", test_server_chooses_from_its_list);
+        ADD("client/is-refused-what-is-not-in-our-list",
+            test_server_refuses_what_is_not_in_its_list);
+        ADD("server/takes-the-one-suite-of-our-list", test_client_offers_its_list);
+        ADD("server/is-refused-a-suite-that-is-not-in-our-list",
+            test_client_refuses_what_it_did_not_list);
+        ADD("client/gets-one-of-our-curves", test_curves);
+        ADD("server/hears-its-name-unless-it-shall-not", test_server_name);
+        ADD("names/are-openssl-s", test_names);
         return g_test_run();
 }

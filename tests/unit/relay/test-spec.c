@@ -83,6 +83,29 @@ static void says_who_may_come_with_a_psk(void) {
         g_assert_true(takes_psk(certified));
 }
 
+static SessionConfig *config_with(const char *option) {
+        g_autoptr(Spec) spec = spec_new(DTLS_CLIENT, 1000, ":1.5");
+        SessionConfig *config = NULL;
+
+        spec->ssl_options = g_ptr_array_new();
+        g_ptr_array_add(spec->ssl_options, (void *)option);
+        g_assert_cmpint(spec_session_config(spec, NULL, &config), ==, 0);
+        return config;
+}
+
+static void tells_sessions_what_ssl_options_say(void) {
+        g_autoptr(SessionConfig) neither = config_with("DisableCompression");
+        g_autoptr(SessionConfig) no_name = config_with("DisableServerNameIndication");
+        g_autoptr(SessionConfig) no_preference = config_with("DisableServerCipherPreference");
+
+        g_assert_true(session_config_spec(neither)->server_name_indication);
+        g_assert_true(session_config_spec(neither)->server_preference);
+        g_assert_false(session_config_spec(no_name)->server_name_indication);
+        g_assert_true(session_config_spec(no_name)->server_preference);
+        g_assert_true(session_config_spec(no_preference)->server_name_indication);
+        g_assert_false(session_config_spec(no_preference)->server_preference);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
 
@@ -90,6 +113,8 @@ int main(int argc, char **argv) {
                         begins_with_the_defaults_of_the_contract);
         g_test_add_func("/spec/copies-share-nothing-that-changes",
                         copies_share_nothing_that_changes);
+        g_test_add_func("/spec/tells-sessions-what-ssl-options-say",
+                        tells_sessions_what_ssl_options_say);
         g_test_add_func("/spec/says-who-may-come-with-a-psk", says_who_may_come_with_a_psk);
         return g_test_run();
 }
