@@ -478,6 +478,7 @@ struct Wire {
         int back_fd, stop_fd[2];
         uint16_t back_port;
         _Atomic uint16_t diverted_to;
+        _Atomic size_t longest;
         GThread *thread;
 };
 
@@ -498,6 +499,12 @@ static void pass(int fd, uint16_t port, const uint8_t *data, size_t size) {
         (void)sendto(fd, data, size, 0, (const struct sockaddr *)&address, sizeof address);
 }
 
+/* Only the wire's own thread writes it. */
+static void wire_measure(Wire *wire, size_t size) {
+        if (size > wire->longest)
+                wire->longest = size;
+}
+
 static void wire_forwards(Wire *wire, Lane *lane) {
         uint8_t buffer[65536];
         uint16_t port;
@@ -509,6 +516,7 @@ static void wire_forwards(Wire *wire, Lane *lane) {
                         return;
 
                 lane->client_port = port;
+                wire_measure(wire, (size_t)n);
                 pass(wire->back_fd, lane->listener_port, buffer, (size_t)n);
         }
 }
@@ -523,6 +531,7 @@ static void wire_backwards(Wire *wire) {
                 if (n < 0)
                         return;
 
+                wire_measure(wire, (size_t)n);
                 for (int i = 0; i < wire->n_lanes; i++) {
                         Lane *lane = &wire->lanes[i];
 
@@ -610,6 +619,10 @@ uint16_t wire_back_port(const Wire *wire) {
 
 int wire_back_fd(const Wire *wire) {
         return wire->back_fd;
+}
+
+size_t wire_longest(const Wire *wire) {
+        return wire->longest;
 }
 
 void wire_divert(Wire *wire, uint16_t port) {

@@ -99,6 +99,8 @@ Wire *wire_free(Wire *wire);
 /* Opens one more lane to the listener at @port; where clients send. */
 uint16_t wire_lane(Wire *wire, uint16_t port);
 uint16_t wire_back_port(const Wire *wire);
+/* The longest datagram so far, either way. */
+size_t wire_longest(const Wire *wire);
 /* The back socket, to speak in the client's name. */
 int wire_back_fd(const Wire *wire);
 /* From now on what the listeners say goes to this port, and not to the client; 0: as before. */

@@ -48,6 +48,41 @@ static void test_data_mtu_is_exact(gconstpointer argument) {
         }
 }
 
+/* One of every suite there is; the certificate, if there is one, is of its kind. */
+static PairSpec spec_of_suite(const char *name) {
+        bool rsa = strstr(name, "_RSA_") != NULL;
+        PairSpec spec = pair_spec_certificate(pair_identity(rsa ? PAIR_RSA : PAIR_ECDSA),
+                                              pair_identity(PAIR_CA));
+
+        spec.client.psk = true;
+        spec.server.psk = true;
+        return spec;
+}
+
+static void test_data_mtu_of_every_suite(void) {
+        static const size_t path = 1400;
+        g_autofree uint8_t *data = g_malloc0(path);
+
+        for (const char *const *name = session_supported_ciphers(); *name; name++) {
+                g_autoptr(GPtrArray) list = g_ptr_array_new();
+                PairSpec spec = spec_of_suite(*name);
+                g_autoptr(Pair) pair = NULL;
+
+                g_test_message("%s", *name);
+                g_ptr_array_add(list, (void *)*name);
+                spec.client.ciphers = spec.server.ciphers = list;
+                pair = pair_new(&spec);
+                pair_start(pair);
+                pair_assert_open(pair);
+                session_set_path_mtu(pair->client.session, path);
+                pair->client.largest_sent = 0;
+                pair_send(pair, &pair->client, data, session_data_mtu(pair->client.session));
+                g_assert_cmpuint(pair->client.largest_sent, <=, path);
+                pair_send(pair, &pair->client, data, session_data_mtu(pair->client.session) + 1);
+                g_assert_cmpuint(pair->client.largest_sent, >, path);
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/facts/say-what-was-agreed", test_facts);
@@ -57,5 +92,7 @@ int main(int argc, char **argv) {
                              GUINT_TO_POINTER(PROFILE_IOT), test_data_mtu_is_exact);
         g_test_add_data_func("/session/facts/data-mtu-is-exact-for-legacy",
                              GUINT_TO_POINTER(PROFILE_LEGACY), test_data_mtu_is_exact);
+        g_test_add_func("/session/facts/data-mtu-is-exact-for-every-suite",
+                        test_data_mtu_of_every_suite);
         return g_test_run();
 }

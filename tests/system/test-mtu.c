@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How long datagrams are, over real sockets with a wire between them that measures: MtuHint bounds
+ * those of the handshake, and only those.
+ */
+
+#include "stage.h"
+
+#include <string.h>
+
+typedef struct World {
+        Service *service;
+        sd_bus *bus;
+        Wire *wire;
+        TestIdentity *ca, *server;
+} World;
+
+static void set_up(World *world, const void *unused) {
+        world->service = service_start(NULL);
+        world->bus = service_bus(world->service, UID_ALICE);
+        world->wire = wire_new();
+        world->ca = test_identity_new("CA", NULL, TEST_IDENTITY_CA, TEST_KEY_RSA_2048);
+        world->server = test_identity_new("localhost", world->ca, TEST_IDENTITY_LOOPBACK,
+                                          TEST_KEY_RSA_2048);
+}
+
+static void tear_down(World *world, const void *unused) {
+        test_identity_free(world->server);
+        test_identity_free(world->ca);
+        (void)wire_free(world->wire);
+        (void)bus_leave(world->bus);
+        service_stop(world->service);
+}
+
+static void add_hint(sd_bus_message *m, uint16_t hint) {
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "MtuHint", "q", hint), >=, 0);
+}
+
+/* A client of the listener that @of_listener makes, shaken hands over the wire. */
+static char *shake(World *world, sd_bus_message *of_listener, sd_bus_message *of_client) {
+        g_autofree char *listener = options_end_path(world->bus, of_listener);
+        uint16_t front = wire_lane(world->wire, get_port(world->bus, listener));
+        char *client = options_end_path(world->bus, of_client);
+
+        (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "SetPeer", "sqs",
+                                        "127.0.0.1", front, "localhost"));
+        do_handshake(world->bus, client);
+        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
+        return client;
+}
+
+static sd_bus_message *listen_begin(World *world) {
+        return options_begin(world->bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+}
+
+static sd_bus_message *create_begin(World *world) {
+        return options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+}
+
+static char *shake_with_psk(World *world, uint16_t hint) {
+        sd_bus_message *listener = listen_begin(world), *client = create_begin(world);
+
+        options_add_psk(listener, PSK_IDENTITY, PSK_KEY);
+        options_add_psk(client, PSK_IDENTITY, PSK_KEY);
+        add_hint(listener, hint);
+        add_hint(client, hint);
+        return shake(world, listener, client);
+}
+
+/* Two certificates with keys of 2048 bits are a flight of more than 1400 bytes. */
+static void test_certificates(World *world, const void *data) {
+        uint16_t hint = (uint16_t)GPOINTER_TO_UINT(data);
+        sd_bus_message *listener = listen_begin(world), *client = create_begin(world);
+        g_autofree char *path = NULL;
+
+        options_add_certificate(client, "CaCertificates", world->ca);
+        add_hint(client, hint);
+        options_add_identity(listener, world->server);
+        add_hint(listener, hint);
+        path = shake(world, listener, client);
+        g_assert_cmpuint(wire_longest(world->wire), <=, hint);
+        g_assert_cmpuint(wire_longest(world->wire), >, hint / 2); /* and not for another reason */
+}
+
+static void test_smallest_with_psk(World *world, const void *unused) {
+        g_autofree char *path = shake_with_psk(world, 256);
+
+        g_assert_cmpuint(wire_longest(world->wire), <=, 256);
+        g_assert_cmpuint(wire_longest(world->wire), >, 128);
+}
+
+static void test_data_is_not_bound(World *world, const void *unused) {
+        g_autofree char *path = shake_with_psk(world, 256);
+        uint8_t data[1000] = {0};
+
+        write_datagram(world->bus, path, data, sizeof data);
+        for (unsigned i = 0; wire_longest(world->wire) <= sizeof data; i++) {
+                g_assert_cmpuint(i, <, 5000);
+                g_free(get_string(world->bus, path, CONNECTION, "HandshakeState"));
+        }
+}
+
+/* The listener's end, whose path is not known to be wider than the handshake's datagrams. */
+static char *server_of(World *world, bool dont_fragment) {
+        sd_bus_message *listener = listen_begin(world), *client = create_begin(world);
+        g_autoptr(Ear) ear = ear_new(world->bus);
+        g_autofree char *path = NULL;
+        g_auto(GStrv) words = NULL;
+
+        options_add_psk(listener, PSK_IDENTITY, PSK_KEY);
+        options_add_psk(client, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(listener, "{sv}", "DontFragment", "b", dont_fragment),
+                        >=, 0);
+        path = shake(world, listener, client);
+        words = g_strsplit(ear_wait(ear, "NewConnection|")->str, "|", -1);
+        return g_strdup(words[2]);
+}
+
+static uint32_t get_data_mtu(World *world, const char *path) {
+        uint32_t data_mtu = 0;
+
+        g_assert_cmpint(sd_bus_get_property_trivial(world->bus, NAME, path, CONNECTION, "DataMtu",
+                                                    NULL, 'u', &data_mtu),
+                        >=, 0);
+        g_assert_cmpuint(data_mtu, >, 1300);
+        g_assert_cmpuint(data_mtu, <, 1400);
+        return data_mtu;
+}
+
+/* The limit is in the message, and the connection is as good as before. */
+static void test_do_not_fragment(World *world, const void *unused) {
+        g_autofree char *path = server_of(world, true), *limit = NULL, *state = NULL;
+        uint32_t data_mtu = get_data_mtu(world, path);
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        uint8_t data[1500] = {0};
+        sd_bus_message *m = NULL;
+
+        limit = g_strdup_printf(" %u ", data_mtu);
+        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, path, CONNECTION,
+                                                       "WriteDatagramEncrypted"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', data, data_mtu + 1), >=, 0);
+        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, &error, NULL), <, 0);
+        g_assert_cmpstr(error.name, ==, ERROR_PREFIX "MessageTooLong");
+        g_assert_nonnull(strstr(error.message, limit));
+        sd_bus_error_free(&error);
+        (void)sd_bus_message_unref(m);
+
+        write_datagram(world->bus, path, data, data_mtu);
+        state = get_string(world->bus, path, CONNECTION, "HandshakeState");
+        g_assert_cmpstr(state, ==, "HandshakeComplete");
+}
+
+static void test_fragment(World *world, const void *unused) {
+        g_autofree char *path = server_of(world, false);
+        uint8_t data[1500] = {0};
+
+        write_datagram(world->bus, path, data, get_data_mtu(world, path) + 1);
+}
+
+#define ADD(path, data, function) g_test_add("/mtu/" path, World, data, set_up, function, tear_down)
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        ADD("256-with-a-pre-shared-key", NULL, test_smallest_with_psk);
+        ADD("512-with-certificates", GUINT_TO_POINTER(512), test_certificates);
+        ADD("1280-with-certificates", GUINT_TO_POINTER(1280), test_certificates);
+        ADD("1400-with-certificates", GUINT_TO_POINTER(1400), test_certificates);
+        ADD("does-not-bound-data", NULL, test_data_is_not_bound);
+        ADD("too-long-for-the-path-may-be-fragmented", NULL, test_fragment);
+        ADD("too-long-is-refused-with-the-limit-where-it-may-not", NULL, test_do_not_fragment);
+        return g_test_run();
+}
