@@ -398,6 +398,8 @@ static int get_version(sd_bus *b, const char *path, const char *interface, const
 static int get_features(sd_bus *b, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         static const char *const features[] = {"CertificateVerification",
+                                               "ClientSideAlpn",
+                                               "ServerSideAlpn",
                                                "Psk",
                                                "Alerts",
                                                "AcceptQueue",
