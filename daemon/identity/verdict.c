@@ -16,14 +16,18 @@
 #include "base/fault.h"
 #include "identity/certificate.h"
 #include "identity/chain.h"
+#include "identity/validity.h"
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509-ext.h>
 #include <string.h>
 #include <time.h>
 
 /* GnuTLS 3.7.9 copies the chain to an array of 16 on its stack without counting. */
 G_STATIC_ASSERT(CHAIN_LENGTH_MAX <= 16);
+
+#define VERDICT_SERIAL_SIZE_MAX 128 /* RFC 5280: 20, and many have more */
 
 #define VERDICT_STRICT                                                                             \
         (GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM) | GNUTLS_VERIFY_DISABLE_TIME_CHECKS |     \
@@ -176,6 +180,30 @@ static void sent_done(Sent *sent) {
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sent, sent_done)
 
+/* Asked for its size, GnuTLS decodes it. */
+static bool sent_key_is_decodable(gnutls_x509_crt_t certificate) {
+        unsigned bits;
+
+        return gnutls_x509_crt_get_pk_algorithm(certificate, &bits) >= 0;
+}
+
+/* A key that cannot be decoded costs nothing: nobody can work with it. */
+static bool sent_is_bearable(const Sent *sent, size_t i) {
+        return certificate_is_bearable(sent->certificates[i]) ||
+               (i > 0 && !sent_key_is_decodable(sent->certificates[i]));
+}
+
+/* Nothing else was looked at, so a date alone must not be all there is to ignore. */
+static void sent_unreadable(GArray *errors, GBytes *der) {
+        Validity validity = validity_look(der);
+
+        verdict_errors_add(errors, VERDICT_UNSPECIFIED_ERROR, der);
+        if (validity.begin_is_bad)
+                verdict_errors_add(errors, VERDICT_INVALID_NOT_BEFORE_FIELD, der);
+        if (validity.end_is_bad)
+                verdict_errors_add(errors, VERDICT_INVALID_NOT_AFTER_FIELD, der);
+}
+
 /* What cannot be read, or would take too long, is an error of its own; then nothing else is. */
 static int sent_read(Sent *sent, GPtrArray *chain, GArray *errors) {
         for (size_t i = 0; i < chain->len && i < CHAIN_LENGTH_MAX; i++) {
@@ -185,10 +213,12 @@ static int sent_read(Sent *sent, GPtrArray *chain, GArray *errors) {
                         return fault(r);
                 if (r == 0)
                         sent->length++;
-                if (r > 0 || !certificate_is_bearable(sent->certificates[i])) {
+                if (r > 0)
+                        sent_unreadable(errors, chain->pdata[i]);
+                else if (!sent_is_bearable(sent, i))
                         verdict_errors_add(errors, VERDICT_UNSPECIFIED_ERROR, chain->pdata[i]);
+                if (errors->len > 0)
                         return 0;
-                }
         }
 
         return 0;
@@ -343,6 +373,13 @@ static void verdict_link_errors(GArray *errors, const Path *path, size_t i, unsi
                 verdict_errors_add(errors, VERDICT_INVALID_CA_CERTIFICATE, issuer_der);
         }
 
+        /* and then it says of the child's signature that it is weak */
+        if (issuer && !sent_key_is_decodable(issuer)) {
+                g_autoptr(GBytes) issuer_der = path_issuer_der(path, i);
+
+                verdict_errors_add(errors, VERDICT_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY, issuer_der);
+        }
+
         if (status == GNUTLS_CERT_INVALID)
                 verdict_errors_add(errors, VERDICT_CERTIFICATE_UNTRUSTED, path->ders[i]);
 }
@@ -444,6 +481,55 @@ static int verdict_chain(GArray *errors, Path *path, const Trust *trust) {
         return 0;
 }
 
+/* The serial number that a certificate says its issuer's certificate has, if it says so. */
+static int verdict_named_serial(gnutls_x509_crt_t certificate, gnutls_x509_aki_t authority,
+                                gnutls_datum_t *ret) {
+        gnutls_datum_t extension, name;
+        unsigned type;
+        int r;
+
+        r = gnutls_x509_crt_get_extension_by_oid2(certificate, GNUTLS_X509EXT_OID_AUTHORITY_KEY_ID,
+                                                  0, &extension, NULL);
+        if (r < 0)
+                return r;
+
+        r = gnutls_x509_ext_import_authority_key_id(&extension, authority, 0);
+        gnutls_free(extension.data);
+        if (r < 0)
+                return r;
+
+        return gnutls_x509_aki_get_cert_issuer(authority, 0, &type, &name, NULL, ret);
+}
+
+static bool verdict_serial_fits(gnutls_x509_crt_t certificate, gnutls_x509_crt_t issuer) {
+        uint8_t serial[VERDICT_SERIAL_SIZE_MAX];
+        size_t size = sizeof(serial);
+        gnutls_datum_t named = {NULL, 0};
+        gnutls_x509_aki_t authority;
+        bool fits = true;
+
+        if (gnutls_x509_aki_init(&authority) < 0)
+                return false;
+
+        if (verdict_named_serial(certificate, authority, &named) >= 0 && named.size > 0)
+                fits = gnutls_x509_crt_get_serial(issuer, serial, &size) >= 0 &&
+                       size == named.size && memcmp(serial, named.data, size) == 0;
+
+        gnutls_x509_aki_deinit(authority);
+        return fits;
+}
+
+/* GnuTLS looks for an issuer by name and key alone. */
+static void verdict_serials(GArray *errors, const Path *path) {
+        for (size_t i = 0; i < path->length; i++) {
+                gnutls_x509_crt_t issuer = path_issuer(path, i);
+
+                if (issuer && !verdict_serial_fits(path->certificates[i], issuer))
+                        verdict_errors_add(errors, VERDICT_AUTHORITY_ISSUER_SERIAL_NUMBER_MISMATCH,
+                                           path->ders[i]);
+        }
+}
+
 static void verdict_dates(GArray *errors, gnutls_x509_crt_t certificate, GBytes *der, time_t now) {
         time_t begin = gnutls_x509_crt_get_activation_time(certificate);
         time_t end = gnutls_x509_crt_get_expiration_time(certificate);
@@ -540,7 +626,7 @@ static void verdict_length(GArray *errors, const Path *path, const VerdictQuesti
  *
  * An empty list is a good peer. The list is complete in this sense: a peer whose errors are all
  * ignored has valid signatures from its leaf to the last certificate of its path, unless a failed
- * signature is among the ignored.
+ * signature, or a key that says nothing of one, is among the ignored.
  *
  * Return: 0, or a fault.
  */
@@ -564,6 +650,7 @@ int verdict_reach(const VerdictQuestion *question, GArray **ret) {
                 if (r < 0)
                         return fault(r);
 
+                verdict_serials(errors, &path);
                 verdict_all_dates(errors, &path);
                 verdict_purposes(errors, &path, question->peer_is_server);
                 verdict_name(errors, &path, question->name);

@@ -76,7 +76,8 @@ GArray *verdict_errors_new(void);
 void verdict_errors_add(GArray *errors, VerdictCode code, GBytes *certificate); /* no duplicates */
 
 /* Certificates that lead nowhere (beyond the anchor, or of another chain) are not looked at. What
- * cannot be read is UnspecifiedError, and then the only error. */
+ * cannot be read is UnspecifiedError, and also InvalidNotBeforeField or InvalidNotAfterField if
+ * such is why; then nothing else is an error. */
 int verdict_reach(const VerdictQuestion *question, GArray **ret);
 
 /* Whether a signature of this certificate's key is checked in a moment. Who goes on with a peer

@@ -13,10 +13,12 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509-ext.h>
 #include <gnutls/x509.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
 
+#define TEST_SERIAL_SIZE 8
 #define DAY ((time_t)24 * 60 * 60)
 
 struct TestIdentity {
@@ -57,7 +59,7 @@ static GBytes *test_take(gnutls_datum_t datum) {
 static void test_set_basics(gnutls_x509_crt_t certificate, const char *cn, TestIdentityFlags flags,
                             gnutls_x509_privkey_t key) {
         time_t now = time(NULL);
-        uint8_t serial[8];
+        uint8_t serial[TEST_SERIAL_SIZE];
 
         test_must(gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof(serial)));
         serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and of full length */
@@ -149,9 +151,29 @@ static void test_set_extensions(gnutls_x509_crt_t certificate, const char *cn,
                                                                2, /* critical= */ 1));
 }
 
-static void test_set_authority(gnutls_x509_crt_t certificate, const TestIdentity *issuer) {
+/* RFC 5280, 4.2.1.1: a name has to be beside a serial number; nobody looks at one of this kind. */
+static void test_set_authority_serial(gnutls_x509_crt_t certificate, const TestIdentity *issuer,
+                                      bool other) {
+        uint8_t extension[64] = "\x30\x10\xa1\x04\x86\x02u:\x82\x08", *serial = extension + 10;
+        size_t size = TEST_SERIAL_SIZE;
+
+        test_must(gnutls_x509_crt_get_serial(issuer->certificate, serial, &size));
+        g_assert_cmpuint(size, ==, TEST_SERIAL_SIZE);
+        serial[size - 1] ^= other;
+        test_must(gnutls_x509_crt_set_extension_by_oid(
+                certificate, GNUTLS_X509EXT_OID_AUTHORITY_KEY_ID, extension, 10 + size,
+                /* critical= */ 0));
+}
+
+static void test_set_authority(gnutls_x509_crt_t certificate, const TestIdentity *issuer,
+                               TestIdentityFlags flags) {
         uint8_t id[64];
         size_t id_size = sizeof(id);
+
+        if (flags & (TEST_IDENTITY_AUTHORITY_SERIAL | TEST_IDENTITY_OTHER_SERIAL)) {
+                test_set_authority_serial(certificate, issuer, flags & TEST_IDENTITY_OTHER_SERIAL);
+                return;
+        }
 
         /* an issuer of version 1 has none */
         if (gnutls_x509_crt_get_subject_key_id(issuer->certificate, id, &id_size, NULL) >= 0)
@@ -164,7 +186,7 @@ static void test_sign(gnutls_x509_crt_t certificate, const TestIdentity *issuer,
 
         if (issuer->certificate != certificate &&
             !(flags & (TEST_IDENTITY_NO_AUTHORITY | TEST_IDENTITY_VERSION_1)))
-                test_set_authority(certificate, issuer);
+                test_set_authority(certificate, issuer, flags);
 
         test_must(gnutls_x509_crt_sign2(certificate, issuer->certificate, issuer->key,
                                         flags & TEST_IDENTITY_SHA1 ? GNUTLS_DIG_SHA1 : digest, 0));
@@ -204,6 +226,75 @@ TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, Test
         test_sign(identity->certificate, issuer ? issuer : identity, flags);
         test_identity_export(identity);
         return identity;
+}
+
+/* One DER element at the beginning of @data, whose length is of one to three bytes. */
+static GBytes *test_element(const uint8_t *data) {
+        size_t size = data[1], head = 2;
+
+        if (data[1] & 0x80) {
+                size = 0;
+                for (head = 2; head < 2U + (data[1] & 0x7f); head++)
+                        size = size << 8 | data[head];
+        }
+
+        return g_bytes_new(data, head + size);
+}
+
+static void test_append(GByteArray *der, const void *data, size_t size) {
+        g_byte_array_append(der, data, (unsigned)size);
+}
+
+/* Body, algorithm, signature: RFC 5280, 4.1. */
+static GBytes *test_signed(GBytes *body, const uint8_t *algorithm, const TestIdentity *issuer) {
+        g_autoptr(GBytes) algorithm_der = test_element(algorithm);
+        gnutls_datum_t data = {(void *)g_bytes_get_data(body, NULL),
+                               (unsigned)g_bytes_get_size(body)};
+        gnutls_datum_t signature;
+        gnutls_privkey_t key;
+        GByteArray *der = g_byte_array_new();
+        size_t size;
+
+        g_assert(issuer->key_type == TEST_KEY_ECDSA);
+        test_must(gnutls_privkey_init(&key));
+        test_must(gnutls_privkey_import_x509(key, issuer->key, 0));
+        test_must(gnutls_privkey_sign_data(key, GNUTLS_DIG_SHA256, 0, &data, &signature));
+        gnutls_privkey_deinit(key);
+
+        size = data.size + g_bytes_get_size(algorithm_der) + 3 + signature.size;
+        test_append(der, (uint8_t[]){0x30, 0x82, (uint8_t)(size >> 8), (uint8_t)size}, 4);
+        test_append(der, data.data, data.size);
+        test_append(der, g_bytes_get_data(algorithm_der, NULL), g_bytes_get_size(algorithm_der));
+        test_append(der, (uint8_t[]){0x03, (uint8_t)(signature.size + 1), 0x00}, 3);
+        test_append(der, signature.data, signature.size);
+        gnutls_free(signature.data);
+        return g_byte_array_free_to_bytes(der);
+}
+
+TestIdentity *test_identity_altered(const TestIdentity *identity, const TestIdentity *issuer,
+                                    const void *from, const void *to, size_t size) {
+        const uint8_t *inside = g_bytes_get_data(identity->der, NULL);
+        g_autoptr(GBytes) old = test_element(inside + 4), body = NULL;
+        size_t body_size = g_bytes_get_size(old);
+        uint8_t *copy = g_memdup2(g_bytes_get_data(old, NULL), body_size), *at;
+        TestIdentity *altered = g_new0(TestIdentity, 1);
+        gnutls_datum_t der, pem;
+
+        at = memmem(copy, body_size, from, size);
+        g_assert(at);
+        memcpy(at, to, size);
+        body = g_bytes_new_take(copy, body_size);
+
+        altered->key_type = identity->key_type;
+        altered->der = test_signed(body, inside + 4 + body_size, issuer);
+        der.data = (void *)g_bytes_get_data(altered->der, NULL);
+        der.size = (unsigned)g_bytes_get_size(altered->der);
+        test_must(gnutls_pem_base64_encode2("CERTIFICATE", &der, &pem));
+        altered->pem = test_take(pem);
+        altered->key_pem = g_bytes_ref(identity->key_pem);
+        test_must(gnutls_x509_privkey_init(&altered->key));
+        test_must(gnutls_x509_privkey_cpy(altered->key, identity->key));
+        return altered;
 }
 
 TestIdentity *test_identity_free(TestIdentity *identity) {

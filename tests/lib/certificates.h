@@ -27,6 +27,8 @@ typedef enum TestIdentityFlags {
         TEST_IDENTITY_NO_AUTHORITY = 1 << 11, /* names its issuer, but not by key */
         TEST_IDENTITY_ONLY_CRL = 1 << 12,     /* a CA whose key may not sign certificates */
         TEST_IDENTITY_VERSION_1 = 1 << 13, /* of before extensions: none, whatever else is said */
+        TEST_IDENTITY_AUTHORITY_SERIAL = 1 << 14, /* names its issuer by serial number too */
+        TEST_IDENTITY_OTHER_SERIAL = 1 << 15,     /* the same, but not its issuer's */
 } TestIdentityFlags;
 
 typedef enum TestKeyType {
@@ -40,6 +42,10 @@ typedef enum TestKeyType {
 /* @cn: the subject's common name and the DNS SAN. @issuer: NULL makes it self-signed. */
 TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, TestIdentityFlags flags,
                                 TestKeyType key);
+/* The same certificate, but for the first bytes in its body that are @from and now are @to, signed
+ * anew by @issuer, which has a P-256 key. It may be past reading, and issues nothing. */
+TestIdentity *test_identity_altered(const TestIdentity *identity, const TestIdentity *issuer,
+                                    const void *from, const void *to, size_t size);
 TestIdentity *test_identity_free(TestIdentity *identity);
 
 /* All borrowed. */
