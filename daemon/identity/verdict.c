@@ -181,7 +181,7 @@ static void sent_done(Sent *sent) {
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sent, sent_done)
 
 /* Asked for its size, GnuTLS decodes it. */
-static bool sent_key_is_decodable(gnutls_x509_crt_t certificate) {
+static bool verdict_key_is_decodable(gnutls_x509_crt_t certificate) {
         unsigned bits;
 
         return gnutls_x509_crt_get_pk_algorithm(certificate, &bits) >= 0;
@@ -190,7 +190,7 @@ static bool sent_key_is_decodable(gnutls_x509_crt_t certificate) {
 /* A key that cannot be decoded costs nothing: nobody can work with it. */
 static bool sent_is_bearable(const Sent *sent, size_t i) {
         return certificate_is_bearable(sent->certificates[i]) ||
-               (i > 0 && !sent_key_is_decodable(sent->certificates[i]));
+               (i > 0 && !verdict_key_is_decodable(sent->certificates[i]));
 }
 
 /* Nothing else was looked at, so a date alone must not be all there is to ignore. */
@@ -374,7 +374,7 @@ static void verdict_link_errors(GArray *errors, const Path *path, size_t i, unsi
         }
 
         /* and then it says of the child's signature that it is weak */
-        if (issuer && !sent_key_is_decodable(issuer)) {
+        if (issuer && !verdict_key_is_decodable(issuer)) {
                 g_autoptr(GBytes) issuer_der = path_issuer_der(path, i);
 
                 verdict_errors_add(errors, VERDICT_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY, issuer_der);

@@ -370,13 +370,25 @@ void connection_went_on(Connection *connection, int r) {
 
 /* ---- the end ---- */
 
+/* Nobody accepts a peer that waits for it: then it hears why. Who aborts says only that. */
+static void connection_close_session(Connection *connection, EndReason why) {
+        Relay *relay = connection->relay;
+        const SessionQuestion *asked = session_question(connection->session);
+
+        if (why == END_FAILED && asked && asked->want == SESSION_WANTS_VERDICT)
+                (void)session_answer_verdict(connection->session, asked->serial, relay_now(relay),
+                                             /* accept= */ false, relay->net, relay->app);
+        else
+                session_close(connection->session, relay->net);
+}
+
 static void connection_say_goodbye(Connection *connection, EndReason why) {
         if (why != END_PEER_CLOSED && why != END_REPLACED && why != END_FAILED)
                 egress_last(connection);
 
         connection_prepare(connection);
         if (why != END_REPLACED) /* the peer has no keys to read it with */
-                session_close(connection->session, connection->relay->net);
+                connection_close_session(connection, why);
         tally_sent(connection);
         endpoint_flush(connection->endpoint);
 }

@@ -207,7 +207,7 @@ static int ask_judge(Session *session, GPtrArray *chain) {
         return 0;
 }
 
-static int ask_verdict_alert(VerdictCode code) {
+static int ask_alert_of(VerdictCode code) {
         switch (code) {
         case VERDICT_SELF_SIGNED_CERTIFICATE:
         case VERDICT_SELF_SIGNED_CERTIFICATE_IN_CHAIN:
@@ -221,6 +221,8 @@ static int ask_verdict_alert(VerdictCode code) {
                 return GNUTLS_A_CERTIFICATE_EXPIRED;
         case VERDICT_CERTIFICATE_REVOKED:
                 return GNUTLS_A_CERTIFICATE_REVOKED;
+        case VERDICT_INVALID_PURPOSE:
+                return GNUTLS_A_UNSUPPORTED_CERTIFICATE;
         case VERDICT_NO_PEER_CERTIFICATE:
                 return GNUTLS_A_HANDSHAKE_FAILURE;
         default:
@@ -228,13 +230,19 @@ static int ask_verdict_alert(VerdictCode code) {
         }
 }
 
+static VerdictCode ask_first_error(const Session *session) {
+        return session->errors->len > 0 ? g_array_index(session->errors, VerdictError, 0).code
+                                        : VERDICT_UNSPECIFIED_ERROR;
+}
+
+int ask_verdict_alert(const Session *session) {
+        return ask_alert_of(ask_first_error(session));
+}
+
 void ask_verdict_refused(Session *session) {
-        VerdictCode code = VERDICT_UNSPECIFIED_ERROR;
+        VerdictCode code = ask_first_error(session);
 
-        if (session->errors->len > 0)
-                code = g_array_index(session->errors, VerdictError, 0).code;
-
-        session->alert = ask_verdict_alert(code);
+        session->alert = ask_alert_of(code);
         failure_set(session, DTLS_PEER_VERIFICATION_ERROR, "the peer was not accepted: %s%s",
                     verdict_code_name(code), session->errors->len > 1 ? " and more" : "");
 }
@@ -266,13 +274,14 @@ int ask_verdict(gnutls_session_t gnutls) {
         r = ask_judge(session, chain);
         if (r < 0)
                 return r;
-        if (config->verify_mode == QUERY_PEER)
-                return 0;
-
         if (chain->len == 0 && config->spec.missing_certificate_is_fatal) {
+                verdict_errors_add(session->errors, VERDICT_NO_PEER_CERTIFICATE, NULL);
                 ask_verdict_refused(session);
                 return GNUTLS_E_NO_CERTIFICATE_FOUND;
         }
+        if (config->verify_mode == QUERY_PEER)
+                return 0;
+
         if (verdict_all_ignored(session->errors, session->ignored, session->ignored_codes))
                 return 0;
 

@@ -176,6 +176,8 @@ void ask_verdict_late(Session *session);
 void ask_clear(Session *session);
 /* Who refuses the peer says why. */
 void ask_verdict_refused(Session *session);
+/* What a peer that was not accepted is told. */
+int ask_verdict_alert(const Session *session);
 
 /* handshake.c */
 int handshake_global_init(void);

@@ -97,12 +97,17 @@ static int timers_unanswered(Session *session) {
                 [SESSION_WANTS_VERDICT] = "the question whether to accept the peer",
         };
         SessionWant want = session->question.want;
+        int alert = GNUTLS_A_USER_CANCELED;
+
+        if (want == SESSION_WANTS_SIGNATURE)
+                alert = GNUTLS_A_INTERNAL_ERROR;
+        else if (want == SESSION_WANTS_VERDICT)
+                alert = ask_verdict_alert(session);
 
         failure_set(session, DTLS_TLS_FATAL_ERROR, "%s was not answered within %.3g s", wants[want],
                     (double)session->answer_deadline_usec / 1e6);
         handshake_unwind(session);
-        return failure_end(session, want == SESSION_WANTS_SIGNATURE ? GNUTLS_A_INTERNAL_ERROR
-                                                                    : GNUTLS_A_USER_CANCELED);
+        return failure_end(session, alert);
 }
 
 static int timers_too_late(Session *session) {

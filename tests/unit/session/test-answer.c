@@ -115,6 +115,27 @@ static void test_may_refuse_when_all_is_agreed(void) {
         g_assert_cmpint(session_failure(pair->server.session)->alert_received, ==, 48);
 }
 
+/* Nobody accepted the peer: it hears what was wrong with it, in either order. */
+static void test_no_verdict_in_time_is_a_refusal(void) {
+        for (int interrupt = 0; interrupt < 2; interrupt++) {
+                PairSpec spec =
+                        pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+                g_autoptr(Pair) pair = NULL;
+
+                spec.client.interrupt_on_error = interrupt;
+                pair = pair_new(&spec);
+                pair->client.no_answer = true;
+                pair_start(pair);
+                g_assert_nonnull(session_question(pair->client.session));
+                pair->now_usec += PAIR_ANSWER_USEC;
+                g_assert_cmpint(session_expire(pair->client.session, pair->now_usec,
+                                               pair->client.net, pair->client.app),
+                                ==, SESSION_E_FAILED);
+                g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, 48);
+                g_assert_cmpuint(datagram_batch_count(pair->client.net), ==, 1);
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/answer/stale-answers-are-told-so",
@@ -125,5 +146,7 @@ int main(int argc, char **argv) {
                         test_may_ask_for_the_verdict_when_all_is_agreed);
         g_test_add_func("/session/answer/may-be-refused-when-all-is-agreed",
                         test_may_refuse_when_all_is_agreed);
+        g_test_add_func("/session/answer/no-verdict-in-time-is-a-refusal",
+                        test_no_verdict_in_time_is_a_refusal);
         return g_test_run();
 }

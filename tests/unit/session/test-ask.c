@@ -159,12 +159,16 @@ static void test_missing_client_certificate_is_an_error_of_verify_peer(void) {
 }
 
 static void test_missing_client_certificate_may_be_fatal_at_once(void) {
-        g_autoptr(Pair) pair = NULL;
+        static const PeerVerifyMode modes[] = {VERIFY_PEER, QUERY_PEER, AUTO_VERIFY_PEER};
 
-        start_without_client_certificate(&pair, VERIFY_PEER, /* fatal= */ true);
-        g_assert_cmpuint(pair->server.n_verdicts, ==, 0);
-        g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
-        g_assert_cmpint(session_failure(pair->server.session)->alert_sent, ==, 40);
+        for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
+                g_autoptr(Pair) pair = NULL;
+
+                start_without_client_certificate(&pair, modes[i], /* fatal= */ true);
+                g_assert_cmpuint(pair->server.n_verdicts, ==, 0);
+                g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
+                g_assert_cmpint(session_failure(pair->server.session)->alert_sent, ==, 40);
+        }
 }
 
 static void test_missing_client_certificate_does_not_matter_to_query_peer(void) {
