@@ -251,6 +251,20 @@ static void test_pairs_match_exactly(World *world, const void *unused) {
         refuse_resume(world, client);
 }
 
+static void test_a_later_list_replaces_an_earlier_one(World *world, const void *unused) {
+        g_autofree char *client = create_rejected(world);
+        Pair pairs[N_PAIRS];
+
+        expected_errors(world, pairs);
+        ignore(world, client, pairs, N_PAIRS);
+        ignore(world, client, pairs, N_PAIRS - 1);
+        refuse_resume(world, client);
+        ignore(world, client, pairs + N_PAIRS - 1, 1);
+        refuse_resume(world, client);
+        ignore(world, client, pairs, 0);
+        refuse_resume(world, client);
+}
+
 static void test_abort_clears(World *world, const void *unused) {
         g_autofree char *client = create_rejected(world), *error = NULL;
         Pair pairs[N_PAIRS];
@@ -320,6 +334,7 @@ int main(int argc, char **argv) {
             test_each_error_is_told_with_its_certificate);
         ADD("all-must-be-ignored-to-resume", test_all_must_be_ignored_to_resume);
         ADD("pairs-match-exactly", test_pairs_match_exactly);
+        ADD("a-later-list-replaces-an-earlier-one", test_a_later_list_replaces_an_earlier_one);
         ADD("abort-clears", test_abort_clears);
         ADD("ignored-before-the-handshake", test_ignored_before_the_handshake);
         ADD("ignored-by-an-option", test_ignored_by_an_option);
