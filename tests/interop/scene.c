@@ -82,6 +82,13 @@ dtlsd_connection *scene_accept(dtlsd_listener *listener) {
         return connection;
 }
 
+void scene_accepts_nobody(const Scene *scene, dtlsd_listener *listener) {
+        struct pollfd p = {.fd = dtlsd_listener_fd(listener), .events = POLLIN};
+
+        (void)sd_bus_message_unref(call(scene->bus, ROOT, "org.freedesktop.DBus.Peer", "Ping", ""));
+        g_assert_cmpint(poll(&p, 1, 0), ==, 0);
+}
+
 void expect_datagram(const dtlsd_connection *connection, const char *text) {
         char buffer[2048];
         ssize_t n;
@@ -95,6 +102,13 @@ void expect_datagram(const dtlsd_connection *connection, const char *text) {
 void send_datagram(const dtlsd_connection *connection, const char *text) {
         g_assert_cmpint(send(dtlsd_connection_fd(connection), text, strlen(text), MSG_NOSIGNAL), ==,
                         (ssize_t)strlen(text));
+}
+
+void expect_end(const dtlsd_connection *connection) {
+        char byte;
+
+        wait_readable(dtlsd_connection_fd(connection), "end");
+        g_assert_cmpint(recv(dtlsd_connection_fd(connection), &byte, 1, MSG_DONTWAIT), ==, 0);
 }
 
 dtlsd_connection *scene_connect(const Scene *scene, const char *address, const char *port,

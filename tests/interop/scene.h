@@ -29,9 +29,13 @@ dtlsd_listener *scene_listen(const Scene *scene, const char *address,
                              const struct dtlsd_options *options);
 /* Waits, with a limit, for the next completed connection. */
 dtlsd_connection *scene_accept(dtlsd_listener *listener);
+/* No completed connection waits. */
+void scene_accepts_nobody(const Scene *scene, dtlsd_listener *listener);
 /* Waits for a datagram, with a limit, and compares it. */
 void expect_datagram(const dtlsd_connection *connection, const char *text);
 void send_datagram(const dtlsd_connection *connection, const char *text);
+/* Waits until the channel says that the connection is over. */
+void expect_end(const dtlsd_connection *connection);
 /* Connects; the test fails with the service's reason. */
 dtlsd_connection *scene_connect(const Scene *scene, const char *address, const char *port,
                                 const struct dtlsd_options *options);
