@@ -104,7 +104,7 @@ void send_datagram(const dtlsd_connection *connection, const char *text) {
                         (ssize_t)strlen(text));
 }
 
-void expect_end(const dtlsd_connection *connection) {
+void expect_over(const dtlsd_connection *connection) {
         char byte;
 
         wait_readable(dtlsd_connection_fd(connection), "end");

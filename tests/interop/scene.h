@@ -35,7 +35,7 @@ void scene_accepts_nobody(const Scene *scene, dtlsd_listener *listener);
 void expect_datagram(const dtlsd_connection *connection, const char *text);
 void send_datagram(const dtlsd_connection *connection, const char *text);
 /* Waits until the channel says that the connection is over. */
-void expect_end(const dtlsd_connection *connection);
+void expect_over(const dtlsd_connection *connection);
 /* Connects; the test fails with the service's reason. */
 dtlsd_connection *scene_connect(const Scene *scene, const char *address, const char *port,
                                 const struct dtlsd_options *options);

@@ -16,7 +16,7 @@ static void with_client(Scene *scene, const struct dtlsd_options *options,
 
         puppet_converse(peer, connection);
         peer_say(peer, "/shutdown\n");
-        expect_end(connection);
+        expect_over(connection);
         (void)dtlsd_connection_unref(connection);
         (void)peer_stop(peer);
         (void)dtlsd_listener_unref(listener);

@@ -77,7 +77,7 @@ static void test_client_shuts_down(Scene *scene, const void *unused) {
 
         peer_say(peer, "/shutdown\n");
         puppet_expect(peer, "^state HandshakeNotStarted$");
-        expect_end(connection);
+        expect_over(connection);
         leave(peer, connection, listener);
 }
 
@@ -270,7 +270,7 @@ static void test_server_shuts_down(Scene *scene, const void *unused) {
 
         peer_say(peer, "/shutdown\n");
         puppet_expect(peer, "^state HandshakeNotStarted$");
-        expect_end(connection);
+        expect_over(connection);
         leave(peer, connection, NULL);
 }
 

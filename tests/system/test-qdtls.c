@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What a user of QDtls sets, reads and is told, over the bus: the rows of the table of QDtls'
+ * members in interfaces/README.md that no other test shows.
+ */
+
+#include "stage.h"
+
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct World {
+        Service *service;
+        sd_bus *bus;
+} World;
+
+static void set_up(World *world, const void *unused) {
+        world->service = service_start(NULL);
+        world->bus = service_bus(world->service, UID_ALICE);
+}
+
+static void tear_down(World *world, const void *unused) {
+        (void)bus_leave(world->bus);
+        service_stop(world->service);
+}
+
+static char *create(World *world) {
+        return options_end_path(world->bus, options_begin(world->bus, ROOT, MANAGER,
+                                                          "CreateConnection", "s", "client"));
+}
+
+/* A property with its values flattened: "|" before each. */
+static void assert_property(World *world, const char *path, const char *name, const char *value) {
+        sd_bus_message *reply = call(world->bus, path, PROPERTIES, "Get", "ss", CONNECTION, name);
+        GString *text = message_flatten(reply);
+
+        if (!g_str_equal(text->str, value))
+                g_error("%s is '%s', not '%s'", name, text->str, value);
+        (void)g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
+static void assert_reply(sd_bus_message *reply, const char *value) {
+        GString *text = message_flatten(reply);
+
+        g_assert_cmpstr(text->str, ==, value);
+        (void)g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
+static void test_a_new_object_is_as_qts(World *world, const void *unused) {
+        static const struct {
+                const char *name, *value;
+        } properties[] = {
+                {"Mode", "|client"},    {"HandshakeState", "|HandshakeNotStarted"},
+                {"Encrypted", "|0"},    {"PeerAddress", "|"},
+                {"PeerPort", "|0"},     {"VerificationName", "|"},
+                {"MtuHint", "|0"},      {"SessionProtocol", "|UnknownProtocol"},
+                {"SessionCipher", ""},  {"PeerVerificationErrors", ""},
+                {"Error", "|NoError|"},
+        };
+        g_autofree char *path = create(world);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(properties); i++)
+                assert_property(world, path, properties[i].name, properties[i].value);
+}
+
+static void test_the_peer_is_set_and_read(World *world, const void *unused) {
+        g_autofree char *path = create(world), *error = NULL;
+
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1",
+                                        5684, "a.example"));
+        g_free(call_refused("InvalidInputParameters", world->bus, path, CONNECTION, "SetPeer",
+                            "sqs", "224.0.0.1", 5684, "b.example"));
+        error = get_error(world->bus, path);
+        g_assert_true(g_str_has_prefix(error, "InvalidInputParameters: "));
+        assert_property(world, path, "PeerAddress", "|127.0.0.1");
+        assert_property(world, path, "PeerPort", "|5684");
+        assert_property(world, path, "VerificationName", "|a.example");
+        (void)sd_bus_message_unref(
+                call(world->bus, path, CONNECTION, "SetPeerVerificationName", "s", "c.example"));
+        assert_property(world, path, "VerificationName", "|c.example");
+}
+
+static void test_the_mtu_hint_is_set_and_read(World *world, const void *unused) {
+        g_autofree char *path = create(world);
+
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "SetMtuHint", "q", 1280));
+        assert_property(world, path, "MtuHint", "|1280");
+        g_free(call_refused("InvalidInputParameters", world->bus, path, CONNECTION, "SetMtuHint",
+                            "q", 255));
+        assert_property(world, path, "MtuHint", "|1280");
+}
+
+static void assert_retransmission(World *world, const char *path, const char *expected) {
+        sd_bus_message *reply =
+                call(world->bus, path, PROPERTIES, "Get", "ss", CONNECTION, "Configuration");
+        GString *text = message_flatten(reply);
+
+        if (!strstr(text->str, expected))
+                g_error("'%s' is not in '%s'", expected, text->str);
+        (void)g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
+/* A client in manual mode whose peer, @port, never answers; its handshake has begun. */
+static char *begin_manually(World *world, uint16_t port) {
+        char *path = create(world);
+
+        (void)sd_bus_message_unref(
+                call(world->bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "SetConfiguration", "a{sv}",
+                                        1, "Retransmission", "s", "manual"));
+        do_handshake(world->bus, path);
+        return path;
+}
+
+static void test_the_configuration_is_set_until_the_start(World *world, const void *unused) {
+        uint16_t port;
+        int fd = udp_bind(&port);
+        g_autofree char *path = begin_manually(world, port);
+
+        assert_retransmission(world, path, "|Retransmission|manual");
+        g_free(call_refused("InvalidOperation", world->bus, path, CONNECTION, "SetConfiguration",
+                            "a{sv}", 1, "Retransmission", "s", "automatic"));
+        assert_retransmission(world, path, "|Retransmission|manual");
+        g_free(call_refused("InvalidOperation", world->bus, path, CONNECTION, "SetPeer", "sqs",
+                            "127.0.0.1", port, ""));
+        (void)close(fd);
+}
+
+static ssize_t receive(int fd) {
+        char buffer[4096];
+
+        g_assert_true(wait_fd(fd) & POLLIN);
+        return recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+}
+
+static void test_a_flight_is_sent_again_when_told(World *world, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(world->bus);
+        uint16_t port;
+        int fd = udp_bind(&port);
+        g_autofree char *path = begin_manually(world, port), *signal = NULL;
+
+        assert_reply(call(world->bus, path, CONNECTION, "HandleTimeout", ""), "|0");
+        g_assert_cmpint(receive(fd), >, 0);
+        signal = g_strdup_printf("HandshakeTimeout|%s", path);
+        (void)ear_wait(ear, signal);
+        g_assert_cmpint(recv(fd, &port, sizeof port, MSG_DONTWAIT), <, 0); /* nothing by itself */
+        assert_reply(call(world->bus, path, CONNECTION, "HandleTimeout", ""), "|1");
+        g_assert_cmpint(receive(fd), >, 0);
+        assert_reply(call(world->bus, path, CONNECTION, "HandleTimeout", ""), "|0");
+
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "AbortHandshake", ""));
+        assert_property(world, path, "HandshakeState", "|HandshakeNotStarted");
+        (void)close(fd);
+}
+
+static void test_cookie_parameters_are_the_listeners(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port), *client = create(world);
+
+        (void)sd_bus_message_unref(call(world->bus, listener, LISTENER,
+                                        "SetCookieGeneratorParameters", "say", "Sha512", 3, 'a',
+                                        'b', 'c'));
+        assert_reply(call(world->bus, listener, LISTENER, "GetCookieGeneratorParameters", ""),
+                     "|Sha512|abc");
+        g_free(call_refused("InvalidInputParameters", world->bus, listener, LISTENER,
+                            "SetCookieGeneratorParameters", "say", "Blake2b_512", 1, 'a'));
+        g_free(call_refused("InvalidInputParameters", world->bus, listener, LISTENER,
+                            "SetCookieGeneratorParameters", "say", "Sha256", 0));
+        assert_reply(call(world->bus, listener, LISTENER, "GetCookieGeneratorParameters", ""),
+                     "|Sha512|abc");
+        g_free(call_refused("InvalidOperation", world->bus, client, CONNECTION,
+                            "GetCookieGeneratorParameters", ""));
+        g_free(call_refused("InvalidOperation", world->bus, client, CONNECTION,
+                            "SetCookieGeneratorParameters", "say", "Sha256", 1, 'a'));
+}
+
+static void test_an_error_stays_until_something_works(World *world, const void *unused) {
+        g_autofree char *path = create(world), *error = NULL;
+
+        g_free(call_refused("InvalidOperation", world->bus, path, CONNECTION, "Shutdown", ""));
+        error = get_error(world->bus, path);
+        g_assert_true(g_str_has_prefix(error, "InvalidOperation: "));
+        g_assert_cmpuint(strlen(error), >, strlen("InvalidOperation: "));
+        (void)sd_bus_message_unref(
+                call(world->bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", 5684, ""));
+        assert_property(world, path, "Error", "|NoError|");
+}
+
+#define ADD(path, function) g_test_add("/qdtls/" path, World, NULL, set_up, function, tear_down)
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        ADD("a-new-object-is-as-qts", test_a_new_object_is_as_qts);
+        ADD("the-peer-is-set-and-read", test_the_peer_is_set_and_read);
+        ADD("the-mtu-hint-is-set-and-read", test_the_mtu_hint_is_set_and_read);
+        ADD("the-configuration-is-set-until-the-start",
+            test_the_configuration_is_set_until_the_start);
+        ADD("a-flight-is-sent-again-when-told", test_a_flight_is_sent_again_when_told);
+        ADD("cookie-parameters-are-the-listeners", test_cookie_parameters_are_the_listeners);
+        ADD("an-error-stays-until-something-works", test_an_error_stays_until_something_works);
+        return g_test_run();
+}
