@@ -42,6 +42,17 @@ static void assert_property(World *world, const char *path, const char *name, co
         (void)sd_bus_message_unref(reply);
 }
 
+static void assert_property_has(World *world, const char *path, const char *name,
+                                const char *expected) {
+        sd_bus_message *reply = call(world->bus, path, PROPERTIES, "Get", "ss", CONNECTION, name);
+        GString *text = message_flatten(reply);
+
+        if (!strstr(text->str, expected))
+                g_error("'%s' is not in %s: '%s'", expected, name, text->str);
+        (void)g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
 static void assert_reply(sd_bus_message *reply, const char *value) {
         GString *text = message_flatten(reply);
 
@@ -94,17 +105,6 @@ static void test_the_mtu_hint_is_set_and_read(World *world, const void *unused) 
         assert_property(world, path, "MtuHint", "|1280");
 }
 
-static void assert_retransmission(World *world, const char *path, const char *expected) {
-        sd_bus_message *reply =
-                call(world->bus, path, PROPERTIES, "Get", "ss", CONNECTION, "Configuration");
-        GString *text = message_flatten(reply);
-
-        if (!strstr(text->str, expected))
-                g_error("'%s' is not in '%s'", expected, text->str);
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
-}
-
 /* A client in manual mode whose peer, @port, never answers; its handshake has begun. */
 static char *begin_manually(World *world, uint16_t port) {
         char *path = create(world);
@@ -122,10 +122,10 @@ static void test_the_configuration_is_set_until_the_start(World *world, const vo
         int fd = udp_bind(&port);
         g_autofree char *path = begin_manually(world, port);
 
-        assert_retransmission(world, path, "|Retransmission|manual");
+        assert_property_has(world, path, "Configuration", "|Retransmission|manual");
         g_free(call_refused("InvalidOperation", world->bus, path, CONNECTION, "SetConfiguration",
                             "a{sv}", 1, "Retransmission", "s", "automatic"));
-        assert_retransmission(world, path, "|Retransmission|manual");
+        assert_property_has(world, path, "Configuration", "|Retransmission|manual");
         g_free(call_refused("InvalidOperation", world->bus, path, CONNECTION, "SetPeer", "sqs",
                             "127.0.0.1", port, ""));
         (void)close(fd);
@@ -156,6 +156,31 @@ static void test_a_flight_is_sent_again_when_told(World *world, const void *unus
         (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "AbortHandshake", ""));
         assert_property(world, path, "HandshakeState", "|HandshakeNotStarted");
         (void)close(fd);
+}
+
+static void test_the_session_is_told(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port);
+        g_autofree char *client = open_client(world->bus, port, false);
+
+        assert_property(world, client, "Encrypted", "|1");
+        assert_property(world, client, "SessionProtocol", "|DtlsV1_2");
+        assert_property_has(world, client, "SessionCipher", "|Name|TLS_");
+        assert_property_has(world, client, "SessionCipher", "|Protocol|DtlsV1_2");
+        (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "Shutdown", ""));
+        assert_property(world, client, "Encrypted", "|0");
+        assert_property(world, client, "HandshakeState", "|HandshakeNotStarted");
+}
+
+static void test_the_end_by_the_peer_is_told(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port);
+        g_autofree char *client = open_client(world->bus, port, false), *error = NULL;
+
+        close_object(world->bus, listener, LISTENER);
+        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        error = get_error(world->bus, client);
+        g_assert_true(g_str_has_prefix(error, "RemoteClosedConnectionError: "));
 }
 
 static void test_cookie_parameters_are_the_listeners(World *world, const void *unused) {
@@ -201,6 +226,8 @@ int main(int argc, char **argv) {
         ADD("the-configuration-is-set-until-the-start",
             test_the_configuration_is_set_until_the_start);
         ADD("a-flight-is-sent-again-when-told", test_a_flight_is_sent_again_when_told);
+        ADD("the-session-is-told", test_the_session_is_told);
+        ADD("the-end-by-the-peer-is-told", test_the_end_by_the_peer_is_told);
         ADD("cookie-parameters-are-the-listeners", test_cookie_parameters_are_the_listeners);
         ADD("an-error-stays-until-something-works", test_an_error_stays_until_something_works);
         return g_test_run();
