@@ -167,9 +167,30 @@ static void test_the_session_is_told(World *world, const void *unused) {
         assert_property(world, client, "SessionProtocol", "|DtlsV1_2");
         assert_property_has(world, client, "SessionCipher", "|Name|TLS_");
         assert_property_has(world, client, "SessionCipher", "|Protocol|DtlsV1_2");
+        assert_property_has(world, client, "EphemeralServerKey", "|Curve|");
         (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "Shutdown", ""));
         assert_property(world, client, "Encrypted", "|0");
         assert_property(world, client, "HandshakeState", "|HandshakeNotStarted");
+}
+
+static void test_what_is_supported_is_listed(World *world, const void *unused) {
+        static const struct {
+                const char *name, *one;
+        } lists[] = {
+                {"SupportedCiphers", "|TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+                {"SupportedEllipticCurves", "X25519"},
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {
+                sd_bus_message *reply =
+                        call(world->bus, ROOT, PROPERTIES, "Get", "ss", MANAGER, lists[i].name);
+                GString *text = message_flatten(reply);
+
+                if (!strstr(text->str, lists[i].one))
+                        g_error("%s has no %s: '%s'", lists[i].name, lists[i].one, text->str);
+                (void)g_string_free(text, TRUE);
+                (void)sd_bus_message_unref(reply);
+        }
 }
 
 static void test_the_end_by_the_peer_is_told(World *world, const void *unused) {
@@ -227,6 +248,7 @@ int main(int argc, char **argv) {
             test_the_configuration_is_set_until_the_start);
         ADD("a-flight-is-sent-again-when-told", test_a_flight_is_sent_again_when_told);
         ADD("the-session-is-told", test_the_session_is_told);
+        ADD("what-is-supported-is-listed", test_what_is_supported_is_listed);
         ADD("the-end-by-the-peer-is-told", test_the_end_by_the_peer_is_told);
         ADD("cookie-parameters-are-the-listeners", test_cookie_parameters_are_the_listeners);
         ADD("an-error-stays-until-something-works", test_an_error_stays_until_something_works);
