@@ -28,6 +28,10 @@
 G_STATIC_ASSERT(CHAIN_LENGTH_MAX <= 16);
 
 #define VERDICT_SERIAL_SIZE_MAX 128 /* RFC 5280: 20, and many have more */
+/* GnuTLS reads a list of purposes from its beginning for each of them: 32 KiB, which a peer may
+ * send, take it half a second. A hundred real ones fit in this. */
+#define VERDICT_PURPOSES_SIZE_MAX 1024
+#define VERDICT_PURPOSES_OID "2.5.29.37"
 
 #define VERDICT_STRICT                                                                             \
         (GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM) | GNUTLS_VERIFY_DISABLE_TIME_CHECKS |     \
@@ -558,12 +562,24 @@ static void verdict_all_dates(GArray *errors, const Path *path) {
         }
 }
 
+static bool verdict_purposes_are_bearable(gnutls_x509_crt_t certificate) {
+        gnutls_datum_t purposes = {NULL, 0};
+
+        if (gnutls_x509_crt_get_extension_by_oid2(certificate, VERDICT_PURPOSES_OID, 0, &purposes,
+                                                  NULL) < 0)
+                return true; /* it has none */
+
+        gnutls_free(purposes.data);
+        return purposes.size <= VERDICT_PURPOSES_SIZE_MAX;
+}
+
 /* The peer's own, and those that say for what they issue. */
 static void verdict_purposes(GArray *errors, const Path *path, bool peer_is_server) {
         const char *purpose = peer_is_server ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT;
 
         for (size_t i = 0; i < path->length; i++)
-                if (!gnutls_x509_crt_check_key_purpose(path->certificates[i], purpose, 0))
+                if (!verdict_purposes_are_bearable(path->certificates[i]) ||
+                    !gnutls_x509_crt_check_key_purpose(path->certificates[i], purpose, 0))
                         verdict_errors_add(errors, VERDICT_INVALID_PURPOSE, path->ders[i]);
 }
 

@@ -133,6 +133,7 @@ void listener_take(Listener *listener, Connection *connection) {
  * event to wait for: a coarse alarm looks, and only while somebody waits. */
 void backlog_retry(void *owner, uint64_t now_usec) {
         Listener *listener = owner;
+        guint n_before = listener->backlog.length;
         Connection *connection;
         int r = 0;
 
@@ -148,7 +149,8 @@ void backlog_retry(void *owner, uint64_t now_usec) {
                 (void)backlog_pushed(listener, connection, r);
         }
 
-        backlog_changed(listener);
+        if (listener->backlog.length != n_before)
+                backlog_changed(listener);
         if (!g_queue_is_empty(&listener->backlog))
                 alarm_set(listener->relay, &listener->alarm, now_usec + LISTENER_RETRY_USEC);
 }

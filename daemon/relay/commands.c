@@ -519,6 +519,10 @@ static int command_write(Connection *connection, const void *data, size_t size, 
                 connection_fail(connection, fault(r));
                 return command_failed(connection, reason);
         }
+        if (r == SESSION_E_FAILED) {
+                connection_finish(connection, r);
+                return command_failed(connection, reason);
+        }
         endpoint_flush(connection->endpoint);
 
         if (r == SESSION_E_TOO_LONG) {

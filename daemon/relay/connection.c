@@ -236,15 +236,20 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
 
 /* ---- around a call of the session ---- */
 
-void connection_prepare(Connection *connection) {
+void connection_address_net(const Connection *connection) {
         static const Address any = {0};
-        Relay *relay = connection->relay;
 
         /* a client's socket is connected and has but one address to send from */
+        datagram_batch_address(connection->relay->net, &connection->spec->peer,
+                               connection->listener ? &connection->local : &any);
+}
+
+void connection_prepare(Connection *connection) {
+        Relay *relay = connection->relay;
+
         relay->net_mark = datagram_batch_count(relay->net);
         datagram_batch_reset(relay->app);
-        datagram_batch_address(relay->net, &connection->spec->peer,
-                               connection->listener ? &connection->local : &any);
+        connection_address_net(connection);
 }
 
 void connection_finish(Connection *connection, int r) {

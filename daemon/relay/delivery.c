@@ -186,6 +186,7 @@ int connection_seal(Connection *connection, const void *data, size_t size) {
         r = session_send(connection->session, data, size, relay->net);
         if (r == SESSION_E_NO_ROOM) {
                 endpoint_flush(connection->endpoint);
+                connection_address_net(connection); /* which the flush has forgotten */
                 r = session_send(connection->session, data, size, relay->net);
         }
 

@@ -326,6 +326,8 @@ Connection *connection_free(Connection *connection);
 /* A fresh session on connection->endpoint. */
 int connection_associate(Connection *connection, const Hello *hello, Reason *reason);
 void connection_set_state(Connection *connection, HandshakeState state);
+/* What is put into the net batch from here on is for its peer. */
+void connection_address_net(const Connection *connection);
 /* Around each call of the session outside ingress. */
 void connection_prepare(Connection *connection);
 void connection_finish(Connection *connection, int r);

@@ -130,6 +130,8 @@ void tally_endpoint(Endpoint *endpoint) {
                      now.n_dropped_truncated - seen->n_dropped_truncated);
         tally_socket(endpoint, TALLY_DROPPED_REFUSED,
                      now.n_dropped_refused - seen->n_dropped_refused);
+        tally_socket(endpoint, TALLY_DROPPED_SOCKET_FULL,
+                     now.n_dropped_full - seen->n_dropped_full);
         tally_socket(endpoint, TALLY_ICMP_ERRORS, now.n_icmp - seen->n_icmp);
         *seen = now;
 }

@@ -116,6 +116,32 @@ static void test_set_names(gnutls_x509_crt_t certificate, const char *cn, TestId
         }
 }
 
+/* As DER: GnuTLS does not make more than 64. */
+static void test_set_many_purposes(gnutls_x509_crt_t certificate) {
+        static const uint8_t server[] = {6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1};
+        uint8_t der[4 + 200 * sizeof(server)] = {0x30, 0x82, (sizeof(der) - 4) >> 8,
+                                                 (uint8_t)(sizeof(der) - 4)};
+
+        for (size_t i = 4; i < sizeof(der); i += sizeof(server))
+                memcpy(der + i, server, sizeof(server));
+        test_must(gnutls_x509_crt_set_extension_by_oid(certificate, "2.5.29.37", der, sizeof(der),
+                                                       /* critical= */ 0));
+}
+
+static void test_set_purposes(gnutls_x509_crt_t certificate, TestIdentityFlags flags) {
+        if (flags & TEST_IDENTITY_MANY_PURPOSES) {
+                test_set_many_purposes(certificate);
+                return;
+        }
+
+        if (!(flags & TEST_IDENTITY_CLIENT_ONLY))
+                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER,
+                                                              /* critical= */ 0));
+        if (!(flags & TEST_IDENTITY_SERVER_ONLY))
+                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_CLIENT,
+                                                              /* critical= */ 0));
+}
+
 static void test_set_leaf(gnutls_x509_crt_t certificate, const char *cn, TestIdentityFlags flags,
                           TestKeyType key) {
         unsigned usage = GNUTLS_KEY_DIGITAL_SIGNATURE;
@@ -126,12 +152,7 @@ static void test_set_leaf(gnutls_x509_crt_t certificate, const char *cn, TestIde
         test_must(gnutls_x509_crt_set_basic_constraints(certificate, /* ca= */ 0, -1));
         test_must(gnutls_x509_crt_set_key_usage(certificate, usage));
         test_set_names(certificate, cn, flags);
-        if (!(flags & TEST_IDENTITY_CLIENT_ONLY))
-                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER,
-                                                              /* critical= */ 0));
-        if (!(flags & TEST_IDENTITY_SERVER_ONLY))
-                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_CLIENT,
-                                                              /* critical= */ 0));
+        test_set_purposes(certificate, flags);
 }
 
 static void test_set_extensions(gnutls_x509_crt_t certificate, const char *cn,

@@ -343,6 +343,13 @@ static void test_the_purpose_must_be_the_peers(void) {
         assert_errors(reach_case(&(Case){{server}}), VERDICT_NO_ERROR);
 }
 
+static void test_more_purposes_than_anybody_has_are_not_read(void) {
+        g_autoptr(TestIdentity) server = signed_leaf(root, TEST_IDENTITY_MANY_PURPOSES);
+
+        assert_errors(reach_case(&(Case){{server}}), VERDICT_INVALID_PURPOSE, server,
+                      VERDICT_NO_ERROR);
+}
+
 static void test_weak_or_unknown_things_are_rejected(void) {
         g_autoptr(TestIdentity) sha1 = signed_leaf(root, TEST_IDENTITY_SHA1);
         g_autoptr(TestIdentity) critical = signed_leaf(root, TEST_IDENTITY_CRITICAL);
@@ -820,6 +827,8 @@ static const struct {
          test_a_common_name_counts_without_other_names},
         {"/verdict/name/addresses-match-addresses-alone", test_addresses_match_addresses_alone},
         {"/verdict/purpose/must-be-the-peers", test_the_purpose_must_be_the_peers},
+        {"/verdict/purpose/more-than-anybody-has-are-not-read",
+         test_more_purposes_than_anybody_has_are_not_read},
         {"/verdict/weak/or-unknown-things-are-rejected", test_weak_or_unknown_things_are_rejected},
         {"/verdict/depth/counts-what-was-sent-without-the-root",
          test_depth_counts_what_was_sent_without_the_root},

@@ -74,6 +74,7 @@ static void lets_the_rest_wait_for_a_slow_acceptor(World *world, gconstpointer u
         g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
         g_autofd int queue = -1;
         Connection *last = NULL;
+        unsigned n_changes;
         Reason reason = {0};
 
         world_use_psk(world, "someone", PSK);
@@ -83,6 +84,11 @@ static void lets_the_rest_wait_for_a_slow_acceptor(World *world, gconstpointer u
                 world_wait_state(world, last, HANDSHAKE_COMPLETE);
         }
         world_wait(world, listener_facts(listener).backlog == 6);
+
+        /* that nothing changes is not told over and over */
+        n_changes = world->n_backlog_changes;
+        world_spend(world, 100 * 1000);
+        g_assert_cmpuint(world->n_backlog_changes, ==, n_changes);
 
         /* what arrives for who waits is not lost */
         world_send(last, "waiting");

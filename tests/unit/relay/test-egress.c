@@ -129,6 +129,22 @@ static void does_not_let_a_bulk_sender_starve_others(World *world, gconstpointer
                          3 * CHANNEL_PACKETS_MAX);
 }
 
+/* At a listener, where the batch may hold what is for others, or much of it. */
+static void knows_whom_it_is_for_after_a_flush(World *world, gconstpointer unused) {
+        g_autofree char *junk = g_strnfill(16000, 'x');
+        Connection *client, *server;
+
+        world_pair(world, &client, &server);
+        connection_prepare(server);
+        while (datagram_batch_append(world->relay->net, junk, 16000))
+                ;
+        g_autofree char *payload = g_strnfill(16000, 'y');
+        g_assert_cmpint(connection_seal(server, payload, 16000), ==, 0);
+        endpoint_flush(server->endpoint);
+        g_autofree char *heard = world_read(world, client);
+        g_assert_cmpstr(heard, ==, payload);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/egress/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -142,5 +158,6 @@ int main(int argc, char **argv) {
              keeps_to_the_path_when_told_not_to_fragment);
         CASE("lets-the-sender-feel-a-full-socket", lets_the_sender_feel_a_full_socket);
         CASE("does-not-let-a-bulk-sender-starve-others", does_not_let_a_bulk_sender_starve_others);
+        CASE("knows-whom-it-is-for-after-a-flush", knows_whom_it_is_for_after_a_flush);
         return g_test_run();
 }
