@@ -206,13 +206,6 @@ static int get_statistics(sd_bus *b, const char *path, const char *interface, co
 
 /* ---- the interface ---- */
 
-#define OPEN SD_BUS_VTABLE_UNPRIVILEGED /* every method asks for itself */
-#define SECRET (SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE)
-#define CONST SD_BUS_VTABLE_PROPERTY_CONST
-#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-#define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
-#define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
-
 /* clang-format off */
 const sd_bus_vtable listener_vtable[] = {
         SD_BUS_VTABLE_START(0),

@@ -276,6 +276,14 @@ int options_append(sd_bus_message *reply, const Spec *spec);
 /* ---- connection.c, listener.c, manager.c: one file an interface; the vtable is last in each ----
  */
 
+/* the words of their rows */
+#define OPEN SD_BUS_VTABLE_UNPRIVILEGED /* every method asks for itself */
+#define SECRET (SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE)
+#define CONST SD_BUS_VTABLE_PROPERTY_CONST
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
+#define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
+
 extern const sd_bus_vtable manager_vtable[];
 extern const sd_bus_vtable connection_vtable[];
 extern const sd_bus_vtable listener_vtable[];
