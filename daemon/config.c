@@ -124,3 +124,50 @@ int config_read(const char *path, bool must_exist, Config *config, char **ret_te
         *ret_text = g_strdup_printf("%s: %s", path, text);
         return CONFIG_E_BROKEN;
 }
+
+/* ---- the rules ---- */
+
+static int by_name(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The names of its rule files, in order. */
+static int policy_list(const char *path, GPtrArray **ret, char **ret_text) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GDir) folder = g_dir_open(path, 0, &error);
+        const char *name;
+
+        if (!folder && !g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+                *ret_text = g_strdup(error->message);
+                return CONFIG_E_BROKEN;
+        }
+
+        while (folder && (name = g_dir_read_name(folder))) {
+                if (g_str_has_suffix(name, ".conf") && name[0] != '.')
+                        g_ptr_array_add(names, g_build_filename(path, name, NULL));
+        }
+
+        g_ptr_array_sort(names, by_name);
+        *ret = g_steal_pointer(&names);
+        return 0;
+}
+
+int policy_read(const char *path, Access *access, char **ret_text) {
+        g_autoptr(GPtrArray) files = NULL;
+        int r;
+
+        r = policy_list(path, &files, ret_text);
+        if (r)
+                return r;
+
+        for (guint i = 0; i < files->len; i++) {
+                g_autofree char *contents = NULL;
+
+                if (config_load(files->pdata[i], /* must_exist= */ true, &contents, ret_text) ||
+                    access_read(access, files->pdata[i], contents, ret_text))
+                        return CONFIG_E_BROKEN;
+        }
+
+        return 0;
+}

@@ -2,15 +2,16 @@
 #pragma once
 
 /*
- * Config: what the administrator's file says. A file is taken whole or not at all: an unknown word
- * or a number that is none stops the start, and the text says where it is.
+ * Config: what the administrator's files say: limits, and who may. Files are taken whole or not at
+ * all: an unknown word or a number that is none stops the start, and the text says where it is.
  */
 
-#include "access/quota.h"
+#include "access/access.h"
 
 #include <stdbool.h>
 
 #define CONFIG_PATH "/etc/dtlsd/dtlsd.conf"
+#define POLICY_PATH "/etc/dtlsd/policy.d"
 
 typedef struct Config {
         QuotaLimits limits;
@@ -23,3 +24,7 @@ typedef enum ConfigOutcome {
 /* @config: the defaults in, what the file says over them out; as it was when that fails.
  * @must_exist: false: no file is an empty one. @ret_text: file, group and key, for people. */
 int config_read(const char *path, bool must_exist, Config *config, char **ret_text);
+
+/* Adds the rules of every *.conf of the folder @path, in the order of their names, to @access.
+ * No folder is one without rules. */
+int policy_read(const char *path, Access *access, char **ret_text);

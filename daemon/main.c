@@ -34,6 +34,7 @@
 
 typedef struct Options {
         char *config; /* NULL: the usual one, which need not be there */
+        char *policy;
         char *keyring;
         char *keyring_socket;
         gboolean version;
@@ -42,6 +43,7 @@ typedef struct Options {
 typedef struct Daemon {
         sd_event *event;
         Quota *quota;
+        Access *access;
         Keys *keys;
         Launcher *launcher;
         Relay *relay;
@@ -74,6 +76,8 @@ static bool options_read(int argc, char **argv, Options *options) {
         const GOptionEntry entries[] = {
                 {"config", 0, 0, G_OPTION_ARG_FILENAME, &options->config,
                  "Read this file instead of " CONFIG_PATH, "FILE"},
+                {"policy", 0, 0, G_OPTION_ARG_FILENAME, &options->policy,
+                 "Read the rules of this folder instead of " POLICY_PATH, "DIRECTORY"},
                 {"keyring", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring,
                  "Start this dtlsd-keyring (default: the one beside this program)", "PATH"},
                 {"keyring-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring_socket,
@@ -96,6 +100,7 @@ static bool options_read(int argc, char **argv, Options *options) {
 
 static void options_done(Options *options) {
         g_free(options->config);
+        g_free(options->policy);
         g_free(options->keyring);
         g_free(options->keyring_socket);
 }
@@ -184,6 +189,7 @@ static void on_bus_lost(void *userdata);
 
 /* 0, or what was said at @level. */
 static int daemon_enter_bus(Daemon *daemon, int level) {
+        const BusHost host = {.lost = on_bus_lost, .userdata = daemon};
         int r;
 
         r = sd_bus_open_system(&daemon->connection);
@@ -193,7 +199,7 @@ static int daemon_enter_bus(Daemon *daemon, int level) {
         }
 
         r = bus_new(daemon->connection, daemon->event, daemon->relay, daemon->keys, daemon->quota,
-                    on_bus_lost, daemon, &daemon->bus);
+                    daemon->access, &host, &daemon->bus);
         if (r) {
                 say_no_name(level, r);
                 daemon_leave_bus(daemon);
@@ -303,6 +309,22 @@ static int daemon_read_config(const Options *options, Config *config) {
         return r;
 }
 
+static int daemon_read_policy(Daemon *daemon, const Options *options) {
+        g_autoptr(Access) access = access_new();
+        g_autofree char *text = NULL;
+        const char *path = options->policy ? options->policy : POLICY_PATH;
+        int r;
+
+        r = policy_read(path, access, &text);
+        if (r) {
+                log_error("%s; nothing was started", text);
+                return r;
+        }
+
+        daemon->access = g_steal_pointer(&access);
+        return 0;
+}
+
 static int daemon_build(Daemon *daemon, const Config *config) {
         int r;
 
@@ -332,6 +354,7 @@ static void daemon_done(Daemon *daemon) {
         relay_free(daemon->relay);
         keys_free(daemon->keys);
         launcher_free(daemon->launcher);
+        access_free(daemon->access);
         quota_free(daemon->quota);
         sd_event_unref(daemon->event);
 }
@@ -341,6 +364,9 @@ static int daemon_run(Daemon *daemon, const Options *options) {
         int r;
 
         r = daemon_read_config(options, &config);
+        if (r)
+                return r;
+        r = daemon_read_policy(daemon, options);
         if (r)
                 return r;
         r = daemon_build(daemon, &config);

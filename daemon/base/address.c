@@ -206,6 +206,33 @@ bool address_equal(const Address *a, const Address *b) {
         return address_same_host(a, b) && address_port(a) == address_port(b);
 }
 
+static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned n_bits) {
+        unsigned n_bytes = n_bits / 8, rest = n_bits % 8;
+
+        if (memcmp(a, b, n_bytes) != 0)
+                return false;
+
+        return rest == 0 || ((a[n_bytes] ^ b[n_bytes]) >> (8 - rest)) == 0;
+}
+
+bool address_in_network(const Address *address, const Address *network, unsigned n_bits) {
+        if (address->sa.sa_family != network->sa.sa_family)
+                return false;
+
+        switch (address->sa.sa_family) {
+        case AF_INET:
+                g_assert(n_bits <= 32);
+                return bits_equal((const uint8_t *)&address->in.sin_addr,
+                                  (const uint8_t *)&network->in.sin_addr, n_bits);
+        case AF_INET6:
+                g_assert(n_bits <= 128);
+                return bits_equal(address->in6.sin6_addr.s6_addr, network->in6.sin6_addr.s6_addr,
+                                  n_bits);
+        default:
+                return false;
+        }
+}
+
 /* A byte that tells the families apart, then network order throughout: the same on every host. */
 size_t address_canonical(const Address *address, uint8_t buffer[static ADDRESS_CANONICAL_MAX]) {
         uint32_t scope;

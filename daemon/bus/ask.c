@@ -47,21 +47,15 @@ struct Asked {
 
 bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner) {
         AccessQuestion question;
-        const char *rule;
 
         if (!caller)
                 return false;
         if (caller->uid == owner || caller->uid == 0)
                 return true;
 
-        question = (AccessQuestion){
-                .uid = caller->uid,
-                .gids = caller->gids,
-                .n_gids = caller->n_gids,
-                .verb = ACCESS_INSPECT,
-        };
+        question = (AccessQuestion){.subject = caller_subject(caller), .verb = ACCESS_INSPECT};
         /* reading a property cannot wait for polkit, so only a plain yes is one */
-        return access_decide(&question, &rule) == ACCESS_ALLOW;
+        return access_decide(bus->access, &question).verdict == ACCESS_ALLOW;
 }
 
 bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec) {
@@ -284,14 +278,24 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Addres
 
 /* ---- verbs ---- */
 
-static int ask_denied(sd_bus_error *error, AccessVerb verb, const char *why, const char *rule) {
-        return bus_refuse_text(error, "NotAuthorized", "You may not %s here: %s (%s)",
-                               access_verb_name(verb), why, rule);
+/* To the caller the rule by its name; where it stands is the administrator's to know. */
+static int ask_denied(const AccessQuestion *question, const char *why, const AccessAnswer *answer,
+                      sd_bus_error *error) {
+        const char *verb = access_verb_name(question->verb);
+        g_autofree char *where =
+                answer->file ? g_strdup_printf("%s:%u", answer->file, answer->line) : NULL;
+
+        log_notice("user %u may not %s: %s (rule '%s'%s%s)", question->subject.uid, verb, why,
+                   answer->rule, where ? " of " : "", where ? where : "");
+        return bus_refuse_text(error, "NotAuthorized",
+                               "User %u may not %s here: %s (rule '%s'); the journal of dtlsd says "
+                               "where the rule stands",
+                               question->subject.uid, verb, why, answer->rule);
 }
 
 /* Policy leaves it to polkit, which has said so already, or is asked. */
 static int ask_further(Bus *bus, sd_bus_message *m, const AccessQuestion *question,
-                       const char *rule, sd_bus_error *error) {
+                       const AccessAnswer *answer, sd_bus_error *error) {
         const Errand *errand = errand_find(bus, m);
         const Verdict *verdict =
                 asked_verdict(errand ? errand->asked : NULL, question->verb, question->address);
@@ -299,35 +303,34 @@ static int ask_further(Bus *bus, sd_bus_message *m, const AccessQuestion *questi
         if (!verdict)
                 return ask_polkit(bus, m, question->verb, question->address, error);
 
-        return verdict->is_allowed ? 1 : ask_denied(error, question->verb, verdict->why, rule);
+        return verdict->is_allowed ? 1 : ask_denied(question, verdict->why, answer, error);
 }
 
 int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
             sd_bus_error *error) {
         const Caller *caller = caller_of(bus, m);
-        const char *rule = "";
         AccessQuestion question;
+        AccessAnswer answer;
 
         if (!caller)
                 return bus_refuse_text(error, "NotAuthorized", "The call does not say whose it is");
 
         question = (AccessQuestion){
-                .uid = caller->uid,
-                .gids = caller->gids,
-                .n_gids = caller->n_gids,
+                .subject = caller_subject(caller),
                 .verb = verb,
                 .address = about,
         };
-        switch (access_decide(&question, &rule)) {
+        answer = access_decide(bus->access, &question);
+        switch (answer.verdict) {
         case ACCESS_ALLOW:
                 return 1;
         case ACCESS_ASK:
-                return ask_further(bus, m, &question, rule, error);
+                return ask_further(bus, m, &question, &answer, error);
         case ACCESS_DENY:
                 break;
         }
 
-        return ask_denied(error, verb, "policy says no", rule);
+        return ask_denied(&question, "policy says no", &answer, error);
 }
 
 int asks_new(Bus *bus, Asks **ret) {

@@ -200,11 +200,11 @@ static int on_turn(sd_event_source *source, void *userdata) {
         errands_turn_over(bus);
         bin_empty(bus);
 
-        if (bus->is_lost && bus->lost) {
-                BusLost lost = bus->lost;
+        if (bus->is_lost && bus->host.lost) {
+                BusHost host = bus->host;
 
-                bus->lost = NULL;
-                lost(bus->lost_userdata); /* may free the bus */
+                bus->host.lost = NULL;
+                host.lost(host.userdata); /* may free the bus */
         }
 
         return 0;
@@ -377,7 +377,7 @@ static int bus_ask_for_name(Bus *bus) {
 }
 
 int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota *quota,
-            BusLost lost, void *userdata, Bus **ret) {
+            Access *access, const BusHost *host, Bus **ret) {
         g_autoptr(Bus) bus = NULL;
         int r;
 
@@ -386,8 +386,8 @@ int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota
         bus->relay = relay;
         bus->keys = keys;
         bus->quota = quota;
-        bus->lost = lost;
-        bus->lost_userdata = userdata;
+        bus->access = access;
+        bus->host = *host;
         bus->slots = g_ptr_array_new_with_free_func(slot_unref);
         bus_register(bus);
 

@@ -5,7 +5,7 @@
  * Bus: the D-Bus face of relay. Reads a call, asks whether it may be, does one thing, answers.
  */
 
-#include "access/quota.h"
+#include "access/access.h"
 #include "keys/keys.h"
 #include "relay/relay.h"
 
@@ -13,8 +13,16 @@
 #include <systemd/sd-event.h>
 
 typedef struct Bus Bus;
-/* From the loop, once. The Bus may be freed in it. */
-typedef void (*BusLost)(void *userdata);
+
+/* Who owns the Bus, and what only he can do. */
+typedef struct BusHost {
+        /* The connection is over: from the loop, once. The Bus may be freed in it. */
+        void (*lost)(void *userdata);
+        /* Reads rules and configuration again: 0, or what is broken, in words; then all is as it
+         * was. */
+        int (*reload)(void *userdata, char **ret_text);
+        void *userdata;
+} BusHost;
 
 typedef enum BusOutcome {
         BUS_E_NAME_TAKEN = 1, /* another dtlsd is on this bus */
@@ -23,10 +31,10 @@ typedef enum BusOutcome {
 
 /* References @connection, which is open or opening, puts every object on it, attaches it to @event
  * if it is not attached yet, then asks for the name and waits for that one answer. On a connection
- * without a bus (a socket pair) there is no name to ask for. @lost: the connection is over. Relay's
- * observer is the Bus from here on. Call it from the thread that runs @event. */
+ * without a bus (a socket pair) there is no name to ask for. Relay's observer is the Bus from here
+ * on. @access: by its rules; @host: copied. Call it from the thread that runs @event. */
 int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota *quota,
-            BusLost lost, void *userdata, Bus **ret);
+            Access *access, const BusHost *host, Bus **ret);
 /* Takes everything off the connection again; does not close it. */
 Bus *bus_free(Bus *bus);
 

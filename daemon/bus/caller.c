@@ -395,6 +395,14 @@ const Caller *caller_of(Bus *bus, sd_bus_message *m) {
         return caller_by_name(bus, sd_bus_message_get_sender(m));
 }
 
+AccessSubject caller_subject(const Caller *caller) {
+        return (AccessSubject){
+                .uid = caller->uid,
+                .gids = caller->gids,
+                .n_gids = caller->n_gids,
+        };
+}
+
 const Caller *caller_current(Bus *bus) {
         sd_bus_message *m = sd_bus_get_current_message(bus->bus);
 

@@ -444,6 +444,10 @@ static int method_export_keying_material(sd_bus_message *m, void *userdata, sd_b
         if (r < 0)
                 return r;
 
+        r = bus_ask(message_bus(m), m, ACCESS_EXPORT_KEY, NULL, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
         r = sd_bus_message_read_basic(m, 's', &label);
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &data, &size);

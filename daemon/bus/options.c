@@ -1032,6 +1032,7 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
                 {birth && spec->persistent, ACCESS_PERSISTENT, NULL},
                 {options_trust_anybody(spec), ACCESS_VERIFY_NONE, NULL},
                 {options_are_legacy(spec), ACCESS_LEGACY_PROTOCOL, NULL},
+                {spec->ciphers != NULL, ACCESS_RAW_CIPHERS, NULL},
         };
         int r;
 

@@ -31,6 +31,7 @@ struct Bus {
         Relay *relay;
         Keys *keys;
         Quota *quota;
+        Access *access;
         Callers *callers;
         Errands *errands;
         Asks *asks;
@@ -41,8 +42,7 @@ struct Bus {
         sd_event_source *turn;
         bool attached; /* to the event loop, by us */
         bool is_lost;
-        BusLost lost;
-        void *lost_userdata;
+        BusHost host;
 };
 
 /* ---- bus.c ---- */
@@ -82,6 +82,7 @@ void callers_release(Bus *bus, const char *name);
 /* The caller of the message that is being handled. Past the filter it is always known; NULL only
  * for a message that has no sender. */
 const Caller *caller_of(Bus *bus, sd_bus_message *m);
+AccessSubject caller_subject(const Caller *caller);
 /* The caller of the message sd-bus handles right now (find functions, enumerators, getters). */
 const Caller *caller_current(Bus *bus);
 /* A name that is on the bus and whose credentials are known, or NULL. */

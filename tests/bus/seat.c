@@ -142,6 +142,15 @@ static void on_lost(void *userdata) {
         seat->is_lost = true;
 }
 
+Access *shipped_rules(void) {
+        g_autofree char *contents = NULL, *text = NULL;
+        Access *access = access_new();
+
+        g_assert_true(g_file_get_contents(g_getenv("DTLSD_RULES"), &contents, NULL, NULL));
+        must(access_read(access, "90-default.conf", contents, &text), text);
+        return access;
+}
+
 void seat_run(Seat *seat) {
         int r;
 
@@ -156,6 +165,7 @@ void seat_run(Seat *seat) {
 Seat *seat_new(void) {
         QuotaLimits limits = quota_limits_default(1024);
         Seat *seat = g_new0(Seat, 1);
+        const BusHost host = {.lost = on_lost, .userdata = seat};
         int pair[2];
 
         seat->keyring_fd = -1;
@@ -174,8 +184,9 @@ Seat *seat_new(void) {
         must(keys_new(seat->event, &seat->keys), "keys");
         must(quota_new(&limits, &seat->quota), "quota");
         must(relay_new(seat->event, seat->keys, seat->quota, &seat->relay), "relay");
-        must(bus_new(seat->ours, seat->event, seat->relay, seat->keys, seat->quota, on_lost, seat,
-                     &seat->bus),
+        seat->access = shipped_rules();
+        must(bus_new(seat->ours, seat->event, seat->relay, seat->keys, seat->quota, seat->access,
+                     &host, &seat->bus),
              "bus_new");
         seat_run(seat); /* the two ends greet each other */
         return seat;
@@ -187,6 +198,7 @@ Seat *seat_free(Seat *seat) {
 
         seat->bus = bus_free(seat->bus);
         seat->relay = relay_free(seat->relay);
+        seat->access = access_free(seat->access);
         seat->quota = quota_free(seat->quota);
         seat->keys = keys_free(seat->keys);
         (void)g_ptr_array_unref(seat->questions);

@@ -22,6 +22,7 @@ typedef struct Seat {
         Relay *relay;
         Keys *keys;
         Quota *quota;
+        Access *access;
         Bus *bus;
         int keyring_fd; /* nobody answers there until a test does; -1: not connected */
         bool is_lost;
@@ -44,6 +45,8 @@ typedef struct Call {
         uint64_t cookie;       /* what it was sent with */
 } Call;
 
+/* As policy/ ships them. */
+Access *shipped_rules(void);
 Seat *seat_new(void);
 Seat *seat_free(Seat *seat);
 

@@ -101,6 +101,7 @@ typedef struct Service {
         Relay *relay;
         Keys *keys;
         Quota *quota;
+        Access *access;
         Bus *bus;
         bool is_lost;
 } Service;
@@ -114,6 +115,7 @@ static void on_lost(void *userdata) {
 
 static int service_start(Service *service, const Daemon *daemon) {
         QuotaLimits limits = quota_limits_default(1024);
+        const BusHost host = {.lost = on_lost, .userdata = service};
 
         *service = (Service){};
         g_assert_cmpint(sd_event_new(&service->event), >=, 0);
@@ -122,14 +124,16 @@ static int service_start(Service *service, const Daemon *daemon) {
         g_assert_cmpint(relay_new(service->event, service->keys, service->quota, &service->relay),
                         ==, 0);
         service->connection = daemon_connect(daemon);
+        service->access = access_new(); /* nobody asks in here */
         return bus_new(service->connection, service->event, service->relay, service->keys,
-                       service->quota, on_lost, service, &service->bus);
+                       service->quota, service->access, &host, &service->bus);
 }
 
 static void service_stop(Service *service) {
         (void)bus_free(service->bus);
         (void)relay_free(service->relay);
         (void)quota_free(service->quota);
+        (void)access_free(service->access);
         (void)keys_free(service->keys);
         (void)sd_bus_flush_close_unref(service->connection);
         (void)sd_event_unref(service->event);

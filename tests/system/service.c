@@ -44,6 +44,18 @@ static void write_file(const Service *service, const char *name, const char *con
                 g_file_set_contents_full(path, contents, -1, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
 }
 
+/* The shipped ones. */
+static void write_rules(const Service *service) {
+        g_autofree char *folder = in_directory(service, "policy.d");
+        g_autofree char *path = g_build_filename(folder, "90-default.conf", NULL);
+        g_autofree char *rules = NULL;
+
+        g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
+        g_assert_true(g_file_get_contents(g_getenv("DTLSD_RULES"), &rules, NULL, NULL));
+        g_assert_true(g_file_set_contents(path, rules, -1, NULL));
+        g_assert_cmpint(chmod(path, 0644), ==, 0);
+}
+
 static void copy_program(const Service *service, const char *name) {
         g_autofree char *from = g_build_filename(g_getenv("DTLSD_DAEMON_DIRECTORY"), name, NULL);
         g_autofree char *to = in_directory(service, name);
@@ -103,9 +115,13 @@ static void start_daemon(Service *service) {
         g_autofree char *config = in_directory(service, "dtlsd.conf");
         g_autofree char *keyring_option = g_strconcat("--keyring=", keyring, NULL);
         g_autofree char *config_option = g_strconcat("--config=", config, NULL);
-        const char *argv[] = {"setpriv",         "--pdeathsig=KILL", "--reuid=nobody",
-                              "--regid=nogroup", "--clear-groups",   daemon,
-                              config_option,     keyring_option,     NULL};
+        g_autofree char *policy = in_directory(service, "policy.d");
+        g_autofree char *policy_option = g_strconcat("--policy=", policy, NULL);
+        const char *argv[] = {"setpriv",        "--pdeathsig=KILL",
+                              "--reuid=nobody", "--regid=nogroup",
+                              "--clear-groups", daemon,
+                              config_option,    policy_option,
+                              keyring_option,   NULL};
 
         service->daemon_pid = start(service, "dtlsd.log", geteuid() == 0 ? argv : argv + 5);
 }
@@ -150,6 +166,7 @@ Service *service_start_limited(const char *config, unsigned n_fds) {
         service->address = g_strdup_printf("unix:path=%s/bus", service->directory);
         write_bus_config(service);
         write_file(service, "dtlsd.conf", config ? config : "");
+        write_rules(service);
         copy_program(service, "dtlsd");
         copy_program(service, "dtlsd-keyring");
 
