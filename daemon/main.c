@@ -41,6 +41,8 @@ typedef struct Options {
 } Options;
 
 typedef struct Daemon {
+        const Options *options;
+        uint64_t n_descriptors;
         sd_event *event;
         Quota *quota;
         Access *access;
@@ -112,6 +114,7 @@ static void block_signals(void) {
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, SIGTERM);
         (void)sigaddset(&signals, SIGINT);
+        (void)sigaddset(&signals, SIGHUP);
         (void)sigaddset(&signals, SIGCHLD);
         (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* the loop reads them */
 }
@@ -186,10 +189,11 @@ static void say_no_name(int level, int r) {
 }
 
 static void on_bus_lost(void *userdata);
+static int daemon_reload(void *userdata, char **ret_text);
 
 /* 0, or what was said at @level. */
 static int daemon_enter_bus(Daemon *daemon, int level) {
-        const BusHost host = {.lost = on_bus_lost, .userdata = daemon};
+        const BusHost host = {.lost = on_bus_lost, .reload = daemon_reload, .userdata = daemon};
         int r;
 
         r = sd_bus_open_system(&daemon->connection);
@@ -290,38 +294,50 @@ static int daemon_start_keyring(Daemon *daemon, const Options *options) {
 
 /* ---- the whole ---- */
 
-static int daemon_read_config(const Options *options, Config *config) {
-        g_autofree char *text = NULL;
-        const char *path = options->config ? options->config : CONFIG_PATH;
-        uint64_t n_descriptors = 0;
+/* What the administrator wrote. */
+static int daemon_read_files(const Daemon *daemon, Config *config, Access **ret_access,
+                             char **ret_text) {
+        const Options *options = daemon->options;
+        g_autoptr(Access) access = access_new();
         int r;
 
-        r = raise_descriptors(&n_descriptors);
-        if (r < 0) {
-                log_error("the limit of open files cannot be set: %s", g_strerror(-r));
-                return r;
-        }
-
-        config->limits = quota_limits_default(n_descriptors);
-        r = config_read(path, /* must_exist= */ options->config != NULL, config, &text);
+        config->limits = quota_limits_default(daemon->n_descriptors);
+        r = config_read(options->config ? options->config : CONFIG_PATH,
+                        /* must_exist= */ options->config != NULL, config, ret_text);
+        if (r == 0)
+                r = policy_read(options->policy ? options->policy : POLICY_PATH, access, ret_text);
         if (r)
-                log_error("%s; nothing was started", text);
-        return r;
+                return r;
+
+        *ret_access = g_steal_pointer(&access);
+        return 0;
 }
 
-static int daemon_read_policy(Daemon *daemon, const Options *options) {
-        g_autoptr(Access) access = access_new();
-        g_autofree char *text = NULL;
-        const char *path = options->policy ? options->policy : POLICY_PATH;
+static int daemon_reload(void *userdata, char **ret_text) {
+        Daemon *daemon = userdata;
+        Access *access;
+        Config config;
         int r;
 
-        r = policy_read(path, access, &text);
+        r = daemon_read_files(daemon, &config, &access, ret_text);
         if (r) {
-                log_error("%s; nothing was started", text);
+                log_error("%s; rules and limits are as they were", *ret_text);
                 return r;
         }
 
-        daemon->access = g_steal_pointer(&access);
+        access_replace(daemon->access, access);
+        quota_set_limits(daemon->quota, &config.limits);
+        if (daemon->bus)
+                bus_reloaded(daemon->bus);
+        relay_reload_trust(daemon->relay);
+        log_notice("rules, limits and the system's trust are read again");
+        return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        g_autofree char *text = NULL;
+
+        (void)daemon_reload(userdata, &text);
         return 0;
 }
 
@@ -337,6 +353,8 @@ static int daemon_build(Daemon *daemon, const Config *config) {
                 r = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL); /* exits */
         if (r >= 0)
                 r = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_hangup, daemon);
         if (r >= 0)
                 r = quota_new(&config->limits, &daemon->quota);
         if (r >= 0)
@@ -360,15 +378,21 @@ static void daemon_done(Daemon *daemon) {
 }
 
 static int daemon_run(Daemon *daemon, const Options *options) {
+        g_autofree char *text = NULL;
         Config config;
         int r;
 
-        r = daemon_read_config(options, &config);
-        if (r)
+        daemon->options = options;
+        r = raise_descriptors(&daemon->n_descriptors);
+        if (r < 0) {
+                log_error("the limit of open files cannot be set: %s", g_strerror(-r));
                 return r;
-        r = daemon_read_policy(daemon, options);
-        if (r)
+        }
+        r = daemon_read_files(daemon, &config, &daemon->access, &text);
+        if (r) {
+                log_error("%s; nothing was started", text);
                 return r;
+        }
         r = daemon_build(daemon, &config);
         if (r)
                 return r;

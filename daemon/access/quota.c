@@ -6,6 +6,7 @@
 #include "access/quota.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #define QUOTA_FDS_RESERVED 256 /* API: at the limit of fds the bus connection would be lost */
 
@@ -25,8 +26,13 @@ typedef struct QuotaRow {
         uint64_t used[N_QUOTA_KINDS];
 } QuotaRow;
 
+typedef struct QuotaOwn {
+        uint64_t limits[N_QUOTA_KINDS];
+} QuotaOwn;
+
 struct Quota {
         QuotaLimits limits;
+        GHashTable *own;  /* uid -> QuotaOwn, of those who have limits of their own */
         GHashTable *rows; /* uid -> QuotaRow */
         uint64_t total[N_QUOTA_KINDS];
         uint64_t refused[N_QUOTA_KINDS];
@@ -47,7 +53,7 @@ static const QuotaKindText quota_kinds[N_QUOTA_KINDS] = {
 
 /* ---- limits ---- */
 
-static void quota_limit(QuotaLimits *limits, QuotaKind kind, uint64_t per_uid, uint64_t total) {
+static void limits_set(QuotaLimits *limits, QuotaKind kind, uint64_t per_uid, uint64_t total) {
         limits->per_uid[kind] = MIN(per_uid, total);
         limits->total[kind] = total;
 }
@@ -59,19 +65,45 @@ QuotaLimits quota_limits_default(uint64_t n_fds) {
         uint64_t n_handshakes = MIN(usable, 1024);
         QuotaLimits limits;
 
-        quota_limit(&limits, QUOTA_CONNECTIONS, 1024, n_connections);
-        quota_limit(&limits, QUOTA_LISTENERS, 64, MIN(usable / 4, 1024));
-        quota_limit(&limits, QUOTA_HALF_OPEN, 256, n_handshakes);
-        quota_limit(&limits, QUOTA_SUSPENDED, 256, n_handshakes);
-        quota_limit(&limits, QUOTA_SIGNING, 256, n_handshakes);
-        quota_limit(&limits, QUOTA_FDS, usable / 2, usable);
-        quota_limit(&limits, QUOTA_BYTES, 512 * MEBIBYTE, 4096 * MEBIBYTE); /* 1024 channels */
-        quota_limit(&limits, QUOTA_CALLS, QUOTA_CALLS_PER_UID, QUOTA_CALLS_TOTAL);
+        limits_set(&limits, QUOTA_CONNECTIONS, 1024, n_connections);
+        limits_set(&limits, QUOTA_LISTENERS, 64, MIN(usable / 4, 1024));
+        limits_set(&limits, QUOTA_HALF_OPEN, 256, n_handshakes);
+        limits_set(&limits, QUOTA_SUSPENDED, 256, n_handshakes);
+        limits_set(&limits, QUOTA_SIGNING, 256, n_handshakes);
+        limits_set(&limits, QUOTA_FDS, usable / 2, usable);
+        limits_set(&limits, QUOTA_BYTES, 512 * MEBIBYTE, 4096 * MEBIBYTE); /* 1024 channels */
+        limits_set(&limits, QUOTA_CALLS, QUOTA_CALLS_PER_UID, QUOTA_CALLS_TOTAL);
         return limits;
 }
 
-const QuotaLimits *quota_limits(const Quota *quota) {
-        return &quota->limits;
+void quota_set_limits(Quota *quota, const QuotaLimits *limits) {
+        quota->limits = *limits;
+        g_hash_table_remove_all(quota->own);
+}
+
+void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limit) {
+        QuotaOwn *own = g_hash_table_lookup(quota->own, GUINT_TO_POINTER(uid));
+
+        g_assert(kind < N_QUOTA_KINDS);
+
+        if (!own) {
+                own = g_new0(QuotaOwn, 1);
+                memcpy(own->limits, quota->limits.per_uid, sizeof(own->limits));
+                g_hash_table_insert(quota->own, GUINT_TO_POINTER(uid), own);
+        }
+        own->limits[kind] = limit;
+}
+
+uint64_t quota_limit(const Quota *quota, uid_t uid, QuotaKind kind) {
+        const QuotaOwn *own = g_hash_table_lookup(quota->own, GUINT_TO_POINTER(uid));
+
+        g_assert(kind < N_QUOTA_KINDS);
+
+        return own ? own->limits[kind] : quota->limits.per_uid[kind];
+}
+
+uint64_t quota_limit_total(const Quota *quota, QuotaKind kind) {
+        return quota->limits.total[kind];
 }
 
 const char *quota_kind_name(QuotaKind kind) {
@@ -86,6 +118,7 @@ int quota_new(const QuotaLimits *limits, Quota **ret) {
         Quota *quota = g_new0(Quota, 1);
 
         quota->limits = *limits;
+        quota->own = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         quota->rows = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         *ret = quota;
         return 0;
@@ -96,6 +129,7 @@ Quota *quota_free(Quota *quota) {
                 return NULL;
 
         g_hash_table_unref(quota->rows);
+        g_hash_table_unref(quota->own);
         g_free(quota);
         return NULL;
 }
@@ -118,7 +152,7 @@ int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
         if (n == 0)
                 return 0;
 
-        if (!quota_fits(row ? row->used[kind] : 0, n, quota->limits.per_uid[kind])) {
+        if (!quota_fits(row ? row->used[kind] : 0, n, quota_limit(quota, uid, kind))) {
                 quota->refused[kind]++;
                 return QUOTA_E_UID;
         }
@@ -188,7 +222,7 @@ char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome 
 
         return g_strdup_printf(
                 "User %u has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                " %s; %s, or ask the administrator to raise %sPerUser= in dtlsd.conf",
-                uid, quota_used(quota, uid, kind), quota->limits.per_uid[kind], text->nouns,
+                " %s; %s, or ask the administrator to raise %sPerUser= in dtlsd.conf or a rule",
+                uid, quota_used(quota, uid, kind), quota_limit(quota, uid, kind), text->nouns,
                 text->cure, text->name);
 }

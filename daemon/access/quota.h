@@ -3,7 +3,7 @@
 
 /*
  * Quota: whatever a user can cause to exist is charged to its uid at birth and given back at death.
- * Two bounds each: one a uid, one for all.
+ * Two bounds each: one a uid, which may be that uid's own, and one for all.
  */
 
 #include <glib.h>
@@ -40,6 +40,11 @@ QuotaLimits quota_limits_default(uint64_t n_fds);
 int quota_new(const QuotaLimits *limits, Quota **ret);
 Quota *quota_free(Quota *quota);
 
+/* From now on; what is there already stays. Forgets the limits of single users. */
+void quota_set_limits(Quota *quota, const QuotaLimits *limits);
+/* This user's own, instead of the one that every user has. */
+void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limit);
+
 /* All of @n or nothing. */
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
@@ -47,7 +52,8 @@ void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind);
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind);
 uint64_t quota_refused(const Quota *quota, QuotaKind kind); /* how often, ever */
-const QuotaLimits *quota_limits(const Quota *quota);
+uint64_t quota_limit(const Quota *quota, uid_t uid, QuotaKind kind);
+uint64_t quota_limit_total(const Quota *quota, QuotaKind kind);
 const char *quota_kind_name(QuotaKind kind); /* "Connections", … */
 /* "User 1000 has 64 of 64 connections; close some, or …": @outcome of a charge that failed. */
 char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome outcome);

@@ -407,6 +407,10 @@ int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota
         return 0;
 }
 
+void bus_reloaded(Bus *bus) {
+        callers_limit(bus);
+}
+
 Bus *bus_free(Bus *bus) {
         if (!bus)
                 return NULL;

@@ -35,6 +35,8 @@ typedef enum BusOutcome {
  * on. @access: by its rules; @host: copied. Call it from the thread that runs @event. */
 int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota *quota,
             Access *access, const BusHost *host, Bus **ret);
+/* The rules or limits are others now. */
+void bus_reloaded(Bus *bus);
 /* Takes everything off the connection again; does not close it. */
 Bus *bus_free(Bus *bus);
 

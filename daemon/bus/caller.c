@@ -177,6 +177,17 @@ static int credentials_read(sd_bus_message *m, Caller *caller) {
         return has_uid ? 0 : -ENODATA;
 }
 
+/* A rule may leave a user more or less than others; of several names of a user the last one that
+ * came says which groups it has. */
+static void caller_limit(Bus *bus, const Caller *caller) {
+        const AccessSubject subject = caller_subject(caller);
+        uint64_t limit;
+
+        for (QuotaKind kind = 0; kind < N_QUOTA_KINDS; kind++)
+                if (access_limit(bus->access, &subject, kind, &limit))
+                        quota_set_user_limit(bus->quota, caller->uid, kind, limit);
+}
+
 static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         Entry *entry = userdata;
         Callers *callers = entry->callers;
@@ -194,6 +205,7 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
         }
 
         entry->is_known = true;
+        caller_limit(callers->bus, &entry->caller);
         entry_read_again(entry);
         return 0;
 }
@@ -401,6 +413,16 @@ AccessSubject caller_subject(const Caller *caller) {
                 .gids = caller->gids,
                 .n_gids = caller->n_gids,
         };
+}
+
+void callers_limit(Bus *bus) {
+        GHashTableIter iter;
+        Entry *entry;
+
+        g_hash_table_iter_init(&iter, bus->callers->by_name);
+        while (g_hash_table_iter_next(&iter, NULL, (void **)&entry))
+                if (entry->is_known)
+                        caller_limit(bus, &entry->caller);
 }
 
 const Caller *caller_current(Bus *bus) {

@@ -447,7 +447,8 @@ static int append_quota(sd_bus_message *reply, QuotaKind kind, const char *suffi
 
 static int get_limits(sd_bus *b, const char *path, const char *interface, const char *property,
                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const QuotaLimits *limits = quota_limits(bus_of(b)->quota);
+        Bus *bus = bus_of(b);
+        const Caller *caller = caller_current(bus);
         Counters others = {
                 .at = {{"DatagramSize", SESSION_PAYLOAD_MAX},
                        {"PskIdentitySize", SESSION_PSK_IDENTITY_MAX},
@@ -460,9 +461,10 @@ static int get_limits(sd_bus *b, const char *path, const char *interface, const 
 
         r = sd_bus_message_open_container(reply, 'a', "{st}");
         for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
-                r = append_quota(reply, kind, "PerUser", limits->per_uid[kind]);
+                r = append_quota(reply, kind, "PerUser",
+                                 quota_limit(bus->quota, caller ? caller->uid : 0, kind));
                 if (r >= 0)
-                        r = append_quota(reply, kind, "Total", limits->total[kind]);
+                        r = append_quota(reply, kind, "Total", quota_limit_total(bus->quota, kind));
         }
         if (r >= 0)
                 r = append_counters(reply, &others);
@@ -509,6 +511,10 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_subscribe, SECRET),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
                                 method_unsubscribe, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("CheckAccess", SD_BUS_ARGS("s", action, "a{sv}", details),
+                                SD_BUS_RESULT("s", verdict, "s", rule), method_check_access,
+                                SECRET),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, OPEN),
 
         SD_BUS_PROPERTY("Version", "s", get_version, 0, CONST),
         SD_BUS_PROPERTY("Features", "as", get_features, 0, CONST),
@@ -516,7 +522,7 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("SupportedEllipticCurves", "as", get_supported_curves, 0, CONST),
         SD_BUS_PROPERTY("SupportedProtocols", "as", get_supported_protocols, 0, CONST),
         SD_BUS_PROPERTY("SupportedHashes", "as", get_supported_hashes, 0, CONST),
-        SD_BUS_PROPERTY("Limits", "a{st}", get_limits, 0, CONST),
+        SD_BUS_PROPERTY("Limits", "a{st}", get_limits, 0, EXPLICIT),
         SD_BUS_PROPERTY("Statistics", "a{st}", get_statistics, 0, EXPLICIT),
 
         SD_BUS_VTABLE_END,

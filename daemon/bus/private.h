@@ -83,6 +83,8 @@ void callers_release(Bus *bus, const char *name);
  * for a message that has no sender. */
 const Caller *caller_of(Bus *bus, sd_bus_message *m);
 AccessSubject caller_subject(const Caller *caller);
+/* The rules are new: what they leave to each caller that is known. */
+void callers_limit(Bus *bus);
 /* The caller of the message sd-bus handles right now (find functions, enumerators, getters). */
 const Caller *caller_current(Bus *bus);
 /* A name that is on the bus and whose credentials are known, or NULL. */
@@ -284,6 +286,10 @@ int options_append(sd_bus_message *reply, const Spec *spec);
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
 #define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
+
+/* policy.c: two methods of the Manager. */
+int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 extern const sd_bus_vtable manager_vtable[];
 extern const sd_bus_vtable connection_vtable[];

@@ -33,6 +33,28 @@ static void test_a_user_gets_its_share_and_no_more(void) {
         g_assert_cmpuint(quota_refused(quota, QUOTA_LISTENERS), ==, 1);
 }
 
+static void test_a_user_can_have_a_limit_of_its_own(void) {
+        g_autoptr(Quota) quota = quota_of(3, 100);
+        QuotaLimits limits;
+
+        quota_set_user_limit(quota, ALICE, QUOTA_LISTENERS, 1);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_LISTENERS, 2), ==, QUOTA_E_UID);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_CONNECTIONS, 3), ==, 0);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_LISTENERS, 3), ==, 0);
+        g_assert_cmpuint(quota_limit(quota, ALICE, QUOTA_LISTENERS), ==, 1);
+        g_assert_cmpuint(quota_limit(quota, BOB, QUOTA_LISTENERS), ==, 3);
+
+        for (int kind = 0; kind < N_QUOTA_KINDS; kind++) {
+                limits.per_uid[kind] = 2;
+                limits.total[kind] = 100;
+        }
+        quota_set_limits(quota, &limits);
+        g_assert_cmpuint(quota_limit(quota, ALICE, QUOTA_LISTENERS), ==, 2);
+        /* what is there stays, and there is no more */
+        g_assert_cmpuint(quota_used(quota, BOB, QUOTA_LISTENERS), ==, 3);
+        g_assert_cmpint(quota_charge(quota, BOB, QUOTA_LISTENERS, 1), ==, QUOTA_E_UID);
+}
+
 static void test_users_and_kinds_do_not_share(void) {
         g_autoptr(Quota) quota = quota_of(3, 100);
 
@@ -173,5 +195,7 @@ int main(int argc, char **argv) {
                         test_every_kind_has_a_name_of_its_own);
         g_test_add_func("/quota/defaults/fit-the-limit-of-fds", test_defaults_fit_the_limit_of_fds);
         g_test_add_func("/quota/defaults/no-user-can-have-all-fds", test_no_user_can_have_all_fds);
+        g_test_add_func("/quota/a-user-can-have-a-limit-of-its-own",
+                        test_a_user_can_have_a_limit_of_its_own);
         return g_test_run();
 }
