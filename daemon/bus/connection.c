@@ -42,13 +42,6 @@ int connection_find(sd_bus *b, const char *path, const char *interface, void *us
 
 /* ---- what the methods have in common ---- */
 
-static int connection_control(sd_bus_message *m, const Connection *connection,
-                              sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-
-        return bus_may_control(bus, caller_of(bus, m), connection_facts(connection).spec, error);
-}
-
 static int connection_answer(sd_bus_message *m, int r, const Reason *reason, sd_bus_error *error) {
         return r ? bus_refuse(error, r, reason) : sd_bus_reply_method_return(m, NULL);
 }
@@ -59,18 +52,13 @@ static int connection_do(sd_bus_message *m, Connection *connection, sd_bus_error
         Reason reason;
         int r;
 
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
-
         r = command(connection, &reason);
         return connection_answer(m, r, &reason, error);
 }
 
 /* ---- setting up ---- */
 
-static int method_set_peer(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_set_peer(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         Bus *bus = message_bus(m);
         const char *text, *name;
         Address peer;
@@ -78,10 +66,6 @@ static int method_set_peer(sd_bus_message *m, void *userdata, sd_bus_error *erro
         uint16_t port;
         bool is_peer;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = sd_bus_message_read(m, "sqs", &text, &port, &name);
         if (r < 0)
@@ -101,16 +85,11 @@ static int method_set_peer(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return connection_answer(m, r, &reason, error);
 }
 
-static int method_set_peer_verification_name(sd_bus_message *m, void *userdata,
-                                             sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_set_peer_verification_name(sd_bus_message *m, Connection *connection,
+                                           sd_bus_error *error) {
         const char *name;
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = sd_bus_message_read(m, "s", &name);
         if (r < 0)
@@ -124,15 +103,10 @@ static int method_set_peer_verification_name(sd_bus_message *m, void *userdata,
         return connection_answer(m, r, &reason, error);
 }
 
-static int method_set_mtu_hint(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_set_mtu_hint(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         Reason reason;
         uint16_t mtu;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = sd_bus_message_read(m, "q", &mtu);
         if (r < 0)
@@ -142,16 +116,11 @@ static int method_set_mtu_hint(sd_bus_message *m, void *userdata, sd_bus_error *
         return connection_answer(m, r, &reason, error);
 }
 
-static int method_set_configuration(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_set_configuration(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         g_autoptr(Spec) spec = NULL;
         Bus *bus = message_bus(m);
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         spec = options_start_from(connection_facts(connection).spec);
         r = options_read(bus, m, OPTIONS_FOR_SET_CONFIGURATION, spec, error);
@@ -166,15 +135,8 @@ static int method_set_configuration(sd_bus_message *m, void *userdata, sd_bus_er
         return connection_answer(m, r, &reason, error);
 }
 
-static int method_set_cookie_generator_parameters(sd_bus_message *m, void *userdata,
-                                                  sd_bus_error *error) {
-        Connection *connection = userdata;
-        int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
-
+static int call_set_cookie_generator_parameters(sd_bus_message *m, Connection *connection,
+                                                sd_bus_error *error) {
         return bus_refuse_text(error, "InvalidOperation",
                                connection_facts(connection).listener
                                        ? "The cookie was checked before there was this connection; "
@@ -182,17 +144,10 @@ static int method_set_cookie_generator_parameters(sd_bus_message *m, void *userd
                                        : "Cookies are a server's, this is a client");
 }
 
-static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userdata,
-                                                  sd_bus_error *error) {
-        Connection *connection = userdata;
-        const Listener *listener;
-        int r;
+static int call_get_cookie_generator_parameters(sd_bus_message *m, Connection *connection,
+                                                sd_bus_error *error) {
+        const Listener *listener = connection_facts(connection).listener;
 
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
-
-        listener = connection_facts(connection).listener;
         if (!listener)
                 return bus_refuse_text(error, "InvalidOperation",
                                        "Cookies are a server's, this is a client");
@@ -200,16 +155,11 @@ static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userd
         return reply_cookie_parameters(m, listener);
 }
 
-static int method_ignore_verification_errors(sd_bus_message *m, void *userdata,
-                                             sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_ignore_verification_errors(sd_bus_message *m, Connection *connection,
+                                           sd_bus_error *error) {
         g_autoptr(GArray) errors = NULL;
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = ignored_read(m, &errors, error);
         if (r < 0)
@@ -221,16 +171,11 @@ static int method_ignore_verification_errors(sd_bus_message *m, void *userdata,
 
 /* ---- the handshake ---- */
 
-static int method_do_handshake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_do_handshake(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         const void *datagram;
         Reason reason;
         size_t size;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = sd_bus_message_read_array(m, 'y', &datagram, &size);
         if (r < 0)
@@ -248,15 +193,10 @@ static int method_do_handshake(sd_bus_message *m, void *userdata, sd_bus_error *
                                           handshake_state_name(connection_facts(connection).state));
 }
 
-static int method_handle_timeout(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_handle_timeout(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         bool handled = false;
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = connection_handle_timeout(connection, &handled, &reason);
         if (r)
@@ -265,26 +205,21 @@ static int method_handle_timeout(sd_bus_message *m, void *userdata, sd_bus_error
         return sd_bus_reply_method_return(m, "b", (int)handled);
 }
 
-static int method_resume_handshake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return connection_do(m, userdata, error, connection_resume_handshake);
+static int call_resume_handshake(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        return connection_do(m, connection, error, connection_resume_handshake);
 }
 
-static int method_abort_handshake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return connection_do(m, userdata, error, connection_abort_handshake);
+static int call_abort_handshake(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        return connection_do(m, connection, error, connection_abort_handshake);
 }
 
-static int method_provide_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_provide_psk(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         size_t identity_size, key_size;
         g_autoptr(GBytes) identity = NULL;
         g_autoptr(Secret) key = NULL;
         const void *data;
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = sd_bus_message_read_array(m, 'y', &data, &identity_size);
         if (r < 0)
@@ -303,22 +238,18 @@ static int method_provide_psk(sd_bus_message *m, void *userdata, sd_bus_error *e
         return connection_answer(m, r, &reason, error);
 }
 
-static int method_refuse_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return connection_do(m, userdata, error, connection_refuse_psk);
+static int call_refuse_psk(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        return connection_do(m, connection, error, connection_refuse_psk);
 }
 
 /* ---- datagrams ---- */
 
-static int method_write_datagram_encrypted(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_write_datagram_encrypted(sd_bus_message *m, Connection *connection,
+                                         sd_bus_error *error) {
         const void *datagram;
         Reason reason;
         size_t size;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = sd_bus_message_read_array(m, 'y', &datagram, &size);
         if (r < 0)
@@ -362,18 +293,13 @@ static int reply_bytes(sd_bus_message *m, GBytes *bytes) {
         return r;
 }
 
-static int method_read_datagram(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int call_read_datagram(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         static const DictKey keys[] = {{"Timeout", "u", 1, read_timeout, 0, 0, 0}};
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "ReadDatagram"};
-        Connection *connection = userdata;
         g_autoptr(GBytes) datagram = NULL;
         uint32_t timeout = 0;
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = dict_read(m, &dict, &timeout, error);
         if (r < 0)
@@ -389,17 +315,12 @@ static int method_read_datagram(sd_bus_message *m, void *userdata, sd_bus_error 
         return reply_bytes(m, datagram);
 }
 
-static int method_open_channel(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+static int call_open_channel(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         static const Dict none = {NULL, 0, 1, "OpenChannel"};
-        Connection *connection = userdata;
         g_autofd int channel_fd = -1;
         uint32_t data_mtu;
         Reason reason;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = dict_read(m, &none, NULL, error);
         if (r < 0)
@@ -429,8 +350,8 @@ static int reply_secret(sd_bus_message *m, const Secret *secret) {
         return r;
 }
 
-static int method_export_keying_material(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
+static int call_export_keying_material(sd_bus_message *m, Connection *connection,
+                                       sd_bus_error *error) {
         g_autoptr(Secret) material = NULL;
         g_autoptr(GBytes) context = NULL;
         const char *label;
@@ -439,10 +360,6 @@ static int method_export_keying_material(sd_bus_message *m, void *userdata, sd_b
         Reason reason;
         size_t size;
         int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
 
         r = bus_ask(message_bus(m), m, ACCESS_EXPORT_KEY, NULL, error);
         if (r <= 0)
@@ -467,21 +384,75 @@ static int method_export_keying_material(sd_bus_message *m, void *userdata, sd_b
 
 /* ---- the end ---- */
 
-static int method_shutdown(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        return connection_do(m, userdata, error, connection_shutdown);
+static int call_shutdown(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        return connection_do(m, connection, error, connection_shutdown);
 }
 
-static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *connection = userdata;
-        int r;
-
-        r = connection_control(m, connection, error);
-        if (r < 0)
-                return r;
-
+static int call_close(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         connection_close(connection, END_CLOSE);
         return sd_bus_reply_method_return(m, NULL);
 }
+
+/* ---- whose call it is, and what becomes of it ---- */
+
+/* What comes of a call that its owner may make. */
+typedef int (*ConnectionCall)(sd_bus_message *m, Connection *connection, sd_bus_error *error);
+
+/* A call that was refused here left no error on its object yet; one that relay refused did. */
+static void connection_keep_error(Connection *connection, const sd_bus_error *error) {
+        const char *name = error->name;
+
+        if (!name || !g_str_has_prefix(name, DTLSD_ERROR_PREFIX))
+                return;
+
+        name += strlen(DTLSD_ERROR_PREFIX);
+        if (g_str_equal(name, "QuotaExceeded"))
+                name = dtls_error_name(DTLS_TLS_NON_FATAL_ERROR);
+        for (DtlsError what = DTLS_NO_ERROR + 1; what < N_DTLS_ERRORS; what++)
+                if (g_str_equal(name, dtls_error_name(what)))
+                        connection_set_error(connection, what, error->message);
+}
+
+static int connection_call(sd_bus_message *m, Connection *connection, sd_bus_error *error,
+                           ConnectionCall call) {
+        Bus *bus = message_bus(m);
+        int r;
+
+        r = bus_may_control(bus, caller_of(bus, m), connection_facts(connection).spec, error);
+        if (r < 0)
+                return r;
+
+        r = call(m, connection, error);
+        if (r < 0)
+                connection_keep_error(connection, error);
+        return r;
+}
+
+/* method_x, as sd-bus calls it, of call_x. */
+#define METHOD(name)                                                                               \
+        static int method_##name(sd_bus_message *m, void *userdata, sd_bus_error *error) {         \
+                return connection_call(m, userdata, error, call_##name);                           \
+        }
+
+METHOD(set_peer)
+METHOD(set_peer_verification_name)
+METHOD(set_mtu_hint)
+METHOD(set_configuration)
+METHOD(set_cookie_generator_parameters)
+METHOD(get_cookie_generator_parameters)
+METHOD(ignore_verification_errors)
+METHOD(do_handshake)
+METHOD(handle_timeout)
+METHOD(resume_handshake)
+METHOD(abort_handshake)
+METHOD(provide_psk)
+METHOD(refuse_psk)
+METHOD(write_datagram_encrypted)
+METHOD(read_datagram)
+METHOD(open_channel)
+METHOD(export_keying_material)
+METHOD(shutdown)
+METHOD(close)
 
 /* ---- facts: what it is ---- */
 

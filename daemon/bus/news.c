@@ -475,14 +475,12 @@ static bool news_send_datagrams(News *news, Connection *connection, uint64_t now
         bool is_done = names->len == 0; /* then ReadDatagram may fetch it */
 
         while (!is_done && rate->n < NEWS_DATAGRAMS_PER_SECOND) {
-                g_autoptr(GBytes) datagram = NULL;
-                Reason reason;
+                g_autoptr(GBytes) datagram = connection_take_oldest(connection);
                 Signal signal = {.kind = SIGNAL_DATAGRAM, .object = &object};
 
-                if (connection_read(connection, &datagram, &reason)) {
-                        is_done = true;
+                is_done = !datagram;
+                if (is_done)
                         break;
-                }
 
                 rate->n++;
                 signal.datagram = datagram;

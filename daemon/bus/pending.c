@@ -247,6 +247,39 @@ static void read_answer(Wait *wait, GBytes *datagram) {
         wait_over(wait);
 }
 
+/* Why nothing more will come. */
+static void read_refuse(Wait *wait, const Connection *connection) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        ConnectionFacts facts;
+
+        if (!connection) {
+                (void)bus_refuse_text(&error, "RemoteClosedConnectionError",
+                                      "The connection ended and nothing more will arrive");
+                wait_refuse(wait, &error);
+                return;
+        }
+
+        facts = connection_facts(connection);
+        if (facts.error != DTLS_NO_ERROR)
+                (void)bus_refuse_dtls(&error, facts.error, facts.error_text);
+        else
+                (void)bus_refuse_text(&error, "InvalidOperation",
+                                      "The connection was shut down and nothing more will arrive");
+        wait_refuse(wait, &error);
+}
+
+/* RELAY_E_CLOSED: nothing will. Then nobody has called just now, and the object's error stays that
+ * of its end. */
+static int read_take(Connection *connection, GBytes **ret, Reason *reason) {
+        if (!connection)
+                return RELAY_E_CLOSED;
+        if (connection_facts(connection).encrypted)
+                return connection_read(connection, ret, reason);
+
+        *ret = connection_take_oldest(connection);
+        return *ret ? 0 : RELAY_E_CLOSED;
+}
+
 /* Returns whether it waits on. */
 static bool read_settle(Wait *wait, Connection *connection) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -254,28 +287,18 @@ static bool read_settle(Wait *wait, Connection *connection) {
         Reason reason = {};
         int r;
 
-        if (!connection) {
-                (void)bus_refuse_text(&error, "RemoteClosedConnectionError",
-                                      "The connection ended and nothing more will arrive");
-                wait_refuse(wait, &error);
-                return false;
-        }
-
-        r = connection_read(connection, &datagram, &reason);
-        if (r == 0) {
-                read_answer(wait, datagram);
-                return false;
-        }
-        if (r == RELAY_E_NOTHING && connection_facts(connection).encrypted)
+        r = read_take(connection, &datagram, &reason);
+        if (r == RELAY_E_NOTHING)
                 return true;
 
-        if (r == RELAY_E_NOTHING)
-                (void)bus_refuse_text(&error, "RemoteClosedConnectionError",
-                                      "The connection is not encrypted any more and nothing more "
-                                      "will arrive");
-        else
+        if (r == 0) {
+                read_answer(wait, datagram);
+        } else if (r == RELAY_E_CLOSED) {
+                read_refuse(wait, connection);
+        } else {
                 (void)bus_refuse(&error, r, &reason);
-        wait_refuse(wait, &error);
+                wait_refuse(wait, &error);
+        }
         return false;
 }
 

@@ -5,8 +5,7 @@
  *
  * Where Qt is silent: AbortHandshake works while a handshake goes on and while it waits for a
  * verdict ("aborts the ongoing handshake"); HandleTimeout where no timeout can be says that there
- * was none; the setters that return nothing in Qt leave the error as it is; what has arrived can be
- * read after the end.
+ * was none; what has arrived can be read after the end.
  *
  * Knows: states and methods. Does not know: D-Bus, who calls.
  */
@@ -109,14 +108,15 @@ static RelayOutcome command_outcome(DtlsError error) {
         return RELAY_E_TLS_FATAL;
 }
 
-/* Every command ends here: what it came to is the object's error, or that there is none. */
+/* Every command ends here: what it came to is the object's error, or that there is none. A peer
+ * that waits for its verdict stays what is wrong. */
 static int command_done(Connection *connection, int r, const Reason *reason) {
-        if (r == 0)
+        if (r == 0 && connection->state != HANDSHAKE_PEER_VERIFICATION_FAILED)
                 connection_clear_error(connection);
         else if (r < 0)
                 connection_set_error(connection, DTLS_TLS_FATAL_ERROR,
                                      "The service failed here; its journal has more");
-        else if (r != RELAY_E_NOTHING)
+        else if (r > 0 && r != RELAY_E_NOTHING)
                 connection_set_error(connection, command_error((RelayOutcome)r), reason->text);
 
         connection_touch(connection);
@@ -238,7 +238,7 @@ int connection_set_mtu_hint(Connection *connection, uint16_t mtu, Reason *reason
         /* for the next handshake; as in Qt at any time */
         connection->spec->mtu_hint = mtu;
         connection_changed(connection, CHANGED_MTU);
-        return 0;
+        return command_done(connection, 0, reason);
 }
 
 static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) {
@@ -294,8 +294,7 @@ int connection_ignore_errors(Connection *connection, const GArray *errors, Reaso
         if (connection->session)
                 session_set_ignored(connection->session, connection->ignored,
                                     connection->spec->ignored_codes);
-        connection_touch(connection);
-        return 0;
+        return command_done(connection, 0, reason);
 }
 
 /* ---- the handshake ---- */

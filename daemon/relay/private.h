@@ -344,7 +344,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
 /* ---- facts.c ---- */
 
 void connection_changed(Connection *connection, unsigned mask);
-void connection_set_error(Connection *connection, DtlsError error, const char *text);
 void connection_clear_error(Connection *connection);
 void connection_set_ignored(Connection *connection, const GArray *errors);
 /* Copies what the session knows of the peer. */
@@ -358,7 +357,6 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
 
 /* What the app batch holds goes to the channel, or into the queue. */
 void connection_hand_over(Connection *connection);
-GBytes *connection_take_oldest(Connection *connection);
 /* One datagram of plaintext into the net batch. */
 int connection_seal(Connection *connection, const void *data, size_t size);
 int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason);

@@ -160,8 +160,8 @@ GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max);
 ConnectionFacts connection_facts(const Connection *connection);
 Counters connection_counters(const Connection *connection);
 
-/* Commands. Each writes the object's error as Qt would: set when it fails, cleared when it works.
- */
+/* Commands. Each writes the object's error as Qt would: set when it fails, cleared when it works,
+ * unless the state is about an error (PeerVerificationFailed) and stays. */
 int connection_set_peer(Connection *connection, const Address *peer, const char *name,
                         Reason *reason);
 int connection_set_verification_name(Connection *connection, const char *name, Reason *reason);
@@ -180,9 +180,13 @@ int connection_refuse_psk(Connection *connection, Reason *reason);
 int connection_write(Connection *connection, const void *data, size_t size, Reason *reason);
 /* @ret: what arrived first. RELAY_E_NOTHING when the queue is empty. */
 int connection_read(Connection *connection, GBytes **ret, Reason *reason);
+/* The same, or NULL, for who was not called: it says nothing about the object's error. */
+GBytes *connection_take_oldest(Connection *connection);
 int connection_shutdown(Connection *connection, Reason *reason);
 /* Shuts down if need be; the object goes at the end of the turn. */
 void connection_close(Connection *connection, EndReason why);
+/* For what was refused before it came to a command. */
+void connection_set_error(Connection *connection, DtlsError error, const char *text);
 int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_data_mtu,
                             Reason *reason);
 /* RFC 5705. @context: NULL: none, which is not an empty one. */

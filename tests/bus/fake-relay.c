@@ -364,6 +364,15 @@ int connection_read(Connection *connection, GBytes **ret, Reason *reason) {
         return 0;
 }
 
+GBytes *connection_take_oldest(Connection *connection) {
+        return g_queue_pop_head(&connection->datagrams);
+}
+
+void connection_set_error(Connection *connection, DtlsError error, const char *text) {
+        connection->facts.error = error;
+        g_strlcpy(connection->error_text, text, sizeof(connection->error_text));
+}
+
 int connection_shutdown(Connection *connection, Reason *reason) {
         return 0;
 }

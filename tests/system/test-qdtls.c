@@ -225,16 +225,119 @@ static void test_cookie_parameters_are_the_listeners(World *world, const void *u
                             "SetCookieGeneratorParameters", "say", "Sha256", 1, 'a'));
 }
 
+/* Error has this name, and says why. */
+static void assert_error(World *world, const char *path, const char *name) {
+        g_autofree char *error = get_error(world->bus, path);
+        g_autofree char *begins = g_strconcat(name, ": ", NULL);
+
+        g_assert_true(g_str_has_prefix(error, begins));
+        if (!g_str_equal(name, "NoError"))
+                g_assert_cmpuint(strlen(error), >, strlen(begins));
+}
+
 static void test_an_error_stays_until_something_works(World *world, const void *unused) {
-        g_autofree char *path = create(world), *error = NULL;
+        g_autofree char *path = create(world);
 
         g_free(call_refused("InvalidOperation", world->bus, path, CONNECTION, "Shutdown", ""));
-        error = get_error(world->bus, path);
-        g_assert_true(g_str_has_prefix(error, "InvalidOperation: "));
-        g_assert_cmpuint(strlen(error), >, strlen("InvalidOperation: "));
+        assert_error(world, path, "InvalidOperation");
         (void)sd_bus_message_unref(
                 call(world->bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", 5684, ""));
         assert_property(world, path, "Error", "|NoError|");
+}
+
+/* Takes @text, which a call was refused with: Error says the same, or its beginning, if it is very
+ * long. What works next clears it. */
+static void assert_kept(World *world, const char *path, const char *name, char *text) {
+        g_autofree char *error = get_error(world->bus, path);
+        g_autofree char *expected = g_strdup_printf("%s: %s", name, text);
+
+        g_assert_true(g_str_has_prefix(expected, error));
+        g_assert_cmpuint(strlen(error), >=, MIN(strlen(expected), 255));
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "SetMtuHint", "q", 1280));
+        assert_error(world, path, "NoError");
+        g_free(text);
+}
+
+/* In whichever part of the service it is found out. */
+static void test_a_bad_argument_is_an_error_too(World *world, const void *unused) {
+        static const char bad[] = "InvalidInputParameters";
+        g_autofree char *path = create(world), *name = g_strnfill(256, 'n');
+        sd_bus *bus = world->bus;
+
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "SetPeer", "sqs", "0.0.0.0", 1, ""));
+        assert_kept(
+                world, path, bad,
+                call_refused(bad, bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", 1, name));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "SetPeerVerificationName", "s", name));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "SetMtuHint", "q", 1));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "SetConfiguration", "a{sv}", 1,
+                                 "Nonsense", "b", 1));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "IgnoreVerificationErrors", "a(say)",
+                                 1, "Nonsense", 0));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "DoHandshake", "ay", 1, 'x'));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "ReadDatagram", "a{sv}", 1, "Timeout",
+                                 "u", 600001));
+        assert_kept(world, path, bad,
+                    call_refused(bad, bus, path, CONNECTION, "OpenChannel", "a{sv}", 1, "Nonsense",
+                                 "b", 1));
+        assert_kept(world, path, "InvalidOperation",
+                    call_refused("InvalidOperation", bus, path, CONNECTION,
+                                 "GetCookieGeneratorParameters", ""));
+}
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        char **ret_name = userdata;
+
+        *ret_name = g_strdup(sd_bus_message_get_error(m)->name);
+        return 0;
+}
+
+static bool is_there(void *userdata) {
+        return *(char **)userdata;
+}
+
+/* Who waits to read hears of it, but made no call after the end that could have failed. */
+static void test_the_end_leaves_no_error_of_waiting_calls(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port), *refused = NULL;
+        g_autofree char *client = open_client(world->bus, port, false);
+
+        g_assert_cmpint(sd_bus_call_method_async(world->bus, NULL, NAME, client, CONNECTION,
+                                                 "ReadDatagram", on_reply, &refused, "a{sv}", 1,
+                                                 "Timeout", "u", 600000),
+                        >=, 0);
+        (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "Shutdown", ""));
+        bus_wait(world->bus, is_there, &refused, "an answer of ReadDatagram");
+        g_assert_cmpstr(refused, ==, ERROR_PREFIX "InvalidOperation");
+        assert_error(world, client, "NoError");
+}
+
+static void test_a_datagram_is_no_call(World *world, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(world->bus);
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port);
+        g_autofree char *client = create_client(world->bus, port, false), *server = NULL;
+        sd_bus_message *m = options_begin(world->bus, client, CONNECTION, "SetConfiguration", "");
+
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "DatagramSignals", "b", 1), >=, 0);
+        (void)sd_bus_message_unref(options_end(world->bus, m));
+        do_handshake(world->bus, client);
+        server = ear_wait_connection(ear, listener, 1);
+        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
+
+        g_free(call_refused("InvalidInputParameters", world->bus, client, CONNECTION, "SetMtuHint",
+                            "q", 1));
+        write_datagram(world->bus, server, "hello", 5);
+        (void)ear_wait(ear, "DatagramReceived|");
+        assert_error(world, client, "InvalidInputParameters");
 }
 
 #define ADD(path, function) g_test_add("/qdtls/" path, World, NULL, set_up, function, tear_down)
@@ -252,5 +355,9 @@ int main(int argc, char **argv) {
         ADD("the-end-by-the-peer-is-told", test_the_end_by_the_peer_is_told);
         ADD("cookie-parameters-are-the-listeners", test_cookie_parameters_are_the_listeners);
         ADD("an-error-stays-until-something-works", test_an_error_stays_until_something_works);
+        ADD("a-bad-argument-is-an-error-too", test_a_bad_argument_is_an_error_too);
+        ADD("the-end-leaves-no-error-of-waiting-calls",
+            test_the_end_leaves_no_error_of_waiting_calls);
+        ADD("a-datagram-is-no-call", test_a_datagram_is_no_call);
         return g_test_run();
 }
