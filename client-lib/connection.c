@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Calls of io.github.dtlsd.Dtlsd1.Connection, and the channel. */
+/* A connection: its life, its datagrams, and what was known of it when it came. */
 
 #include "private.h"
 
@@ -9,18 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct dtlsd_connection {
-        unsigned n_refs;
-        sd_bus *bus;
-        char *path;
-        int fd;
-        uint32_t data_mtu;
-        char *peer_address;
-        uint16_t peer_port;
-        void *psk_identity;
-        size_t psk_identity_size;
-};
 
 int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mtu,
                          dtlsd_connection **ret) {
@@ -44,15 +32,15 @@ int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mt
         return 0;
 }
 
-int dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, size_t size,
-                              uint16_t port) {
+int dtlsd_connection_take_peer(dtlsd_connection *connection, const char *address, size_t size,
+                               uint16_t port) {
         connection->peer_address = strndup(address ? address : "", size);
         connection->peer_port = port;
         return connection->peer_address ? 0 : -ENOMEM;
 }
 
-int dtlsd_connection_set_psk_identity(dtlsd_connection *connection, const void *identity,
-                                      size_t size) {
+int dtlsd_connection_take_psk_identity(dtlsd_connection *connection, const void *identity,
+                                       size_t size) {
         connection->psk_identity = malloc(size ? size : 1);
         if (!connection->psk_identity)
                 return -ENOMEM;
@@ -80,7 +68,9 @@ dtlsd_connection *dtlsd_connection_unref(dtlsd_connection *connection) {
 
         if (connection->fd >= 0)
                 (void)close(connection->fd);
+        (void)sd_bus_slot_unref(connection->signals);
         (void)sd_bus_unref(connection->bus);
+        free(connection->service);
         free(connection->peer_address);
         free(connection->psk_identity);
         free(connection->path);
@@ -113,50 +103,18 @@ const void *dtlsd_connection_psk_identity(const dtlsd_connection *connection, si
         return connection->psk_identity;
 }
 
-static int connection_call_new(const dtlsd_connection *connection, const char *member,
-                               sd_bus_message **ret) {
+int dtlsd_connection_call_new(const dtlsd_connection *connection, const char *member,
+                              sd_bus_message **ret) {
         return sd_bus_message_new_method_call(connection->bus, ret, DTLSD_NAME, connection->path,
                                               DTLSD_CONNECTION, member);
 }
 
-static int connection_call(dtlsd_connection *connection, const char *member, sd_bus_error *error) {
-        int r;
-
-        r = sd_bus_call_method(connection->bus, DTLSD_NAME, connection->path, DTLSD_CONNECTION,
-                               member, error, NULL, NULL);
-        return r < 0 ? r : 0;
-}
-
-int dtlsd_connection_do_handshake(dtlsd_connection *connection, sd_bus_error *error) {
-        int r;
-
-        r = sd_bus_call_method(connection->bus, DTLSD_NAME, connection->path, DTLSD_CONNECTION,
-                               "DoHandshake", error, NULL, "ay", 0);
-        return r < 0 ? r : 0;
-}
-
-int dtlsd_connection_provide_psk(dtlsd_connection *connection, const void *identity,
-                                 size_t identity_size, const void *psk, size_t psk_size,
-                                 sd_bus_error *error) {
-        sd_bus_message *m = NULL;
-        int r;
-
-        r = connection_call_new(connection, "ProvidePsk", &m);
+int dtlsd_call(sd_bus_message *m, int r, sd_bus_error *error) {
         if (r >= 0)
-                r = sd_bus_message_sensitive(m);
-        if (r >= 0)
-                r = sd_bus_message_append_array(m, 'y', identity, identity_size);
-        if (r >= 0)
-                r = sd_bus_message_append_array(m, 'y', psk, psk_size);
-        if (r >= 0)
-                r = sd_bus_call(connection->bus, m, 0, error, NULL);
+                r = sd_bus_call(sd_bus_message_get_bus(m), m, DTLSD_CALL_USEC, error, NULL);
 
         (void)sd_bus_message_unref(m);
         return r < 0 ? r : 0;
-}
-
-int dtlsd_connection_refuse_psk(dtlsd_connection *connection, sd_bus_error *error) {
-        return connection_call(connection, "RefusePsk", error);
 }
 
 static int channel_answered(dtlsd_connection *connection, sd_bus_message *reply) {
@@ -196,14 +154,10 @@ int dtlsd_connection_write(dtlsd_connection *connection, const void *data, size_
         sd_bus_message *m = NULL;
         int r;
 
-        r = connection_call_new(connection, "WriteDatagramEncrypted", &m);
+        r = dtlsd_connection_call_new(connection, "WriteDatagramEncrypted", &m);
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', data, size);
-        if (r >= 0)
-                r = sd_bus_call(connection->bus, m, 0, error, NULL);
-
-        (void)sd_bus_message_unref(m);
-        return r < 0 ? r : 0;
+        return dtlsd_call(m, r, error);
 }
 
 static int read_answered(sd_bus_message *reply, void **ret_data, size_t *ret_size) {
@@ -229,7 +183,7 @@ int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void *
         sd_bus_message *m = NULL, *reply = NULL;
         int r;
 
-        r = connection_call_new(connection, "ReadDatagram", &m);
+        r = dtlsd_connection_call_new(connection, "ReadDatagram", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "a{sv}", 1, "Timeout", "u", timeout);
         if (r >= 0)
@@ -244,9 +198,17 @@ int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void *
 }
 
 int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error) {
-        return connection_call(connection, "Shutdown", error);
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = dtlsd_connection_call_new(connection, "Shutdown", &m);
+        return dtlsd_call(m, r, error);
 }
 
 int dtlsd_connection_close(dtlsd_connection *connection, sd_bus_error *error) {
-        return connection_call(connection, "Close", error);
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = dtlsd_connection_call_new(connection, "Close", &m);
+        return dtlsd_call(m, r, error);
 }

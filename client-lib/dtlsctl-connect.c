@@ -101,33 +101,28 @@ static dtlsd_connection *connect_host(sd_bus *bus, Settings *settings, const cha
 /* ---- copying ---- */
 
 /* The channel is at its end: was that the peer's goodbye? An exit status. */
-static int why_ended(sd_bus *bus, const dtlsd_connection *connection) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        sd_bus_message *reply = NULL;
-        const char *name, *text;
+static int why_ended(dtlsd_connection *connection) {
+        sd_bus_error error = SD_BUS_ERROR_NULL, last = SD_BUS_ERROR_NULL;
         int r, status = EXIT_FAILURE;
 
-        r = sd_bus_get_property(bus, "io.github.dtlsd.Dtlsd1", dtlsd_connection_path(connection),
-                                "io.github.dtlsd.Dtlsd1.Connection", "Error", &error, &reply,
-                                "(ss)");
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "(ss)", &name, &text);
+        r = dtlsd_connection_last_error(connection, &last, &error);
         if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
                 say("the connection has ended, and dtlsd does not know it any more");
         else if (r < 0)
                 say("the connection has ended, and dtlsd with it: %s",
                     error.message ? error.message : strerror(-r));
-        else if (g_str_equal(name, "NoError") || g_str_equal(name, "RemoteClosedConnectionError"))
+        else if (!sd_bus_error_is_set(&last) ||
+                 sd_bus_error_has_name(&last, DTLSD_ERROR("RemoteClosedConnectionError")))
                 status = EXIT_SUCCESS;
         else
-                say("the connection has ended: %s", text);
+                say("the connection has ended: %s", last.message);
 
-        (void)sd_bus_message_unref(reply);
+        sd_bus_error_free(&last);
         sd_bus_error_free(&error);
         return status;
 }
 
-static int copy(sd_bus *bus, const dtlsd_connection *connection, int signal_fd, int wait_msec) {
+static int copy(dtlsd_connection *connection, int signal_fd, int wait_msec) {
         int fd = dtlsd_connection_fd(connection);
         struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
                                  {.fd = STDIN_FILENO, .events = POLLIN},
@@ -156,7 +151,7 @@ static int copy(sd_bus *bus, const dtlsd_connection *connection, int signal_fd, 
                         polls[1].fd = -1;
         }
 
-        return out == COPY_FAILED ? EXIT_FAILURE : why_ended(bus, connection);
+        return out == COPY_FAILED ? EXIT_FAILURE : why_ended(connection);
 }
 
 int command_connect(sd_bus *bus, Settings *settings, char **arguments) {
@@ -177,7 +172,7 @@ int command_connect(sd_bus *bus, Settings *settings, char **arguments) {
         if (signal_fd < 0)
                 status = complain("signals", -errno, NULL);
         else
-                status = copy(bus, connection, signal_fd, settings_wait_msec(settings));
+                status = copy(connection, signal_fd, settings_wait_msec(settings));
 
         (void)close(signal_fd);
         (void)dtlsd_connection_close(connection, NULL); /* it may be gone already */

@@ -39,6 +39,13 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                  "listen: identity hint for clients", "TEXT"},
                 {"profile", 0, 0, G_OPTION_ARG_STRING, &settings->profile,
                  "Cipher suites: default, iot, legacy", "NAME"},
+                {"cipher", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->ciphers,
+                 "Instead of a profile: a suite, by IANA's name or OpenSSL's; repeat, best first",
+                 "NAME"},
+                {"protocol", 0, 0, G_OPTION_ARG_STRING, &settings->protocol,
+                 "DtlsV1_2, DtlsV1_0, or either with OrLater (default: DtlsV1_2OrLater)", "NAME"},
+                {"alpn", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->alpn,
+                 "An application protocol that is spoken; repeat, best first", "NAME"},
                 {"insecure", 0, 0, G_OPTION_ARG_NONE, &settings->insecure,
                  "connect: do not verify the server (for tests)", NULL},
                 {"wait", 'w', 0, G_OPTION_ARG_INT, &settings->wait_seconds,
@@ -178,6 +185,9 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"psk-identity", settings->psk_identity, both},
                 {"psk-file", settings->psk_file, both},
                 {"profile", settings->profile, both},
+                {"cipher", settings->ciphers, both},
+                {"protocol", settings->protocol, both},
+                {"alpn", settings->alpn, both},
                 {"name", settings->name, COMMAND_CONNECT},
                 {"insecure", settings->insecure, COMMAND_CONNECT},
                 {"wait", settings->wait_seconds != G_MININT, COMMAND_CONNECT},
@@ -205,6 +215,8 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
                 return "--psk-identity and --psk-file go together";
         if (!settings->certificate_files != !settings->key_file)
                 return "--certificate and --key go together";
+        if (settings->profile && settings->ciphers)
+                return "--profile and --cipher contradict each other";
         if (settings->insecure && settings->ca_files)
                 return "--insecure and --ca contradict each other";
         if (settings->wait_seconds != G_MININT &&
@@ -225,6 +237,9 @@ static void fill_options(Settings *settings, CommandKind kind) {
         options->verification_name = settings->name;
         options->psk_identity_hint = settings->psk_hint;
         options->cipher_profile = settings->profile;
+        options->ciphers = (const char *const *)settings->ciphers;
+        options->protocol = settings->protocol;
+        options->next_protocols = (const char *const *)settings->alpn;
         options->no_cookies = settings->cookies_off;
         if (settings->insecure)
                 options->peer_verify_mode = "VerifyNone";
@@ -263,11 +278,14 @@ int settings_wait_msec(const Settings *settings) {
 void settings_done(Settings *settings) {
         g_strfreev(settings->ca_files);
         g_strfreev(settings->certificate_files);
+        g_strfreev(settings->ciphers);
+        g_strfreev(settings->alpn);
         g_free(settings->key_file);
         g_free(settings->name);
         g_free(settings->psk_identity);
         g_free(settings->psk_file);
         g_free(settings->psk_hint);
         g_free(settings->profile);
+        g_free(settings->protocol);
         explicit_bzero(settings->psk, sizeof settings->psk);
 }

@@ -29,8 +29,8 @@ typedef enum CommandKind {
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
-        char **ca_files, **certificate_files;
-        char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile;
+        char **ca_files, **certificate_files, **ciphers, **alpn;
+        char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
         gboolean insecure, echo, cookies_off, version;
         int wait_seconds;             /* G_MININT: none was given */
         struct dtlsd_options options; /* made of the above; borrows from them */

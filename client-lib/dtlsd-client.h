@@ -54,15 +54,42 @@ extern "C" {
 typedef struct dtlsd_connection dtlsd_connection;
 typedef struct dtlsd_listener dtlsd_listener;
 
+/* DER; on the way to the service PEM is taken as well. None: NULL and 0. */
+struct dtlsd_certificate {
+        const void *data;
+        size_t size;
+};
+
+/* What is wrong with a peer. @name: one of QSslError's ("SelfSignedCertificate"); which there are,
+ * and when, is in interfaces/README.md. @certificate: the one it is about. */
+struct dtlsd_verification_error {
+        const char *name;
+        struct dtlsd_certificate certificate;
+};
+
+/* QDtlsClientVerifier::GeneratorParameters: of the cookies that strangers are asked for. */
+struct dtlsd_cookie_parameters {
+        char hash[16]; /* "Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512" */
+        uint8_t secret[1024];
+        size_t secret_size; /* 1 to 1024 bytes */
+};
+
 /*
  * Options of a connection or a listener. A zeroed struct is all defaults, and so is NULL in its
  * place. Strings and arrays are borrowed for the time of the call; files are read during it, by the
- * calling process. Each field is an option on the bus, named at its end, and what it means in full
- * is in io.github.dtlsd.Dtlsd1.Manager.xml.
+ * calling process. A list of names is NULL-terminated, best first, at most 256; NULL, and an empty
+ * one, is the default. Each field is an option on the bus, named at its end, and what it means in
+ * full is in io.github.dtlsd.Dtlsd1.Manager.xml.
+ *
+ * A field that says for what it is not, or for whom it is only, is passed over elsewhere.
+ *
+ * The struct keeps its size: later versions put new fields in place of reserved, with 0 as default.
+ * So initialise it by names, and whole.
  *
  * Errors of the functions that take it, besides those of the service (InvalidInputParameters, with
  * the option and its rule in the message): what open() and read() say of a file; -EINVAL, it is not
- * a regular file; -EFBIG, it is larger than 1 MiB. error->message names the file.
+ * a regular file (error->message names the file), or reserved is not zero: the program was made for
+ * a later version of this library; -EFBIG, the file is larger than 1 MiB.
  */
 struct dtlsd_options {
         /* Of the socket; numeric. NULL: any. Not for listeners, which have it as an argument
@@ -102,15 +129,57 @@ struct dtlsd_options {
         /* "VerifyNone", "QueryPeer", "VerifyPeer", "AutoVerifyPeer". NULL: the last, which is
          * VerifyPeer for a client and QueryPeer for a listener (PeerVerifyMode). */
         const char *peer_verify_mode;
-        /* "default", "iot", "legacy". NULL: the first (CipherProfile). */
+        /* Longest chain of the peer's that is accepted, certificates: 1 to 16. 0: any
+         * (PeerVerifyDepth). */
+        uint32_t peer_verify_depth;
+        /* Not 0: the order of QDtls, in which the handshake finishes and then the verdict on the
+         * peer is told (HandshakeMustInterruptOnError false). */
+        int no_interrupt_on_error;
+        /* Not 0: a listener refuses clients without a certificate at once
+         * (MissingCertificateIsFatal). */
+        int missing_certificate_is_fatal;
+        /* Errors that are none here, in pairs of name and certificate, which match exactly; at most
+         * 256 (IgnoredErrors). */
+        const struct dtlsd_verification_error *ignored_errors;
+        size_t n_ignored_errors;
+        /* The same by name alone, whatever the certificate (IgnoredErrorsOfAnyCertificate). */
+        const char *const *ignored_errors_of_any_certificate;
+
+        /* "DtlsV1_2", "DtlsV1_2OrLater", "DtlsV1_0", "DtlsV1_0OrLater". NULL: the second
+         * (Protocol). */
+        const char *protocol;
+        /* "default", "iot", "legacy". NULL: the first. Not with ciphers (CipherProfile). */
         const char *cipher_profile;
+        /* IANA's names, or OpenSSL's (Ciphers). */
+        const char *const *ciphers;
+        /* "P-256", "prime256v1", or as the Manager lists them (EllipticCurves). */
+        const char *const *elliptic_curves;
+        /* Names of QSsl::SslOption, "DisableServerNameIndication" (SslOptions). */
+        const char *const *ssl_options;
+        /* Names of application protocols (ALPN); at most 8, of 1 to 31 bytes (NextProtocols). */
+        const char *const *next_protocols;
 
         /* Largest UDP payload of the handshake's datagrams, bytes: 256 (512 with a certificate) to
-         * 65507. 0: 1400 (MtuHint). */
+         * 65507. 0: 1400. Not for dtlsd_connection_set_configuration(), see
+         * dtlsd_connection_set_mtu_hint() (MtuHint). */
         uint16_t mtu_hint;
+        /* Not 0: a datagram that is larger than the data MTU is refused or dropped, and not sent in
+         * fragments. Not for the functions ..._set_configuration() (DontFragment). */
+        int dont_fragment;
+        /* Not 0: nothing is sent again before dtlsd_connection_handle_timeout(), as with QDtls. For
+         * dtlsd_connection_create() and ..._set_configuration(); others refuse it (Retransmission
+         * "manual"). */
+        int manual_retransmission;
+        /* Milliseconds until a flight is sent again: 10 to 60000, and from retransmit_initial to
+         * 60000. 0: 1000, doubled up to 60000 (RetransmitInitial, RetransmitMax). */
+        uint32_t retransmit_initial;
+        uint32_t retransmit_max;
         /* A handshake fails after that, milliseconds: 100 to 600000. 0: 20000 in dtlsd_connect(),
          * else 60000 (HandshakeDeadline). */
         uint32_t handshake_deadline;
+        /* How long a key or a verdict on the peer may be owed, milliseconds: 100 to 600000. 0:
+         * 50000 (AnswerDeadline). */
+        uint32_t answer_deadline;
         /* A connection over which nothing came or went for that long ends, milliseconds: 100 to
          * 604800000. 0: never (IdleTimeout). */
         uint32_t idle_timeout;
@@ -118,9 +187,18 @@ struct dtlsd_options {
         /* Not 0: strangers are not asked for a cookie (RFC 6347, 4.2.1), and can make the service
          * work for them in somebody else's name. Listeners only (CookieVerification false). */
         int no_cookies;
-        /* Not 0: a listener with an accept queue signals its connections on the bus as well.
-         * Listeners only (Announce). */
+        /* "Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512". NULL: "Sha256". For dtlsd_listen()
+         * (CookieHash). */
+        const char *cookie_hash;
+        /* 1 to 1024 bytes. NULL: random, and replaced from time to time. For dtlsd_listen()
+         * (CookieSecret). */
+        const void *cookie_secret;
+        size_t cookie_secret_size;
+        /* Not 0: a listener with an accept queue signals its connections on the bus as well. For
+         * dtlsd_listen() (Announce). */
         int announce;
+
+        const void *reserved[24]; /* zero */
 };
 
 /* ---- connections ---- */
@@ -141,11 +219,12 @@ int dtlsd_connect(sd_bus *bus, const char *address, uint16_t port,
                   const struct dtlsd_options *options, dtlsd_connection **ret, sd_bus_error *error);
 
 /*
- * An object in HandshakeNotStarted, to be driven step by step: do_handshake, wait until its
- * HandshakeState is HandshakeComplete, open_channel (Manager.CreateConnection).
+ * An object in HandshakeNotStarted, to be driven step by step: set_handlers, do_handshake, wait for
+ * DTLSD_HANDSHAKE_COMPLETE, open_channel (Manager.CreateConnection).
  *
- * Arguments as of dtlsd_connect(). Errors: InvalidInputParameters, UnderlyingSocketError,
- * AlreadyExists, TlsInitializationError; those of dtlsd_options.
+ * Arguments as of dtlsd_connect(); @address NULL with @port 0: dtlsd_connection_set_peer() will
+ * say. Errors: InvalidInputParameters, UnderlyingSocketError, AlreadyExists,
+ * TlsInitializationError; those of dtlsd_options.
  */
 int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
                             const struct dtlsd_options *options, dtlsd_connection **ret,
@@ -176,11 +255,101 @@ uint16_t dtlsd_connection_peer_port(const dtlsd_connection *connection);
  * NULL and 0 where no PSK was used, and of others. */
 const void *dtlsd_connection_psk_identity(const dtlsd_connection *connection, size_t *ret_size);
 
+/* ---- a connection step by step ---- */
+
+/* QDtls::HandshakeState, with its numbers. */
+enum dtlsd_handshake_state {
+        DTLSD_HANDSHAKE_NOT_STARTED = 0,
+        DTLSD_HANDSHAKE_IN_PROGRESS = 1,
+        DTLSD_PEER_VERIFICATION_FAILED = 2,
+        DTLSD_HANDSHAKE_COMPLETE = 3,
+};
+
+/* A question for a key. Borrowed for the time of the handler. @hint: the server's, to a client.
+ * @peer_identity: the client's, to a server. Either may be empty, and any bytes. */
+struct dtlsd_psk_request {
+        const void *hint;
+        size_t hint_size;
+        const void *peer_identity;
+        size_t peer_identity_size;
+        uint32_t max_identity_size; /* bytes that dtlsd_connection_provide_psk() takes */
+        uint32_t max_psk_size;
+};
+
+/*
+ * What a connection has to say, in the order in which it happens. NULL: not wanted. They are called
+ * by sd_bus_process() (so by an event loop that the sd_bus is attached to), each with what was
+ * given to dtlsd_connection_set_handlers(), and may call everything here, and unref the connection.
+ *
+ * Later versions put new ones in place of reserved.
+ */
+struct dtlsd_handlers {
+        /* QDtls::handshakeTimeout: no answer came in time. With manual_retransmission call
+         * dtlsd_connection_handle_timeout() (HandshakeTimeout). */
+        void (*handshake_timeout)(dtlsd_connection *connection, void *userdata);
+        /* QDtls::pskRequired. Answer with dtlsd_connection_provide_psk() or ..._refuse_psk(), now
+         * or later, before answer_deadline (PskRequired). */
+        void (*psk_required)(dtlsd_connection *connection, const struct dtlsd_psk_request *request,
+                             void *userdata);
+        /* Every transition. @why: the error it brought; not set if none. Borrowed (StateChanged).
+         */
+        void (*state_changed)(dtlsd_connection *connection, enum dtlsd_handshake_state state,
+                              const sd_bus_error *why, void *userdata);
+        /* The association is over. @reason: "PeerClosed", "Failed", "IdleTimeout", … (Closed). */
+        void (*closed)(dtlsd_connection *connection, const char *reason, void *userdata);
+
+        void (*reserved[12])(void); /* NULL */
+};
+
+/* From here on they are called, in place of those before; NULL: none. @handlers is copied. Signals
+ * count that come from the service itself, which is asked whether the connection is there; those
+ * before this call are lost. Of a listener's connection a handler for psk_required comes too late:
+ * match the signal, as the example psk-server does. Errors: -EINVAL (reserved is not NULL). */
+int dtlsd_connection_set_handlers(dtlsd_connection *connection,
+                                  const struct dtlsd_handlers *handlers, void *userdata,
+                                  sd_bus_error *error);
+
+/* Another peer, before the handshake; arguments as of dtlsd_connect(). @verification_name: as the
+ * option; NULL, "": the address (Connection.SetPeer). Errors: InvalidInputParameters,
+ * InvalidOperation (the handshake has begun). */
+int dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, uint16_t port,
+                              const char *verification_name, sd_bus_error *error);
+/* The same of the name alone (Connection.SetPeerVerificationName). */
+int dtlsd_connection_set_verification_name(dtlsd_connection *connection, const char *name,
+                                           sd_bus_error *error);
+/* @mtu: as the option mtu_hint; for the next handshake (Connection.SetMtuHint). Errors:
+ * InvalidInputParameters. */
+int dtlsd_connection_set_mtu_hint(dtlsd_connection *connection, uint16_t mtu, sd_bus_error *error);
+/* Other options, before the handshake; what @options leaves at 0 has its default again. Peer, MTU
+ * hint, local address and dont_fragment stay; so do the errors to ignore, unless it names some
+ * (Connection.SetConfiguration). Errors: InvalidInputParameters, InvalidOperation (the handshake
+ * has begun), TlsInitializationError; those of dtlsd_options. */
+int dtlsd_connection_set_configuration(dtlsd_connection *connection,
+                                       const struct dtlsd_options *options, sd_bus_error *error);
+
 /* Sends a client's first flight, and does not wait: the state goes on by itself
  * (Connection.DoHandshake). Errors: InvalidOperation (it has begun, or is complete),
  * UnderlyingSocketError, AlreadyExists, TlsInitializationError. */
 int dtlsd_connection_do_handshake(dtlsd_connection *connection, sd_bus_error *error);
-/* Answers the signal PskRequired. @identity: a client's, 1 to 128 bytes; of a server it is ignored.
+/* With manual_retransmission: sends the flight again, if no answer came in time. *ret_handled
+ * (NULL: not wanted): whether that was so (Connection.HandleTimeout). Errors: TlsFatalError (the
+ * handshake has taken too long). */
+int dtlsd_connection_handle_timeout(dtlsd_connection *connection, int *ret_handled,
+                                    sd_bus_error *error);
+/* The peer may have exactly these @n errors, at most 256, from now on; they take the place of those
+ * before (Connection.IgnoreVerificationErrors). Errors: InvalidInputParameters (no such error, not
+ * a certificate). */
+int dtlsd_connection_ignore_errors(dtlsd_connection *connection,
+                                   const struct dtlsd_verification_error *errors, size_t n,
+                                   sd_bus_error *error);
+/* Goes on from DTLSD_PEER_VERIFICATION_FAILED, once every error is ignored
+ * (Connection.ResumeHandshake). Errors: InvalidOperation (not in that state), PeerVerificationError
+ * (one is not ignored), TlsFatalError. */
+int dtlsd_connection_resume_handshake(dtlsd_connection *connection, sd_bus_error *error);
+/* Ends a handshake, from DTLSD_HANDSHAKE_IN_PROGRESS or DTLSD_PEER_VERIFICATION_FAILED
+ * (Connection.AbortHandshake). Errors: InvalidOperation (neither). */
+int dtlsd_connection_abort_handshake(dtlsd_connection *connection, sd_bus_error *error);
+/* Answers psk_required. @identity: a client's, 1 to 128 bytes; of a server it is ignored.
  * @psk: 1 to 64 bytes (Connection.ProvidePsk). Errors: InvalidInputParameters, InvalidOperation
  * (none is asked for), TlsFatalError. */
 int dtlsd_connection_provide_psk(dtlsd_connection *connection, const void *identity,
@@ -202,12 +371,80 @@ int dtlsd_connection_write(dtlsd_connection *connection, const void *data, size_
  * encrypted, nothing is left), ChannelInUse, RemoteClosedConnectionError. */
 int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void **ret_data,
                           size_t *ret_size, sd_bus_error *error);
+/* Key material for another protocol (RFC 5705), the same at both ends. @label: 1 to 128 printable
+ * characters; @context: at most 65535 bytes, NULL and 0: none; @material: yours, of @size, 1 to
+ * 1024 bytes; wipe it (Connection.ExportKeyingMaterial). Errors: InvalidOperation (not encrypted),
+ * InvalidInputParameters, TlsNonFatalError (no extended master secret). */
+int dtlsd_connection_export_keying_material(dtlsd_connection *connection, const char *label,
+                                            const void *context, size_t context_size,
+                                            void *material, size_t size, sd_bus_error *error);
 /* close_notify; the object stays, and a client may shake hands again (Connection.Shutdown). Errors:
  * InvalidOperation (not encrypted). */
 int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error);
 /* Ends the connection and its object, in every state (Connection.Close). The channel's fd stays
  * open, at its end, until the last unref. */
 int dtlsd_connection_close(dtlsd_connection *connection, sd_bus_error *error);
+
+/* ---- what there is to know of a connection ---- */
+
+/* QDtls::handshakeState (Connection.HandshakeState). */
+int dtlsd_connection_handshake_state(dtlsd_connection *connection, enum dtlsd_handshake_state *ret,
+                                     sd_bus_error *error);
+/* QDtls::dtlsError, dtlsErrorString: of the last call, or of what came by itself since. @ret:
+ * initialised, yours to free; stays not set (sd_bus_error_is_set()) when there is none. Its name is
+ * DTLSD_ERROR() of one of QDtlsError (Connection.Error). */
+int dtlsd_connection_last_error(dtlsd_connection *connection, sd_bus_error *ret,
+                                sd_bus_error *error);
+/* QDtls::peerVerificationErrors: all of them, in one piece; free() it. NULL and 0: none
+ * (Connection.PeerVerificationErrors). */
+int dtlsd_connection_verification_errors(dtlsd_connection *connection,
+                                         struct dtlsd_verification_error **ret, size_t *ret_n,
+                                         sd_bus_error *error);
+
+/* The peer's certificates, leaf first, in one piece; free() it. NULL and 0: none
+ * (Connection.PeerCertificateChain). */
+int dtlsd_connection_peer_chain(dtlsd_connection *connection, struct dtlsd_certificate **ret,
+                                size_t *ret_n, sd_bus_error *error);
+
+/* QSslCipher. Each "" or 0 before the handshake is complete (Connection.SessionCipher). */
+struct dtlsd_cipher {
+        char name[64]; /* IANA's */
+        char protocol[32];
+        char key_exchange_method[32];
+        char authentication_method[32];
+        char encryption_method[32];
+        char mac[32];
+        uint32_t supported_bits;
+        uint32_t used_bits;
+        int extended_master_secret; /* RFC 7627; whether material can be exported */
+};
+
+/* Properties of a connection, named at their end. Later versions put new ones in place of reserved.
+ */
+struct dtlsd_connection_info {
+        char mode[8];                /* "client", "server" (Mode) */
+        int encrypted;               /* (Encrypted) */
+        char peer_address[64];       /* numeric; "": none is set (PeerAddress) */
+        uint16_t peer_port;          /* (PeerPort) */
+        char local_address[64];      /* of the socket; "": there is none yet (LocalAddress) */
+        uint16_t local_port;         /* (LocalPort) */
+        char verification_name[256]; /* (VerificationName) */
+        uint16_t mtu_hint;           /* as set; 0: the service's choice (MtuHint) */
+        uint32_t data_mtu; /* largest datagram that fits the path, bytes; 0 before (DataMtu) */
+        char protocol[32]; /* "DtlsV1_2"; "UnknownProtocol" before (SessionProtocol) */
+        struct dtlsd_cipher cipher;    /* (SessionCipher) */
+        char next_protocol[32];        /* ALPN; "": none (NextProtocol) */
+        char next_protocol_status[32]; /* "Negotiated", "Unsupported", "None" (NextProtocolStatus)
+                                        */
+        int resumed;                   /* an earlier session (Resumed) */
+        uint8_t psk_identity[128];     /* that was used (PskIdentity) */
+        size_t psk_identity_size;      /* 0: no PSK was */
+
+        uint8_t reserved[512];
+};
+
+int dtlsd_connection_info(dtlsd_connection *connection, struct dtlsd_connection_info *ret,
+                          sd_bus_error *error);
 
 /* ---- listeners ---- */
 
@@ -251,6 +488,20 @@ int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *err
  *   -ENOMEM
  */
 int dtlsd_listener_accept(dtlsd_listener *listener, dtlsd_connection **ret);
+/* Other options, for handshakes that begin later, say with a new certificate; what @options leaves
+ * at 0 has its default again. Address, cookie_hash and cookie_secret, dont_fragment and announce
+ * stay (Listener.SetConfiguration). Errors: InvalidInputParameters, TlsInitializationError; those
+ * of dtlsd_options. */
+int dtlsd_listener_set_configuration(dtlsd_listener *listener, const struct dtlsd_options *options,
+                                     sd_bus_error *error);
+/* From now on; neither half is optional (Listener.SetCookieGeneratorParameters). Errors:
+ * InvalidInputParameters. */
+int dtlsd_listener_set_cookie_parameters(dtlsd_listener *listener,
+                                         const struct dtlsd_cookie_parameters *parameters,
+                                         sd_bus_error *error);
+/* Those in force, and the secret is one: wipe it (Listener.GetCookieGeneratorParameters). */
+int dtlsd_listener_cookie_parameters(dtlsd_listener *listener, struct dtlsd_cookie_parameters *ret,
+                                     sd_bus_error *error);
 /* Closes the socket; the object goes, and its connections end (Listener.Close). */
 int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error);
 

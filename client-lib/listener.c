@@ -202,10 +202,10 @@ static int accept_packet(dtlsd_listener *listener, const uint8_t *packet, size_t
                 return r;
         }
 
-        r = dtlsd_connection_set_peer(connection, facts.peer, facts.peer_size, facts.peer_port);
+        r = dtlsd_connection_take_peer(connection, facts.peer, facts.peer_size, facts.peer_port);
         if (r >= 0 && facts.psk_identity)
-                r = dtlsd_connection_set_psk_identity(connection, facts.psk_identity,
-                                                      facts.psk_identity_size);
+                r = dtlsd_connection_take_psk_identity(connection, facts.psk_identity,
+                                                       facts.psk_identity_size);
         if (r < 0) {
                 (void)dtlsd_connection_unref(connection);
                 return r;
@@ -232,6 +232,33 @@ int dtlsd_listener_accept(dtlsd_listener *listener, dtlsd_connection **ret) {
                 return -EBADMSG;
 
         return accept_packet(listener, packet, (size_t)n, fd, ret);
+}
+
+int dtlsd_listener_set_configuration(dtlsd_listener *listener, const struct dtlsd_options *options,
+                                     sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(listener->bus, &m, DTLSD_NAME, listener->path,
+                                           DTLSD_LISTENER, "SetConfiguration");
+        if (r >= 0)
+                r = sd_bus_message_sensitive(m);
+        if (r >= 0)
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_LISTENER, NULL, 0, error);
+        return dtlsd_call(m, r, error);
+}
+
+int dtlsd_listener_set_cookie_parameters(dtlsd_listener *listener,
+                                         const struct dtlsd_cookie_parameters *parameters,
+                                         sd_bus_error *error) {
+        return dtlsd_cookie_parameters_set(listener->bus, listener->path, DTLSD_LISTENER,
+                                           parameters, error);
+}
+
+int dtlsd_listener_cookie_parameters(dtlsd_listener *listener, struct dtlsd_cookie_parameters *ret,
+                                     sd_bus_error *error) {
+        return dtlsd_cookie_parameters_get(listener->bus, listener->path, DTLSD_LISTENER, ret,
+                                           error);
 }
 
 int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error) {

@@ -129,19 +129,45 @@ static int append_number(sd_bus_message *m, const char *key, uint32_t value) {
         return value ? sd_bus_message_append(m, "{sv}", key, "u", value) : 0;
 }
 
-static int append_bytes(sd_bus_message *m, const char *key, const void *data, size_t size) {
+static int append_flag(sd_bus_message *m, const char *key, int value) {
+        return sd_bus_message_append(m, "{sv}", key, "b", value);
+}
+
+static int open_entry(sd_bus_message *m, const char *key, const char *type) {
         int r;
 
         r = sd_bus_message_open_container(m, 'e', "sv");
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', "ay");
+        return r < 0 ? r : sd_bus_message_open_container(m, 'v', type);
+}
+
+static int close_entry(sd_bus_message *m) {
+        int r;
+
+        r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_bytes(sd_bus_message *m, const char *key, const void *data, size_t size) {
+        int r;
+
+        r = open_entry(m, key, "ay");
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', data, size);
+        return r < 0 ? r : close_entry(m);
+}
+
+static int append_names(sd_bus_message *m, const char *key, const char *const *names) {
+        int r;
+
+        if (!names)
+                return 0;
+
+        r = open_entry(m, key, "as");
         if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+                r = sd_bus_message_append_strv(m, (char **)names);
+        return r < 0 ? r : close_entry(m);
 }
 
 static int append_file(sd_bus_message *m, const char *path, sd_bus_error *error) {
@@ -165,18 +191,30 @@ static int append_files(sd_bus_message *m, const char *key, const char *const *p
         if (!paths)
                 return 0;
 
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', "aay");
+        r = open_entry(m, key, "aay");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "ay");
         for (size_t i = 0; r >= 0 && paths[i]; i++)
                 r = append_file(m, paths[i], error);
-        for (size_t open = 3; r >= 0 && open > 0; open--)
+        if (r >= 0)
                 r = sd_bus_message_close_container(m);
-        return r;
+        return r < 0 ? r : close_entry(m);
+}
+
+static int append_protocols(sd_bus_message *m, const char *const *names) {
+        int r;
+
+        if (!names)
+                return 0;
+
+        r = open_entry(m, "NextProtocols", "aay");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "ay");
+        for (size_t i = 0; r >= 0 && names[i]; i++)
+                r = sd_bus_message_append_array(m, 'y', names[i], strlen(names[i]));
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : close_entry(m);
 }
 
 static int append_secret(sd_bus_message *m, const char *key, const void *data, size_t size) {
@@ -227,6 +265,9 @@ static int append_credentials(sd_bus_message *m, const struct dtlsd_options *opt
 }
 
 static int append_peer(sd_bus_message *m, const char *address, uint16_t port) {
+        if (!address && !port)
+                return 0;
+
         return sd_bus_message_append(m, "{sv}{sv}", "PeerAddress", "s", address, "PeerPort", "q",
                                      port);
 }
@@ -249,25 +290,104 @@ static int append_listener(sd_bus_message *m, const struct dtlsd_options *option
         if (hint)
                 r = append_bytes(m, "PskIdentityHint", hint, strlen(hint));
         if (r >= 0 && options->no_cookies)
-                r = sd_bus_message_append(m, "{sv}", "CookieVerification", "b", 0);
-        if (r >= 0 && options->announce)
-                r = sd_bus_message_append(m, "{sv}", "Announce", "b", 1);
+                r = append_flag(m, "CookieVerification", 0);
         return r;
 }
 
-static int append_handshake(sd_bus_message *m, const struct dtlsd_options *options) {
+static int append_listen(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r;
+
+        r = append_string(m, "CookieHash", options->cookie_hash);
+        if (r >= 0 && options->cookie_secret)
+                r = append_secret(m, "CookieSecret", options->cookie_secret,
+                                  options->cookie_secret_size);
+        if (r >= 0 && options->announce)
+                r = append_flag(m, "Announce", 1);
+        return r;
+}
+
+static int append_ignored_errors(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r = 0;
+
+        if (options->n_ignored_errors > 0) {
+                r = open_entry(m, "IgnoredErrors", "a(say)");
+                if (r >= 0)
+                        r = dtlsd_verification_errors_append(m, options->ignored_errors,
+                                                             options->n_ignored_errors);
+                if (r >= 0)
+                        r = close_entry(m);
+        }
+        return r < 0 ? r
+                     : append_names(m, "IgnoredErrorsOfAnyCertificate",
+                                    options->ignored_errors_of_any_certificate);
+}
+
+static int append_verification(sd_bus_message *m, const struct dtlsd_options *options) {
         int r;
 
         r = append_string(m, "PeerVerifyMode", options->peer_verify_mode);
         if (r >= 0)
+                r = append_number(m, "PeerVerifyDepth", options->peer_verify_depth);
+        if (r >= 0 && options->no_interrupt_on_error)
+                r = append_flag(m, "HandshakeMustInterruptOnError", 0);
+        if (r >= 0 && options->missing_certificate_is_fatal)
+                r = append_flag(m, "MissingCertificateIsFatal", 1);
+        return r < 0 ? r : append_ignored_errors(m, options);
+}
+
+static int append_choice(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r;
+
+        r = append_string(m, "Protocol", options->protocol);
+        if (r >= 0)
                 r = append_string(m, "CipherProfile", options->cipher_profile);
-        if (r >= 0 && options->mtu_hint)
-                r = sd_bus_message_append(m, "{sv}", "MtuHint", "q", options->mtu_hint);
+        if (r >= 0)
+                r = append_names(m, "Ciphers", options->ciphers);
+        if (r >= 0)
+                r = append_names(m, "EllipticCurves", options->elliptic_curves);
+        if (r >= 0)
+                r = append_names(m, "SslOptions", options->ssl_options);
+        return r < 0 ? r : append_protocols(m, options->next_protocols);
+}
+
+static int append_times(sd_bus_message *m, const struct dtlsd_options *options) {
+        int r;
+
+        r = append_number(m, "RetransmitInitial", options->retransmit_initial);
+        if (r >= 0)
+                r = append_number(m, "RetransmitMax", options->retransmit_max);
         if (r >= 0)
                 r = append_number(m, "HandshakeDeadline", options->handshake_deadline);
         if (r >= 0)
+                r = append_number(m, "AnswerDeadline", options->answer_deadline);
+        if (r >= 0)
                 r = append_number(m, "IdleTimeout", options->idle_timeout);
+        if (r >= 0 && options->manual_retransmission)
+                r = append_string(m, "Retransmission", "manual");
         return r;
+}
+
+static int append_packets(sd_bus_message *m, const struct dtlsd_options *options,
+                          enum options_for what) {
+        int r = 0;
+
+        if (options->mtu_hint && what != OPTIONS_FOR_CONNECTION)
+                r = sd_bus_message_append(m, "{sv}", "MtuHint", "q", options->mtu_hint);
+        if (r >= 0 && options->dont_fragment &&
+            !(what & (OPTIONS_FOR_CONNECTION | OPTIONS_FOR_LISTENER)))
+                r = append_flag(m, "DontFragment", 1);
+        return r;
+}
+
+/* A program that was made for a later version means something by it. */
+static int check_reserved(const struct dtlsd_options *options, sd_bus_error *error) {
+        for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+                if (options->reserved[i])
+                        return sd_bus_error_set_errnof(
+                                error, EINVAL,
+                                "dtlsd_options: reserved is not zero, as if of a later version");
+
+        return 0;
 }
 
 int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
@@ -277,16 +397,26 @@ int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
         int r;
 
         options = options ? options : &none;
-        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        r = check_reserved(options, error);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0 && what == OPTIONS_FOR_CREATE)
                 r = append_peer(m, peer, port);
-        if (r >= 0 && what != OPTIONS_FOR_LISTEN) /* there they are arguments */
+        if (r >= 0 && what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_CREATE))
                 r = append_local(m, options);
         if (r >= 0)
                 r = append_credentials(m, options, error);
         if (r >= 0)
-                r = append_handshake(m, options);
-        if (r >= 0 && what == OPTIONS_FOR_LISTEN)
+                r = append_verification(m, options);
+        if (r >= 0)
+                r = append_choice(m, options);
+        if (r >= 0)
+                r = append_times(m, options);
+        if (r >= 0)
+                r = append_packets(m, options, what);
+        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER))
                 r = append_listener(m, options);
+        if (r >= 0 && what == OPTIONS_FOR_LISTEN)
+                r = append_listen(m, options);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

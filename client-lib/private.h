@@ -15,27 +15,66 @@
  * has that time on top */
 #define DTLSD_CALL_USEC (60 * UINT64_C(1000000))
 
+struct dtlsd_connection {
+        unsigned n_refs;
+        sd_bus *bus;
+        char *path;
+        int fd;
+        uint32_t data_mtu;
+        char *peer_address;
+        uint16_t peer_port;
+        void *psk_identity;
+        size_t psk_identity_size;
+        struct dtlsd_handlers handlers;
+        void *handlers_userdata;
+        sd_bus_slot *signals; /* NULL: there are no handlers */
+        char *service;        /* the unique name that signals have to come from */
+};
+
+/* The options that are for it: a bit each. */
 enum options_for {
-        OPTIONS_FOR_CONNECT,
-        OPTIONS_FOR_CREATE,
-        OPTIONS_FOR_LISTEN,
+        OPTIONS_FOR_CONNECT = 1 << 0,
+        OPTIONS_FOR_CREATE = 1 << 1,
+        OPTIONS_FOR_LISTEN = 1 << 2,
+        OPTIONS_FOR_CONNECTION = 1 << 3, /* Connection.SetConfiguration */
+        OPTIONS_FOR_LISTENER = 1 << 4,   /* Listener.SetConfiguration */
 };
 
 /* Takes nothing over: @path is copied; an @fd that is not -1 becomes the connection's. */
 int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mtu,
                          dtlsd_connection **ret);
 /* Facts of an accept queue's packet, for its connection. */
-int dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, size_t size,
-                              uint16_t port);
-int dtlsd_connection_set_psk_identity(dtlsd_connection *connection, const void *identity,
-                                      size_t size);
+int dtlsd_connection_take_peer(dtlsd_connection *connection, const char *address, size_t size,
+                               uint16_t port);
+int dtlsd_connection_take_psk_identity(dtlsd_connection *connection, const void *identity,
+                                       size_t size);
+
+int dtlsd_connection_call_new(const dtlsd_connection *connection, const char *member,
+                              sd_bus_message **ret);
+/* Calls @m. It is unreferenced, and nothing is sent where @r, of making it, is negative. */
+int dtlsd_call(sd_bus_message *m, int r, sd_bus_error *error);
+
+/* A word of the property HandshakeState; -EBADMSG: none that is known. */
+int dtlsd_handshake_state_parse(const char *text, enum dtlsd_handshake_state *ret);
+/* The two halves of the property Error; "NoError" leaves *ret as it is. */
+int dtlsd_error_make(sd_bus_error *ret, const char *name, const char *text);
 
 /* Asks for the port. On failure the service's listener is closed. */
 int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret, sd_bus_error *error);
 
 /* Appends the a{sv}. The memfds of secrets are duplicated into the message and closed here. @peer,
- * @port: for OPTIONS_FOR_CREATE, where they are options. @error names a file that cannot be used.
- */
+ * @port: for OPTIONS_FOR_CREATE, where they are options; NULL and 0: none. @error names a file that
+ * cannot be used. */
 int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
                          enum options_for what, const char *peer, uint16_t port,
                          sd_bus_error *error);
+/* Appends an a(say). */
+int dtlsd_verification_errors_append(sd_bus_message *m,
+                                     const struct dtlsd_verification_error *errors, size_t n);
+
+/* GetCookieGeneratorParameters and SetCookieGeneratorParameters, which several interfaces have. */
+int dtlsd_cookie_parameters_get(sd_bus *bus, const char *path, const char *interface,
+                                struct dtlsd_cookie_parameters *ret, sd_bus_error *error);
+int dtlsd_cookie_parameters_set(sd_bus *bus, const char *path, const char *interface,
+                                const struct dtlsd_cookie_parameters *parameters,
+                                sd_bus_error *error);

@@ -148,6 +148,10 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl --wait 86401 connect h 1", "--wait is a number of seconds"},
                 {"dtlsctl --wait soon connect h 1", "--wait"},
                 {"dtlsctl --key x connect h 1", "--certificate and --key go together"},
+                {"dtlsctl --alpn x list", "dtlsctl: --alpn is for connect and listen\n"},
+                {"dtlsctl --protocol x list", "dtlsctl: --protocol is for connect and listen\n"},
+                {"dtlsctl --cipher x --profile iot connect h 1",
+                 "dtlsctl: --profile and --cipher contradict each other\n"},
                 {"dtlsctl --certificate x connect h 1", "--certificate and --key go together"},
                 {"dtlsctl --psk-identity x connect h 1", "--psk-identity and --psk-file go"},
                 {"dtlsctl --psk-file x connect h 1", "--psk-identity and --psk-file go together"},
@@ -564,6 +568,24 @@ static void test_list_and_show_say_everything(Scene *scene, const void *unused) 
         (void)peer_stop(peer);
 }
 
+static void test_what_is_spoken_is_chosen(Scene *scene, const void *unused) {
+        const char *const chosen[] = {" coap\n", " TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\n",
+                                      " DtlsV1_2\n"};
+        g_autofree char *port = NULL, *number = NULL, *line = NULL;
+        g_autoptr(Program) server = start_listener(OPTIONS_CERTIFICATE " --alpn coap", &port);
+        g_autoptr(Program) program =
+                start("exec dtlsctl connect --ca \"$F/ca.crt\" --alpn h3 --alpn coap "
+                      "--protocol DtlsV1_2 --cipher ECDHE-ECDSA-AES256-GCM-SHA384 127.0.0.1 %s",
+                      port);
+
+        number = program_wait_for(program, "connection ([0-9]+) to");
+        line = g_strconcat("dtlsctl show ", number, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(chosen); i++)
+                expect(line, 0, chosen[i], "");
+        expect("dtlsctl connect --protocol TlsV1_2 127.0.0.1 1", 1, "", "Protocol");
+        expect("dtlsctl connect --cipher NULL 127.0.0.1 1", 1, "", "Ciphers");
+}
+
 /* What a peer names itself goes to whoever looks. */
 static void test_a_peers_control_characters_are_escaped(Scene *scene, const void *unused) {
         const char *const evil = "\x1b[31mred\\\xc2\x9b";
@@ -661,6 +683,7 @@ int main(int argc, char **argv) {
         ADD("listen/verifies-clients-with-a-ca", test_listen_verifies_clients_with_a_ca);
         ADD("listen/says-that-the-service-has-ended", test_listen_says_that_the_service_has_ended);
         ADD("list/and-show-say-everything", test_list_and_show_say_everything);
+        ADD("show/has-what-was-chosen-to-be-spoken", test_what_is_spoken_is_chosen);
         ADD("show/escapes-a-peers-control-characters", test_a_peers_control_characters_are_escaped);
         ADD("service/none-says-how-to-start-it", test_no_service_says_how_to_start_it);
         ADD("bus/none-says-which", test_no_bus_says_which);
