@@ -41,6 +41,7 @@ struct Quota {
 static const QuotaKindText quota_kinds[N_QUOTA_KINDS] = {
         [QUOTA_CONNECTIONS] = {"Connections", "connections", "close some"},
         [QUOTA_LISTENERS] = {"Listeners", "listeners", "close some"},
+        [QUOTA_VERIFIERS] = {"Verifiers", "client verifiers", "close some"},
         [QUOTA_HALF_OPEN] = {"HalfOpen", "unfinished handshakes", "wait until some are finished"},
         [QUOTA_SUSPENDED] = {"Suspended", "handshakes that wait for an answer", "answer some"},
         [QUOTA_SIGNING] = {"Signing", "handshakes that wait for the keyring",
@@ -67,6 +68,7 @@ QuotaLimits quota_limits_default(uint64_t n_fds) {
 
         limits_set(&limits, QUOTA_CONNECTIONS, 1024, n_connections);
         limits_set(&limits, QUOTA_LISTENERS, 64, MIN(usable / 4, 1024));
+        limits_set(&limits, QUOTA_VERIFIERS, 64, 1024);
         limits_set(&limits, QUOTA_HALF_OPEN, 256, n_handshakes);
         limits_set(&limits, QUOTA_SUSPENDED, 256, n_handshakes);
         limits_set(&limits, QUOTA_SIGNING, 256, n_handshakes);

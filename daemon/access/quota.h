@@ -13,6 +13,7 @@
 typedef enum QuotaKind {
         QUOTA_CONNECTIONS,
         QUOTA_LISTENERS,
+        QUOTA_VERIFIERS,
         QUOTA_HALF_OPEN, /* handshakes not complete */
         QUOTA_SUSPENDED, /* handshakes that wait for an answer their owner owes */
         QUOTA_SIGNING,   /* handshakes that wait for the keyring */

@@ -18,6 +18,7 @@
 
 #define CONNECTION_ROOT DTLSD_ROOT_PATH "/connection"
 #define LISTENER_ROOT DTLSD_ROOT_PATH "/listener"
+#define VERIFIER_ROOT DTLSD_ROOT_PATH "/verifier"
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
 
 #define LIST_PAGE 256
@@ -69,6 +70,12 @@ static const Spec *list_listener_spec(const Relay *relay, uint32_t id) {
         return listener ? listener_facts(listener).spec : NULL;
 }
 
+static const Spec *list_verifier_spec(const Relay *relay, uint32_t id) {
+        const Verifier *verifier = relay_find_verifier(relay, id);
+
+        return verifier ? verifier_facts(verifier).spec : NULL;
+}
+
 typedef struct ListKind {
         GArray *(*page)(const Relay *relay, uint32_t after, size_t max);
         const Spec *(*spec)(const Relay *relay, uint32_t id);
@@ -85,6 +92,12 @@ static const ListKind list_listeners = {
         .page = relay_list_listeners,
         .spec = list_listener_spec,
         .path = listener_path,
+};
+
+static const ListKind list_verifiers = {
+        .page = relay_list_verifiers,
+        .spec = list_verifier_spec,
+        .path = verifier_path,
 };
 
 /* Counts what the current caller may see, up to @max, and adds the paths to @paths if there is one.
@@ -137,6 +150,12 @@ static int enumerate_listeners(sd_bus *connection, const char *prefix, void *use
         return 0;
 }
 
+static int enumerate_verifiers(sd_bus *connection, const char *prefix, void *userdata,
+                               char ***ret_nodes, sd_bus_error *error) {
+        *ret_nodes = list_paths(userdata, &list_verifiers);
+        return 0;
+}
+
 /* ---- the first look at a message ---- */
 
 static int bus_is_listed(Bus *bus, sd_bus_message *m, sd_bus_error *error) {
@@ -144,6 +163,7 @@ static int bus_is_listed(Bus *bus, sd_bus_message *m, sd_bus_error *error) {
 
         n = list_walk(bus, &list_connections, LISTED_OBJECTS_MAX + 1, NULL);
         n += list_walk(bus, &list_listeners, LISTED_OBJECTS_MAX + 1, NULL);
+        n += list_walk(bus, &list_verifiers, LISTED_OBJECTS_MAX + 1, NULL);
         if (n > LISTED_OBJECTS_MAX)
                 return bus_refuse_text(error, "MessageTooLong",
                                        "There are more objects than one reply may hold; "
@@ -217,6 +237,7 @@ static int on_turn(sd_event_source *source, void *userdata) {
 static void bus_end_unreachable(Bus *bus) {
         g_autoptr(GArray) connections = relay_list_connections(bus->relay, 0, G_MAXUINT32);
         g_autoptr(GArray) listeners = relay_list_listeners(bus->relay, 0, G_MAXUINT32);
+        g_autoptr(GArray) verifiers = relay_list_verifiers(bus->relay, 0, G_MAXUINT32);
 
         for (guint i = 0; i < connections->len; i++) {
                 Connection *connection =
@@ -235,6 +256,10 @@ static void bus_end_unreachable(Bus *bus) {
                 if (!facts.spec->persistent && !facts.accept_queue_open)
                         listener_close(listener);
         }
+
+        for (guint i = 0; i < verifiers->len; i++)
+                verifier_close(
+                        relay_find_verifier(bus->relay, g_array_index(verifiers, uint32_t, i)));
 
         relay_owners_lost(bus->relay);
 }
@@ -303,8 +328,13 @@ static int bus_put_objects(Bus *bus) {
         if (r < 0)
                 return r;
 
-        return bus_put_tree(bus, LISTENER_ROOT, DTLSD_INTERFACE_LISTENER, listener_vtable,
-                            listener_find, enumerate_listeners);
+        r = bus_put_tree(bus, LISTENER_ROOT, DTLSD_INTERFACE_LISTENER, listener_vtable,
+                         listener_find, enumerate_listeners);
+        if (r < 0)
+                return r;
+
+        return bus_put_tree(bus, VERIFIER_ROOT, DTLSD_INTERFACE_VERIFIER, verifier_vtable,
+                            verifier_find, enumerate_verifiers);
 }
 
 static int bus_put_ears(Bus *bus) {

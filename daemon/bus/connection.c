@@ -152,7 +152,7 @@ static int call_get_cookie_generator_parameters(sd_bus_message *m, Connection *c
                 return bus_refuse_text(error, "InvalidOperation",
                                        "Cookies are a server's, this is a client");
 
-        return reply_cookie_parameters(m, listener);
+        return cookie_parameters_reply(m, listener_cookie_parameters(listener));
 }
 
 static int call_ignore_verification_errors(sd_bus_message *m, Connection *connection,
@@ -563,14 +563,8 @@ static int get_encrypted(sd_bus *b, const char *path, const char *interface, con
 static int get_error(sd_bus *b, const char *path, const char *interface, const char *property,
                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         ConnectionFacts facts = connection_facts(userdata);
-        int r;
 
-        r = sd_bus_message_open_container(reply, 'r', "ss");
-        if (r >= 0)
-                r = append_text(reply, dtls_error_name(facts.error));
-        if (r >= 0)
-                r = append_text(reply, facts.error_text);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        return append_error(reply, facts.error, facts.error_text);
 }
 
 static int append_verification_error(sd_bus_message *reply, const VerdictError *verdict) {

@@ -85,56 +85,20 @@ static int method_set_configuration(sd_bus_message *m, void *userdata, sd_bus_er
 static int method_set_cookie_generator_parameters(sd_bus_message *m, void *userdata,
                                                   sd_bus_error *error) {
         Listener *listener = userdata;
-        const char *hash;
-        const void *secret;
+        CookieParameters parameters;
         Reason reason;
-        size_t size;
         int r;
 
         r = listener_control(m, listener, error);
         if (r < 0)
                 return r;
 
-        r = sd_bus_message_read(m, "s", &hash);
-        if (r >= 0)
-                r = sd_bus_message_read_array(m, 'y', &secret, &size);
+        r = cookie_parameters_read(m, &parameters, error);
         if (r < 0)
-                return bus_refuse(error, r, NULL);
+                return r;
 
-        if (!g_strv_contains(cookie_hashes, hash))
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "There is no such hash; Manager.SupportedHashes has those "
-                                       "there are");
-        if (size == 0 || size > COOKIE_SECRET_MAX)
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "The secret has %zu bytes; it has to have 1 to %d", size,
-                                       COOKIE_SECRET_MAX);
-
-        r = listener_set_cookie_parameters(listener, hash, secret, size, &reason);
+        r = listener_set_cookie_parameters(listener, &parameters, &reason);
         return r ? bus_refuse(error, r, &reason) : sd_bus_reply_method_return(m, NULL);
-}
-
-int reply_cookie_parameters(sd_bus_message *m, const Listener *listener) {
-        sd_bus_message *reply = NULL;
-        const char *hash;
-        const void *secret;
-        size_t size;
-        int r;
-
-        listener_cookie_parameters(listener, &hash, &secret, &size);
-
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_sensitive(reply);
-        if (r >= 0)
-                r = append_text(reply, hash);
-        if (r >= 0)
-                r = sd_bus_message_append_array(reply, 'y', secret, size);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
 }
 
 static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userdata,
@@ -142,7 +106,7 @@ static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userd
         int r;
 
         r = listener_control(m, userdata, error);
-        return r < 0 ? r : reply_cookie_parameters(m, userdata);
+        return r < 0 ? r : cookie_parameters_reply(m, listener_cookie_parameters(userdata));
 }
 
 static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) {

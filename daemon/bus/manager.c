@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * manager: the interface Manager, on the root object: makes connections and listeners, and lists
- * them. The vtable at the end is the summary.
+ * manager: the interface Manager, on the root object: makes connections, listeners and client
+ * verifiers, and lists what there is. The vtable at the end is the summary.
  */
 
 #include "base/fault.h"
@@ -149,6 +149,27 @@ static int method_listen(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 return bus_refuse(error, r, &reason);
 
         (void)listener_path(listener_facts(listener).id, path);
+        return sd_bus_reply_method_return(m, "o", path);
+}
+
+static int method_create_client_verifier(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        const Caller *caller = caller_of(bus, m);
+        g_autoptr(Spec) spec = spec_new(DTLS_SERVER, caller->uid, caller->name);
+        char path[BUS_PATH_MAX];
+        Verifier *verifier;
+        Reason reason;
+        int r;
+
+        r = options_read(bus, m, OPTIONS_FOR_VERIFIER, spec, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = relay_create_verifier(bus->relay, g_steal_pointer(&spec), &verifier, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        (void)verifier_path(verifier_facts(verifier).id, path);
         return sd_bus_reply_method_return(m, "o", path);
 }
 
@@ -405,6 +426,7 @@ static int get_features(sd_bus *b, const char *path, const char *interface, cons
                                                "AcceptQueue",
                                                "PlainChannel",
                                                "Persistent",
+                                               "ClientVerifier",
                                                NULL};
 
         return append_strings(reply, features);
@@ -503,6 +525,9 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Listen",
                                 SD_BUS_ARGS("s", address, "q", port, "a{sv}", options),
                                 SD_BUS_RESULT("o", listener), method_listen, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("CreateClientVerifier", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("o", verifier), method_create_client_verifier,
+                                SECRET),
         SD_BUS_METHOD_WITH_ARGS("ListConnections",
                                 SD_BUS_ARGS("t", after, "u", max, "a{sv}", filter),
                                 SD_BUS_RESULT("a(oa{sv})", connections), method_list_connections,

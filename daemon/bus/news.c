@@ -273,6 +273,24 @@ static void on_listener_removed(uint32_t id, uid_t uid, void *userdata) {
         topic_remove(userdata, SIGNAL_LISTENER, id);
 }
 
+static void on_verifier_added(Verifier *verifier, void *userdata) {
+        VerifierFacts facts = verifier_facts(verifier);
+
+        topic_add(userdata, SIGNAL_VERIFIER, facts.id, facts.spec);
+}
+
+static void on_verifier_changed(Verifier *verifier, unsigned mask, void *userdata) {
+        News *news = userdata;
+        Topic *topic = news_topic(news, SIGNAL_VERIFIER, verifier_facts(verifier).id);
+
+        if (topic)
+                topic_changed(news, topic, mask);
+}
+
+static void on_verifier_removed(uint32_t id, uid_t uid, void *userdata) {
+        topic_remove(userdata, SIGNAL_VERIFIER, id);
+}
+
 /* ---- watchers ---- */
 
 static void watcher_free(gpointer data) {
@@ -373,11 +391,23 @@ static bool news_tell(News *news, const Topic *topic, bool is_private, const Sig
 
 static SignalObject topic_object(const News *news, const Topic *topic) {
         const Relay *relay = news->bus->relay;
+        void *object = NULL;
 
-        if (topic->kind == SIGNAL_CONNECTION)
-                return signal_object(topic->kind, topic->id,
-                                     relay_find_connection(relay, topic->id));
-        return signal_object(topic->kind, topic->id, relay_find_listener(relay, topic->id));
+        switch (topic->kind) {
+        case SIGNAL_CONNECTION:
+                object = relay_find_connection(relay, topic->id);
+                break;
+        case SIGNAL_LISTENER:
+                object = relay_find_listener(relay, topic->id);
+                break;
+        case SIGNAL_VERIFIER:
+                object = relay_find_verifier(relay, topic->id);
+                break;
+        case N_SIGNAL_OBJECT_KINDS:
+                break;
+        }
+
+        return signal_object(topic->kind, topic->id, object);
 }
 
 static void topic_send(News *news, Topic *topic) {
@@ -577,6 +607,9 @@ static const RelayObserver news_observer = {
         .listener_changed = on_listener_changed,
         .listener_connection = on_listener_connection,
         .listener_removed = on_listener_removed,
+        .verifier_added = on_verifier_added,
+        .verifier_changed = on_verifier_changed,
+        .verifier_removed = on_verifier_removed,
 };
 
 /* What relay has when a Bus begins (its bus was restarted) is there as if it had been told. */

@@ -29,6 +29,7 @@
 #define CREATE (1u << OPTIONS_FOR_CREATE)
 #define CONNECT (1u << OPTIONS_FOR_CONNECT)
 #define LISTEN (1u << OPTIONS_FOR_LISTEN)
+#define VERIFIER (1u << OPTIONS_FOR_VERIFIER)
 #define SET_CONNECTION (1u << OPTIONS_FOR_SET_CONFIGURATION)
 #define SET_LISTENER (1u << OPTIONS_FOR_SET_LISTENER_CONFIGURATION)
 #define CLIENT (CREATE | CONNECT)
@@ -42,6 +43,7 @@ static const char *const options_calls[N_OPTIONS_FOR] = {
         [OPTIONS_FOR_CREATE] = "CreateConnection",
         [OPTIONS_FOR_CONNECT] = "Connect",
         [OPTIONS_FOR_LISTEN] = "Listen",
+        [OPTIONS_FOR_VERIFIER] = "CreateClientVerifier",
         [OPTIONS_FOR_SET_CONFIGURATION] = "Connection.SetConfiguration",
         [OPTIONS_FOR_SET_LISTENER_CONFIGURATION] = "Listener.SetConfiguration",
 };
@@ -717,7 +719,7 @@ static int read_cookie_hash(sd_bus_message *m, const DictKey *key, void *userdat
                 return r;
 
         if (!g_strv_contains(cookie_hashes, word))
-                return dict_refuse(error, key, word, "one of Manager.SupportedHashes");
+                return dict_refuse(error, key, word, COOKIE_HASHES);
 
         g_free(options->spec->cookie_hash);
         options->spec->cookie_hash = g_strdup(word);
@@ -783,8 +785,8 @@ static const DictKey options_keys[] = {
         {"SslOptions", "as", ALL, read_ssl_options, 0, 0, NAMES_MAX},
         {"NextProtocols", "aay", ALL, read_next_protocols, 0, 0, SESSION_NEXT_PROTOCOLS_MAX},
         {"CookieVerification", "b", SERVER, read_bool, FIELD(cookies), 0, 0},
-        {"CookieHash", "s", LISTEN, read_cookie_hash, 0, 0, 0},
-        {"CookieSecret", "h", LISTEN, read_cookie_secret, 0, 0, 0},
+        {"CookieHash", "s", LISTEN | VERIFIER, read_cookie_hash, 0, 0, 0},
+        {"CookieSecret", "h", LISTEN | VERIFIER, read_cookie_secret, 0, 0, 0},
         {"Retransmission", "s", CREATE | SET_CONNECTION, read_retransmission, 0, 0, 0},
         {"RetransmitInitial", "u", ALL, read_milliseconds, FIELD(retransmit_initial_usec), 10,
          60000},

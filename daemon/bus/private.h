@@ -220,9 +220,10 @@ char *text_quote(const char *text);
 int append_text(sd_bus_message *reply, const char *text);
 int append_bytes(sd_bus_message *reply, GBytes *bytes);          /* ay; NULL is empty */
 int append_byte_arrays(sd_bus_message *reply, GPtrArray *bytes); /* aay of GBytes; NULL is empty */
-int append_address(sd_bus_message *reply, const Address *address);    /* s, without the port */
-int append_owner(sd_bus_message *reply, const Spec *spec);            /* (us) */
-int append_counters(sd_bus_message *reply, const Counters *counters); /* into an open a{st} */
+int append_address(sd_bus_message *reply, const Address *address); /* s, without the port */
+int append_owner(sd_bus_message *reply, const Spec *spec);         /* (us) */
+int append_error(sd_bus_message *reply, DtlsError error, const char *text); /* (ss) */
+int append_counters(sd_bus_message *reply, const Counters *counters);       /* into an open a{st} */
 /* {sv} of a basic type, in an open a{sv} */
 int append_entry_text(sd_bus_message *reply, const char *key, const char *text);
 int append_entry_bool(sd_bus_message *reply, const char *key, bool value);
@@ -231,6 +232,12 @@ int entry_open(sd_bus_message *reply, const char *key, const char *signature);
 int entry_close(sd_bus_message *reply);
 /* The number at the end of an object's path below @folder; false when it is not such a path. */
 bool path_number(const char *path, const char *folder, uint32_t *ret);
+
+/* ---- cookies.c: Set- and GetCookieGeneratorParameters ---- */
+
+/* 1 or negative. Borrowed from m. */
+int cookie_parameters_read(sd_bus_message *m, CookieParameters *ret, sd_bus_error *error);
+int cookie_parameters_reply(sd_bus_message *m, CookieParameters parameters);
 
 /* ---- certificates.c: certificates in messages, and errors tied to them ---- */
 
@@ -248,13 +255,13 @@ typedef enum OptionsFor {
         OPTIONS_FOR_CREATE,
         OPTIONS_FOR_CONNECT,
         OPTIONS_FOR_LISTEN,
+        OPTIONS_FOR_VERIFIER,
         OPTIONS_FOR_SET_CONFIGURATION, /* of a connection */
         OPTIONS_FOR_SET_LISTENER_CONFIGURATION,
         N_OPTIONS_FOR,
 } OptionsFor;
 
 #define VERIFICATION_NAME_MAX 255 /* a DNS name, or an address with its scope */
-#define COOKIE_SECRET_MAX 1024
 
 extern const char *const cookie_hashes[]; /* NULL-terminated */
 
@@ -276,7 +283,8 @@ int options_check_name(const char *name, sd_bus_error *error);
 /* Appends an a{sv}: options as in effect; keys and CAs as fingerprints, no secret. */
 int options_append(sd_bus_message *reply, const Spec *spec);
 
-/* ---- connection.c, listener.c, manager.c: one file an interface; the vtable is last in each ----
+/* ---- connection.c, listener.c, verifier.c, manager.c: one file an interface; the vtable is last
+ * in each ----
  */
 
 /* the words of their rows */
@@ -294,19 +302,20 @@ int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 extern const sd_bus_vtable manager_vtable[];
 extern const sd_bus_vtable connection_vtable[];
 extern const sd_bus_vtable listener_vtable[];
+extern const sd_bus_vtable verifier_vtable[];
 
-/* sd_bus_object_find_t: *found is the Connection or Listener, 0 when the caller may not see it or
- * it is not there, which look the same. Getters and methods get the object as userdata and the Bus
- * from bus_of(). */
+/* sd_bus_object_find_t: *found is the Connection, Listener or Verifier, 0 when the caller may not
+ * see it or it is not there, which look the same. Getters and methods get the object as userdata
+ * and the Bus from bus_of(). */
 int connection_find(sd_bus *b, const char *path, const char *interface, void *userdata,
                     void **found, sd_bus_error *error);
 int listener_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error);
+int verifier_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
+                  sd_bus_error *error);
 const char *connection_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
 const char *listener_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
-
-/* listener.c: the answer of both GetCookieGeneratorParameters. */
-int reply_cookie_parameters(sd_bus_message *m, const Listener *listener);
+const char *verifier_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
 
 /* The Bus an sd_bus, or a message of it, belongs to (handlers get the object as userdata). */
 Bus *bus_of(sd_bus *connection);

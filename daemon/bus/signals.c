@@ -53,14 +53,24 @@ static const char *const signal_stock_interfaces[] = {
 SignalObject signal_object(SignalObjectKind kind, uint32_t id, void *object) {
         SignalObject signal_object = {.object = object};
 
-        if (kind == SIGNAL_CONNECTION) {
+        switch (kind) {
+        case SIGNAL_CONNECTION:
                 (void)connection_path(id, signal_object.path);
                 signal_object.interface = DTLSD_INTERFACE_CONNECTION;
                 signal_object.vtable = connection_vtable;
-        } else {
+                break;
+        case SIGNAL_LISTENER:
                 (void)listener_path(id, signal_object.path);
                 signal_object.interface = DTLSD_INTERFACE_LISTENER;
                 signal_object.vtable = listener_vtable;
+                break;
+        case SIGNAL_VERIFIER:
+                (void)verifier_path(id, signal_object.path);
+                signal_object.interface = DTLSD_INTERFACE_VERIFIER;
+                signal_object.vtable = verifier_vtable;
+                break;
+        case N_SIGNAL_OBJECT_KINDS:
+                break;
         }
 
         return signal_object;

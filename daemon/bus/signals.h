@@ -11,6 +11,7 @@
 typedef enum SignalObjectKind {
         SIGNAL_CONNECTION,
         SIGNAL_LISTENER,
+        SIGNAL_VERIFIER,
         N_SIGNAL_OBJECT_KINDS,
 } SignalObjectKind;
 
@@ -18,7 +19,7 @@ typedef struct SignalObject {
         char path[BUS_PATH_MAX];
         const char *interface;
         const sd_bus_vtable *vtable;
-        void *object; /* Connection or Listener; NULL: it is gone */
+        void *object; /* Connection, Listener or Verifier; NULL: it is gone */
 } SignalObject;
 
 typedef enum SignalKind {

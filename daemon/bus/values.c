@@ -203,6 +203,17 @@ int append_owner(sd_bus_message *reply, const Spec *spec) {
                                      spec->persistent || !spec->owner ? "" : spec->owner);
 }
 
+int append_error(sd_bus_message *reply, DtlsError error, const char *text) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'r', "ss");
+        if (r >= 0)
+                r = append_text(reply, dtls_error_name(error));
+        if (r >= 0)
+                r = append_text(reply, text);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 int append_counters(sd_bus_message *reply, const Counters *counters) {
         int r;
 

@@ -53,7 +53,7 @@ static const char *const commands_refused[N_COMMANDS][N_HANDSHAKE_STATES] = {
         [COMMAND_EXPORT] = {NOT_YET, NOT_YET, NOT_YET, NULL},
 };
 
-static DtlsError command_error(RelayOutcome outcome) {
+DtlsError command_error(RelayOutcome outcome) {
         switch (outcome) {
         case RELAY_E_INVALID_PARAMETERS:
                 return DTLS_INVALID_INPUT_PARAMETERS;
@@ -114,8 +114,7 @@ static int command_done(Connection *connection, int r, const Reason *reason) {
         if (r == 0 && connection->state != HANDSHAKE_PEER_VERIFICATION_FAILED)
                 connection_clear_error(connection);
         else if (r < 0)
-                connection_set_error(connection, DTLS_TLS_FATAL_ERROR,
-                                     "The service failed here; its journal has more");
+                connection_set_error(connection, DTLS_TLS_FATAL_ERROR, COMMAND_FAULT_TEXT);
         else if (r > 0 && r != RELAY_E_NOTHING)
                 connection_set_error(connection, command_error((RelayOutcome)r), reason->text);
 
@@ -146,7 +145,7 @@ static int command_check_own(const Connection *connection, Command command, Reas
 
 /* ---- before the handshake ---- */
 
-static int command_check_peer(const Address *peer, Reason *reason) {
+int command_check_peer(const Address *peer, Reason *reason) {
         if (!peer || !address_is_peer(peer))
                 return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
                                   "The peer must be one host's address and a port that is not 0; "

@@ -115,31 +115,6 @@ void listener_forget(Listener *listener, Connection *connection) {
 
 /* ---- configuration ---- */
 
-static int listener_make_jar(const char *hash, const void *secret, size_t size, CookieJar **ret,
-                             Reason *reason) {
-        int r;
-
-        r = cookie_jar_new(hash, secret, size, ret);
-        if (r < 0)
-                return fault(r);
-        if (r == COOKIE_E_BAD_SECRET)
-                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
-                                  "The cookie secret must not be empty");
-        if (r > 0)
-                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
-                                  "The cookie hash must be Md5, Sha1, Sha224, Sha256, Sha384 or "
-                                  "Sha512");
-
-        return 0;
-}
-
-static int listener_jar_of_spec(const Spec *spec, CookieJar **ret, Reason *reason) {
-        const Secret *secret = spec->cookie_secret;
-
-        return listener_make_jar(spec->cookie_hash, secret ? secret_peek(secret) : NULL,
-                                 secret ? secret_size(secret) : 0, ret, reason);
-}
-
 int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         g_autoptr(Spec) taken = spec;
         g_autoptr(SessionConfig) config = NULL;
@@ -151,7 +126,7 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         if (r)
                 return r;
 
-        r = listener_jar_of_spec(taken, &jar, reason);
+        r = cookies_make_jar(taken, &jar, reason);
         if (r)
                 return r;
 
@@ -176,30 +151,20 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         return 0;
 }
 
-int listener_set_cookie_parameters(Listener *listener, const char *hash, const void *secret,
-                                   size_t size, Reason *reason) {
-        g_autoptr(CookieJar) jar = NULL;
+int listener_set_cookie_parameters(Listener *listener, const CookieParameters *parameters,
+                                   Reason *reason) {
         int r;
 
-        r = listener_make_jar(hash, secret ? secret : "", size, &jar, reason);
+        r = cookies_set(listener->spec, &listener->jar, parameters, reason);
         if (r)
                 return r;
 
-        /* into the spec too, from where a later configuration starts */
-        g_free(listener->spec->cookie_hash);
-        secret_free(listener->spec->cookie_secret);
-        listener->spec->cookie_hash = g_strdup(hash);
-        listener->spec->cookie_secret = secret_new(secret, size);
-        cookie_jar_free(listener->jar);
-        listener->jar = g_steal_pointer(&jar);
         relay_tell(listener->relay, listener_changed, listener, CHANGED_CONFIGURATION);
         return 0;
 }
 
-void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
-                                const void **ret_secret, size_t *ret_size) {
-        *ret_hash = cookie_jar_hash(listener->jar);
-        *ret_secret = cookie_jar_secret(listener->jar, ret_size);
+CookieParameters listener_cookie_parameters(const Listener *listener) {
+        return cookies_parameters(listener->jar);
 }
 
 void listener_reload_trust(Listener *listener) {
@@ -260,7 +225,7 @@ static int listener_open(Listener *listener, Reason *reason) {
         if (r)
                 return r;
 
-        r = listener_jar_of_spec(spec, &listener->jar, reason);
+        r = cookies_make_jar(spec, &listener->jar, reason);
         if (r)
                 return r;
 

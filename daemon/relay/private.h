@@ -151,8 +151,8 @@ struct Relay {
         Registry *registry;
         DatagramBatch *rx, *net, *app, *out;
         size_t net_mark; /* what the connection whose turn it is adds to net begins here */
-        GTree *connections, *listeners; /* by id */
-        uint32_t last_connection, last_listener;
+        GTree *connections, *listeners, *verifiers; /* by id */
+        uint32_t last_connection, last_listener, last_verifier;
         GArray *graves; /* of Grave */
         sd_event_source *settle;
         GSequence *alarms;
@@ -271,6 +271,9 @@ void relay_add_connection(Relay *relay, Connection *connection);
 void relay_drop_connection(Relay *relay, Connection *connection);
 void relay_add_listener(Relay *relay, Listener *listener);
 void relay_drop_listener(Relay *relay, Listener *listener);
+/* Returns its id. */
+uint32_t relay_add_verifier(Relay *relay, Verifier *verifier);
+void relay_drop_verifier(Relay *relay, Verifier *verifier);
 
 /* Calls one member of the observer, if there is one. */
 #define relay_tell(relay, member, ...)                                                             \
@@ -289,6 +292,13 @@ int reason_set(Reason *reason, int outcome, const char *format, ...)
 int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason);
 /* The session configuration of a spec that is whole; else why it is not. */
 int config_make(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason);
+
+/* ---- cookies.c ---- */
+
+int cookies_make_jar(const Spec *spec, CookieJar **ret, Reason *reason);
+/* Puts @parameters into @spec, and a new jar in the place of @jar. */
+int cookies_set(Spec *spec, CookieJar **jar, const CookieParameters *parameters, Reason *reason);
+CookieParameters cookies_parameters(const CookieJar *jar);
 
 /* ---- endpoint.c ---- */
 
@@ -353,6 +363,15 @@ void connection_forget_agreed(Connection *connection);
 void connection_forget_peer(Connection *connection); /* all of it */
 OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
 
+/* ---- commands.c ---- */
+
+#define COMMAND_FAULT_TEXT "The service failed here; its journal has more"
+
+/* What an object's error says after a command that came to @outcome. */
+DtlsError command_error(RelayOutcome outcome);
+/* @peer may be NULL. */
+int command_check_peer(const Address *peer, Reason *reason);
+
 /* ---- delivery.c ---- */
 
 /* What the app batch holds goes to the channel, or into the queue. */
@@ -382,6 +401,12 @@ void listener_forget(Listener *listener, Connection *connection);
 void listener_reload_trust(Listener *listener);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_free)
+
+/* ---- verifier.c ---- */
+
+Verifier *verifier_free(Verifier *verifier);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Verifier, verifier_free)
 
 /* ---- backlog.c ---- */
 

@@ -115,12 +115,20 @@ Listener *relay_find_listener(const Relay *relay, uint32_t id) {
         return g_tree_lookup(relay->listeners, GUINT_TO_POINTER(id));
 }
 
+Verifier *relay_find_verifier(const Relay *relay, uint32_t id) {
+        return g_tree_lookup(relay->verifiers, GUINT_TO_POINTER(id));
+}
+
 GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max) {
         return relay_list(relay->connections, after, max);
 }
 
 GArray *relay_list_listeners(const Relay *relay, uint32_t after, size_t max) {
         return relay_list(relay->listeners, after, max);
+}
+
+GArray *relay_list_verifiers(const Relay *relay, uint32_t after, size_t max) {
+        return relay_list(relay->verifiers, after, max);
 }
 
 void relay_add_connection(Relay *relay, Connection *connection) {
@@ -141,6 +149,17 @@ void relay_drop_listener(Relay *relay, Listener *listener) {
         g_tree_remove(relay->listeners, GUINT_TO_POINTER(listener->id));
 }
 
+uint32_t relay_add_verifier(Relay *relay, Verifier *verifier) {
+        uint32_t id = ++relay->last_verifier;
+
+        g_tree_insert(relay->verifiers, GUINT_TO_POINTER(id), verifier);
+        return id;
+}
+
+void relay_drop_verifier(Relay *relay, Verifier *verifier) {
+        g_tree_remove(relay->verifiers, GUINT_TO_POINTER(verifier_facts(verifier).id));
+}
+
 /* ---- the whole ---- */
 
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
@@ -158,6 +177,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay->out = datagram_batch_new(CHANNEL_PACKETS_MAX, RELAY_OUT_BYTES);
         relay->connections = g_tree_new(relay_compare_ids);
         relay->listeners = g_tree_new(relay_compare_ids);
+        relay->verifiers = g_tree_new(relay_compare_ids);
         relay->graves = g_array_new(FALSE, FALSE, sizeof(Grave));
 
         r = relay_new_settle(relay);
@@ -191,6 +211,17 @@ static void relay_close_listeners(Relay *relay, const char *owner) {
         }
 }
 
+static void relay_close_verifiers(Relay *relay, const char *owner) {
+        g_autoptr(GArray) ids = relay_list_verifiers(relay, 0, SIZE_MAX);
+
+        for (guint i = 0; i < ids->len; i++) {
+                Verifier *verifier = relay_find_verifier(relay, g_array_index(ids, uint32_t, i));
+
+                if (relay_is_of(verifier_facts(verifier).spec, owner))
+                        verifier_close(verifier);
+        }
+}
+
 static void relay_close_connections(Relay *relay, const char *owner, EndReason why) {
         g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
 
@@ -210,6 +241,7 @@ Relay *relay_free(Relay *relay) {
 
         relay->observer = NULL;
         if (relay->timer) {
+                relay_close_verifiers(relay, NULL);
                 relay_close_listeners(relay, NULL);
                 relay_close_connections(relay, NULL, END_CLOSE);
                 relay_settle(relay);
@@ -220,6 +252,7 @@ Relay *relay_free(Relay *relay) {
         g_clear_pointer(&relay->graves, g_array_unref);
         g_clear_pointer(&relay->connections, g_tree_unref);
         g_clear_pointer(&relay->listeners, g_tree_unref);
+        g_clear_pointer(&relay->verifiers, g_tree_unref);
         g_clear_pointer(&relay->system_trust, trust_unref);
         datagram_batch_free(relay->rx);
         datagram_batch_free(relay->net);
@@ -241,6 +274,7 @@ Counters relay_counters(const Relay *relay) {
 }
 
 void relay_owner_gone(Relay *relay, const char *owner) {
+        relay_close_verifiers(relay, owner);
         relay_close_listeners(relay, owner);
         relay_close_connections(relay, owner, END_OWNER_GONE);
 }

@@ -23,6 +23,7 @@
 typedef struct Relay Relay;
 typedef struct Connection Connection;
 typedef struct Listener Listener;
+typedef struct Verifier Verifier;
 
 /* Outcomes of every command; each has its D-Bus error (bus/refuse.c). Reason.text is always filled.
  */
@@ -114,6 +115,13 @@ typedef struct Counters {
         size_t n;
 } Counters;
 
+/* QDtlsClientVerifier::GeneratorParameters, borrowed. */
+typedef struct CookieParameters {
+        const char *hash;
+        const void *secret;
+        size_t size;
+} CookieParameters;
+
 /* Called from inside relay; must only take notes (bus/news.c sends at the end of the turn), must
  * not call commands. Any member may be NULL. */
 typedef struct RelayObserver {
@@ -133,6 +141,9 @@ typedef struct RelayObserver {
         /* a handshake completed and no accept queue takes it: NewConnection */
         void (*listener_connection)(Listener *listener, Connection *connection, void *userdata);
         void (*listener_removed)(uint32_t id, uid_t uid, void *userdata);
+        void (*verifier_added)(Verifier *verifier, void *userdata);
+        void (*verifier_changed)(Verifier *verifier, unsigned mask, void *userdata);
+        void (*verifier_removed)(uint32_t id, uid_t uid, void *userdata);
 } RelayObserver;
 
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);
@@ -212,13 +223,35 @@ typedef struct ListenerFacts {
 ListenerFacts listener_facts(const Listener *listener);
 Counters listener_counters(const Listener *listener);
 int listener_set_spec(Listener *listener, Spec *spec, Reason *reason); /* for later handshakes */
-int listener_set_cookie_parameters(Listener *listener, const char *hash, const void *secret,
-                                   size_t size, Reason *reason);
-/* Borrowed. */
-void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
-                                const void **ret_secret, size_t *ret_size);
+int listener_set_cookie_parameters(Listener *listener, const CookieParameters *parameters,
+                                   Reason *reason);
+CookieParameters listener_cookie_parameters(const Listener *listener);
 int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason);
 /* Its connections end with END_LISTENER_CLOSED. */
 void listener_close(Listener *listener);
+
+/* ---- client verifiers ---- */
+
+/* Takes @spec, of which the owner and the cookie parameters count. */
+int relay_create_verifier(Relay *relay, Spec *spec, Verifier **ret, Reason *reason);
+Verifier *relay_find_verifier(const Relay *relay, uint32_t id);
+GArray *relay_list_verifiers(const Relay *relay, uint32_t after, size_t max);
+
+typedef struct VerifierFacts {
+        uint32_t id;
+        const Spec *spec;
+        GBytes *hello; /* the verified one; NULL: none */
+        DtlsError error;
+        const char *error_text;
+} VerifierFacts;
+
+VerifierFacts verifier_facts(const Verifier *verifier);
+/* @ret_reply: what is to be sent to @peer, or NULL: nothing. */
+int verifier_verify(Verifier *verifier, const Address *peer, const void *data, size_t size,
+                    bool *ret_verified, GBytes **ret_reply, Reason *reason);
+int verifier_set_cookie_parameters(Verifier *verifier, const CookieParameters *parameters,
+                                   Reason *reason);
+CookieParameters verifier_cookie_parameters(const Verifier *verifier);
+void verifier_close(Verifier *verifier);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Relay, relay_free)

@@ -21,6 +21,9 @@
 #define SPEC_NO_SERVER_NAME "DisableServerNameIndication"
 #define SPEC_NO_SERVER_PREFERENCE "DisableServerCipherPreference"
 
+#define COOKIE_SECRET_MAX 1024
+#define COOKIE_HASHES "Md5, Sha1, Sha224, Sha256, Sha384 or Sha512" /* for people */
+
 typedef struct Spec {
         DtlsRole role;
 
@@ -60,7 +63,7 @@ typedef struct Spec {
                                                       Not changed once set */
         GPtrArray *next_protocols;                 /* of GBytes; likewise */
 
-        /* cookies (listeners) */
+        /* cookies (listeners, verifiers) */
         bool cookies;
         char *cookie_hash;
         Secret *cookie_secret; /* NULL: random and rotated */

@@ -20,10 +20,17 @@ struct Listener {
         Spec *spec;
 };
 
+struct Verifier {
+        Relay *relay;
+        VerifierFacts facts;
+        Spec *spec;
+};
+
 struct Relay {
         GPtrArray *connections; /* by id, rising */
         GPtrArray *listeners;
-        uint32_t last_id;
+        GPtrArray *verifiers;
+        uint32_t last_id, last_verifier;
         const RelayObserver *observer;
         void *userdata;
         EndReason close_reason;
@@ -99,6 +106,26 @@ static Listener *fake_listener_of(Relay *relay, Spec *spec) {
 
 Listener *fake_listener(Relay *relay, uid_t uid, const char *owner) {
         return fake_listener_of(relay, fake_spec(uid, owner));
+}
+
+static Verifier *fake_verifier_of(Relay *relay, Spec *spec) {
+        Verifier *verifier = g_new0(Verifier, 1);
+
+        verifier->relay = relay;
+        verifier->spec = spec;
+        verifier->facts = (VerifierFacts){
+                .id = ++relay->last_verifier,
+                .spec = spec,
+                .error_text = "",
+        };
+        g_ptr_array_add(relay->verifiers, verifier);
+        if (relay->observer->verifier_added)
+                relay->observer->verifier_added(verifier, relay->userdata);
+        return verifier;
+}
+
+Verifier *fake_verifier(Relay *relay, uid_t uid, const char *owner) {
+        return fake_verifier_of(relay, fake_spec(uid, owner));
 }
 
 uint32_t fake_id(const Connection *connection) {
@@ -212,6 +239,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
 
         relay->connections = g_ptr_array_new();
         relay->listeners = g_ptr_array_new();
+        relay->verifiers = g_ptr_array_new();
         relay->observer = &fake_nobody;
         relay->close_reason = N_END_REASONS;
         fake_last = relay;
@@ -228,6 +256,9 @@ Relay *relay_free(Relay *relay) {
                 (void)spec_free(listener->spec);
                 g_free(listener);
         }
+        while (relay->verifiers->len > 0)
+                verifier_close(g_ptr_array_index(relay->verifiers, 0));
+        (void)g_ptr_array_unref(relay->verifiers);
         (void)g_ptr_array_unref(relay->connections);
         (void)g_ptr_array_unref(relay->listeners);
         g_free(relay);
@@ -441,16 +472,13 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         return 0;
 }
 
-int listener_set_cookie_parameters(Listener *listener, const char *hash, const void *secret,
-                                   size_t size, Reason *reason) {
+int listener_set_cookie_parameters(Listener *listener, const CookieParameters *parameters,
+                                   Reason *reason) {
         return 0;
 }
 
-void listener_cookie_parameters(const Listener *listener, const char **ret_hash,
-                                const void **ret_secret, size_t *ret_size) {
-        *ret_hash = "Sha256";
-        *ret_secret = "";
-        *ret_size = 0;
+CookieParameters listener_cookie_parameters(const Listener *listener) {
+        return (CookieParameters){.hash = "Sha256"};
 }
 
 int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason) {
@@ -466,4 +494,68 @@ void listener_close(Listener *listener) {
                                                   relay->userdata);
         (void)spec_free(listener->spec);
         g_free(listener);
+}
+
+int relay_create_verifier(Relay *relay, Spec *spec, Verifier **ret, Reason *reason) {
+        *ret = fake_verifier_of(relay, spec);
+        return 0;
+}
+
+Verifier *relay_find_verifier(const Relay *relay, uint32_t id) {
+        for (guint i = 0; i < relay->verifiers->len; i++) {
+                Verifier *verifier = g_ptr_array_index(relay->verifiers, i);
+
+                if (verifier->facts.id == id)
+                        return verifier;
+        }
+
+        return NULL;
+}
+
+GArray *relay_list_verifiers(const Relay *relay, uint32_t after, size_t max) {
+        GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+
+        for (guint i = 0; i < relay->verifiers->len && ids->len < max; i++) {
+                const Verifier *verifier = g_ptr_array_index(relay->verifiers, i);
+
+                if (verifier->facts.id > after)
+                        g_array_append_val(ids, verifier->facts.id);
+        }
+
+        return ids;
+}
+
+VerifierFacts verifier_facts(const Verifier *verifier) {
+        return verifier->facts;
+}
+
+int verifier_verify(Verifier *verifier, const Address *peer, const void *data, size_t size,
+                    bool *ret_verified, GBytes **ret_reply, Reason *reason) {
+        const Relay *relay = verifier->relay;
+
+        verifier->facts.error = DTLS_INVALID_INPUT_PARAMETERS;
+        g_strlcpy(reason->text, "of cardboard", sizeof(reason->text));
+        if (relay->observer->verifier_changed)
+                relay->observer->verifier_changed(verifier, CHANGED_ERROR, relay->userdata);
+        return RELAY_E_INVALID_PARAMETERS;
+}
+
+int verifier_set_cookie_parameters(Verifier *verifier, const CookieParameters *parameters,
+                                   Reason *reason) {
+        return 0;
+}
+
+CookieParameters verifier_cookie_parameters(const Verifier *verifier) {
+        return (CookieParameters){.hash = "Sha256"};
+}
+
+void verifier_close(Verifier *verifier) {
+        Relay *relay = verifier->relay;
+
+        (void)g_ptr_array_remove(relay->verifiers, verifier);
+        if (relay->observer->verifier_removed)
+                relay->observer->verifier_removed(verifier->facts.id, verifier->spec->uid,
+                                                  relay->userdata);
+        (void)spec_free(verifier->spec);
+        g_free(verifier);
 }

@@ -13,6 +13,7 @@ Relay *fake_relay(void);
 /* In HandshakeNotStarted. @owner NULL: persistent. Relay's observer hears of it. */
 Connection *fake_connection(Relay *relay, uid_t uid, const char *owner, bool announced);
 Listener *fake_listener(Relay *relay, uid_t uid, const char *owner);
+Verifier *fake_verifier(Relay *relay, uid_t uid, const char *owner);
 uint32_t fake_id(const Connection *connection);
 
 void fake_state(Connection *connection, HandshakeState state, DtlsError error, const char *text);

@@ -18,6 +18,7 @@ static const Interface interfaces[] = {
         {DTLSD_INTERFACE_MANAGER, manager_vtable},
         {DTLSD_INTERFACE_CONNECTION, connection_vtable},
         {DTLSD_INTERFACE_LISTENER, listener_vtable},
+        {DTLSD_INTERFACE_VERIFIER, verifier_vtable},
 };
 
 /* ---- a member as a line of text ---- */
@@ -334,8 +335,9 @@ static void readme_says_who_may(void) {
         g_autoptr(GPtrArray) in_code = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GPtrArray) in_readme = g_ptr_array_new_with_free_func(g_free);
         g_autofree char *a = NULL, *b = NULL, *text = NULL;
-        g_autoptr(GRegex) row = g_regex_new("^\\| `((?:Manager|Connection|Listener)\\.\\w+)` \\|",
-                                            G_REGEX_MULTILINE, 0, NULL);
+        g_autoptr(GRegex) row =
+                g_regex_new("^\\| `((?:Manager|Connection|Listener|ClientVerifier)\\.\\w+)` \\|",
+                            G_REGEX_MULTILINE, 0, NULL);
         g_autoptr(GMatchInfo) match = NULL;
 
         for (size_t i = 0; i < G_N_ELEMENTS(interfaces); i++)

@@ -329,6 +329,24 @@ static void a_listener_says_who_came(void) {
         g_assert_cmpuint(seat_heard(seat, NULL, "NewConnection"), ==, 1);
 }
 
+static void a_verifier_is_told_of_as_the_rest(void) {
+        g_autoptr(Seat) seat = seat_with_people();
+        Verifier *verifier = fake_verifier(seat->relay, 1000, OWNER);
+        g_autoptr(Call) refused = NULL;
+
+        seat_run(seat);
+        g_assert_cmpuint(seat_heard(seat, OWNER, "InterfacesAdded"), ==, 1);
+        refused = seat_call(seat, OWNER, ROOT "/verifier/1", NAME ".ClientVerifier", "VerifyClient",
+                            "aysq", 0, "192.0.2.7", 4711);
+        seat_run(seat);
+        g_assert_cmpstr(call_error(refused), ==, ERROR_PREFIX "InvalidInputParameters");
+        g_assert_cmpuint(seat_heard(seat, OWNER, "PropertiesChanged"), ==, 1);
+        verifier_close(verifier);
+        seat_run(seat);
+        g_assert_cmpuint(seat_heard(seat, OWNER, "InterfacesRemoved"), ==, 1);
+        g_assert_cmpuint(seat_heard(seat, SAME_USER, NULL), ==, 0);
+}
+
 /* ---- floods ---- */
 
 static bool is_read(void *connection) {
@@ -424,6 +442,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/news/what-came-and-went-in-a-turn-is-not-told", came_and_went);
         g_test_add_func("/bus/news/text-that-is-not-utf8-is-told-escaped", bad_text);
         g_test_add_func("/bus/news/a-listener-says-who-came", a_listener_says_who_came);
+        g_test_add_func("/bus/news/a-verifier-is-told-of-as-the-rest",
+                        a_verifier_is_told_of_as_the_rest);
         g_test_add_func("/bus/news/datagrams-have-a-rate", datagrams_have_a_rate);
         g_test_add_func("/bus/news/datagrams-nobody-hears-stay-to-be-read",
                         without_an_owner_datagrams_stay);

@@ -41,8 +41,9 @@ static char *readme(void) {
 
 static GPtrArray *readme_rows(void) {
         GPtrArray *rows = g_ptr_array_new_with_free_func(row_free);
-        g_autoptr(GRegex) pattern = g_regex_new(
-                "^\\| `(\\w+)` \\| `([a-z(){}]+)` \\| ([CNLST ]+) \\|", G_REGEX_MULTILINE, 0, NULL);
+        g_autoptr(GRegex) pattern =
+                g_regex_new("^\\| `(\\w+)` \\| `([a-z(){}]+)` \\| ([CNLVST ]+) \\|",
+                            G_REGEX_MULTILINE, 0, NULL);
         g_autoptr(GMatchInfo) match = NULL;
         g_autofree char *text = readme();
 
@@ -62,7 +63,7 @@ static GPtrArray *readme_rows(void) {
 
 /* ---- calls that take options ---- */
 
-static const char all_calls[] = "CNLST";
+static const char all_calls[] = "CNLVST";
 
 typedef struct Table {
         Seat *seat;
@@ -98,6 +99,8 @@ static sd_bus_message *start(Table *table, char call) {
                                  call == 'N' ? "Connect" : "Listen");
                 g_assert_cmpint(sd_bus_message_append(m, "sq", "127.0.0.1", 5684), >=, 0);
                 return m;
+        case 'V':
+                return seat_message(table->seat, CALLER, ROOT, MANAGER, "CreateClientVerifier");
         case 'S':
                 path = g_strdup_printf(ROOT "/connection/%u", fake_id(table->connection));
                 return seat_message(table->seat, CALLER, path, CONNECTION, "SetConfiguration");
@@ -324,7 +327,11 @@ static void words_that_are_none_are_refused_with_those_there_are(void) {
                 {'C', "Retransmission", "manual", NULL},
                 {'C', "Retransmission", "never", "'manual'"},
                 {'L', "CookieHash", "Sha384", NULL},
-                {'L', "CookieHash", "sha384", "SupportedHashes"},
+                {'V', "CookieHash", "Md5", NULL},
+                {'V', "CookieHash", "Sha3_256",
+                 "it has to be Md5, Sha1, Sha224, Sha256, Sha384 or Sha512"},
+                {'L', "CookieHash", "sha384",
+                 "it has to be Md5, Sha1, Sha224, Sha256, Sha384 or Sha512"},
                 {'C', "LocalAddress", "0.0.0.0", NULL},
                 {'C', "LocalAddress", "::1", NULL},
                 {'C', "LocalAddress", "224.0.0.1", "224.0.0.1"},

@@ -17,12 +17,13 @@
 #define ROOT_USER ":1.4"
 #define NOT_AUTHORIZED ERROR_PREFIX "NotAuthorized"
 #define LISTENER NAME ".Listener"
+#define VERIFIER NAME ".ClientVerifier"
 
 typedef struct World {
         Seat *seat;
         Connection *connection;
         Listener *listener;
-        char *connection_path, *listener_path;
+        char *connection_path, *listener_path, *verifier_path;
 } World;
 
 static World world_new(const char *owner) {
@@ -37,6 +38,9 @@ static World world_new(const char *owner) {
         world.connection_path = g_strdup_printf(ROOT "/connection/%u", fake_id(world.connection));
         world.listener_path =
                 g_strdup_printf(ROOT "/listener/%u", listener_facts(world.listener).id);
+        world.verifier_path =
+                g_strdup_printf(ROOT "/verifier/%u",
+                                verifier_facts(fake_verifier(world.seat->relay, 1000, owner)).id);
         return world;
 }
 
@@ -44,6 +48,7 @@ static void world_done(World *world) {
         seat_free(world->seat);
         g_free(world->connection_path);
         g_free(world->listener_path);
+        g_free(world->verifier_path);
 }
 
 /* Nothing, or empty, of each type: enough to come to the question of who may. */
@@ -109,6 +114,8 @@ static void a_stranger_finds_nothing(void) {
                        SD_BUS_ERROR_UNKNOWN_OBJECT);
         n += assert_all(&world, STRANGER, world.listener_path, LISTENER, listener_vtable,
                         SD_BUS_ERROR_UNKNOWN_OBJECT);
+        n += assert_all(&world, STRANGER, world.verifier_path, VERIFIER, verifier_vtable,
+                        SD_BUS_ERROR_UNKNOWN_OBJECT);
         g_assert_cmpuint(n, >, 20);
         world_done(&world);
 }
@@ -159,6 +166,8 @@ static void only_the_owning_name_may(void) {
                 (void)assert_all(&world, others[i], world.connection_path, CONNECTION,
                                  connection_vtable, NOT_AUTHORIZED);
                 (void)assert_all(&world, others[i], world.listener_path, LISTENER, listener_vtable,
+                                 NOT_AUTHORIZED);
+                (void)assert_all(&world, others[i], world.verifier_path, VERIFIER, verifier_vtable,
                                  NOT_AUTHORIZED);
         }
         world_done(&world);

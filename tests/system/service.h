@@ -22,6 +22,7 @@
 #define MANAGER NAME ".Manager"
 #define CONNECTION NAME ".Connection"
 #define LISTENER NAME ".Listener"
+#define VERIFIER NAME ".ClientVerifier"
 #define ERROR_PREFIX NAME ".Error."
 
 typedef struct Service Service;

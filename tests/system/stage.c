@@ -137,18 +137,26 @@ uint16_t get_port(sd_bus *bus, const char *listener) {
         return port;
 }
 
-char *get_error(sd_bus *bus, const char *connection) {
+char *create_verifier(sd_bus *bus) {
+        return take_path(call(bus, ROOT, MANAGER, "CreateClientVerifier", "a{sv}", 0));
+}
+
+char *get_error_of(sd_bus *bus, const char *path, const char *interface) {
         sd_bus_message *reply = NULL;
         const char *name, *text;
         char *both;
 
-        g_assert_cmpint(sd_bus_get_property(bus, NAME, connection, CONNECTION, "Error", NULL,
-                                            &reply, "(ss)"),
-                        >=, 0);
+        g_assert_cmpint(
+                sd_bus_get_property(bus, NAME, path, interface, "Error", NULL, &reply, "(ss)"), >=,
+                0);
         g_assert_cmpint(sd_bus_message_read(reply, "(ss)", &name, &text), >=, 0);
         both = g_strdup_printf("%s: %s", name, text);
         (void)sd_bus_message_unref(reply);
         return both;
+}
+
+char *get_error(sd_bus *bus, const char *connection) {
+        return get_error_of(bus, connection, CONNECTION);
 }
 
 void do_handshake(sd_bus *bus, const char *connection) {

@@ -35,10 +35,13 @@ char *options_end_path(sd_bus *bus, sd_bus_message *m);
 /* Calls and frees @m; it must fail. As call_refused(). */
 char *options_end_refused(const char *error_name, sd_bus *bus, sd_bus_message *m);
 
+/* A ClientVerifier of which nothing was said. */
+char *create_verifier(sd_bus *bus);
 char *take_path(sd_bus_message *reply);
 uint16_t get_port(sd_bus *bus, const char *listener);
 /* Both halves of the property Error: "NoError: ". */
 char *get_error(sd_bus *bus, const char *connection);
+char *get_error_of(sd_bus *bus, const char *path, const char *interface);
 void do_handshake(sd_bus *bus, const char *connection);
 void close_object(sd_bus *bus, const char *path, const char *interface);
 uint64_t get_statistic(sd_bus *bus, const char *counter);

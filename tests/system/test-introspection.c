@@ -168,18 +168,6 @@ static void tear_down(World *world, const void *unused) {
         service_stop(world->service);
 }
 
-static void test_introspection_is_the_contract(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_psk(world->bus, &port);
-        g_autofree char *client = create_client(world->bus, port, false);
-        g_autofree char *root = introspect(world->bus, ROOT);
-
-        assert_contract_is_kept(world->bus, ROOT, MANAGER);
-        assert_contract_is_kept(world->bus, client, CONNECTION);
-        assert_contract_is_kept(world->bus, listener, LISTENER);
-        g_assert_nonnull(strstr(root, "interface name=\"" OBJECT_MANAGER "\""));
-}
-
 /* The keyring's interface is for the two processes alone. */
 static void test_the_keyring_is_not_on_the_bus(World *world, const void *unused) {
         g_autofree char *root = introspect(world->bus, ROOT);
@@ -221,6 +209,21 @@ static void assert_all_readable(sd_bus *bus, const char *path, const char *inter
         }
         g_assert_cmpuint(n, >, 0);
         (void)sd_bus_message_unref(call(bus, path, PROPERTIES, "GetAll", "s", interface));
+}
+
+static void test_introspection_is_the_contract(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port);
+        g_autofree char *client = create_client(world->bus, port, false);
+        g_autofree char *verifier = create_verifier(world->bus);
+        g_autofree char *root = introspect(world->bus, ROOT);
+
+        assert_contract_is_kept(world->bus, ROOT, MANAGER);
+        assert_contract_is_kept(world->bus, client, CONNECTION);
+        assert_contract_is_kept(world->bus, listener, LISTENER);
+        assert_contract_is_kept(world->bus, verifier, VERIFIER);
+        assert_all_readable(world->bus, verifier, VERIFIER);
+        g_assert_nonnull(strstr(root, "interface name=\"" OBJECT_MANAGER "\""));
 }
 
 static void assert_state(sd_bus *bus, const char *path, const char *state) {

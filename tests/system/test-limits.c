@@ -63,6 +63,19 @@ static void test_listeners(void) {
         world_free(&world);
 }
 
+static void test_verifiers(void) {
+        World world = world_new("VerifiersPerUser=2");
+        g_autofree char *first = create_verifier(world.bus), *second = create_verifier(world.bus);
+        g_autofree char *text = NULL;
+
+        text = call_refused("QuotaExceeded", world.bus, ROOT, MANAGER, "CreateClientVerifier",
+                            "a{sv}", 0);
+        assert_says(text, "2 of 2 client verifiers");
+        close_object(world.bus, first, VERIFIER);
+        g_free(create_verifier(world.bus));
+        world_free(&world);
+}
+
 static void test_connections_of_a_listener(void) {
         World world = world_new("ConnectionsPerUser=3");
         uint16_t port;
@@ -368,6 +381,7 @@ static void test_bytes_that_wait_to_be_read(void) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/limits/listeners", test_listeners);
+        g_test_add_func("/limits/client-verifiers", test_verifiers);
         g_test_add_func("/limits/connections-of-a-listener", test_connections_of_a_listener);
         g_test_add_func("/limits/half-open-handshakes-of-clients",
                         test_half_open_handshakes_of_clients);

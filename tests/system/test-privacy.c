@@ -4,7 +4,7 @@
  * What a stranger on the same bus learns of somebody's connections: nothing.
  */
 
-#include "pair.h"
+#include "stage.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -106,7 +106,8 @@ static char *probe(sd_bus *bus, const char *path) {
 }
 
 static void test_foreign_path_is_like_a_missing_one(void) {
-        static const char *const missing[] = {ROOT "/connection/4000000", ROOT "/listener/4000000"};
+        static const char *const missing[] = {ROOT "/connection/4000000", ROOT "/listener/4000000",
+                                              ROOT "/verifier/4000000"};
         Service *service;
         sd_bus *alice, *bob;
         uint16_t port;
@@ -120,7 +121,8 @@ static void test_foreign_path_is_like_a_missing_one(void) {
         {
                 g_autofree char *listener = listen_psk(alice, &port);
                 g_autofree char *client = open_client(alice, port, true);
-                const char *const foreign[] = {client, listener};
+                g_autofree char *verifier = create_verifier(alice);
+                const char *const foreign[] = {client, listener, verifier};
 
                 for (size_t i = 0; i < G_N_ELEMENTS(foreign); i++) {
                         g_autofree char *of_foreign = probe(bob, foreign[i]);
@@ -159,7 +161,8 @@ static unsigned n_managed(sd_bus *bus) {
         g_assert_cmpint(sd_bus_message_enter_container(reply, 'a', "{oa{sa{sv}}}"), >=, 0);
         while (sd_bus_message_enter_container(reply, 'e', "oa{sa{sv}}") > 0) {
                 g_assert_cmpint(sd_bus_message_read(reply, "o", &path), >=, 0);
-                if (strstr(path, "/connection/") || strstr(path, "/listener/"))
+                if (strstr(path, "/connection/") || strstr(path, "/listener/") ||
+                    strstr(path, "/verifier/"))
                         n++;
                 g_assert_cmpint(sd_bus_message_skip(reply, "a{sa{sv}}"), >=, 0);
                 g_assert_cmpint(sd_bus_message_exit_container(reply), >=, 0);
@@ -183,13 +186,18 @@ static void test_lists_show_only_ones_own(void) {
         {
                 g_autofree char *listener = listen_psk(alice, &port);
                 g_autofree char *client = open_client(alice, port, true);
+                g_autofree char *verifier = create_verifier(alice);
                 g_autofree char *last = g_strdup_printf("\"%s\"", strrchr(client, '/') + 1);
+                g_autofree char *only = g_strdup_printf("\"%s\"", strrchr(verifier, '/') + 1);
 
                 g_assert_true(text_reply_has(alice, ROOT "/connection", last));
                 g_assert_true(text_reply_has(root, ROOT "/connection", last));
                 g_assert_false(text_reply_has(bob, ROOT "/connection", last));
-                g_assert_cmpuint(n_managed(alice), ==, 3); /* listener, its end, the client's end */
-                g_assert_cmpuint(n_managed(root), ==, 3);
+                g_assert_true(text_reply_has(alice, ROOT "/verifier", only));
+                g_assert_false(text_reply_has(bob, ROOT "/verifier", only));
+                /* listener, its end, the client's end, verifier */
+                g_assert_cmpuint(n_managed(alice), ==, 4);
+                g_assert_cmpuint(n_managed(root), ==, 4);
                 g_assert_cmpuint(n_managed(bob), ==, 0);
         }
 

@@ -188,23 +188,17 @@ static void ends_what_a_failed_handshake_left(World *world, gconstpointer unused
 
 static void changes_how_cookies_are_made(World *world, gconstpointer unused) {
         Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
-        const void *secret;
-        const char *hash;
-        size_t size;
+        CookieParameters parameters = {.hash = "Sha512", .secret = "spice", .size = 5};
         Reason reason = {0};
         Connection *client;
 
-        g_assert_cmpint(listener_set_cookie_parameters(listener, "Sha512", "spice", 5, &reason), ==,
-                        0);
-        listener_cookie_parameters(listener, &hash, &secret, &size);
-        g_assert_cmpstr(hash, ==, "Sha512");
-        g_assert_cmpmem(secret, size, "spice", 5);
-        g_assert_cmpint(listener_set_cookie_parameters(listener, "Sha3", "spice", 5, &reason), ==,
+        g_assert_cmpint(listener_set_cookie_parameters(listener, &parameters, &reason), ==, 0);
+        parameters.hash = "Sha3";
+        g_assert_cmpint(listener_set_cookie_parameters(listener, &parameters, &reason), ==,
                         RELAY_E_INVALID_PARAMETERS);
-        g_assert_cmpint(listener_set_cookie_parameters(listener, "Sha256", "", 0, &reason), ==,
-                        RELAY_E_INVALID_PARAMETERS);
-        listener_cookie_parameters(listener, &hash, &secret, &size);
-        g_assert_cmpstr(hash, ==, "Sha512");
+        parameters = listener_cookie_parameters(listener);
+        g_assert_cmpstr(parameters.hash, ==, "Sha512");
+        g_assert_cmpmem(parameters.secret, parameters.size, "spice", 5);
         g_assert_cmpstr(listener_facts(listener).spec->cookie_hash, ==, "Sha512");
         g_assert_cmpuint(secret_size(listener_facts(listener).spec->cookie_secret), ==, 5);
 

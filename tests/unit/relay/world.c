@@ -89,6 +89,24 @@ static void on_listener_removed(uint32_t id, uid_t uid, void *userdata) {
         world->n_listeners_removed++;
 }
 
+static void on_verifier_added(Verifier *verifier, void *userdata) {
+        World *world = userdata;
+
+        world->n_verifiers_added++;
+}
+
+static void on_verifier_changed(Verifier *verifier, unsigned mask, void *userdata) {
+        World *world = userdata;
+
+        world->n_verifier_changes++;
+}
+
+static void on_verifier_removed(uint32_t id, uid_t uid, void *userdata) {
+        World *world = userdata;
+
+        world->n_verifiers_removed++;
+}
+
 static const RelayObserver world_observer = {
         .connection_added = on_added,
         .connection_changed = on_changed,
@@ -102,6 +120,9 @@ static const RelayObserver world_observer = {
         .listener_changed = on_listener_changed,
         .listener_connection = on_listener_connection,
         .listener_removed = on_listener_removed,
+        .verifier_added = on_verifier_added,
+        .verifier_changed = on_verifier_changed,
+        .verifier_removed = on_verifier_removed,
 };
 
 /* ---- the whole ---- */

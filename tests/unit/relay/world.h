@@ -34,6 +34,7 @@ typedef struct World {
         GString *closed; /* "3:Shutdown " … */
         unsigned n_added, n_removed, n_announced, n_timeouts, n_datagrams, n_psk_required;
         unsigned n_listeners_added, n_listeners_removed, n_backlog_changes;
+        unsigned n_verifiers_added, n_verifier_changes, n_verifiers_removed;
         unsigned changed;       /* every bit that was ever in a mask */
         uint32_t last_accepted; /* listener_connection's */
 } World;
