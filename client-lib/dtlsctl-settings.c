@@ -34,7 +34,7 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                 {"psk-identity", 'i', 0, G_OPTION_ARG_STRING, &settings->psk_identity,
                  "Identity of the pre-shared key", "TEXT"},
                 {"psk-file", 'p', 0, G_OPTION_ARG_FILENAME, &settings->psk_file,
-                 "Pre-shared key, 1 to 64 bytes in hexadecimal", "FILE"},
+                 "Pre-shared key, 1 to 512 bytes in hexadecimal", "FILE"},
                 {"psk-hint", 0, 0, G_OPTION_ARG_STRING, &settings->psk_hint,
                  "listen: identity hint for clients", "TEXT"},
                 {"profile", 0, 0, G_OPTION_ARG_STRING, &settings->profile,
@@ -130,7 +130,7 @@ static bool decode_psk(Settings *settings, const char *text) {
         size_t n = strlen(text);
 
         if (n == 0 || n % 2 || n / 2 > sizeof settings->psk) {
-                say("%s: a key is 1 to 64 bytes in hexadecimal, two digits a byte",
+                say("%s: a key is 1 to 512 bytes in hexadecimal, two digits a byte",
                     settings->psk_file);
                 return false;
         }
@@ -159,7 +159,7 @@ static bool read_psk(Settings *settings) {
         n = read_short_file(settings->psk_file, text, PSK_TEXT_MAX);
         if (n < 0) {
                 say("%s: %s", settings->psk_file,
-                    n == -EFBIG ? "too long for a key of at most 64 bytes" : strerror((int)-n));
+                    n == -EFBIG ? "too long for a key of at most 512 bytes" : strerror((int)-n));
                 explicit_bzero(text, sizeof text);
                 return false;
         }

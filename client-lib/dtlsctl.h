@@ -18,7 +18,7 @@
 #include <stdbool.h>
 
 #define EXIT_USAGE 2
-#define PSK_SIZE_MAX 64
+#define PSK_SIZE_MAX 512
 
 /* The commands that take options, as a set. */
 typedef enum CommandKind {

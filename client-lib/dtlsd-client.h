@@ -114,14 +114,14 @@ struct dtlsd_options {
          * offers PSK suites alone. An empty array: nobody (CaCertificates). */
         const char *const *ca_files;
 
-        /* Pre-shared key: 1 to 128 bytes of identity and 1 to 64 bytes of key, both or neither. A
+        /* Pre-shared key: 1 to 255 bytes of identity and 1 to 512 bytes of key, both or neither. A
          * listener that has one refuses every other identity; without, it is asked for each
          * (Connection.PskRequired). NULL: none (PreSharedKeyIdentity, PreSharedKey). */
         const void *psk_identity;
         size_t psk_identity_size;
         const void *psk;
         size_t psk_size;
-        /* What a listener tells its clients, to pick their key by; at most 128 bytes. NULL: nothing
+        /* What a listener tells its clients, to pick their key by; at most 255 bytes. NULL: nothing
          * (and then no PSK suites, if there is a certificate and no psk). Listeners only
          * (PskIdentityHint). */
         const char *psk_identity_hint;
@@ -349,8 +349,8 @@ int dtlsd_connection_resume_handshake(dtlsd_connection *connection, sd_bus_error
 /* Ends a handshake, from DTLSD_HANDSHAKE_IN_PROGRESS or DTLSD_PEER_VERIFICATION_FAILED
  * (Connection.AbortHandshake). Errors: InvalidOperation (neither). */
 int dtlsd_connection_abort_handshake(dtlsd_connection *connection, sd_bus_error *error);
-/* Answers psk_required. @identity: a client's, 1 to 128 bytes; of a server it is ignored.
- * @psk: 1 to 64 bytes (Connection.ProvidePsk). Errors: InvalidInputParameters, InvalidOperation
+/* Answers psk_required. @identity: a client's, 1 to 255 bytes; of a server it is ignored.
+ * @psk: 1 to 512 bytes (Connection.ProvidePsk). Errors: InvalidInputParameters, InvalidOperation
  * (none is asked for), TlsFatalError. */
 int dtlsd_connection_provide_psk(dtlsd_connection *connection, const void *identity,
                                  size_t identity_size, const void *psk, size_t psk_size,

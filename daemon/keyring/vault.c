@@ -294,7 +294,7 @@ int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **r
 
         /* GnuTLS would complete a handshake with an empty one */
         if (secret_size(secret) == 0 || secret_size(secret) > VAULT_PSK_MAX) {
-                *ret_text = "a pre-shared key has 1 to 64 bytes";
+                *ret_text = "a pre-shared key has 1 to 512 bytes";
                 return VAULT_E_BAD_SECRET;
         }
 

@@ -18,7 +18,7 @@
 
 #define VAULT_KEYS_PER_UID_MAX 2048 /* a few KiB each; more objects than that share identities */
 #define VAULT_KEYS_MAX 16384
-#define VAULT_PSK_MAX 64 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
+#define VAULT_PSK_MAX 512 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
 #define VAULT_RSA_BITS_MIN 2048
 #define VAULT_RSA_BITS_MAX 8192 /* one signature takes near 70 ms */
 /* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */

@@ -25,8 +25,8 @@
 #define SESSION_MTU_DEFAULT 1400 /* UDP payload; an ordinary link's, on loopback too */
 #define SESSION_MTU_MIN 256      /* flights of more than 31 records fail in GnuTLS */
 #define SESSION_MTU_MIN_CERTIFICATE 512
-#define SESSION_PSK_IDENTITY_MAX 128 /* bytes; what PskRequired reports as maximum */
-#define SESSION_PSK_KEY_MAX 64
+#define SESSION_PSK_IDENTITY_MAX 255 /* bytes; what PskRequired reports as maximum, as Qt does */
+#define SESSION_PSK_KEY_MAX 512
 #define SESSION_PAYLOAD_MAX 16347 /* GnuTLS: 16384 less what a record adds */
 #define SESSION_EXPORT_LABEL_MAX 128
 #define SESSION_EXPORT_CONTEXT_MAX 65535 /* RFC 5705, 4: its length has two bytes */

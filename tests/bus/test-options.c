@@ -390,7 +390,7 @@ static void names_and_identities_have_a_length(void) {
 
         assert_says(too_long, "256 bytes");
         g_assert_cmpstr(none, ==, NULL);
-        assert_says(empty, "1 to 128");
+        assert_says(empty, "1 to 255");
         assert_says(nul, "NUL");
         g_assert_cmpstr(hint, ==, NULL);
         table_done(&table);

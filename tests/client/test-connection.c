@@ -403,7 +403,7 @@ static void test_a_key_is_asked_for(Scene *scene, const void *unused) {
                 told_init(&told, client);
                 told.refuse = refuse;
                 g_assert_cmpint(dtlsd_connection_do_handshake(client, NULL), ==, 0);
-                wait_told(scene, &told, "psk 'which one?' '' 128 64\n");
+                wait_told(scene, &told, "psk 'which one?' '' 255 512\n");
                 wait_told(scene, &told,
                           refuse ? "state 0 " DTLSD_ERROR("TlsFatalError") "\n" : "state 3 -\n");
                 g_assert_cmpint(dtlsd_connection_info(client, &info, NULL), ==, 0);

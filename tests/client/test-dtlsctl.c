@@ -168,13 +168,13 @@ static void test_a_key_file_that_is_none_is_named(Scene *scene, const void *unus
         const struct {
                 const char *contents, *text;
         } wrong[] = {
-                {"", "/psk: a key is 1 to 64 bytes in hexadecimal"},
-                {"\n", "/psk: a key is 1 to 64 bytes in hexadecimal"},
-                {"abc", "/psk: a key is 1 to 64 bytes in hexadecimal"},
+                {"", "/psk: a key is 1 to 512 bytes in hexadecimal"},
+                {"\n", "/psk: a key is 1 to 512 bytes in hexadecimal"},
+                {"abc", "/psk: a key is 1 to 512 bytes in hexadecimal"},
                 {"00zz", "/psk: character 3 is not a hexadecimal digit"},
                 {"0\x1b", "/psk: character 2 is not a hexadecimal digit"},
         };
-        g_autofree char *long_key = g_strnfill(130, 'a');
+        g_autofree char *long_key = g_strnfill(1026, 'a');
         g_autofree char *longer = g_strnfill(100000, 'a');
         const char *const line = "dtlsctl connect " OPTIONS_PSK " 127.0.0.1 1";
 
@@ -185,9 +185,9 @@ static void test_a_key_file_that_is_none_is_named(Scene *scene, const void *unus
                 expect(line, 2, "", wrong[i].text);
         }
         g_assert_true(g_file_set_contents(scene_file(scene, "psk"), long_key, -1, NULL));
-        expect(line, 2, "", "/psk: a key is 1 to 64 bytes in hexadecimal");
+        expect(line, 2, "", "/psk: a key is 1 to 512 bytes in hexadecimal");
         g_assert_true(g_file_set_contents(scene_file(scene, "psk"), longer, -1, NULL));
-        expect(line, 2, "", "/psk: too long for a key of at most 64 bytes");
+        expect(line, 2, "", "/psk: too long for a key of at most 512 bytes");
         expect("dtlsctl connect -i alice -p /dev/zero 127.0.0.1 1", 2, "", "/dev/zero: too long");
         expect("dtlsctl connect -i alice -p \"$F\" 127.0.0.1 1", 2, "", ": Is a directory");
 }

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define HINT "hint"
+#define IDENTITY_MAX 255 /* what PskRequired says, and so does Qt */
+#define KEY_MAX 512
 
 typedef struct World {
         Service *service;
@@ -56,7 +58,7 @@ static sd_bus_message *create(World *world) {
 /* The handshake goes as far as the question. */
 static char *wait_asked(World *world, sd_bus_message *m) {
         char *client = options_end_path(world->bus, m);
-        g_autofree char *signal = g_strdup_printf("PskRequired|%s|" HINT "||128|64", client);
+        g_autofree char *signal = g_strdup_printf("PskRequired|%s|" HINT "||255|512", client);
 
         do_handshake(world->bus, client);
         g_assert_cmpstr(ear_wait(world->ear, signal)->str, ==, signal);
@@ -71,16 +73,21 @@ static char *get_pending(sd_bus *bus, const char *path) {
         return g_string_free(text, FALSE);
 }
 
-static void provide(sd_bus *bus, const char *path, const char *identity, const char *key) {
+static void provide_bytes(sd_bus *bus, const char *path, const void *identity, size_t identity_size,
+                          const void *key, size_t key_size) {
         sd_bus_message *m = NULL;
 
         g_assert_cmpint(
                 sd_bus_message_new_method_call(bus, &m, NAME, path, CONNECTION, "ProvidePsk"), >=,
                 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', identity, strlen(identity)), >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', key, strlen(key)), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', identity, identity_size), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', key, key_size), >=, 0);
         g_assert_cmpint(sd_bus_call(bus, m, CALL_USEC, NULL, NULL), >=, 0);
         (void)sd_bus_message_unref(m);
+}
+
+static void provide(sd_bus *bus, const char *path, const char *identity, const char *key) {
+        provide_bytes(bus, path, identity, strlen(identity), key, strlen(key));
 }
 
 static void assert_failed(World *world, const char *path, const char *beginning, const char *says) {
@@ -107,7 +114,7 @@ static void test_question_reaches_the_owner_alone(World *world, const void *unus
                         call(root, ROOT, MANAGER, "Subscribe", "a{sv}", 1, "All", "b", true));
         client = wait_asked(world, create(world));
         pending = get_pending(world->bus, client);
-        g_assert_cmpstr(pending, ==, "|1|" HINT "||128|64");
+        g_assert_cmpstr(pending, ==, "|1|" HINT "||255|512");
 
         /* who watches hears of the handshake, and nothing of the question */
         changed = g_strdup_printf("StateChanged|%s|", client);
@@ -139,7 +146,7 @@ static void test_answer_that_cannot_be_leaves_the_question(World *world, const v
         g_autofree char *client = wait_asked(world, create(world)), *pending = NULL;
         sd_bus_message *m = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        const char long_key[65] = "";
+        const char long_key[KEY_MAX + 1] = "";
 
         g_free(call_refused("InvalidInputParameters", world->bus, client, CONNECTION, "ProvidePsk",
                             "ayay", 1, 'x', 0));
@@ -154,9 +161,61 @@ static void test_answer_that_cannot_be_leaves_the_question(World *world, const v
         (void)sd_bus_message_unref(m);
 
         pending = get_pending(world->bus, client);
-        g_assert_cmpstr(pending, ==, "|1|" HINT "||128|64");
+        g_assert_cmpstr(pending, ==, "|1|" HINT "||255|512");
         provide(world->bus, client, PSK_IDENTITY, PSK_KEY);
         wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
+}
+
+/* A listener without a key, whose owner is asked as well; world->port is its. */
+static char *listen_without_key(World *world) {
+        sd_bus_message *m =
+                options_begin(world->bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        char *listener;
+
+        options_add_bytes(m, "PskIdentityHint", HINT, strlen(HINT));
+        listener = options_end_path(world->bus, m);
+        world->port = get_port(world->bus, listener);
+        return listener;
+}
+
+static bool has_second_question(void *userdata) {
+        return ear_count(userdata, "PskRequired|") == 2;
+}
+
+/* Waits for the question of the listener's connection, behind the client's: its path, and the
+ * identity that it names in *ret_identity. */
+static char *wait_server_asked(World *world, GBytes **ret_identity) {
+        static const char tail[] = "|255|512";
+        const GString *signal;
+        const char *path, *identity;
+        size_t identity_size;
+
+        bus_wait(world->bus, has_second_question, world->ear, "the server's question");
+        signal = ear_last(world->ear, "PskRequired|");
+        path = signal->str + strlen("PskRequired|");
+        identity = strchr(path, '|') + strlen("||"); /* no hint comes to a server */
+        identity_size = signal->len - (size_t)(identity - signal->str) - strlen(tail);
+        g_assert_cmpstr(identity + identity_size, ==, tail);
+        *ret_identity = g_bytes_new(identity, identity_size);
+        return g_strndup(path, strcspn(path, "|"));
+}
+
+/* Identity and key as long as they may be, NUL in front and every other byte behind. */
+static void test_any_bytes_will_do_in_both_roles(World *world, const void *unused) {
+        g_autofree char *listener = listen_without_key(world);
+        g_autofree char *client = wait_asked(world, create(world)), *server = NULL;
+        g_autoptr(GBytes) named = NULL, sent = NULL;
+        uint8_t bytes[KEY_MAX];
+
+        for (size_t i = 0; i < sizeof bytes; i++)
+                bytes[i] = (uint8_t)i;
+        sent = g_bytes_new(bytes, IDENTITY_MAX);
+        provide_bytes(world->bus, client, bytes, IDENTITY_MAX, bytes, KEY_MAX);
+        server = wait_server_asked(world, &named);
+        g_assert_true(g_bytes_equal(named, sent));
+        provide_bytes(world->bus, server, NULL, 0, bytes, KEY_MAX);
+        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
+        wait_string(world->bus, server, CONNECTION, "HandshakeState", "HandshakeComplete");
 }
 
 static bool is_pending(void *userdata) {
@@ -243,6 +302,7 @@ int main(int argc, char **argv) {
         ADD("the-answer-opens", test_answer_opens);
         ADD("an-answer-that-cannot-be-leaves-the-question",
             test_answer_that_cannot_be_leaves_the_question);
+        ADD("any-bytes-will-do-in-both-roles", test_any_bytes_will_do_in_both_roles);
         ADD("a-persistent-object-is-asked-by-its-property",
             test_persistent_object_is_asked_by_its_property);
         ADD("a-refusal-ends-the-handshake", test_refusal_ends_the_handshake);

@@ -277,7 +277,7 @@ static void test_refuses_bad_secrets(Fixture *f, gconstpointer data) {
         (void)close(pipe_fds[1]);
 
         assert_error(no_key, ERROR_NAME("BadSecret"), "not a private key");
-        assert_error(too_long, ERROR_NAME("BadSecret"), "64 bytes");
+        assert_error(too_long, ERROR_NAME("BadSecret"), "512 bytes");
         assert_error(pipe_end, ERROR_NAME("BadSecret"), "sealed");
 }
 

@@ -277,14 +277,14 @@ static void refuses_psks_that_are_none(World *world, gconstpointer unused) {
         Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
         Connection *client = world_start(world, world_client_spec(), listener, "127.0.0.1");
         g_autoptr(Secret) empty = secret_new("", 0);
-        g_autoptr(Secret) long_one = secret_new_zero(65);
+        g_autoptr(Secret) long_one = secret_new_zero(513);
         g_autoptr(Secret) good = secret_new("secret", 6);
-        g_autofree char *name = g_strnfill(129, 'n');
-        g_autoptr(GBytes) long_name = g_bytes_new(name, 129);
+        g_autofree char *name = g_strnfill(256, 'n');
+        g_autoptr(GBytes) long_name = g_bytes_new(name, 256);
         Reason reason = {0};
 
         world_wait(world, connection_facts(client).psk.pending);
-        g_assert_cmpuint(connection_facts(client).psk.max_key, ==, 64);
+        g_assert_cmpuint(connection_facts(client).psk.max_key, ==, 512);
         g_assert_cmpint(connection_provide_psk(client, NULL, empty, &reason), ==,
                         RELAY_E_INVALID_PARAMETERS);
         g_assert_cmpint(connection_provide_psk(client, NULL, long_one, &reason), ==,
