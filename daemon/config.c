@@ -6,7 +6,11 @@
  *      ConnectionsPerUser=100
  *      ConnectionsTotal=4000
  *
- * Every kind of quota has these two keys.
+ *      [Trust]
+ *      DenyList=/etc/dtlsd/denied
+ *      RevocationLists=/etc/dtlsd/crls;/var/lib/our-ca/ca.crl
+ *
+ * Every kind of quota has these two keys. The files of [Trust] are read elsewhere.
  */
 
 #include "config.h"
@@ -14,6 +18,15 @@
 #include <string.h>
 
 #define CONFIG_GROUP_LIMITS "Limits"
+#define CONFIG_GROUP_TRUST "Trust"
+#define CONFIG_PATHS_MAX ((size_t)64) /* a directory has more */
+
+typedef int (*ConfigReadKey)(GKeyFile *file, const char *key, Config *config, char **ret_text);
+
+static int config_no_such_key(const char *group, const char *key, char **ret_text) {
+        *ret_text = g_strdup_printf("[%s] %s: there is no such key", group, key);
+        return CONFIG_E_BROKEN;
+}
 
 static uint64_t *config_find_limit(Config *config, const char *key) {
         for (QuotaKind kind = 0; kind < N_QUOTA_KINDS; kind++) {
@@ -36,11 +49,8 @@ static int config_read_limit(GKeyFile *file, const char *key, Config *config, ch
         uint64_t *limit = config_find_limit(config, key);
         guint64 number;
 
-        if (!limit) {
-                *ret_text =
-                        g_strdup_printf("[%s] %s: there is no such key", CONFIG_GROUP_LIMITS, key);
-                return CONFIG_E_BROKEN;
-        }
+        if (!limit)
+                return config_no_such_key(CONFIG_GROUP_LIMITS, key, ret_text);
 
         if (!value || !g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT64, &number, NULL)) {
                 *ret_text = g_strdup_printf("[%s] %s: '%s' is not a number from 0 on",
@@ -52,11 +62,56 @@ static int config_read_limit(GKeyFile *file, const char *key, Config *config, ch
         return 0;
 }
 
-static int config_read_limits(GKeyFile *file, Config *config, char **ret_text) {
-        g_auto(GStrv) keys = g_key_file_get_keys(file, CONFIG_GROUP_LIMITS, NULL, NULL);
+static int config_read_paths(GKeyFile *file, const char *key, size_t n_max, char ***ret,
+                             char **ret_text) {
+        g_auto(GStrv) paths = g_key_file_get_string_list(file, CONFIG_GROUP_TRUST, key, NULL, NULL);
+        size_t n = paths ? g_strv_length(paths) : 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (!g_path_is_absolute(paths[i])) {
+                        *ret_text = g_strdup_printf("[%s] %s: '%s' is no path from / on",
+                                                    CONFIG_GROUP_TRUST, key, paths[i]);
+                        return CONFIG_E_BROKEN;
+                }
+
+        if (n == 0 || n > n_max) {
+                *ret_text = g_strdup_printf("[%s] %s: 1 to %zu paths are needed",
+                                            CONFIG_GROUP_TRUST, key, n_max);
+                return CONFIG_E_BROKEN;
+        }
+
+        *ret = g_steal_pointer(&paths);
+        return 0;
+}
+
+static int config_read_trust(GKeyFile *file, const char *key, Config *config, char **ret_text) {
+        g_auto(GStrv) paths = NULL;
+        int r;
+
+        if (!g_str_equal(key, "DenyList") && !g_str_equal(key, "RevocationLists"))
+                return config_no_such_key(CONFIG_GROUP_TRUST, key, ret_text);
+
+        if (g_str_equal(key, "RevocationLists")) {
+                g_clear_pointer(&config->revocation_lists, g_strfreev);
+                return config_read_paths(file, key, CONFIG_PATHS_MAX, &config->revocation_lists,
+                                         ret_text);
+        }
+
+        r = config_read_paths(file, key, 1, &paths, ret_text);
+        if (r)
+                return r;
+
+        g_free(config->deny_list);
+        config->deny_list = g_strdup(paths[0]);
+        return 0;
+}
+
+static int config_read_group(GKeyFile *file, const char *group, ConfigReadKey read_key,
+                             Config *config, char **ret_text) {
+        g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
 
         for (char **key = keys; *key; key++) {
-                int r = config_read_limit(file, *key, config, ret_text);
+                int r = read_key(file, *key, config, ret_text);
 
                 if (r)
                         return r;
@@ -69,14 +124,19 @@ static int config_read_groups(GKeyFile *file, Config *config, char **ret_text) {
         g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
 
         for (char **group = groups; *group; group++) {
+                ConfigReadKey read_key = NULL;
                 int r;
 
-                if (!g_str_equal(*group, CONFIG_GROUP_LIMITS)) {
+                if (g_str_equal(*group, CONFIG_GROUP_LIMITS))
+                        read_key = config_read_limit;
+                else if (g_str_equal(*group, CONFIG_GROUP_TRUST))
+                        read_key = config_read_trust;
+                if (!read_key) {
                         *ret_text = g_strdup_printf("[%s]: there is no such group", *group);
                         return CONFIG_E_BROKEN;
                 }
 
-                r = config_read_limits(file, config, ret_text);
+                r = config_read_group(file, *group, read_key, config, ret_text);
                 if (r)
                         return r;
         }
@@ -106,7 +166,7 @@ int config_read(const char *path, bool must_exist, Config *config, char **ret_te
         g_autoptr(GError) error = NULL;
         g_autofree char *contents = NULL;
         g_autofree char *text = NULL;
-        Config read = *config;
+        Config read = {.limits = config->limits};
         int r;
 
         r = config_load(path, must_exist, &contents, ret_text);
@@ -115,14 +175,22 @@ int config_read(const char *path, bool must_exist, Config *config, char **ret_te
 
         if (!g_key_file_load_from_data(file, contents, strlen(contents), G_KEY_FILE_NONE, &error))
                 text = g_strdup(error->message);
-        else if (config_read_groups(file, &read, &text) == 0)
-                *config = read;
+        else
+                (void)config_read_groups(file, &read, &text);
+        if (text) {
+                config_done(&read);
+                *ret_text = g_strdup_printf("%s: %s", path, text);
+                return CONFIG_E_BROKEN;
+        }
 
-        if (!text)
-                return 0;
+        config_done(config);
+        *config = read;
+        return 0;
+}
 
-        *ret_text = g_strdup_printf("%s: %s", path, text);
-        return CONFIG_E_BROKEN;
+void config_done(Config *config) {
+        g_clear_pointer(&config->deny_list, g_free);
+        g_clear_pointer(&config->revocation_lists, g_strfreev);
 }
 
 /* ---- the rules ---- */

@@ -3,7 +3,7 @@
 
 /*
  * Config: what the administrator's files say: limits, and who may. Files are taken whole or not at
- * all: an unknown word or a number that is none stops the start, and the text says where it is.
+ * all: an unknown word or a value that is none stops the start, and the text says where it is.
  */
 
 #include "access/access.h"
@@ -15,6 +15,8 @@
 
 typedef struct Config {
         QuotaLimits limits;
+        char *deny_list;         /* a path; NULL: none */
+        char **revocation_lists; /* paths of files and directories; NULL: none */
 } Config;
 
 typedef enum ConfigOutcome {
@@ -24,7 +26,10 @@ typedef enum ConfigOutcome {
 /* @config: the defaults in, what the file says over them out; as it was when that fails.
  * @must_exist: false: no file is an empty one. @ret_text: file, group and key, for people. */
 int config_read(const char *path, bool must_exist, Config *config, char **ret_text);
+void config_done(Config *config);
 
 /* Adds the rules of every *.conf of the folder @path, in the order of their names, to @access.
  * No folder is one without rules. */
 int policy_read(const char *path, Access *access, char **ret_text);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Config, config_done)

@@ -13,6 +13,7 @@
 #include "keys/keys.h"
 #include "launcher.h"
 #include "relay/relay.h"
+#include "revocation-files.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -313,10 +314,17 @@ static int daemon_read_files(const Daemon *daemon, Config *config, Access **ret_
         return 0;
 }
 
+/* Whom anybody trusts, and who is taken back. */
+static void daemon_read_trust(Daemon *daemon, const Config *config) {
+        g_autoptr(Revocations) revocations = revocation_files_read(config);
+
+        relay_reload_trust(daemon->relay, revocations);
+}
+
 static int daemon_reload(void *userdata, char **ret_text) {
         Daemon *daemon = userdata;
         Access *access;
-        Config config;
+        g_auto(Config) config = {.deny_list = NULL};
         int r;
 
         r = daemon_read_files(daemon, &config, &access, ret_text);
@@ -329,8 +337,8 @@ static int daemon_reload(void *userdata, char **ret_text) {
         quota_set_limits(daemon->quota, &config.limits);
         if (daemon->bus)
                 bus_reloaded(daemon->bus);
-        relay_reload_trust(daemon->relay);
-        log_notice("rules, limits and the system's trust are read again");
+        daemon_read_trust(daemon, &config);
+        log_notice("rules, limits, trust and what is taken back of it are read again");
         return 0;
 }
 
@@ -363,6 +371,8 @@ static int daemon_build(Daemon *daemon, const Config *config) {
                 r = relay_new(daemon->event, daemon->keys, daemon->quota, &daemon->relay);
         if (r < 0)
                 log_error("cannot start: %s", g_strerror(-fault(r)));
+        else
+                daemon_read_trust(daemon, config);
         return r;
 }
 
@@ -379,7 +389,7 @@ static void daemon_done(Daemon *daemon) {
 
 static int daemon_run(Daemon *daemon, const Options *options) {
         g_autofree char *text = NULL;
-        Config config;
+        g_auto(Config) config = {.deny_list = NULL};
         int r;
 
         daemon->options = options;

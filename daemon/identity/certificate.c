@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * certificate, see certificate.h. The edges of PEM blocks are found here; what is inside is
- * GnuTLS's to judge, which refuses bytes behind a certificate by itself.
+ * certificate, see certificate.h. What is inside is GnuTLS's to judge, which refuses bytes behind a
+ * certificate by itself.
  */
 
 #include "identity/certificate.h"
 #include "base/fault.h"
+#include "identity/pem.h"
 
 #include <errno.h>
 #include <gnutls/abstract.h>
@@ -18,10 +19,6 @@
  * a hundred times that, for each of a chain, and the whole service waits. */
 #define CERTIFICATE_KEY_BITS_MAX 8192
 #define CERTIFICATE_EXPONENT_SIZE_MAX 8
-
-#define PEM_MARK "-----BEGIN "
-#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
-#define PEM_END "-----END CERTIFICATE-----"
 
 static gnutls_datum_t certificate_datum(GBytes *bytes) {
         gsize size;
@@ -100,71 +97,52 @@ bool certificate_is_bearable(gnutls_x509_crt_t certificate) {
         }
 }
 
-static int certificate_take(GBytes *der, size_t n_max, GPtrArray *ders) {
-        certificate_auto certificate = NULL;
-        int r;
-
-        if (ders->len >= n_max)
+static int certificate_split_pem(GBytes *blob, size_t n_max, GPtrArray *ders) {
+        switch ((PemOutcome)pem_split(blob, "CERTIFICATE", n_max, ders)) {
+        case PEM_E_MALFORMED:
+                return CERTIFICATE_E_MALFORMED;
+        case PEM_E_TOO_MANY:
                 return CERTIFICATE_E_TOO_MANY;
-
-        r = certificate_import(der, &certificate);
-        if (r)
-                return r;
-
-        g_ptr_array_add(ders, g_bytes_ref(der));
-        return 0;
-}
-
-static int certificate_decode(const char *block, size_t size, GBytes **ret) {
-        gnutls_datum_t pem = {(void *)block, (unsigned)size}, der;
-
-        if (gnutls_pem_base64_decode2("CERTIFICATE", &pem, &der) < 0)
-                return CERTIFICATE_E_MALFORMED;
-
-        *ret = g_bytes_new_with_free_func(der.data, der.size, gnutls_free, der.data);
-        return 0;
-}
-
-static int certificate_split_pem(const char *text, size_t size, size_t n_max, GPtrArray *ders) {
-        const char *end = text + size, *begin = memmem(text, size, PEM_MARK, strlen(PEM_MARK));
-        int r;
-
-        if (!begin || memchr(text, '\0', size))
-                return CERTIFICATE_E_MALFORMED;
-
-        while (begin) {
-                g_autoptr(GBytes) der = NULL;
-                const char *stop;
-
-                if (!g_str_has_prefix(begin, PEM_BEGIN))
-                        return CERTIFICATE_E_MALFORMED;
-                stop = memmem(begin, (size_t)(end - begin), PEM_END, strlen(PEM_END));
-                if (!stop)
-                        return CERTIFICATE_E_MALFORMED;
-                stop += strlen(PEM_END);
-
-                r = certificate_decode(begin, (size_t)(stop - begin), &der);
-                if (!r)
-                        r = certificate_take(der, n_max, ders);
-                if (r)
-                        return r;
-
-                begin = memmem(stop, (size_t)(end - stop), PEM_MARK, strlen(PEM_MARK));
         }
 
         return 0;
 }
 
-int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders) {
-        g_autofree char *text = NULL;
+static int certificate_split_der(GBytes *blob, size_t n_max, GPtrArray *ders) {
+        if (ders->len >= n_max)
+                return CERTIFICATE_E_TOO_MANY;
+
+        g_ptr_array_add(ders, g_bytes_ref(blob));
+        return 0;
+}
+
+GPtrArray *certificate_array_new(void) {
+        return g_ptr_array_new_with_free_func((GDestroyNotify)gnutls_x509_crt_deinit);
+}
+
+int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders, GPtrArray *certificates) {
+        size_t n_before = ders->len;
         gsize size;
         const uint8_t *data = g_bytes_get_data(blob, &size);
+        int r;
 
-        if (size == 0)
-                return CERTIFICATE_E_MALFORMED;
-        if (certificate_is_der(data, size))
-                return certificate_take(blob, n_max, ders);
+        r = certificate_is_der(data, size) ? certificate_split_der(blob, n_max, ders)
+                                           : certificate_split_pem(blob, n_max, ders);
+        if (r)
+                return r;
 
-        text = g_strndup((const char *)data, size); /* ends, as the search for marks wants it */
-        return certificate_split_pem(text, size, n_max, ders);
+        for (size_t i = n_before; i < ders->len; i++) {
+                gnutls_x509_crt_t certificate;
+
+                if (g_bytes_get_size(ders->pdata[i]) > CERTIFICATE_SIZE_MAX)
+                        return CERTIFICATE_E_TOO_LONG;
+
+                r = certificate_import(ders->pdata[i], &certificate);
+                if (r)
+                        return r < 0 ? fault(r) : r;
+
+                g_ptr_array_add(certificates, certificate);
+        }
+
+        return 0;
 }

@@ -14,14 +14,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Real ones have 1 to 3 KiB. GnuTLS needs 2 us for a byte of hostile names, and the loop waits. */
+#define CERTIFICATE_SIZE_MAX ((size_t)16 * 1024)
+
 typedef enum CertificateOutcome {
         CERTIFICATE_E_MALFORMED = 1, /* neither PEM nor DER of certificates */
         CERTIFICATE_E_TOO_MANY,      /* more than were asked for */
+        CERTIFICATE_E_TOO_LONG,      /* over CERTIFICATE_SIZE_MAX, so not read */
 } CertificateOutcome;
 
-/* Appends the DER of each certificate in @blob, PEM (any number above none, text between them is
- * allowed) or DER (one), until @ders holds @n_max. On failure @ders may have grown. */
-int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders);
+/* Arrays that own certificates (gnutls_x509_crt_t). */
+GPtrArray *certificate_array_new(void);
+
+/* Appends each certificate in @blob, PEM (any number above none, text between them is allowed) or
+ * DER (one), to @ders and as read to @certificates, until @ders holds @n_max. On failure both may
+ * have grown. */
+int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders, GPtrArray *certificates);
 /* Exactly one certificate in DER, to the last byte. */
 int certificate_import(GBytes *der, gnutls_x509_crt_t *ret);
 GBytes *certificate_export(gnutls_x509_crt_t certificate);

@@ -13,14 +13,11 @@
 
 /* PEM of a chain at its limit, with the text that openssl puts between the blocks */
 #define CHAIN_INPUT_MAX (8 * CHAIN_BYTES_MAX)
-/* A subject may be as long as its certificate; people read the beginning. */
-#define SUBJECT_MAX 1024
 
 struct Chain {
         grefcount n_refs;
         GPtrArray *ders;
         GBytes *spki;
-        char *fingerprint;
 };
 
 const char *chain_outcome_text(ChainOutcome outcome) {
@@ -47,18 +44,18 @@ static size_t chain_size(const GPtrArray *blobs) {
         return size;
 }
 
-static int chain_read(const GPtrArray *blobs, GPtrArray *ders) {
+static int chain_read(const GPtrArray *blobs, GPtrArray *ders, GPtrArray *certificates) {
         if (chain_size(blobs) > CHAIN_INPUT_MAX)
                 return CHAIN_E_TOO_LONG;
 
         for (size_t i = 0; i < blobs->len; i++) {
-                int r = certificate_split(blobs->pdata[i], CHAIN_LENGTH_MAX, ders);
+                int r = certificate_split(blobs->pdata[i], CHAIN_LENGTH_MAX, ders, certificates);
 
                 if (r < 0)
                         return fault(r);
                 if (r > 0)
-                        return r == CERTIFICATE_E_TOO_MANY ? CHAIN_E_TOO_LONG
-                                                           : CHAIN_E_NOT_CERTIFICATE;
+                        return r == CERTIFICATE_E_MALFORMED ? CHAIN_E_NOT_CERTIFICATE
+                                                            : CHAIN_E_TOO_LONG;
         }
 
         if (ders->len == 0)
@@ -67,32 +64,26 @@ static int chain_read(const GPtrArray *blobs, GPtrArray *ders) {
         return chain_size(ders) > CHAIN_BYTES_MAX ? CHAIN_E_TOO_LONG : 0;
 }
 
-static int chain_check_order(const GPtrArray *ders) {
-        for (size_t i = 1; i < ders->len; i++) {
-                certificate_auto issued = NULL, issuer = NULL;
-
-                if (certificate_import(ders->pdata[i - 1], &issued) != 0 ||
-                    certificate_import(ders->pdata[i], &issuer) != 0)
-                        return fault(-ENOMEM); /* both were read before */
-                if (!gnutls_x509_crt_check_issuer(issued, issuer))
+static int chain_check_order(const GPtrArray *certificates) {
+        for (size_t i = 1; i < certificates->len; i++)
+                if (!gnutls_x509_crt_check_issuer(certificates->pdata[i - 1],
+                                                  certificates->pdata[i]))
                         return CHAIN_E_DISORDERED;
-        }
 
         return 0;
 }
 
 /* As GnuTLS writes the key, not as it lies in the certificate: what it is compared with comes from
  * a private key and is written the same way. */
-static int chain_read_spki(GBytes *leaf, GBytes **ret) {
-        certificate_auto certificate = NULL;
+static int chain_read_spki(gnutls_x509_crt_t leaf, GBytes **ret) {
         gnutls_pubkey_t key;
         gnutls_datum_t spki;
         int r;
 
-        if (certificate_import(leaf, &certificate) != 0 || gnutls_pubkey_init(&key) < 0)
+        if (gnutls_pubkey_init(&key) < 0)
                 return fault(-ENOMEM);
 
-        r = gnutls_pubkey_import_x509(key, certificate, 0);
+        r = gnutls_pubkey_import_x509(key, leaf, 0);
         if (r >= 0)
                 r = gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &spki);
         gnutls_pubkey_deinit(key);
@@ -104,25 +95,25 @@ static int chain_read_spki(GBytes *leaf, GBytes **ret) {
 }
 
 int chain_new(GPtrArray *blobs, Chain **ret) {
+        g_autoptr(GPtrArray) certificates = certificate_array_new();
         g_autoptr(Chain) chain = g_new0(Chain, 1);
         int r;
 
         g_ref_count_init(&chain->n_refs);
         chain->ders = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 
-        r = chain_read(blobs, chain->ders);
+        r = chain_read(blobs, chain->ders, certificates);
         if (r)
                 return r;
 
-        r = chain_check_order(chain->ders);
+        r = chain_check_order(certificates);
         if (r)
                 return r;
 
-        r = chain_read_spki(chain->ders->pdata[0], &chain->spki);
+        r = chain_read_spki(certificates->pdata[0], &chain->spki);
         if (r)
                 return r;
 
-        chain->fingerprint = certificate_fingerprint(chain->ders->pdata[0]);
         *ret = g_steal_pointer(&chain);
         return 0;
 }
@@ -138,7 +129,6 @@ Chain *chain_unref(Chain *chain) {
 
         g_ptr_array_unref(chain->ders);
         g_bytes_unref(chain->spki);
-        g_free(chain->fingerprint);
         g_free(chain);
         return NULL;
 }
@@ -153,50 +143,6 @@ GBytes *chain_der(const Chain *chain, size_t i) {
         return chain->ders->pdata[i];
 }
 
-GPtrArray *chain_ders(const Chain *chain) {
-        return chain->ders;
-}
-
 GBytes *chain_spki(const Chain *chain) {
         return chain->spki;
-}
-
-const char *chain_fingerprint(const Chain *chain) {
-        return chain->fingerprint;
-}
-
-/* As RFC 4514 escapes what it will not show: a backslash and two digits for each byte. */
-static char *subject_escape(const char *text, size_t size) {
-        GString *escaped = g_string_new(NULL);
-        const char *end = text + size, *next;
-
-        for (; text < end && escaped->len < SUBJECT_MAX; text = next) {
-                gunichar c = g_utf8_get_char_validated(text, end - text);
-                bool valid = c != (gunichar)-1 && c != (gunichar)-2;
-
-                next = valid ? g_utf8_next_char(text) : text + 1;
-                if (valid && g_unichar_isprint(c))
-                        g_string_append_len(escaped, text, next - text);
-                else
-                        for (const char *byte = text; byte < next; byte++)
-                                g_string_append_printf(escaped, "\\%02x", (guint8)*byte);
-        }
-
-        if (text < end)
-                g_string_append(escaped, "...");
-        return g_string_free(escaped, FALSE);
-}
-
-char *certificate_subject(GBytes *der) {
-        certificate_auto certificate = NULL;
-        gnutls_datum_t subject;
-        char *escaped;
-
-        if (certificate_import(der, &certificate) != 0 ||
-            gnutls_x509_crt_get_dn3(certificate, &subject, 0) < 0)
-                return g_strdup("");
-
-        escaped = subject_escape((const char *)subject.data, subject.size);
-        gnutls_free(subject.data);
-        return escaped;
 }

@@ -18,7 +18,8 @@ typedef struct Chain Chain;
 typedef enum ChainOutcome {
         CHAIN_E_EMPTY = 1,       /* no certificate in it */
         CHAIN_E_NOT_CERTIFICATE, /* neither PEM nor DER of a certificate, or a damaged one */
-        CHAIN_E_TOO_LONG,        /* over CHAIN_LENGTH_MAX or CHAIN_BYTES_MAX */
+        CHAIN_E_TOO_LONG,        /* over CHAIN_LENGTH_MAX or CHAIN_BYTES_MAX, or a certificate is
+                                    over 16 KiB */
         CHAIN_E_DISORDERED,      /* a certificate did not issue the one before it */
 } ChainOutcome;
 
@@ -31,15 +32,8 @@ Chain *chain_unref(Chain *chain);
 
 size_t chain_count(const Chain *chain);
 GBytes *chain_der(const Chain *chain, size_t i); /* borrowed */
-GPtrArray *chain_ders(const Chain *chain);       /* GBytes, borrowed */
 
 /* The leaf's SubjectPublicKeyInfo in DER: what a key is compared with. Borrowed. */
 GBytes *chain_spki(const Chain *chain);
-/* SHA-256 of the leaf's DER, lower-case hexadecimal. Borrowed. */
-const char *chain_fingerprint(const Chain *chain);
-
-/* The subject of one DER certificate as escaped UTF-8 (RFC 4514), for people; never fails: "" when
- * it cannot be read. */
-char *certificate_subject(GBytes *der);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Chain, chain_unref)

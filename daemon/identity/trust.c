@@ -12,7 +12,7 @@
 #include <gnutls/x509.h>
 #include <string.h>
 
-/* twice the system's bundle; GnuTLS needs 2 us for a byte of hostile names, and the loop waits */
+/* twice the system's bundle */
 #define TRUST_INPUT_MAX ((size_t)512 * 1024)
 
 /* What GnuTLS's tree of a certificate takes, beside what grows with its size */
@@ -33,6 +33,8 @@ const char *trust_outcome_text(TrustOutcome outcome) {
                 return "not certificates in PEM or DER, or damaged ones";
         case TRUST_E_TOO_MANY:
                 return "too many CA certificates";
+        case TRUST_E_TOO_LONG:
+                return "a CA certificate is longer than 16 KiB";
         case TRUST_E_UNBEARABLE:
                 return "a CA certificate has a key whose signatures take too long to check: RSA "
                        "with more than 8192 bits or a long exponent, or DSA";
@@ -56,7 +58,20 @@ static Trust *trust_new_empty(void) {
         return g_steal_pointer(&trust);
 }
 
-static int trust_read(const GPtrArray *blobs, GPtrArray *ders) {
+static TrustOutcome trust_outcome(int r) {
+        switch ((CertificateOutcome)r) {
+        case CERTIFICATE_E_MALFORMED:
+                return TRUST_E_NOT_CERTIFICATE;
+        case CERTIFICATE_E_TOO_MANY:
+                return TRUST_E_TOO_MANY;
+        case CERTIFICATE_E_TOO_LONG:
+                return TRUST_E_TOO_LONG;
+        }
+
+        g_assert_not_reached();
+}
+
+static int trust_read(const GPtrArray *blobs, GPtrArray *ders, GPtrArray *certificates) {
         size_t size = 0;
 
         for (size_t i = 0; i < blobs->len; i++) {
@@ -66,32 +81,27 @@ static int trust_read(const GPtrArray *blobs, GPtrArray *ders) {
                 if (size > TRUST_INPUT_MAX)
                         return TRUST_E_TOO_MANY;
 
-                r = certificate_split(blobs->pdata[i], TRUST_ANCHORS_MAX, ders);
-                if (r < 0)
-                        return fault(r);
-                if (r > 0)
-                        return r == CERTIFICATE_E_TOO_MANY ? TRUST_E_TOO_MANY
-                                                           : TRUST_E_NOT_CERTIFICATE;
+                r = certificate_split(blobs->pdata[i], TRUST_ANCHORS_MAX, ders, certificates);
+                if (r)
+                        return r < 0 ? fault(r) : (int)trust_outcome(r);
         }
 
         return 0;
 }
 
-/* Each once: bundles repeat themselves. */
-static int trust_add(Trust *trust, GBytes *der) {
+/* Each once: bundles repeat themselves. @certificate: taken, and NULL then. */
+static int trust_add(Trust *trust, GBytes *der, gpointer *certificate) {
         g_autofree char *fingerprint = certificate_fingerprint(der);
-        certificate_auto certificate = NULL;
+        gnutls_x509_crt_t anchor = *certificate;
 
         if (g_hash_table_contains(trust->anchors, fingerprint))
                 return 0;
 
-        if (certificate_import(der, &certificate) != 0)
-                return fault(-ENOMEM); /* it was read before */
-        if (!certificate_is_bearable(certificate))
+        if (!certificate_is_bearable(anchor))
                 return TRUST_E_UNBEARABLE;
-        if (gnutls_x509_trust_list_add_cas(trust->list, &certificate, 1, 0) != 1)
+        if (gnutls_x509_trust_list_add_cas(trust->list, &anchor, 1, 0) != 1)
                 return fault(-ENOMEM);
-        certificate = NULL; /* the list's from here on */
+        *certificate = NULL; /* the list's from here on */
         trust->memory += TRUST_ANCHOR_MEMORY + TRUST_ANCHOR_MEMORY_FACTOR * g_bytes_get_size(der);
 
         g_ptr_array_add(trust->reported, g_strdup(fingerprint));
@@ -101,10 +111,11 @@ static int trust_add(Trust *trust, GBytes *der) {
 
 int trust_new(GPtrArray *blobs, Trust **ret) {
         g_autoptr(GPtrArray) ders = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        g_autoptr(GPtrArray) certificates = certificate_array_new();
         g_autoptr(Trust) trust = NULL;
         int r;
 
-        r = trust_read(blobs, ders);
+        r = trust_read(blobs, ders, certificates);
         if (r)
                 return r;
 
@@ -113,7 +124,7 @@ int trust_new(GPtrArray *blobs, Trust **ret) {
                 return fault(-ENOMEM);
 
         for (size_t i = 0; i < ders->len; i++) {
-                r = trust_add(trust, ders->pdata[i]);
+                r = trust_add(trust, ders->pdata[i], &certificates->pdata[i]);
                 if (r)
                         return r < 0 ? fault(r) : r;
         }
@@ -168,10 +179,6 @@ Trust *trust_unref(Trust *trust) {
         g_ptr_array_unref(trust->reported);
         g_free(trust);
         return NULL;
-}
-
-size_t trust_count(const Trust *trust) {
-        return g_hash_table_size(trust->anchors);
 }
 
 size_t trust_memory(const Trust *trust) {

@@ -16,6 +16,7 @@ typedef struct Trust Trust;
 typedef enum TrustOutcome {
         TRUST_E_NOT_CERTIFICATE = 1, /* a blob is neither PEM nor DER of certificates */
         TRUST_E_TOO_MANY,
+        TRUST_E_TOO_LONG,        /* a certificate over 16 KiB */
         TRUST_E_UNBEARABLE,      /* a key whose signatures would take too long to check */
         TRUST_E_NO_SYSTEM_TRUST, /* the system has no trust store that GnuTLS can find */
 } TrustOutcome;
@@ -30,7 +31,6 @@ int trust_new_system(Trust **ret);
 Trust *trust_ref(Trust *trust);
 Trust *trust_unref(Trust *trust);
 
-size_t trust_count(const Trust *trust);
 /* Bytes that a set made by trust_new() takes, about. */
 size_t trust_memory(const Trust *trust);
 /* Fingerprints (SHA-256, hexadecimal) of the anchors that were given; empty for the system's. */

@@ -5,6 +5,7 @@
  */
 
 #include "identity/validity.h"
+#include "identity/der.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,64 +14,7 @@
 #define DER_INTEGER 0x02
 #define DER_UTC_TIME 0x17
 #define DER_GENERALIZED_TIME 0x18
-#define DER_SEQUENCE 0x30
 #define DER_VERSION 0xa0 /* [0], there unless it is version 1 */
-
-#define DER_LENGTH_SIZE_MAX 3 /* octets of a length; a longer one is of no certificate we take */
-
-/* What is left to be read. */
-typedef struct Der {
-        const uint8_t *data;
-        size_t size;
-} Der;
-
-static bool der_read_length(Der *der, size_t *ret) {
-        size_t length, n_octets = 0;
-
-        if (der->size == 0)
-                return false;
-
-        length = der->data[0];
-        if (length & 0x80) {
-                n_octets = length & 0x7f;
-                length = 0;
-        }
-        if (n_octets > DER_LENGTH_SIZE_MAX || der->size < 1 + n_octets)
-                return false;
-
-        for (size_t i = 1; i <= n_octets; i++)
-                length = length << 8 | der->data[i];
-        der->data += 1 + n_octets;
-        der->size -= 1 + n_octets;
-        *ret = length;
-        return true;
-}
-
-/* The next element: its tag, and what is in it. */
-static bool der_read(Der *der, uint8_t *ret_tag, Der *ret_inside) {
-        uint8_t tag;
-        size_t length;
-
-        if (der->size == 0)
-                return false;
-
-        tag = *der->data++;
-        der->size--;
-        if (!der_read_length(der, &length) || length > der->size)
-                return false;
-
-        *ret_tag = tag;
-        *ret_inside = (Der){der->data, length};
-        der->data += length;
-        der->size -= length;
-        return true;
-}
-
-static bool der_read_tagged(Der *der, uint8_t tag, Der *ret_inside) {
-        uint8_t found;
-
-        return der_read(der, &found, ret_inside) && found == tag;
-}
 
 static bool validity_find(GBytes *certificate, Der *ret_dates) {
         Der der, inside, body, skipped;

@@ -85,11 +85,8 @@ static const struct {
         VerdictCode code;
 } verdict_statuses[] = {
         {GNUTLS_CERT_SIGNATURE_FAILURE, VERDICT_CERTIFICATE_SIGNATURE_FAILED},
-        {GNUTLS_CERT_REVOKED, VERDICT_CERTIFICATE_REVOKED},
         {GNUTLS_CERT_INSECURE_ALGORITHM, VERDICT_CERTIFICATE_REJECTED},
         {GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, VERDICT_CERTIFICATE_REJECTED},
-        {GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, VERDICT_CERTIFICATE_STATUS_UNKNOWN},
-        {GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, VERDICT_CERTIFICATE_STATUS_UNKNOWN},
 };
 
 /* What the peer sent, in its order. */
@@ -534,6 +531,30 @@ static void verdict_serials(GArray *errors, const Path *path) {
         }
 }
 
+/* Whoever vouches for it. */
+static void verdict_revocations(GArray *errors, const Path *path, const Revocations *revocations) {
+        for (size_t i = 0; i < path->length; i++) {
+                gnutls_x509_crt_t issuer = path_issuer(path, i);
+                RevocationsStatus status = REVOCATIONS_SILENT;
+
+                if (revocations_deny(revocations, path->certificates[i]))
+                        verdict_errors_add(errors, VERDICT_CERTIFICATE_BLACKLISTED, path->ders[i]);
+                if (issuer)
+                        status = revocations_ask(revocations, path->certificates[i], issuer);
+                if (status == REVOCATIONS_REVOKED)
+                        verdict_errors_add(errors, VERDICT_CERTIFICATE_REVOKED, path->ders[i]);
+                if (status == REVOCATIONS_UNKNOWN)
+                        verdict_errors_add(errors, VERDICT_CERTIFICATE_STATUS_UNKNOWN,
+                                           path->ders[i]);
+        }
+
+        if (path->anchor && revocations_deny(revocations, path->anchor)) {
+                g_autoptr(GBytes) der = certificate_export(path->anchor);
+
+                verdict_errors_add(errors, VERDICT_CERTIFICATE_BLACKLISTED, der);
+        }
+}
+
 static void verdict_dates(GArray *errors, gnutls_x509_crt_t certificate, GBytes *der, time_t now) {
         time_t begin = gnutls_x509_crt_get_activation_time(certificate);
         time_t end = gnutls_x509_crt_get_expiration_time(certificate);
@@ -667,6 +688,8 @@ int verdict_reach(const VerdictQuestion *question, GArray **ret) {
                         return fault(r);
 
                 verdict_serials(errors, &path);
+                if (question->revocations)
+                        verdict_revocations(errors, &path, question->revocations);
                 verdict_all_dates(errors, &path);
                 verdict_purposes(errors, &path, question->peer_is_server);
                 verdict_name(errors, &path, question->name);

@@ -7,6 +7,7 @@
  * nothing is kept, and nothing but the wall clock is asked.
  */
 
+#include "identity/revocations.h"
 #include "identity/trust.h"
 
 #include <stdbool.h>
@@ -62,6 +63,7 @@ typedef struct VerdictError {
 
 typedef struct VerdictQuestion {
         const Trust *trust;
+        const Revocations *revocations; /* NULL: nothing is taken back */
         GPtrArray *chain; /* GBytes, DER, as the peer sent it, leaf first; empty: no certificate */
         const char *name; /* DNS name or IP literal to match; NULL: no name is checked */
         bool peer_is_server; /* the purpose the leaf must have */

@@ -107,7 +107,7 @@ int config_make(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *rea
         if (r)
                 return r;
 
-        r = spec_session_config(spec, config_system_trust(relay, spec), ret);
+        r = spec_session_config(spec, config_system_trust(relay, spec), relay->revocations, ret);
         if (r < 0)
                 return fault(r);
         if (r > 0)

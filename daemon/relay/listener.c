@@ -172,14 +172,11 @@ void listener_reload_trust(Listener *listener) {
         Reason reason;
         int r;
 
-        if (listener->spec->trust)
-                return;
-
         r = config_make(listener->relay, listener->spec, &config, &reason);
         if (r) {
                 log_listener(listener, LOG_WARNING, NULL,
-                             "Listener %" G_GUINT32_FORMAT " keeps the trusted certificates it "
-                             "has: the new ones cannot be used",
+                             "Listener %" G_GUINT32_FORMAT " goes on with the trusted and revoked "
+                             "certificates that it has: the new ones cannot be used",
                              listener->id);
                 return;
         }

@@ -159,6 +159,7 @@ struct Relay {
         sd_event_source *timer;
         Trust *system_trust;
         bool system_trust_read;
+        Revocations *revocations;
         const RelayObserver *observer;
         void *observer_userdata;
         Tally tally;

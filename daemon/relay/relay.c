@@ -254,6 +254,7 @@ Relay *relay_free(Relay *relay) {
         g_clear_pointer(&relay->listeners, g_tree_unref);
         g_clear_pointer(&relay->verifiers, g_tree_unref);
         g_clear_pointer(&relay->system_trust, trust_unref);
+        g_clear_pointer(&relay->revocations, revocations_unref);
         datagram_batch_free(relay->rx);
         datagram_batch_free(relay->net);
         datagram_batch_free(relay->app);
@@ -347,13 +348,14 @@ Trust *relay_system_trust(Relay *relay) {
         return relay->system_trust;
 }
 
-void relay_reload_trust(Relay *relay) {
+void relay_reload_trust(Relay *relay, Revocations *revocations) {
         g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
 
-        if (!relay->system_trust_read)
-                return; /* its first use reads it */
+        g_clear_pointer(&relay->revocations, revocations_unref);
+        relay->revocations = revocations_ref(revocations);
+        if (relay->system_trust_read) /* else its first use reads it */
+                relay_read_system_trust(relay);
 
-        relay_read_system_trust(relay);
         for (guint i = 0; i < ids->len; i++)
                 listener_reload_trust(relay_find_listener(relay, g_array_index(ids, uint32_t, i)));
 }

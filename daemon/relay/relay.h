@@ -151,7 +151,8 @@ Relay *relay_free(Relay *relay); /* ends everything, close_notify where open */
 void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);
 /* The keyring died: handshakes that wait for it fail with a clear error. */
 void relay_keyring_lost(Relay *relay);
-void relay_reload_trust(Relay *relay);
+/* From here on peers are judged by these (referenced), and by the system's trust as it is now. */
+void relay_reload_trust(Relay *relay, Revocations *revocations);
 Counters relay_counters(const Relay *relay); /* of the whole service */
 
 /* A name left the bus: its objects go. */

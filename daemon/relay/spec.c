@@ -170,7 +170,8 @@ static bool spec_has_option(const Spec *spec, const char *name) {
                g_ptr_array_find_with_equal_func(spec->ssl_options, name, g_str_equal, NULL);
 }
 
-int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **ret) {
+int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revocations,
+                        SessionConfig **ret) {
         SessionConfigSpec config = {
                 .role = spec->role,
                 .protocol = spec->protocol,
@@ -181,6 +182,7 @@ int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **r
                 .psk_alone = !spec->trust && !spec->trust_system,
                 .psk_hint = spec->psk_hint,
                 .trust = spec->trust ? spec->trust : system_trust,
+                .revocations = revocations,
                 .verify_mode = spec->verify_mode,
                 .verify_depth = spec->verify_depth,
                 .interrupt_on_error = spec->interrupt_on_error,

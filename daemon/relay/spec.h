@@ -90,6 +90,7 @@ int spec_charge(Spec *spec, Quota *quota);
 size_t spec_errors_memory(const GArray *errors);
 
 /* The session configuration that this spec describes; @system_trust: used where trust is NULL. */
-int spec_session_config(const Spec *spec, Trust *system_trust, SessionConfig **ret);
+int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revocations,
+                        SessionConfig **ret);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spec, spec_free)

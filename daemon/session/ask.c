@@ -186,6 +186,7 @@ static GPtrArray *ask_read_chain(gnutls_session_t gnutls) {
 static int ask_judge(Session *session, GPtrArray *chain) {
         VerdictQuestion question = {
                 .trust = session->config->spec.trust,
+                .revocations = session->config->spec.revocations,
                 .chain = chain,
                 .name = session->verification_name,
                 .peer_is_server = session->config->spec.role == DTLS_CLIENT,

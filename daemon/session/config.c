@@ -233,6 +233,7 @@ static void config_free(SessionConfig *config) {
                 chain_unref(config->spec.chain);
         if (config->spec.trust)
                 trust_unref(config->spec.trust);
+        revocations_unref(config->spec.revocations);
         if (config->spec.next_protocols)
                 g_ptr_array_unref(config->spec.next_protocols);
         if (config->spec.ciphers)
@@ -253,6 +254,7 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         config->spec = *spec;
         config->spec.chain = spec->chain ? chain_ref(spec->chain) : NULL;
         config->spec.trust = spec->trust ? trust_ref(spec->trust) : NULL;
+        config->spec.revocations = spec->revocations ? revocations_ref(spec->revocations) : NULL;
         config->spec.next_protocols =
                 spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;
         config->spec.ciphers = spec->ciphers ? g_ptr_array_ref(spec->ciphers) : NULL;

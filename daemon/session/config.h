@@ -9,6 +9,7 @@
 
 #include "base/terms.h"
 #include "identity/chain.h"
+#include "identity/revocations.h"
 #include "identity/trust.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ typedef struct SessionConfigSpec {
         const char *psk_hint; /* server: identity hint, or NULL */
 
         Trust *trust; /* to judge the peer by. Referenced. NULL: a set that trusts nobody */
+        Revocations *revocations; /* of whoever is trusted. Referenced. NULL: none */
         PeerVerifyMode verify_mode;
         uint32_t verify_depth;
         bool interrupt_on_error; /* true: the verdict is asked before our next flight */

@@ -273,7 +273,7 @@ void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata) 
 void relay_keyring_lost(Relay *relay) {
 }
 
-void relay_reload_trust(Relay *relay) {
+void relay_reload_trust(Relay *relay, Revocations *revocations) {
 }
 
 Counters relay_counters(const Relay *relay) {

@@ -90,12 +90,15 @@ static void test_constrain(gnutls_x509_crt_t certificate) {
 
 static void test_set_ca(gnutls_x509_crt_t certificate, TestIdentityFlags flags) {
         int path = flags & TEST_IDENTITY_PATH_ZERO ? 0 : -1;
+        unsigned usage = GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN;
+
+        if (flags & TEST_IDENTITY_ONLY_CRL)
+                usage &= ~(unsigned)GNUTLS_KEY_KEY_CERT_SIGN;
+        if (flags & TEST_IDENTITY_ONLY_CERTIFICATES)
+                usage &= ~(unsigned)GNUTLS_KEY_CRL_SIGN;
 
         test_must(gnutls_x509_crt_set_basic_constraints(certificate, /* ca= */ 1, path));
-        test_must(gnutls_x509_crt_set_key_usage(
-                certificate, flags & TEST_IDENTITY_ONLY_CRL
-                                     ? GNUTLS_KEY_CRL_SIGN
-                                     : GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN));
+        test_must(gnutls_x509_crt_set_key_usage(certificate, usage));
         if (flags & TEST_IDENTITY_ONLY_EXAMPLE)
                 test_constrain(certificate);
 }

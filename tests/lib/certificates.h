@@ -13,23 +13,24 @@
 typedef struct TestIdentity TestIdentity;
 
 typedef enum TestIdentityFlags {
-        TEST_IDENTITY_CA = 1 << 0,             /* may issue; no SAN, no purposes */
-        TEST_IDENTITY_EXPIRED = 1 << 1,        /* ended yesterday */
-        TEST_IDENTITY_NOT_YET_VALID = 1 << 2,  /* begins tomorrow */
-        TEST_IDENTITY_NO_SAN = 1 << 3,         /* the name is in the CN alone */
-        TEST_IDENTITY_SHA1 = 1 << 4,           /* signed with SHA-1 */
-        TEST_IDENTITY_CRITICAL = 1 << 5,       /* a critical extension that nobody knows */
-        TEST_IDENTITY_CLIENT_ONLY = 1 << 6,    /* not for servers; both by default */
-        TEST_IDENTITY_SERVER_ONLY = 1 << 7,    /* not for clients */
-        TEST_IDENTITY_LOOPBACK = 1 << 8,       /* IP SANs 127.0.0.1 and ::1 too */
-        TEST_IDENTITY_PATH_ZERO = 1 << 9,      /* a CA that may not issue another CA */
-        TEST_IDENTITY_ONLY_EXAMPLE = 1 << 10,  /* a CA constrained to names under example.org */
-        TEST_IDENTITY_NO_AUTHORITY = 1 << 11,  /* names its issuer, but not by key */
-        TEST_IDENTITY_ONLY_CRL = 1 << 12,      /* a CA whose key may not sign certificates */
-        TEST_IDENTITY_MANY_PURPOSES = 1 << 16, /* 200, all of them a server's */
+        TEST_IDENTITY_CA = 1 << 0,            /* may issue; no SAN, no purposes */
+        TEST_IDENTITY_EXPIRED = 1 << 1,       /* ended yesterday */
+        TEST_IDENTITY_NOT_YET_VALID = 1 << 2, /* begins tomorrow */
+        TEST_IDENTITY_NO_SAN = 1 << 3,        /* the name is in the CN alone */
+        TEST_IDENTITY_SHA1 = 1 << 4,          /* signed with SHA-1 */
+        TEST_IDENTITY_CRITICAL = 1 << 5,      /* a critical extension that nobody knows */
+        TEST_IDENTITY_CLIENT_ONLY = 1 << 6,   /* not for servers; both by default */
+        TEST_IDENTITY_SERVER_ONLY = 1 << 7,   /* not for clients */
+        TEST_IDENTITY_LOOPBACK = 1 << 8,      /* IP SANs 127.0.0.1 and ::1 too */
+        TEST_IDENTITY_PATH_ZERO = 1 << 9,     /* a CA that may not issue another CA */
+        TEST_IDENTITY_ONLY_EXAMPLE = 1 << 10, /* a CA constrained to names under example.org */
+        TEST_IDENTITY_NO_AUTHORITY = 1 << 11, /* names its issuer, but not by key */
+        TEST_IDENTITY_ONLY_CRL = 1 << 12,     /* a CA whose key may not sign certificates */
         TEST_IDENTITY_VERSION_1 = 1 << 13, /* of before extensions: none, whatever else is said */
-        TEST_IDENTITY_AUTHORITY_SERIAL = 1 << 14, /* names its issuer by serial number too */
-        TEST_IDENTITY_OTHER_SERIAL = 1 << 15,     /* the same, but not its issuer's */
+        TEST_IDENTITY_AUTHORITY_SERIAL = 1 << 14,  /* names its issuer by serial number too */
+        TEST_IDENTITY_OTHER_SERIAL = 1 << 15,      /* the same, but not its issuer's */
+        TEST_IDENTITY_MANY_PURPOSES = 1 << 16,     /* 200, all of them a server's */
+        TEST_IDENTITY_ONLY_CERTIFICATES = 1 << 17, /* a CA whose key may sign no revocation list */
 } TestIdentityFlags;
 
 typedef enum TestKeyType {

@@ -13,17 +13,30 @@ static GPtrArray *new_ders(void) {
         return g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 }
 
-static void assert_malformed(const void *data, size_t size) {
+static int split(GBytes *blob, size_t n_max, GPtrArray *ders) {
+        g_autoptr(GPtrArray) certificates = certificate_array_new();
+        int r = certificate_split(blob, n_max, ders, certificates);
+
+        if (r == 0)
+                g_assert_cmpuint(certificates->len, ==, ders->len);
+        return r;
+}
+
+static void assert_refused(const void *data, size_t size, int outcome) {
         g_autoptr(GPtrArray) ders = new_ders();
         g_autoptr(GBytes) blob = g_bytes_new(data, size);
 
-        g_assert_cmpint(certificate_split(blob, 100, ders), ==, CERTIFICATE_E_MALFORMED);
+        g_assert_cmpint(split(blob, 100, ders), ==, outcome);
+}
+
+static void assert_malformed(const void *data, size_t size) {
+        assert_refused(data, size, CERTIFICATE_E_MALFORMED);
 }
 
 static void assert_split(GBytes *blob, size_t n_expected) {
         g_autoptr(GPtrArray) ders = new_ders();
 
-        g_assert_cmpint(certificate_split(blob, 100, ders), ==, 0);
+        g_assert_cmpint(split(blob, 100, ders), ==, 0);
         g_assert_cmpuint(ders->len, ==, n_expected);
         g_assert_true(g_bytes_equal(ders->pdata[0], test_identity_der(leaf)));
         if (n_expected > 1)
@@ -166,17 +179,23 @@ static void test_noise_is_refused(void) {
 }
 
 static void test_a_megabyte_of_anything_takes_no_time(void) {
-        static const char *const patterns[] = {"-----BEGIN CERTIFICATE-----\n", "-", "A", "0\x82"};
+        static const struct {
+                const char *text;
+                int outcome;
+        } patterns[] = {{"-----BEGIN CERTIFICATE-----\n", CERTIFICATE_E_MALFORMED},
+                        {"-", CERTIFICATE_E_MALFORMED},
+                        {"A", CERTIFICATE_E_MALFORMED},
+                        {"0\x82", CERTIFICATE_E_TOO_LONG}};
         gint64 begin = g_get_monotonic_time();
 
         for (size_t i = 0; i < G_N_ELEMENTS(patterns); i++) {
                 g_autoptr(GString) text = g_string_new(NULL);
 
                 while (text->len < 1024 * 1024)
-                        g_string_append(text, patterns[i]);
-                assert_malformed(text->str, text->len);
+                        g_string_append(text, patterns[i].text);
+                assert_refused(text->str, text->len, patterns[i].outcome);
                 g_string_append(text, "-----END CERTIFICATE-----\n");
-                assert_malformed(text->str, text->len);
+                assert_refused(text->str, text->len, patterns[i].outcome);
         }
 
         g_assert_cmpint(g_get_monotonic_time() - begin, <, 5 * G_USEC_PER_SEC);
@@ -186,11 +205,20 @@ static void test_no_more_than_asked_for(void) {
         g_autoptr(GBytes) both = test_chain_pem(leaf, root, NULL);
         g_autoptr(GPtrArray) ders = new_ders();
 
-        g_assert_cmpint(certificate_split(both, 1, ders), ==, CERTIFICATE_E_TOO_MANY);
+        g_assert_cmpint(split(both, 1, ders), ==, CERTIFICATE_E_TOO_MANY);
         g_ptr_array_set_size(ders, 0);
-        g_assert_cmpint(certificate_split(both, 2, ders), ==, 0);
-        g_assert_cmpint(certificate_split(test_identity_der(leaf), 2, ders), ==,
-                        CERTIFICATE_E_TOO_MANY);
+        g_assert_cmpint(split(both, 2, ders), ==, 0);
+        g_assert_cmpint(split(test_identity_der(leaf), 2, ders), ==, CERTIFICATE_E_TOO_MANY);
+}
+
+/* What looks like DER is not read at all when it is longer than any. */
+static void test_more_bytes_than_any_has_are_not_read(void) {
+        g_autofree uint8_t *data = g_malloc0(CERTIFICATE_SIZE_MAX + 1);
+
+        data[0] = 0x30;
+        data[1] = 0x82;
+        assert_refused(data, CERTIFICATE_SIZE_MAX + 1, CERTIFICATE_E_TOO_LONG);
+        assert_malformed(data, CERTIFICATE_SIZE_MAX);
 }
 
 static void test_export_gives_back_what_was_imported(void) {
@@ -237,6 +265,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/certificate/a-megabyte-of-anything-takes-no-time",
                         test_a_megabyte_of_anything_takes_no_time);
         g_test_add_func("/certificate/split/no-more-than-asked-for", test_no_more_than_asked_for);
+        g_test_add_func("/certificate/split/more-bytes-than-any-has-are-not-read",
+                        test_more_bytes_than_any_has_are_not_read);
         g_test_add_func("/certificate/export/gives-back-what-was-imported",
                         test_export_gives_back_what_was_imported);
         g_test_add_func("/certificate/fingerprint/is-sha256-in-hexadecimal",

@@ -25,7 +25,6 @@ static void test_every_certificate_given_is_an_anchor(void) {
         g_autoptr(Trust) trust = NULL;
 
         g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
-        g_assert_cmpuint(trust_count(trust), ==, 2);
         g_assert_cmpuint(g_strv_length((char **)trust_fingerprints(trust)), ==, 2);
         g_assert_cmpstr(trust_fingerprints(trust)[0], ==, first);
         g_assert_true(trust_has(trust, test_identity_der(root)));
@@ -39,7 +38,6 @@ static void test_what_comes_twice_is_one(void) {
         g_autoptr(Trust) trust = NULL;
 
         g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
-        g_assert_cmpuint(trust_count(trust), ==, 2);
         g_assert_cmpuint(g_strv_length((char **)trust_fingerprints(trust)), ==, 2);
 }
 
@@ -48,7 +46,6 @@ static void test_none_trusts_nobody(void) {
         g_autoptr(Trust) trust = NULL;
 
         g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
-        g_assert_cmpuint(trust_count(trust), ==, 0);
         g_assert_null(trust_fingerprints(trust)[0]);
         g_assert_false(trust_has(trust, test_identity_der(root)));
 }
@@ -103,7 +100,6 @@ static void test_the_system_has_anchors_or_says_that_it_has_none(void) {
         }
 
         g_assert_cmpint(r, ==, 0);
-        g_assert_cmpuint(trust_count(trust), >, 0);
         g_assert_null(trust_fingerprints(trust)[0]);
         g_assert_false(trust_has(trust, test_identity_der(root)));
 }
@@ -115,7 +111,7 @@ static void test_a_reference_outlives_its_maker(void) {
         g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
         kept = trust_ref(trust);
         g_assert_null(trust_unref(trust));
-        g_assert_cmpuint(trust_count(kept), ==, 1);
+        g_assert_true(trust_has(kept, test_identity_der(root)));
         g_assert_null(trust_unref(kept));
         g_assert_null(trust_unref(NULL));
 }

@@ -8,7 +8,7 @@
 
 #include "identity/chain.h"
 #include "identity/verdict.h"
-#include "lib/certificates.h"
+#include "lib/revocations.h"
 
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
@@ -27,6 +27,7 @@ typedef struct Case {
         const char *name;
         bool peer_is_client;
         uint32_t depth;
+        Revocations *revocations;
 } Case;
 
 static bool reached[N_VERDICT_CODES]; /* which errors were expected, and came */
@@ -57,7 +58,8 @@ static GArray *reach_case(const Case *c) {
                                     .chain = chain,
                                     .name = c->name,
                                     .peer_is_server = !c->peer_is_client,
-                                    .depth = c->depth};
+                                    .depth = c->depth,
+                                    .revocations = c->revocations};
         GArray *errors = NULL;
 
         g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
@@ -83,10 +85,12 @@ static bool has(const GArray *errors, VerdictCode code, GBytes *certificate) {
 static void describe(const GArray *errors) {
         for (size_t i = 0; i < errors->len; i++) {
                 const VerdictError *error = &g_array_index(errors, VerdictError, i);
-                g_autofree char *subject =
-                        error->certificate ? certificate_subject(error->certificate) : NULL;
+                g_autofree char *fingerprint =
+                        error->certificate ? g_compute_checksum_for_bytes(G_CHECKSUM_SHA256,
+                                                                          error->certificate)
+                                           : NULL;
 
-                g_test_message("%s of %s", verdict_code_name(error->code), subject);
+                g_test_message("%s of %s", verdict_code_name(error->code), fingerprint);
         }
 }
 
@@ -716,6 +720,77 @@ static void test_a_signed_damage_is_answered(void) {
         }
 }
 
+/* ---- what is taken back ---- */
+
+static Revocations *denied_one(const TestIdentity *identity) {
+        g_autofree char *hash =
+                g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(identity));
+        g_autoptr(GBytes) text = g_bytes_new(hash, strlen(hash));
+        Revocations *revocations = revocations_new();
+        size_t n_bad, bad;
+
+        g_assert_cmpint(revocations_add_denied(revocations, text, &n_bad, &bad), ==, 0);
+        return revocations;
+}
+
+static Revocations *listed(GBytes *taken) {
+        g_autoptr(GBytes) list = taken;
+        Revocations *revocations = revocations_new();
+
+        g_assert_cmpint(revocations_add_lists(revocations, list), ==, 0);
+        return revocations;
+}
+
+static void test_denied_is_whoever_vouches_for_it(void) {
+        TestIdentity *const denied[] = {leaf, inter, root};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(denied); i++) {
+                g_autoptr(Revocations) revocations = denied_one(denied[i]);
+
+                assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = revocations}),
+                              VERDICT_CERTIFICATE_BLACKLISTED, denied[i], VERDICT_NO_ERROR);
+                assert_errors(reach_case(&(Case){{leaf, inter, root}, .revocations = revocations}),
+                              VERDICT_CERTIFICATE_BLACKLISTED, denied[i], VERDICT_NO_ERROR);
+        }
+}
+
+static void test_an_anchor_that_is_the_leaf_is_denied(void) {
+        g_autoptr(Revocations) revocations = denied_one(leaf), others = denied_one(stranger);
+
+        assert_errors(reach_case(&(Case){{leaf}, .trust = leaf, .revocations = revocations}),
+                      VERDICT_CERTIFICATE_BLACKLISTED, leaf, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = others}), VERDICT_NO_ERROR);
+}
+
+static void test_revoked_is_what_its_issuer_listed(void) {
+        g_autoptr(Revocations) of_inter = listed(test_crl_new(inter, NULL, leaf, NULL));
+        g_autoptr(Revocations) of_root = listed(test_crl_new(root, NULL, inter, leaf, NULL));
+        g_autoptr(Revocations) of_other = listed(test_crl_new(stranger, NULL, leaf, inter, NULL));
+
+        assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = of_inter}),
+                      VERDICT_CERTIFICATE_REVOKED, leaf, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = of_root}),
+                      VERDICT_CERTIFICATE_REVOKED, inter, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = of_other}),
+                      VERDICT_NO_ERROR);
+        assert_errors(
+                reach_case(&(Case){{leaf, inter}, .trust = stranger, .revocations = of_inter}),
+                VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, inter, VERDICT_CERTIFICATE_REVOKED,
+                leaf, VERDICT_NO_ERROR);
+}
+
+static void test_a_list_out_of_date_leaves_the_status_unknown(void) {
+        static const TestCrl past = {.begin = -9 * TEST_DAY, .end = -TEST_DAY};
+        g_autoptr(Revocations) outdated = listed(test_crl_new(inter, &past, NULL, NULL));
+        const TestCrl by_stranger = {.signer = stranger};
+        g_autoptr(Revocations) forged = listed(test_crl_new(inter, &by_stranger, leaf, NULL));
+
+        assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = outdated}),
+                      VERDICT_CERTIFICATE_STATUS_UNKNOWN, leaf, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .revocations = forged}),
+                      VERDICT_CERTIFICATE_STATUS_UNKNOWN, leaf, VERDICT_NO_ERROR);
+}
+
 static void test_an_error_is_listed_once(void) {
         g_autoptr(GArray) errors = verdict_errors_new();
 
@@ -853,6 +928,11 @@ static const struct {
          test_a_monstrous_key_is_not_worked_with},
         {"/verdict/hostile/a-large-key-is-not-yet-monstrous",
          test_a_large_key_is_not_yet_monstrous},
+        {"/verdict/denied/is-whoever-vouches-for-it", test_denied_is_whoever_vouches_for_it},
+        {"/verdict/denied/an-anchor-that-is-the-leaf", test_an_anchor_that_is_the_leaf_is_denied},
+        {"/verdict/revoked/is-what-its-issuer-listed", test_revoked_is_what_its_issuer_listed},
+        {"/verdict/revoked/a-list-out-of-date-leaves-the-status-unknown",
+         test_a_list_out_of_date_leaves_the_status_unknown},
         {"/verdict/list/an-error-is-listed-once", test_an_error_is_listed_once},
         {"/verdict/ignore/only-exact-pairs", test_only_exact_pairs_are_ignored},
         {"/verdict/ignore/a-code-whatever-the-certificate",

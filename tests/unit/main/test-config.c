@@ -21,6 +21,7 @@ static void fixture_set_up(Fixture *f, gconstpointer data) {
 static void fixture_tear_down(Fixture *f, gconstpointer data) {
         (void)g_remove(f->path);
         (void)g_rmdir(f->folder);
+        config_done(&f->config);
         g_free(f->folder);
         g_free(f->path);
         g_free(f->text);
@@ -70,6 +71,19 @@ static void test_every_kind_has_both_keys(Fixture *f, gconstpointer data) {
         }
 }
 
+static void test_names_files_of_trust(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(read_text(f, "[Trust]\nDenyList=/etc/a b\nRevocationLists=/c;/d/\n"), ==,
+                        0);
+        g_assert_cmpstr(f->config.deny_list, ==, "/etc/a b");
+        g_assert_cmpuint(g_strv_length(f->config.revocation_lists), ==, 2);
+        g_assert_cmpstr(f->config.revocation_lists[0], ==, "/c");
+        g_assert_cmpstr(f->config.revocation_lists[1], ==, "/d/");
+
+        g_assert_cmpint(read_text(f, ""), ==, 0);
+        g_assert_null(f->config.deny_list);
+        g_assert_null(f->config.revocation_lists);
+}
+
 static void refuse(Fixture *f, const char *contents, const char *group, const char *key) {
         const Config before = f->config;
 
@@ -90,6 +104,11 @@ static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
         refuse(f, "[Limits]\nConnectionsTotal=5\nConnections=5\n", "[Limits]", "Connections:");
         refuse(f, "[Limits]\nNoSuchThingTotal=5\n", "[Limits]", "NoSuchThingTotal");
         refuse(f, "[Limits]\nConnectionsTotal=5\n[Limit]\nx=1\n", "[Limit]", "group");
+        refuse(f, "[Trust]\nDenied=/x\n", "[Trust]", "Denied:");
+        refuse(f, "[Trust]\nDenyList=x\n", "[Trust]", "DenyList");
+        refuse(f, "[Trust]\nDenyList=\n", "[Trust]", "DenyList");
+        refuse(f, "[Trust]\nDenyList=/x;/y\n", "[Trust]", "DenyList");
+        refuse(f, "[Trust]\nDenyList=/x\nRevocationLists=/y;z\n", "[Trust]", "RevocationLists");
         refuse(f, "ConnectionsPerUser=5\n", "group", "");
         refuse(f, "nonsense", "", "");
 }
@@ -105,6 +124,7 @@ int main(int argc, char **argv) {
         add("/config/file/may-be-an-empty-device", test_takes_an_empty_device);
         add("/config/limits/override-the-defaults", test_overrides_limits);
         add("/config/limits/have-two-keys-for-every-kind", test_every_kind_has_both_keys);
+        add("/config/trust/names-files", test_names_files_of_trust);
         add("/config/error/says-where-the-file-is-broken", test_says_where_it_is_broken);
         return g_test_run();
 }

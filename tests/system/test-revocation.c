@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What the administrator takes back, whoever trusts it: the deny list and revocation lists of
+ * dtlsd.conf, at the start and read again. The peers are OpenSSL's.
+ */
+
+#include "interop/peer.h"
+#include "lib/revocations.h"
+#include "stage.h"
+
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+
+#define ALERT_BAD_CERTIFICATE 42
+#define ALERT_REVOKED 44
+
+enum {
+        AUTHORITY,
+        GOOD,
+        DENIED,
+        REVOKED,
+        N_IDENTITIES,
+};
+
+static const char *const files[N_IDENTITIES] = {"authority", "good", "denied", "revoked"};
+
+typedef struct World {
+        Service *service;
+        sd_bus *bus;
+        Ear *ear;
+        char *directory; /* the service reads there */
+        TestIdentity *identities[N_IDENTITIES];
+} World;
+
+/* For the service, which is another user. */
+static void write_taken(const World *world, const char *name, GBytes *taken) {
+        g_autoptr(GBytes) contents = taken;
+        g_autofree char *path = test_write(world->directory, name, contents);
+
+        g_assert_cmpint(g_chmod(path, 0644), ==, 0);
+}
+
+static void write_denied(const World *world, const TestIdentity *identity) {
+        g_autofree char *hash =
+                g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(identity));
+        g_autofree char *text = g_strdup_printf("# stolen\n%s\n", hash);
+
+        write_taken(world, "denied.list", g_bytes_new(text, strlen(text)));
+}
+
+static void write_files(const World *world) {
+        for (int i = 0; i < N_IDENTITIES; i++)
+                test_identity_write(world->identities[i], world->directory, files[i]);
+        write_denied(world, world->identities[DENIED]);
+        write_taken(
+                world, "authority.crl",
+                test_crl_new(world->identities[AUTHORITY], NULL, world->identities[REVOKED], NULL));
+        write_taken(world, "broken.crl", g_bytes_new_static("half a li", 9));
+}
+
+static void set_up(World *world, const void *unused) {
+        g_autofree char *config = NULL;
+
+        world->directory = g_dir_make_tmp("dtlsd-revocation.XXXXXX", NULL);
+        g_assert_nonnull(world->directory);
+        g_assert_cmpint(g_chmod(world->directory, 0755), ==, 0);
+        world->identities[AUTHORITY] =
+                test_identity_new("Trusted CA", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        for (int i = GOOD; i < N_IDENTITIES; i++)
+                world->identities[i] = test_identity_new("localhost", world->identities[AUTHORITY],
+                                                         0, TEST_KEY_ECDSA);
+        write_files(world);
+
+        config = g_strdup_printf("[Trust]\nDenyList=%s/denied.list\n"
+                                 "RevocationLists=%s/broken.crl;%s/authority.crl\n",
+                                 world->directory, world->directory, world->directory);
+        world->service = service_start(config);
+        world->bus = service_bus(world->service, UID_ALICE);
+        world->ear = ear_new(world->bus);
+}
+
+static void tear_down(World *world, const void *unused) {
+        world->ear = ear_free(world->ear);
+        (void)bus_leave(world->bus);
+        service_stop(world->service);
+        for (int i = 0; i < N_IDENTITIES; i++)
+                (void)test_identity_free(world->identities[i]);
+        service_remove_directory(world->directory);
+        g_free(world->directory);
+}
+
+/* ---- peers ---- */
+
+static Peer *start_peer(const World *world, const char *program, const char *option,
+                        const char *address, int identity) {
+        g_autofree char *certificate =
+                g_strdup_printf("%s/%s.crt", world->directory, files[identity]);
+        g_autofree char *key = g_strdup_printf("%s/%s.key", world->directory, files[identity]);
+
+        return peer_start((const char *const[]){"openssl", program, "-dtls1_2", option, address,
+                                                "-cert", certificate, "-key", key, NULL});
+}
+
+static Peer *start_server(const World *world, int identity, uint16_t *ret_port) {
+        Peer *peer = start_peer(world, "s_server", "-accept", "127.0.0.1:0", identity);
+        g_autofree char *port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+
+        *ret_port = (uint16_t)g_ascii_strtoull(port, NULL, 10);
+        return peer;
+}
+
+static Peer *start_client(const World *world, int identity, uint16_t port) {
+        g_autofree char *address = g_strdup_printf("127.0.0.1:%u", port);
+
+        return start_peer(world, "s_client", "-connect", address, identity);
+}
+
+/* ---- ours ---- */
+
+static void add_client(const World *world, sd_bus_message *m) {
+        options_add_certificate(m, "CaCertificates", world->identities[AUTHORITY]);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "VerificationName", "s", "localhost"), >=,
+                        0);
+}
+
+static char *create_verifying(const World *world, uint16_t port) {
+        sd_bus_message *m =
+                options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+
+        add_client(world, m);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
+                                              "PeerPort", "q", port),
+                        >=, 0);
+        return options_end_path(world->bus, m);
+}
+
+static char *listen_verifying(const World *world) {
+        sd_bus_message *m =
+                options_begin(world->bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", (uint16_t)0);
+
+        options_add_identity(m, world->identities[GOOD]);
+        options_add_certificate(m, "CaCertificates", world->identities[AUTHORITY]);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "PeerVerifyMode", "s", "VerifyPeer"), >=,
+                        0);
+        return options_end_path(world->bus, m);
+}
+
+static void wait_state(const World *world, const char *connection, const char *state) {
+        wait_string(world->bus, connection, CONNECTION, "HandshakeState", state);
+}
+
+/* The next connection that comes to a listener, in this state. */
+static char *wait_connection(World *world, const char *state) {
+        const GString *first = ear_wait(world->ear, "StateChanged|");
+        g_auto(GStrv) fields = g_strsplit(first->str, "|", 3);
+
+        wait_state(world, fields[1], state);
+        ear_catch_up(world->ear);
+        (void)ear_free(world->ear);
+        world->ear = ear_new(world->bus);
+        return g_strdup(fields[1]);
+}
+
+static void assert_only_error(const World *world, const char *connection, const char *name,
+                              int identity) {
+        GBytes *expected = test_identity_der(world->identities[identity]);
+        sd_bus_message *reply = NULL;
+        const char *found;
+        const void *der;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_get_property(world->bus, NAME, connection, CONNECTION,
+                                            "PeerVerificationErrors", NULL, &reply, "a(say)"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(reply, 'a', "(say)"), >=, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(reply, 'r', "say"), >, 0);
+        g_assert_cmpint(sd_bus_message_read(reply, "s", &found), >=, 0);
+        g_assert_cmpstr(found, ==, name);
+        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &der, &size), >=, 0);
+        g_assert_cmpmem(der, size, g_bytes_get_data(expected, NULL), g_bytes_get_size(expected));
+        g_assert_cmpint(sd_bus_message_exit_container(reply), >=, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(reply, 'r', "say"), ==, 0);
+        (void)sd_bus_message_unref(reply);
+}
+
+/* ---- tests ---- */
+
+static void check_refused(const World *world, int identity, const char *error, unsigned alert) {
+        g_autofree char *regex = g_strdup_printf("SSL alert number %u$", alert);
+        uint16_t port;
+        Peer *peer = start_server(world, identity, &port);
+        g_autofree char *client = create_verifying(world, port);
+        sd_bus_message *m;
+
+        do_handshake(world->bus, client);
+        wait_state(world, client, "PeerVerificationFailed");
+        assert_only_error(world, client, error, identity);
+        close_object(world->bus, client, CONNECTION);
+        (void)peer_stop(peer);
+
+        /* Connect asks nobody: the service refuses, and the peer hears why */
+        peer = start_server(world, identity, &port);
+        m = options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
+        add_client(world, m);
+        g_free(options_end_refused("PeerVerificationError", world->bus, m));
+        g_free(peer_wait_for(peer, regex));
+        (void)peer_stop(peer);
+}
+
+static void test_denied_and_revoked_peers_are_told(World *world, const void *unused) {
+        uint16_t port;
+        Peer *peer = start_server(world, GOOD, &port);
+        g_autofree char *client = create_verifying(world, port);
+
+        do_handshake(world->bus, client);
+        wait_state(world, client, "HandshakeComplete");
+        (void)peer_stop(peer);
+
+        check_refused(world, DENIED, "CertificateBlacklisted", ALERT_BAD_CERTIFICATE);
+        check_refused(world, REVOKED, "CertificateRevoked", ALERT_REVOKED);
+}
+
+static void test_a_broken_file_is_named(World *world, const void *unused) {
+        g_autofree char *log = service_log(world->service);
+        g_autofree char *path = g_build_filename(world->directory, "broken.crl", NULL);
+
+        g_assert_nonnull(strstr(log, path));
+        g_assert_null(strstr(log, "authority.crl"));
+}
+
+static bool was_read_again(void *userdata) {
+        const World *world = userdata;
+        g_autofree char *log = service_log(world->service);
+
+        return strstr(log, "are read again") != NULL;
+}
+
+static void reload(World *world) {
+        g_assert_cmpint(kill(service_pid(world->service), SIGHUP), ==, 0);
+        bus_wait(world->bus, was_read_again, world, "the files to be read again");
+}
+
+/* A listener and an object that were there before judge by it too. */
+static void test_lists_are_read_again_when_told(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_verifying(world);
+        Peer *server = start_server(world, GOOD, &port);
+        Peer *before = start_client(world, GOOD, get_port(world->bus, listener)), *behind;
+        g_autofree char *client = create_verifying(world, port);
+        g_autofree char *first = wait_connection(world, "HandshakeComplete"), *second = NULL;
+
+        write_denied(world, world->identities[GOOD]);
+        reload(world);
+        behind = start_client(world, GOOD, get_port(world->bus, listener));
+        second = wait_connection(world, "PeerVerificationFailed");
+        assert_only_error(world, second, "CertificateBlacklisted", GOOD);
+        do_handshake(world->bus, client);
+        wait_state(world, client, "PeerVerificationFailed");
+        assert_only_error(world, client, "CertificateBlacklisted", GOOD);
+        wait_state(world, first, "HandshakeComplete");
+
+        (void)peer_stop(before);
+        (void)peer_stop(behind);
+        (void)peer_stop(server);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add("/revocation/denied-and-revoked-peers-are-told", World, NULL, set_up,
+                   test_denied_and_revoked_peers_are_told, tear_down);
+        g_test_add("/revocation/a-broken-file-is-named", World, NULL, set_up,
+                   test_a_broken_file_is_named, tear_down);
+        g_test_add("/revocation/lists-are-read-again-when-told", World, NULL, set_up,
+                   test_lists_are_read_again_when_told, tear_down);
+        return g_test_run();
+}
