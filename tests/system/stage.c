@@ -141,6 +141,44 @@ char *create_verifier(sd_bus *bus) {
         return take_path(call(bus, ROOT, MANAGER, "CreateClientVerifier", "a{sv}", 0));
 }
 
+char *make_verifier(sd_bus *bus, const char *hash, const char *secret) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateClientVerifier", "");
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "CookieHash", "s", hash), >=, 0);
+        options_add_secret(m, "CookieSecret", secret, strlen(secret));
+        return options_end_path(bus, m);
+}
+
+sd_bus_message *verify_begin(sd_bus *bus, const char *verifier, GBytes *datagram,
+                             const char *address, uint16_t port) {
+        sd_bus_message *m = NULL;
+        gsize size;
+        const void *data = g_bytes_get_data(datagram, &size);
+
+        g_assert_cmpint(
+                sd_bus_message_new_method_call(bus, &m, NAME, verifier, VERIFIER, "VerifyClient"),
+                >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', data, size), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "sq", address, port), >=, 0);
+        return m;
+}
+
+bool verify_client(sd_bus *bus, const char *verifier, GBytes *datagram, const char *address,
+                   uint16_t port, GBytes **ret_reply) {
+        sd_bus_message *m = verify_begin(bus, verifier, datagram, address, port), *answer = NULL;
+        const void *reply;
+        size_t size;
+        int verified;
+
+        g_assert_cmpint(sd_bus_call(bus, m, CALL_USEC, NULL, &answer), >=, 0);
+        g_assert_cmpint(sd_bus_message_read(answer, "b", &verified), >=, 0);
+        g_assert_cmpint(sd_bus_message_read_array(answer, 'y', &reply, &size), >=, 0);
+        *ret_reply = size > 0 ? g_bytes_new(reply, size) : NULL;
+        (void)sd_bus_message_unref(answer);
+        (void)sd_bus_message_unref(m);
+        return verified;
+}
+
 char *get_error_of(sd_bus *bus, const char *path, const char *interface) {
         sd_bus_message *reply = NULL;
         const char *name, *text;
@@ -427,6 +465,24 @@ void udp_send(int fd, uint16_t port, const void *data, size_t size) {
 static size_t put(uint8_t *at, const void *data, size_t size) {
         memcpy(at, data, size);
         return size;
+}
+
+GBytes *stray_receive(Stray *stray) {
+        uint8_t buffer[2048];
+        struct sockaddr_in from;
+        socklen_t size = sizeof from;
+        ssize_t n;
+
+        (void)wait_fd(stray->fd);
+        n = recvfrom(stray->fd, buffer, sizeof buffer, 0, (struct sockaddr *)&from, &size);
+        g_assert_cmpint(n, >, 0);
+        stray->port = ntohs(from.sin_port);
+        return g_bytes_new(buffer, (gsize)n);
+}
+
+void stray_send(const Stray *stray, GBytes *datagram) {
+        udp_send(stray->fd, stray->port, g_bytes_get_data(datagram, NULL),
+                 g_bytes_get_size(datagram));
 }
 
 size_t hello_write(uint8_t buffer[HELLO_MAX], const uint8_t random[32], const uint8_t *cookie,

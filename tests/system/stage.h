@@ -37,6 +37,12 @@ char *options_end_refused(const char *error_name, sd_bus *bus, sd_bus_message *m
 
 /* A ClientVerifier of which nothing was said. */
 char *create_verifier(sd_bus *bus);
+char *make_verifier(sd_bus *bus, const char *hash, const char *secret);
+/* VerifyClient, to be called; and called, which must work. *ret_reply: NULL when it is empty. */
+sd_bus_message *verify_begin(sd_bus *bus, const char *verifier, GBytes *datagram,
+                             const char *address, uint16_t port);
+bool verify_client(sd_bus *bus, const char *verifier, GBytes *datagram, const char *address,
+                   uint16_t port, GBytes **ret_reply);
 char *take_path(sd_bus_message *reply);
 uint16_t get_port(sd_bus *bus, const char *listener);
 /* Both halves of the property Error: "NoError: ". */
@@ -83,6 +89,15 @@ struct sockaddr_in loopback(uint16_t port);
 /* A UDP socket on 127.0.0.1; *ret_port. */
 int udp_bind(uint16_t *ret_port);
 void udp_send(int fd, uint16_t port, const void *data, size_t size);
+
+/* Stray: a socket of the test's that a client takes for a server's. */
+typedef struct Stray {
+        int fd;
+        uint16_t port; /* the client's: who sent last */
+} Stray;
+
+GBytes *stray_receive(Stray *stray);
+void stray_send(const Stray *stray, GBytes *datagram);
 
 #define HELLO_MAX 128
 /* A ClientHello with one PSK suite, and with this cookie; its size. */

@@ -29,45 +29,6 @@ static void tear_down(World *world, const void *unused) {
 
 /* ---- verifiers ---- */
 
-static char *make(sd_bus *bus, const char *hash, const char *secret) {
-        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateClientVerifier", "");
-
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "CookieHash", "s", hash), >=, 0);
-        options_add_secret(m, "CookieSecret", secret, strlen(secret));
-        return options_end_path(bus, m);
-}
-
-static sd_bus_message *verify_begin(sd_bus *bus, const char *verifier, GBytes *datagram,
-                                    const char *address, uint16_t port) {
-        sd_bus_message *m = NULL;
-        gsize size;
-        const void *data = g_bytes_get_data(datagram, &size);
-
-        g_assert_cmpint(
-                sd_bus_message_new_method_call(bus, &m, NAME, verifier, VERIFIER, "VerifyClient"),
-                >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', data, size), >=, 0);
-        g_assert_cmpint(sd_bus_message_append(m, "sq", address, port), >=, 0);
-        return m;
-}
-
-/* *ret_reply: NULL when there is none. */
-static bool verify(sd_bus *bus, const char *verifier, GBytes *datagram, const char *address,
-                   uint16_t port, GBytes **ret_reply) {
-        sd_bus_message *m = verify_begin(bus, verifier, datagram, address, port), *answer = NULL;
-        const void *reply;
-        size_t size;
-        int verified;
-
-        g_assert_cmpint(sd_bus_call(bus, m, CALL_USEC, NULL, &answer), >=, 0);
-        g_assert_cmpint(sd_bus_message_read(answer, "b", &verified), >=, 0);
-        g_assert_cmpint(sd_bus_message_read_array(answer, 'y', &reply, &size), >=, 0);
-        *ret_reply = size > 0 ? g_bytes_new(reply, size) : NULL;
-        (void)sd_bus_message_unref(answer);
-        (void)sd_bus_message_unref(m);
-        return verified;
-}
-
 static char *verify_refused(sd_bus *bus, const char *verifier, GBytes *datagram,
                             const char *address, uint16_t port) {
         sd_bus_message *m = verify_begin(bus, verifier, datagram, address, port);
@@ -128,68 +89,45 @@ static GBytes *get_secret(sd_bus *bus, const char *verifier, const char *expecte
 
 /* ---- a client whose datagrams come to a socket of the test's ---- */
 
-typedef struct Client {
-        int fd;
-        uint16_t port; /* the client's */
-} Client;
-
-static GBytes *client_receive(Client *client) {
-        uint8_t buffer[2048];
-        struct sockaddr_in from;
-        socklen_t size = sizeof from;
-        ssize_t n;
-
-        (void)wait_fd(client->fd);
-        n = recvfrom(client->fd, buffer, sizeof buffer, 0, (struct sockaddr *)&from, &size);
-        g_assert_cmpint(n, >, 0);
-        client->port = ntohs(from.sin_port);
-        return g_bytes_new(buffer, (gsize)n);
-}
-
-static void client_send(Client *client, GBytes *datagram) {
-        udp_send(client->fd, client->port, g_bytes_get_data(datagram, NULL),
-                 g_bytes_get_size(datagram));
-}
-
 /* Starts one. Its first hello. */
-static GBytes *client_start(sd_bus *bus, Client *client) {
+static GBytes *client_start(sd_bus *bus, Stray *client) {
         g_autofree char *path = NULL;
         uint16_t port;
 
         client->fd = udp_bind(&port);
         path = create_client(bus, port, false);
         do_handshake(bus, path);
-        return client_receive(client);
+        return stray_receive(client);
 }
 
 /* Its hello with the verifier's cookie. */
-static GBytes *client_prove(sd_bus *bus, Client *client, const char *verifier) {
+static GBytes *client_prove(sd_bus *bus, Stray *client, const char *verifier) {
         g_autoptr(GBytes) hello = client_start(bus, client);
         g_autoptr(GBytes) reply = NULL;
 
-        g_assert_false(verify(bus, verifier, hello, "127.0.0.1", client->port, &reply));
+        g_assert_false(verify_client(bus, verifier, hello, "127.0.0.1", client->port, &reply));
         g_assert_nonnull(reply);
         g_assert_cmpuint(g_bytes_get_size(reply), <=, g_bytes_get_size(hello));
         assert_hello(bus, verifier, NULL);
-        client_send(client, reply);
-        return client_receive(client);
+        stray_send(client, reply);
+        return stray_receive(client);
 }
 
 /* ---- the tests ---- */
 
 static void test_knows_a_client_by_its_cookie(World *world, const void *unused) {
         g_autofree char *verifier = create_verifier(world->bus);
-        Client client;
+        Stray client;
         g_autoptr(GBytes) hello = client_prove(world->bus, &client, verifier);
         g_autoptr(GBytes) cut = g_bytes_new_from_bytes(hello, 0, g_bytes_get_size(hello) - 1);
         GBytes *reply;
 
-        g_assert_true(verify(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_true(verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         g_assert_null(reply);
         assert_hello(world->bus, verifier, hello);
 
         /* cut short it is noise, of which nothing is said or kept */
-        g_assert_false(verify(world->bus, verifier, cut, "127.0.0.1", client.port, &reply));
+        g_assert_false(verify_client(world->bus, verifier, cut, "127.0.0.1", client.port, &reply));
         g_assert_null(reply);
         assert_hello(world->bus, verifier, NULL);
         (void)close(client.fd);
@@ -199,21 +137,21 @@ static void assert_asked(sd_bus *bus, const char *verifier, GBytes *hello, const
                          uint16_t port) {
         g_autoptr(GBytes) reply = NULL;
 
-        g_assert_false(verify(bus, verifier, hello, address, port, &reply));
+        g_assert_false(verify_client(bus, verifier, hello, address, port, &reply));
         g_assert_nonnull(reply);
 }
 
 static void test_asks_again_from_elsewhere(World *world, const void *unused) {
-        g_autofree char *verifier = make(world->bus, "Sha384", "spice");
-        g_autofree char *same = make(world->bus, "Sha384", "spice");
-        g_autofree char *other_secret = make(world->bus, "Sha384", "sauce");
-        g_autofree char *other_hash = make(world->bus, "Sha512", "spice");
+        g_autofree char *verifier = make_verifier(world->bus, "Sha384", "spice");
+        g_autofree char *same = make_verifier(world->bus, "Sha384", "spice");
+        g_autofree char *other_secret = make_verifier(world->bus, "Sha384", "sauce");
+        g_autofree char *other_hash = make_verifier(world->bus, "Sha512", "spice");
         g_autofree char *random = create_verifier(world->bus);
-        Client client;
+        Stray client;
         g_autoptr(GBytes) hello = client_prove(world->bus, &client, verifier);
         GBytes *reply;
 
-        g_assert_true(verify(world->bus, same, hello, "127.0.0.1", client.port, &reply));
+        g_assert_true(verify_client(world->bus, same, hello, "127.0.0.1", client.port, &reply));
         assert_asked(world->bus, other_secret, hello, "127.0.0.1", client.port);
         assert_asked(world->bus, other_hash, hello, "127.0.0.1", client.port);
         assert_asked(world->bus, random, hello, "127.0.0.1", client.port);
@@ -230,13 +168,13 @@ static void test_arguments_that_cannot_be(World *world, const void *unused) {
                    {"224.0.0.1", 4711}, {"ff02::1", 4711}, {"255.255.255.255", 4711},
                    {"localhost", 4711}, {"127.0.0.1", 0}};
         g_autofree char *verifier = create_verifier(world->bus);
-        Client client;
+        Stray client;
         g_autoptr(GBytes) hello = client_prove(world->bus, &client, verifier);
         g_autoptr(GBytes) empty = g_bytes_new(NULL, 0);
         g_autofree char *none = NULL;
         GBytes *reply;
 
-        g_assert_true(verify(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_true(verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
                 g_autofree char *text =
                         verify_refused(world->bus, verifier, hello, bad[i].address, bad[i].port);
@@ -248,7 +186,7 @@ static void test_arguments_that_cannot_be(World *world, const void *unused) {
         g_free(verify_refused(world->bus, verifier, empty, "127.0.0.1", client.port));
         assert_hello(world->bus, verifier, hello); /* as in Qt, no such call changes it */
 
-        g_assert_true(verify(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_true(verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         none = get_error_of(world->bus, verifier, VERIFIER);
         g_assert_cmpstr(none, ==, "NoError: ");
         (void)close(client.fd);
@@ -274,7 +212,7 @@ static void test_parameters_are_set_and_read(World *world, const void *unused) {
         g_autoptr(GBytes) random_too = get_secret(world->bus, other, "Sha256");
         g_autoptr(GBytes) spice = g_bytes_new_static("spice", 5);
         g_autoptr(GBytes) now = NULL, hello = NULL;
-        Client client;
+        Stray client;
         GBytes *reply;
 
         g_assert_cmpuint(g_bytes_get_size(random), ==, 32);
@@ -284,7 +222,8 @@ static void test_parameters_are_set_and_read(World *world, const void *unused) {
         g_assert_cmpint(set_parameters(world->bus, verifier, "Md5", "spice", NULL), >=, 0);
         now = get_secret(world->bus, verifier, "Md5");
         g_assert_true(g_bytes_equal(now, spice));
-        g_assert_false(verify(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_false(
+                verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         g_assert_cmpuint(g_bytes_get_size(reply), ==, 25 + 3 + 16); /* a cookie of MD5's size */
         g_bytes_unref(reply);
 

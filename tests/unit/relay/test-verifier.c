@@ -245,6 +245,90 @@ static void a_fragmented_hello_is_known_by_its_first(World *world, gconstpointer
         assert_ignored(verifier, &client->address, short_first);
 }
 
+/* ---- what a verified hello is for ---- */
+
+/* Answers what @session asks, and hands over what it says; false: nothing was said. */
+static bool pass_on(Session *session, DatagramBatch *net, DatagramBatch *app, Session *other,
+                    DatagramBatch *other_net, DatagramBatch *other_app) {
+        const SessionQuestion *asked = session_question(session);
+        g_autoptr(GBytes) identity = g_bytes_new_static("someone", 7);
+        g_autoptr(Secret) key = secret_new("a secret of both", 16);
+        size_t n;
+
+        if (asked && asked->want == SESSION_WANTS_PSK)
+                (void)session_answer_psk(session, asked->serial, 3000, identity, key, net, app);
+
+        n = datagram_batch_count(net);
+        for (size_t i = 0; i < n; i++) {
+                Datagram in = datagram_batch_at(net, i);
+
+                g_assert_cmpint(session_receive(other, 3000, &in, other_net, other_app), ==, 0);
+        }
+        datagram_batch_reset(net);
+        return n > 0;
+}
+
+/* A server that has nothing but the verifier's hello, in one or more datagrams, and the same client
+ * come to an end. */
+static void assert_starts_a_server(Client *client, GByteArray *const *hello, size_t n_hello) {
+        SessionConfigSpec config_spec = {.role = DTLS_SERVER,
+                                         .protocol = PROTOCOL_DTLS_1_2_OR_LATER,
+                                         .psk = true,
+                                         .verify_mode = VERIFY_NONE};
+        SessionSpec spec = {.retransmit_initial_usec = 200 * 1000,
+                            .retransmit_max_usec = 1000 * 1000,
+                            .handshake_deadline_usec = 5 * 1000 * 1000,
+                            .answer_deadline_usec = 5 * 1000 * 1000};
+        g_autoptr(DatagramBatch) net = datagram_batch_new(64, 256 * 1024);
+        g_autoptr(DatagramBatch) app = datagram_batch_new(64, 256 * 1024);
+        SessionConfig *config;
+        Session *server;
+        Hello parsed;
+        bool busy = true;
+
+        g_assert_cmpint(session_config_new(&config_spec, &config), ==, 0);
+        g_assert_cmpint(hello_parse(hello[0]->data, hello[0]->len, &parsed), ==, 0);
+        spec.config = config;
+        spec.hello = &parsed;
+        g_assert_cmpint(session_new(&spec, 3000, &server), ==, 0);
+        for (size_t i = 0; i < n_hello; i++) {
+                Datagram in = {.data = hello[i]->data, .size = hello[i]->len};
+
+                g_assert_cmpint(session_receive(server, 3000, &in, net, app), ==, 0);
+        }
+
+        datagram_batch_reset(client->net);
+        while (busy) {
+                busy = pass_on(server, net, app, client->session, client->net, client->app);
+                busy |= pass_on(client->session, client->net, client->app, server, net, app);
+        }
+        g_assert_cmpint(session_state(server), ==, SESSION_OPEN);
+        g_assert_cmpint(session_state(client->session), ==, SESSION_OPEN);
+        session_free(server);
+        session_config_unref(config);
+}
+
+static void a_verified_hello_starts_a_server_elsewhere(World *world, gconstpointer unused) {
+        g_autoptr(Client) client = client_new("192.0.2.7", 4711);
+        g_autoptr(GByteArray) hello = proven_hello(client, make(world, NULL, NULL));
+
+        assert_starts_a_server(client, &hello, 1);
+}
+
+static void so_does_one_in_fragments(World *world, gconstpointer unused) {
+        g_autoptr(Client) client = client_new("192.0.2.7", 4711);
+        Verifier *verifier = make(world, NULL, NULL);
+        g_autoptr(GByteArray) hello = proven_hello(client, verifier);
+        g_autoptr(GByteArray) first = fragment(hello, 0, 100);
+        g_autoptr(GByteArray) second = fragment(hello, 100, hello->len - HEADERS_SIZE - 100);
+        GByteArray *const fragments[] = {first, second};
+
+        assert_verified(verifier, &client->address, first);
+        assert_starts_a_server(client, fragments, G_N_ELEMENTS(fragments));
+}
+
+/* ---- what else can be asked ---- */
+
 static void is_told_what_cannot_be(World *world, gconstpointer unused) {
         static const struct {
                 const char *address;
@@ -374,6 +458,9 @@ int main(int argc, char **argv) {
         CASE("a-cookie-is-of-one-hash-and-secret", a_cookie_is_of_one_hash_and_secret);
         CASE("noise-is-not-answered", noise_is_not_answered);
         CASE("a-fragmented-hello-is-known-by-its-first", a_fragmented_hello_is_known_by_its_first);
+        CASE("a-verified-hello-starts-a-server-elsewhere",
+             a_verified_hello_starts_a_server_elsewhere);
+        CASE("so-does-one-in-fragments", so_does_one_in_fragments);
         CASE("is-told-what-cannot-be", is_told_what_cannot_be);
         CASE("tells-of-its-error-when-it-changes", tells_of_its_error_when_it_changes);
         CASE("goes-with-its-owner", goes_with_its_owner);
