@@ -42,6 +42,7 @@ typedef struct Entry {
         sd_bus_slot *question;
         GQueue parked; /* of sd_bus_message */
         size_t parked_bytes;
+        Spec *defaults; /* NULL: those that everybody has */
 } Entry;
 
 struct Callers {
@@ -73,6 +74,7 @@ static void entry_free(gpointer data) {
         }
 
         (void)sd_bus_slot_unref(entry->question);
+        (void)spec_free(entry->defaults);
         g_free(entry->caller.name);
         g_free(entry->caller.gids);
         g_free(entry);
@@ -429,6 +431,23 @@ const Caller *caller_current(Bus *bus) {
         sd_bus_message *m = sd_bus_get_current_message(bus->bus);
 
         return m ? caller_of(bus, m) : NULL;
+}
+
+/* ---- what they have said for later ---- */
+
+static Entry *caller_entry(Bus *bus, sd_bus_message *m) {
+        return g_hash_table_lookup(bus->callers->by_name, sd_bus_message_get_sender(m));
+}
+
+const Spec *caller_defaults(Bus *bus, sd_bus_message *m) {
+        return caller_entry(bus, m)->defaults;
+}
+
+void caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults) {
+        Entry *entry = caller_entry(bus, m);
+
+        (void)spec_free(entry->defaults);
+        entry->defaults = defaults;
 }
 
 /* ---- departures ---- */

@@ -55,8 +55,7 @@ static int manager_make_connection(Bus *bus, sd_bus_message *m, OptionsFor what,
 
 static int method_create_connection(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        const Caller *caller = caller_of(bus, m);
-        g_autoptr(Spec) spec = spec_new(DTLS_CLIENT, caller->uid, caller->name);
+        g_autoptr(Spec) spec = options_new(bus, m, OPTIONS_FOR_CREATE, DTLS_CLIENT);
         char path[BUS_PATH_MAX];
         Connection *connection;
         int r;
@@ -87,8 +86,7 @@ static int manager_read_where(sd_bus_message *m, Address *ret, sd_bus_error *err
 
 static int method_connect(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        const Caller *caller = caller_of(bus, m);
-        g_autoptr(Spec) spec = spec_new(DTLS_CLIENT, caller->uid, caller->name);
+        g_autoptr(Spec) spec = options_new(bus, m, OPTIONS_FOR_CONNECT, DTLS_CLIENT);
         Connection *connection;
         Reason reason;
         int r;
@@ -133,8 +131,7 @@ static int manager_read_listen(Bus *bus, sd_bus_message *m, Spec *spec, sd_bus_e
 
 static int method_listen(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        const Caller *caller = caller_of(bus, m);
-        g_autoptr(Spec) spec = spec_new(DTLS_SERVER, caller->uid, caller->name);
+        g_autoptr(Spec) spec = options_new(bus, m, OPTIONS_FOR_LISTEN, DTLS_SERVER);
         char path[BUS_PATH_MAX];
         Listener *listener;
         Reason reason;
@@ -171,6 +168,46 @@ static int method_create_client_verifier(sd_bus_message *m, void *userdata, sd_b
 
         (void)verifier_path(verifier_facts(verifier).id, path);
         return sd_bus_reply_method_return(m, "o", path);
+}
+
+/* ---- what is not named ---- */
+
+static int method_set_default_configuration(sd_bus_message *m, void *userdata,
+                                            sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        g_autoptr(Spec) spec = options_new_defaults(bus, m);
+        g_autofree char *why = NULL;
+        int r;
+
+        r = options_read(bus, m, OPTIONS_FOR_SET_DEFAULTS, spec, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = spec_charge(spec, bus->quota);
+        if (r) {
+                why = quota_refusal(bus->quota, spec->uid, QUOTA_BYTES, (QuotaOutcome)r);
+                return bus_refuse_text(error, "QuotaExceeded", "%s", why);
+        }
+
+        caller_set_defaults(bus, m, g_steal_pointer(&spec));
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_get_default_configuration(sd_bus_message *m, void *userdata,
+                                            sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        g_autoptr(Spec) spec = options_shown_defaults(bus, m);
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = options_append(reply, spec);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
 }
 
 /* ---- listing ---- */
@@ -528,6 +565,11 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("CreateClientVerifier", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("o", verifier), method_create_client_verifier,
                                 SECRET),
+        SD_BUS_METHOD_WITH_ARGS("SetDefaultConfiguration", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_NO_RESULT, method_set_default_configuration, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("GetDefaultConfiguration", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("a{sv}", options),
+                                method_get_default_configuration, OPEN),
         SD_BUS_METHOD_WITH_ARGS("ListConnections",
                                 SD_BUS_ARGS("t", after, "u", max, "a{sv}", filter),
                                 SD_BUS_RESULT("a(oa{sv})", connections), method_list_connections,

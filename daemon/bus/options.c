@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define MSEC_USEC UINT64_C(1000)
+#define HANDSHAKE_DEADLINE_USEC (60 * 1000 * MSEC_USEC)
 #define CONNECT_DEADLINE_USEC (20 * 1000 * MSEC_USEC) /* callers give up after 25 s */
 #define IDLE_PERSISTENT_USEC (300 * 1000 * MSEC_USEC)
 #define IDLE_TIMEOUT_MIN 100              /* ms */
@@ -30,8 +31,9 @@
 #define CONNECT (1u << OPTIONS_FOR_CONNECT)
 #define LISTEN (1u << OPTIONS_FOR_LISTEN)
 #define VERIFIER (1u << OPTIONS_FOR_VERIFIER)
-#define SET_CONNECTION (1u << OPTIONS_FOR_SET_CONFIGURATION)
-#define SET_LISTENER (1u << OPTIONS_FOR_SET_LISTENER_CONFIGURATION)
+#define DEFAULTS (1u << OPTIONS_FOR_SET_DEFAULTS) /* whatever a configuration may be */
+#define SET_CONNECTION (1u << OPTIONS_FOR_SET_CONFIGURATION | DEFAULTS)
+#define SET_LISTENER (1u << OPTIONS_FOR_SET_LISTENER_CONFIGURATION | DEFAULTS)
 #define CLIENT (CREATE | CONNECT)
 #define BIRTH (CLIENT | LISTEN)
 #define SERVER (LISTEN | SET_LISTENER)
@@ -46,17 +48,21 @@ static const char *const options_calls[N_OPTIONS_FOR] = {
         [OPTIONS_FOR_VERIFIER] = "CreateClientVerifier",
         [OPTIONS_FOR_SET_CONFIGURATION] = "Connection.SetConfiguration",
         [OPTIONS_FOR_SET_LISTENER_CONFIGURATION] = "Listener.SetConfiguration",
+        [OPTIONS_FOR_SET_DEFAULTS] = "SetDefaultConfiguration",
 };
 
-/* What is read, until all of it is known. */
+/* What is read, until all of it is known. @has_…: in this call; what is not may be in the spec all
+ * the same, as a default. */
 typedef struct Options {
         Spec *spec;
         Address peer_host, local_host;
         uint16_t peer_port, local_port;
         bool has_peer_port;
         bool has_idle_timeout;
-        bool has_trust;
-        bool has_profile;
+        bool inherits_signals; /* a default that an object without a name has no use for */
+        bool has_chain, has_psk_identity;
+        bool has_trust, has_ca_certificates;
+        bool has_profile, has_ciphers;
         int private_key_fd, psk_fd; /* the message's, -1: not given */
 } Options;
 
@@ -200,7 +206,6 @@ static int read_trust(sd_bus_message *m, const DictKey *key, void *userdata, sd_
                                    "'system': named sets are not in this version of dtlsd");
 
         options->has_trust = true;
-        options->spec->trust_system = true;
         return 1;
 }
 
@@ -422,6 +427,8 @@ static int read_chain(sd_bus_message *m, const DictKey *key, void *userdata, sd_
         if (r < 0)
                 return r;
 
+        options->has_chain = true;
+        g_clear_pointer(&options->spec->chain, chain_unref);
         r = chain_new(blobs, &options->spec->chain);
         if (r < 0)
                 return bus_refuse(error, fault(r), NULL);
@@ -442,6 +449,8 @@ static int read_ca_certificates(sd_bus_message *m, const DictKey *key, void *use
         if (r < 0)
                 return r;
 
+        options->has_ca_certificates = true;
+        g_clear_pointer(&options->spec->trust, trust_unref);
         r = trust_new(blobs, &options->spec->trust);
         if (r < 0)
                 return bus_refuse(error, fault(r), NULL);
@@ -569,7 +578,7 @@ static int options_read_each(sd_bus_message *m, const DictKey *key,
         }
 }
 
-/* *ret stays as it is when there is none. */
+/* *ret: NULL when there is none. */
 static int options_read_names(sd_bus_message *m, const DictKey *key,
                               const char *(*from_name)(const char *name), GPtrArray **ret,
                               sd_bus_error *error) {
@@ -588,6 +597,7 @@ static int options_read_names(sd_bus_message *m, const DictKey *key,
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
+        g_clear_pointer(ret, g_ptr_array_unref);
         if (names->len > 0)
                 *ret = g_steal_pointer(&names);
         return 1;
@@ -596,8 +606,11 @@ static int options_read_names(sd_bus_message *m, const DictKey *key,
 static int read_ciphers(sd_bus_message *m, const DictKey *key, void *userdata,
                         sd_bus_error *error) {
         Options *options = userdata;
+        int r;
 
-        return options_read_names(m, key, session_cipher_from_name, &options->spec->ciphers, error);
+        r = options_read_names(m, key, session_cipher_from_name, &options->spec->ciphers, error);
+        options->has_ciphers = r > 0 && options->spec->ciphers; /* an empty list says none */
+        return r;
 }
 
 static int read_curves(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
@@ -631,6 +644,7 @@ static int read_next_protocols(sd_bus_message *m, const DictKey *key, void *user
                                        "%d",
                                        key->name, bad, SESSION_NEXT_PROTOCOL_MAX);
 
+        g_clear_pointer(&options->spec->next_protocols, g_ptr_array_unref);
         if (protocols->len > 0)
                 options->spec->next_protocols = g_steal_pointer(&protocols);
         return 1;
@@ -675,6 +689,7 @@ static int options_read_bytes(sd_bus_message *m, const DictKey *key, GBytes **re
                         " to %" G_GUINT64_FORMAT,
                         key->name, size, key->minimum, key->maximum);
 
+        g_clear_pointer(ret, g_bytes_unref);
         *ret = g_bytes_new(data, size);
         return 1;
 }
@@ -683,6 +698,7 @@ static int read_psk_identity(sd_bus_message *m, const DictKey *key, void *userda
                              sd_bus_error *error) {
         Options *options = userdata;
 
+        options->has_psk_identity = true;
         return options_read_bytes(m, key, &options->spec->psk_identity, error);
 }
 
@@ -704,6 +720,7 @@ static int read_psk_hint(sd_bus_message *m, const DictKey *key, void *userdata,
                                        "Option '%s' has a NUL byte in it, which cannot be sent",
                                        key->name);
 
+        g_free(options->spec->psk_hint);
         options->spec->psk_hint = g_strndup(size > 0 ? data : "", size);
         return 1;
 }
@@ -847,15 +864,15 @@ static int options_join_local(Options *options, sd_bus_error *error) {
 static int options_join_credentials(const Options *options, sd_bus_error *error) {
         const Spec *spec = options->spec;
 
-        if (!spec->chain != (options->private_key_fd < 0))
+        if (options->has_chain != (options->private_key_fd >= 0))
                 return options_refuse(error, "CertificateChain and PrivateKey belong together");
-        if (!spec->psk_identity != (options->psk_fd < 0))
+        if (options->has_psk_identity != (options->psk_fd >= 0))
                 return options_refuse(error, "PreSharedKeyIdentity and PreSharedKey belong "
                                              "together");
-        if (spec->trust && options->has_trust)
+        if (options->has_ca_certificates && options->has_trust)
                 return options_refuse(error, "CaCertificates take the place of Trust; give one of "
                                              "them");
-        if (spec->ciphers && options->has_profile)
+        if (options->has_ciphers && options->has_profile)
                 return options_refuse(error, "Ciphers take the place of CipherProfile; give one of "
                                              "them");
         if (spec->chain && spec->mtu_hint != 0 && spec->mtu_hint < MTU_HINT_MIN_CERTIFICATE)
@@ -875,15 +892,35 @@ static int options_join_times(const Options *options, sd_bus_error *error) {
 
         if (!spec->persistent)
                 return 1;
+        if (options->inherits_signals)
+                spec->datagram_signals = false;
         if (spec->datagram_signals)
                 return options_refuse(error, "DatagramSignals go to the name that owns an object; "
                                              "one that is Persistent has none. Use ReadDatagram");
         if (options->has_idle_timeout && spec->idle_timeout_usec == 0)
                 return options_refuse(error, "Persistent needs an IdleTimeout that is not 0");
-        if (!options->has_idle_timeout)
+        if (spec->idle_timeout_usec == 0)
                 spec->idle_timeout_usec = IDLE_PERSISTENT_USEC;
 
         return 1;
+}
+
+/* Of two that exclude each other the one that was named counts. */
+static void options_join_choices(const Options *options) {
+        Spec *spec = options->spec;
+
+        if (options->has_trust) {
+                g_clear_pointer(&spec->trust, trust_unref);
+                spec->trust_said = true;
+        }
+        if (options->has_profile)
+                g_clear_pointer(&spec->ciphers, g_ptr_array_unref);
+        if (options->has_ciphers)
+                spec->profile = PROFILE_DEFAULT;
+
+        /* who has a pre-shared key and says nothing of certificates wants no certificate */
+        spec->trust_system =
+                !spec->trust && (spec->trust_said || spec->chain || !spec->psk_identity);
 }
 
 static int options_join(Options *options, OptionsFor what, sd_bus_error *error) {
@@ -908,11 +945,9 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
 
         if (spec->persistent)
                 g_clear_pointer(&spec->owner, g_free);
-        /* who has a pre-shared key and says nothing of certificates wants no certificate */
-        if (spec->trust || (options->psk_fd >= 0 && !options->has_trust && !spec->chain))
-                spec->trust_system = false;
+        options_join_choices(options);
         if (what == OPTIONS_FOR_CONNECT)
-                spec->offer_psk = options->psk_fd >= 0; /* nobody could be asked for one */
+                spec->offer_psk = spec->psk_identity; /* nobody could be asked for one */
         return 1;
 }
 
@@ -927,6 +962,7 @@ static int options_take_private_key(Bus *bus, sd_bus_message *m, const Options *
         if (options->private_key_fd < 0)
                 return 1;
 
+        g_clear_pointer(&spec->key, key_unref);
         r = bus_intake(bus, m, INTAKE_PRIVATE_KEY, options->private_key_fd, &spec->key, error);
         if (r <= 0)
                 return r;
@@ -944,6 +980,7 @@ static int options_take_psk(Bus *bus, sd_bus_message *m, const Options *options,
         if (options->psk_fd < 0)
                 return 1;
 
+        g_clear_pointer(&options->spec->psk, key_unref);
         return bus_intake(bus, m, INTAKE_PSK, options->psk_fd, &options->spec->psk, error);
 }
 
@@ -957,9 +994,7 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
         };
         int r;
 
-        if (what == OPTIONS_FOR_CONNECT)
-                spec->handshake_deadline_usec = CONNECT_DEADLINE_USEC;
-
+        options.inherits_signals = spec->datagram_signals;
         r = dict_read(m, &dict, &options, error);
         if (r < 0)
                 return r;
@@ -973,6 +1008,46 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
                 return r;
 
         return options_take_psk(bus, m, &options, error);
+}
+
+/* ---- what is not named ---- */
+
+/* A default that is not said is not known before the call is. */
+#define NOT_SAID 0
+
+Spec *options_new_defaults(Bus *bus, sd_bus_message *m) {
+        const Caller *caller = caller_of(bus, m);
+        Spec *spec = spec_new(DTLS_CLIENT, caller->uid, caller->name);
+
+        spec->handshake_deadline_usec = NOT_SAID;
+        return spec;
+}
+
+static Spec *options_inherit(Bus *bus, sd_bus_message *m, DtlsRole role, uint64_t deadline_usec) {
+        const Spec *said = caller_defaults(bus, m);
+        g_autoptr(Spec) standard = options_new_defaults(bus, m);
+        Spec *spec = spec_derive(said ? said : standard, role);
+
+        if (spec->handshake_deadline_usec == NOT_SAID)
+                spec->handshake_deadline_usec = deadline_usec;
+        return spec;
+}
+
+Spec *options_shown_defaults(Bus *bus, sd_bus_message *m) {
+        return options_inherit(bus, m, DTLS_SERVER, HANDSHAKE_DEADLINE_USEC);
+}
+
+Spec *options_new(Bus *bus, sd_bus_message *m, OptionsFor what, DtlsRole role) {
+        bool connects = what == OPTIONS_FOR_CONNECT;
+        Spec *spec = options_inherit(bus, m, role,
+                                     connects ? CONNECT_DEADLINE_USEC : HANDSHAKE_DEADLINE_USEC);
+
+        /* what these calls do not take */
+        if (what != OPTIONS_FOR_CREATE)
+                spec->manual = false;
+        if (connects)
+                spec->datagram_signals = false;
+        return spec;
 }
 
 Spec *options_start_from(const Spec *old) {

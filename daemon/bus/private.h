@@ -87,6 +87,10 @@ AccessSubject caller_subject(const Caller *caller);
 void callers_limit(Bus *bus);
 /* The caller of the message sd-bus handles right now (find functions, enumerators, getters). */
 const Caller *caller_current(Bus *bus);
+/* What the caller of the message has said for its later objects, or NULL. Borrowed. */
+const Spec *caller_defaults(Bus *bus, sd_bus_message *m);
+/* Takes @defaults; they go with the name. */
+void caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults);
 /* A name that is on the bus and whose credentials are known, or NULL. */
 const Caller *caller_by_name(Bus *bus, const char *name);
 
@@ -258,6 +262,7 @@ typedef enum OptionsFor {
         OPTIONS_FOR_VERIFIER,
         OPTIONS_FOR_SET_CONFIGURATION, /* of a connection */
         OPTIONS_FOR_SET_LISTENER_CONFIGURATION,
+        OPTIONS_FOR_SET_DEFAULTS,
         N_OPTIONS_FOR,
 } OptionsFor;
 
@@ -265,6 +270,13 @@ typedef enum OptionsFor {
 
 extern const char *const cookie_hashes[]; /* NULL-terminated */
 
+/* The defaults for an object that is to be made: what its maker has said that goes for this call.
+ */
+Spec *options_new(Bus *bus, sd_bus_message *m, OptionsFor what, DtlsRole role);
+/* The same for what SetDefaultConfiguration does not name. */
+Spec *options_new_defaults(Bus *bus, sd_bus_message *m);
+/* What GetDefaultConfiguration shows. */
+Spec *options_shown_defaults(Bus *bus, sd_bus_message *m);
 /* Reads the a{sv} that comes next in m over the defaults in @spec. 1, 0 parked, negative. */
 int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bus_error *error);
 /* The defaults for SetConfiguration: what it does not touch is as in @old. */

@@ -87,6 +87,8 @@ int spec_charge(Spec *spec, Quota *quota) {
 
         if (spec->trust)
                 n_bytes += trust_memory(spec->trust);
+        for (size_t i = 0; spec->chain && i < chain_count(spec->chain); i++)
+                n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
 
         r = quota_charge(quota, spec->uid, QUOTA_BYTES, n_bytes);
         if (r)
@@ -127,6 +129,16 @@ Spec *spec_copy(const Spec *spec) {
                                                   : NULL;
         copy->lease = spec->lease ? g_rc_box_acquire(spec->lease) : NULL;
         return copy;
+}
+
+Spec *spec_derive(const Spec *spec, DtlsRole role) {
+        Spec *derived = spec_copy(spec);
+
+        derived->role = role;
+        derived->offer_psk = role == DTLS_CLIENT;
+        if (derived->lease)
+                g_rc_box_release_full(g_steal_pointer(&derived->lease), spec_lease_done);
+        return derived;
 }
 
 Spec *spec_free(Spec *spec) {

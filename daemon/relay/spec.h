@@ -50,6 +50,7 @@ typedef struct Spec {
         /* whom we trust */
         Trust *trust;      /* NULL: the system's, loaded at first use */
         bool trust_system; /* Trust = "system" or nothing said */
+        bool trust_said;   /* and which of both */
         PeerVerifyMode verify_mode;
         uint32_t verify_depth;
         bool interrupt_on_error;
@@ -81,6 +82,8 @@ typedef struct Spec {
 
 Spec *spec_new(DtlsRole role, uid_t uid, const char *owner); /* interfaces/README.md's defaults */
 Spec *spec_copy(const Spec *spec);                           /* references what is counted */
+/* A copy for another object, of this role: nothing is charged for it yet. */
+Spec *spec_derive(const Spec *spec, DtlsRole role);
 Spec *spec_free(Spec *spec);
 
 /* Charges what certificates it refers to take to its uid, until it and all its copies are gone. 0,

@@ -54,6 +54,8 @@ static GPtrArray *readme_rows(void) {
                 row->key = g_match_info_fetch(match, 1);
                 row->type = g_match_info_fetch(match, 2);
                 row->calls = g_match_info_fetch(match, 3);
+                if (strpbrk(row->calls, "ST"))
+                        row->calls = strcat(g_realloc(row->calls, strlen(row->calls) + 2), "D");
                 g_ptr_array_add(rows, row);
         }
 
@@ -63,7 +65,7 @@ static GPtrArray *readme_rows(void) {
 
 /* ---- calls that take options ---- */
 
-static const char all_calls[] = "CNLVST";
+static const char all_calls[] = "CNLVSTD"; /* D: SetDefaultConfiguration, what S or T may */
 
 typedef struct Table {
         Seat *seat;
@@ -101,6 +103,8 @@ static sd_bus_message *start(Table *table, char call) {
                 return m;
         case 'V':
                 return seat_message(table->seat, CALLER, ROOT, MANAGER, "CreateClientVerifier");
+        case 'D':
+                return seat_message(table->seat, CALLER, ROOT, MANAGER, "SetDefaultConfiguration");
         case 'S':
                 path = g_strdup_printf(ROOT "/connection/%u", fake_id(table->connection));
                 return seat_message(table->seat, CALLER, path, CONNECTION, "SetConfiguration");
