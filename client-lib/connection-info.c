@@ -66,13 +66,13 @@ int dtlsd_error_make(sd_bus_error *ret, const char *name, const char *text) {
         return sd_bus_error_is_set(ret) ? 0 : -ENOMEM;
 }
 
-int dtlsd_connection_last_error(dtlsd_connection *connection, sd_bus_error *ret,
-                                sd_bus_error *error) {
+int dtlsd_last_error(sd_bus *bus, const char *path, const char *interface, sd_bus_error *ret,
+                     sd_bus_error *error) {
         sd_bus_message *reply = NULL;
         const char *name, *text;
         int r;
 
-        r = get_property(connection, "Error", "(ss)", &reply, error);
+        r = sd_bus_get_property(bus, DTLSD_NAME, path, interface, "Error", error, &reply, "(ss)");
         if (r >= 0)
                 r = sd_bus_message_read(reply, "(ss)", &name, &text);
         if (r >= 0)
@@ -82,10 +82,15 @@ int dtlsd_connection_last_error(dtlsd_connection *connection, sd_bus_error *ret,
         return r < 0 ? r : 0;
 }
 
-/* ---- what the peer showed ---- */
+int dtlsd_connection_last_error(dtlsd_connection *connection, sd_bus_error *ret,
+                                sd_bus_error *error) {
+        return dtlsd_last_error(connection->bus, connection->path, DTLSD_CONNECTION, ret, error);
+}
+
+/* ---- arrays, in one piece each ---- */
 
 /* Positive while there is one; it is the message's. */
-static int next_certificate(sd_bus_message *m, struct dtlsd_certificate *ret) {
+static int next_bytes(sd_bus_message *m, struct dtlsd_bytes *ret) {
         return sd_bus_message_read_array(m, 'y', &ret->data, &ret->size);
 }
 
@@ -98,7 +103,7 @@ static int next_error(sd_bus_message *m, struct dtlsd_verification_error *ret) {
 
         r = sd_bus_message_read(m, "s", &ret->name);
         if (r >= 0)
-                r = next_certificate(m, &ret->certificate);
+                r = next_bytes(m, &ret->certificate);
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
         return r < 0 ? r : 1;
@@ -116,13 +121,17 @@ static const void *keep(char **tail, const void *data, size_t size) {
         return to;
 }
 
-static int copy_chain(sd_bus_message *m, struct dtlsd_certificate **ret, size_t *ret_n) {
-        struct dtlsd_certificate one, *all;
+int dtlsd_bytes_array_copy(sd_bus_message *m, struct dtlsd_bytes **ret, size_t *ret_n) {
+        struct dtlsd_bytes one, *all;
         size_t n = 0, size = 0;
         char *tail;
         int r;
 
-        while ((r = next_certificate(m, &one)) > 0) {
+        r = sd_bus_message_enter_container(m, 'a', "ay");
+        if (r < 0)
+                return r;
+
+        while ((r = next_bytes(m, &one)) > 0) {
                 n++;
                 size += one.size;
         }
@@ -136,8 +145,8 @@ static int copy_chain(sd_bus_message *m, struct dtlsd_certificate **ret, size_t 
                 return -ENOMEM;
 
         tail = (char *)(all + n);
-        for (size_t i = 0; i < n && next_certificate(m, &one) > 0; i++)
-                all[i] = (struct dtlsd_certificate){keep(&tail, one.data, one.size), one.size};
+        for (size_t i = 0; i < n && next_bytes(m, &one) > 0; i++)
+                all[i] = (struct dtlsd_bytes){keep(&tail, one.data, one.size), one.size};
         *ret = all;
         *ret_n = n;
         return 0;
@@ -173,16 +182,14 @@ static int copy_errors(sd_bus_message *m, struct dtlsd_verification_error **ret,
         return 0;
 }
 
-int dtlsd_connection_peer_chain(dtlsd_connection *connection, struct dtlsd_certificate **ret,
+int dtlsd_connection_peer_chain(dtlsd_connection *connection, struct dtlsd_bytes **ret,
                                 size_t *ret_n, sd_bus_error *error) {
         sd_bus_message *reply = NULL;
         int r;
 
         r = get_property(connection, "PeerCertificateChain", "aay", &reply, error);
         if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "ay");
-        if (r >= 0)
-                r = copy_chain(reply, ret, ret_n);
+                r = dtlsd_bytes_array_copy(reply, ret, ret_n);
 
         (void)sd_bus_message_unref(reply);
         return r < 0 ? r : 0;

@@ -160,20 +160,23 @@ int dtlsd_connection_write(dtlsd_connection *connection, const void *data, size_
         return dtlsd_call(m, r, error);
 }
 
-static int read_answered(sd_bus_message *reply, void **ret_data, size_t *ret_size) {
+int dtlsd_bytes_copy(sd_bus_message *reply, void **ret_data, size_t *ret_size) {
         const void *data;
         size_t size;
+        void *copy;
         int r;
 
         r = sd_bus_message_read_array(reply, 'y', &data, &size);
         if (r < 0)
                 return r;
 
-        *ret_data = malloc(size ? size : 1);
-        if (!*ret_data)
+        copy = size ? malloc(size) : NULL;
+        if (size && !copy)
                 return -ENOMEM;
 
-        memcpy(*ret_data, data, size);
+        if (size)
+                memcpy(copy, data, size);
+        *ret_data = copy;
         *ret_size = size;
         return 0;
 }
@@ -190,7 +193,7 @@ int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void *
                 r = sd_bus_call(connection->bus, m, timeout * UINT64_C(1000) + DTLSD_CALL_USEC,
                                 error, &reply);
         if (r >= 0)
-                r = read_answered(reply, ret_data, ret_size);
+                r = dtlsd_bytes_copy(reply, ret_data, ret_size);
 
         (void)sd_bus_message_unref(m);
         (void)sd_bus_message_unref(reply);

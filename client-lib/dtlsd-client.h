@@ -53,18 +53,20 @@ extern "C" {
 
 typedef struct dtlsd_connection dtlsd_connection;
 typedef struct dtlsd_listener dtlsd_listener;
+typedef struct dtlsd_verifier dtlsd_verifier;
 
-/* DER; on the way to the service PEM is taken as well. None: NULL and 0. */
-struct dtlsd_certificate {
+/* None: NULL and 0. */
+struct dtlsd_bytes {
         const void *data;
         size_t size;
 };
 
 /* What is wrong with a peer. @name: one of QSslError's ("SelfSignedCertificate"); which there are,
- * and when, is in interfaces/README.md. @certificate: the one it is about. */
+ * and when, is in interfaces/README.md. @certificate: the one it is about, DER; on the way to the
+ * service PEM is taken as well. */
 struct dtlsd_verification_error {
         const char *name;
-        struct dtlsd_certificate certificate;
+        struct dtlsd_bytes certificate;
 };
 
 /* QDtlsClientVerifier::GeneratorParameters: of the cookies that strangers are asked for. */
@@ -401,9 +403,9 @@ int dtlsd_connection_verification_errors(dtlsd_connection *connection,
                                          struct dtlsd_verification_error **ret, size_t *ret_n,
                                          sd_bus_error *error);
 
-/* The peer's certificates, leaf first, in one piece; free() it. NULL and 0: none
+/* The peer's certificates, DER, leaf first, in one piece; free() it. NULL and 0: none
  * (Connection.PeerCertificateChain). */
-int dtlsd_connection_peer_chain(dtlsd_connection *connection, struct dtlsd_certificate **ret,
+int dtlsd_connection_peer_chain(dtlsd_connection *connection, struct dtlsd_bytes **ret,
                                 size_t *ret_n, sd_bus_error *error);
 
 /* QSslCipher. Each "" or 0 before the handshake is complete (Connection.SessionCipher). */
@@ -437,7 +439,7 @@ struct dtlsd_connection_info {
         char next_protocol_status[32]; /* "Negotiated", "Unsupported", "None" (NextProtocolStatus)
                                         */
         int resumed;                   /* an earlier session (Resumed) */
-        uint8_t psk_identity[128];     /* that was used (PskIdentity) */
+        uint8_t psk_identity[256];     /* that was used (PskIdentity) */
         size_t psk_identity_size;      /* 0: no PSK was */
 
         uint8_t reserved[512];
@@ -504,6 +506,53 @@ int dtlsd_listener_cookie_parameters(dtlsd_listener *listener, struct dtlsd_cook
                                      sd_bus_error *error);
 /* Closes the socket; the object goes, and its connections end (Listener.Close). */
 int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error);
+
+/* ---- client verifiers ---- */
+
+/*
+ * QDtlsClientVerifier, for datagrams that you carry yourself (Manager.CreateClientVerifier). A
+ * listener needs none.
+ *
+ * @parameters: of its cookies; NULL: Sha256, and a random secret that is replaced from time to
+ * time. @ret: yours to unref. Errors: InvalidInputParameters.
+ */
+int dtlsd_verifier_create(sd_bus *bus, const struct dtlsd_cookie_parameters *parameters,
+                          dtlsd_verifier **ret, sd_bus_error *error);
+
+/* Returns its argument. */
+dtlsd_verifier *dtlsd_verifier_ref(dtlsd_verifier *verifier);
+/* Returns NULL; takes NULL. */
+dtlsd_verifier *dtlsd_verifier_unref(dtlsd_verifier *verifier);
+
+/* What is to be done about a first datagram. */
+struct dtlsd_client_verdict {
+        int verified;       /* the peer is where it says: start a connection with the datagram */
+        size_t reply_size;  /* not 0: send it the reply */
+        uint8_t reply[512]; /* never longer than the datagram was */
+};
+
+/* @datagram: 1 to 65535 bytes that came from a stranger, at @address and @port
+ * (ClientVerifier.VerifyClient). Errors: InvalidInputParameters, MessageTooLong. */
+int dtlsd_verifier_verify_client(dtlsd_verifier *verifier, const void *datagram, size_t size,
+                                 const char *address, uint16_t port,
+                                 struct dtlsd_client_verdict *ret, sd_bus_error *error);
+/* The last datagram, if it was verified; free() it. NULL and 0: it was not
+ * (ClientVerifier.VerifiedHello). */
+int dtlsd_verifier_verified_hello(dtlsd_verifier *verifier, void **ret, size_t *ret_size,
+                                  sd_bus_error *error);
+/* As dtlsd_connection_last_error() (ClientVerifier.Error). */
+int dtlsd_verifier_last_error(dtlsd_verifier *verifier, sd_bus_error *ret, sd_bus_error *error);
+/* From now on; neither half is optional (ClientVerifier.SetCookieGeneratorParameters). Errors:
+ * InvalidInputParameters. */
+int dtlsd_verifier_set_cookie_parameters(dtlsd_verifier *verifier,
+                                         const struct dtlsd_cookie_parameters *parameters,
+                                         sd_bus_error *error);
+/* Those in force, for the options of the connections; the secret is one: wipe it
+ * (ClientVerifier.GetCookieGeneratorParameters). */
+int dtlsd_verifier_cookie_parameters(dtlsd_verifier *verifier, struct dtlsd_cookie_parameters *ret,
+                                     sd_bus_error *error);
+/* The object goes (ClientVerifier.Close). */
+int dtlsd_verifier_close(dtlsd_verifier *verifier, sd_bus_error *error);
 
 #ifdef __cplusplus
 }

@@ -294,15 +294,13 @@ static int append_listener(sd_bus_message *m, const struct dtlsd_options *option
         return r;
 }
 
-static int append_listen(sd_bus_message *m, const struct dtlsd_options *options) {
+static int append_cookies(sd_bus_message *m, const struct dtlsd_options *options) {
         int r;
 
         r = append_string(m, "CookieHash", options->cookie_hash);
         if (r >= 0 && options->cookie_secret)
                 r = append_secret(m, "CookieSecret", options->cookie_secret,
                                   options->cookie_secret_size);
-        if (r >= 0 && options->announce)
-                r = append_flag(m, "Announce", 1);
         return r;
 }
 
@@ -390,6 +388,40 @@ static int check_reserved(const struct dtlsd_options *options, sd_bus_error *err
         return 0;
 }
 
+/* What depends on whom it is for. */
+static int append_special(sd_bus_message *m, const struct dtlsd_options *options,
+                          enum options_for what, const char *peer, uint16_t port) {
+        int r = 0;
+
+        if (what == OPTIONS_FOR_CREATE)
+                r = append_peer(m, peer, port);
+        if (r >= 0 && what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_CREATE)) /* elsewhere arguments */
+                r = append_local(m, options);
+        if (r >= 0)
+                r = append_packets(m, options, what);
+        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER))
+                r = append_listener(m, options);
+        if (r >= 0 && what == OPTIONS_FOR_LISTEN)
+                r = append_cookies(m, options);
+        if (r >= 0 && what == OPTIONS_FOR_LISTEN && options->announce)
+                r = append_flag(m, "Announce", 1);
+        return r;
+}
+
+static int append_all(sd_bus_message *m, const struct dtlsd_options *options, enum options_for what,
+                      const char *peer, uint16_t port, sd_bus_error *error) {
+        int r;
+
+        r = append_special(m, options, what, peer, port);
+        if (r >= 0)
+                r = append_credentials(m, options, error);
+        if (r >= 0)
+                r = append_verification(m, options);
+        if (r >= 0)
+                r = append_choice(m, options);
+        return r < 0 ? r : append_times(m, options);
+}
+
 int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
                          enum options_for what, const char *peer, uint16_t port,
                          sd_bus_error *error) {
@@ -400,23 +432,9 @@ int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
         r = check_reserved(options, error);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0 && what == OPTIONS_FOR_CREATE)
-                r = append_peer(m, peer, port);
-        if (r >= 0 && what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_CREATE))
-                r = append_local(m, options);
-        if (r >= 0)
-                r = append_credentials(m, options, error);
-        if (r >= 0)
-                r = append_verification(m, options);
-        if (r >= 0)
-                r = append_choice(m, options);
-        if (r >= 0)
-                r = append_times(m, options);
-        if (r >= 0)
-                r = append_packets(m, options, what);
-        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER))
-                r = append_listener(m, options);
-        if (r >= 0 && what == OPTIONS_FOR_LISTEN)
-                r = append_listen(m, options);
+        if (r >= 0 && what == OPTIONS_FOR_VERIFIER)
+                r = append_cookies(m, options);
+        else if (r >= 0)
+                r = append_all(m, options, what, peer, port, error);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

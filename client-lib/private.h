@@ -10,6 +10,7 @@
 #define DTLSD_MANAGER DTLSD_NAME ".Manager"
 #define DTLSD_CONNECTION DTLSD_NAME ".Connection"
 #define DTLSD_LISTENER DTLSD_NAME ".Listener"
+#define DTLSD_VERIFIER DTLSD_NAME ".ClientVerifier"
 
 /* a call that waits for nobody but the service, its keyring and polkit; one that waits for a peer
  * has that time on top */
@@ -38,6 +39,7 @@ enum options_for {
         OPTIONS_FOR_LISTEN = 1 << 2,
         OPTIONS_FOR_CONNECTION = 1 << 3, /* Connection.SetConfiguration */
         OPTIONS_FOR_LISTENER = 1 << 4,   /* Listener.SetConfiguration */
+        OPTIONS_FOR_VERIFIER = 1 << 5,
 };
 
 /* Takes nothing over: @path is copied; an @fd that is not -1 becomes the connection's. */
@@ -54,10 +56,17 @@ int dtlsd_connection_call_new(const dtlsd_connection *connection, const char *me
 /* Calls @m. It is unreferenced, and nothing is sent where @r, of making it, is negative. */
 int dtlsd_call(sd_bus_message *m, int r, sd_bus_error *error);
 
+/* Of a reply: the ay, to be freed, and the aay, in one piece. */
+int dtlsd_bytes_copy(sd_bus_message *m, void **ret, size_t *ret_size);
+int dtlsd_bytes_array_copy(sd_bus_message *m, struct dtlsd_bytes **ret, size_t *ret_n);
+
 /* A word of the property HandshakeState; -EBADMSG: none that is known. */
 int dtlsd_handshake_state_parse(const char *text, enum dtlsd_handshake_state *ret);
 /* The two halves of the property Error; "NoError" leaves *ret as it is. */
 int dtlsd_error_make(sd_bus_error *ret, const char *name, const char *text);
+/* The property Error, which several interfaces have. */
+int dtlsd_last_error(sd_bus *bus, const char *path, const char *interface, sd_bus_error *ret,
+                     sd_bus_error *error);
 
 /* Asks for the port. On failure the service's listener is closed. */
 int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret, sd_bus_error *error);

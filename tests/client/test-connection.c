@@ -562,7 +562,7 @@ static void test_errors_are_read_ignored_and_resumed(Scene *scene, const void *u
         dtlsd_listener *listener = listen_with_certificate(scene, &options);
         dtlsd_connection *client = distrust(scene, listener);
         struct dtlsd_verification_error *errors = NULL, *none = NULL;
-        struct dtlsd_certificate *chain = NULL;
+        struct dtlsd_bytes *chain = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
         size_t n = 0;
 
@@ -602,8 +602,8 @@ static void test_errors_are_read_ignored_and_resumed(Scene *scene, const void *u
 
 static void test_errors_to_ignore_are_given_before(Scene *scene, const void *unused) {
         g_autoptr(GBytes) leaf = der_of(scene, "server.crt");
-        const struct dtlsd_certificate certificate = {g_bytes_get_data(leaf, NULL),
-                                                      g_bytes_get_size(leaf)};
+        const struct dtlsd_bytes certificate = {g_bytes_get_data(leaf, NULL),
+                                                g_bytes_get_size(leaf)};
         const struct dtlsd_verification_error expected[] = {
                 {"UnableToGetLocalIssuerCertificate", certificate},
                 {"UnableToVerifyFirstCertificate", certificate},
@@ -628,7 +628,7 @@ static void test_abort_clears(Scene *scene, const void *unused) {
         dtlsd_listener *listener = listen_with_certificate(scene, &options);
         dtlsd_connection *client = distrust(scene, listener);
         struct dtlsd_verification_error *errors = NULL;
-        struct dtlsd_certificate *chain = NULL;
+        struct dtlsd_bytes *chain = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
         size_t n = 99;
 
@@ -695,6 +695,25 @@ static void test_info_is_of_before_and_after(Scene *scene, const void *unused) {
         (void)dtlsd_listener_unref(listener);
 }
 
+static void test_info_has_room_for_the_longest_identity(Scene *scene, const void *unused) {
+        g_autofree char *identity = g_strnfill(255, 'i');
+        const struct dtlsd_options options = {
+                .psk_identity = identity,
+                .psk_identity_size = 255,
+                .psk = KEY_TEXT,
+                .psk_size = 16,
+        };
+        dtlsd_listener *listener = scene_listen(scene, "127.0.0.1", &options);
+        g_autofree char *port = g_strdup_printf("%u", dtlsd_listener_port(listener));
+        dtlsd_connection *client = scene_connect(scene, "127.0.0.1", port, &options);
+        struct dtlsd_connection_info info;
+
+        g_assert_cmpint(dtlsd_connection_info(client, &info, NULL), ==, 0);
+        g_assert_cmpmem(info.psk_identity, info.psk_identity_size, identity, 255);
+        (void)dtlsd_connection_unref(client);
+        (void)dtlsd_listener_unref(listener);
+}
+
 static void test_material_is_the_same_at_both_ends(Scene *scene, const void *unused) {
         struct dtlsd_options options = {0};
         dtlsd_listener *listener = listen_with_certificate(scene, &options);
@@ -725,6 +744,99 @@ static void test_material_is_the_same_at_both_ends(Scene *scene, const void *unu
         (void)dtlsd_listener_unref(listener);
 }
 
+/* ---- client verifiers ---- */
+
+#define HELLO_VERIFY_COOKIE 28 /* where its cookie is; the byte before is the length */
+
+static void verify(dtlsd_verifier *verifier, const uint8_t *hello, size_t size, uint16_t port,
+                   struct dtlsd_client_verdict *ret) {
+        g_assert_cmpint(
+                dtlsd_verifier_verify_client(verifier, hello, size, "192.0.2.1", port, ret, NULL),
+                ==, 0);
+}
+
+static void test_a_verifier_knows_who_comes_back(Scene *scene, const void *unused) {
+        const struct dtlsd_cookie_parameters parameters = {
+                .hash = "Sha1",
+                .secret = "not a secret",
+                .secret_size = 12,
+        };
+        const uint8_t random[32] = {1};
+        struct dtlsd_client_verdict verdict;
+        struct dtlsd_cookie_parameters read;
+        uint8_t hello[HELLO_MAX];
+        g_autofree void *verified = NULL;
+        dtlsd_verifier *verifier = NULL, *other = NULL;
+        size_t size, verified_size;
+
+        g_assert_cmpint(dtlsd_verifier_create(scene->bus, &parameters, &verifier, NULL), ==, 0);
+        g_assert_cmpint(dtlsd_verifier_create(scene->bus, NULL, &other, NULL), ==, 0);
+        size = hello_write(hello, random, NULL, 0);
+        verify(verifier, hello, size, 5684, &verdict);
+        g_assert_cmpint(verdict.verified, ==, 0);
+        g_assert_cmpuint(verdict.reply_size, >, HELLO_VERIFY_COOKIE);
+        g_assert_cmpuint(verdict.reply_size, <=, size);
+        g_assert_cmpint(dtlsd_verifier_verified_hello(verifier, &verified, &verified_size, NULL),
+                        ==, 0);
+        g_assert_cmpuint(verified_size, ==, 0);
+        g_assert_null(verified);
+
+        size = hello_write(hello, random, verdict.reply + HELLO_VERIFY_COOKIE,
+                           verdict.reply[HELLO_VERIFY_COOKIE - 1]);
+        verify(verifier, hello, size, 5685, &verdict); /* from elsewhere */
+        g_assert_cmpint(verdict.verified, ==, 0);
+        verify(other, hello, size, 5684, &verdict); /* who has another secret */
+        g_assert_cmpint(verdict.verified, ==, 0);
+        verify(verifier, hello, size, 5684, &verdict);
+        g_assert_cmpint(verdict.verified, ==, 1);
+        g_assert_cmpuint(verdict.reply_size, ==, 0);
+        g_assert_cmpint(dtlsd_verifier_verified_hello(verifier, &verified, &verified_size, NULL),
+                        ==, 0);
+        g_assert_cmpmem(verified, verified_size, hello, size);
+
+        g_assert_cmpint(dtlsd_verifier_set_cookie_parameters(other, &parameters, NULL), ==, 0);
+        g_assert_cmpint(dtlsd_verifier_cookie_parameters(other, &read, NULL), ==, 0);
+        g_assert_cmpstr(read.hash, ==, "Sha1");
+        verify(other, hello, size, 5684, &verdict); /* who has it now */
+        g_assert_cmpint(verdict.verified, ==, 1);
+        g_assert_true(dtlsd_verifier_ref(other) == other);
+        (void)dtlsd_verifier_unref(other);
+        (void)dtlsd_verifier_unref(other);
+        g_assert_null(dtlsd_verifier_unref(verifier));
+        g_assert_null(dtlsd_verifier_unref(NULL));
+}
+
+static void test_a_verifier_says_which_error(Scene *scene, const void *unused) {
+        const struct dtlsd_cookie_parameters no_hash = {.hash = "Crc", .secret_size = 1};
+        sd_bus_error error = SD_BUS_ERROR_NULL, last = SD_BUS_ERROR_NULL;
+        struct dtlsd_client_verdict verdict = {.reply_size = 99};
+        dtlsd_verifier *verifier = NULL;
+
+        expect_refused(dtlsd_verifier_create(scene->bus, &no_hash, &verifier, &error), &error,
+                       DTLSD_ERROR("InvalidInputParameters"));
+        g_assert_null(verifier);
+        g_assert_cmpint(dtlsd_verifier_create(scene->bus, NULL, &verifier, NULL), ==, 0);
+        expect_refused(
+                dtlsd_verifier_verify_client(verifier, "x", 1, "224.0.0.1", 1, &verdict, &error),
+                &error, DTLSD_ERROR("InvalidInputParameters"));
+        g_assert_cmpuint(verdict.reply_size, ==, 99);
+        g_assert_cmpint(dtlsd_verifier_last_error(verifier, &last, NULL), ==, 0);
+        g_assert_true(sd_bus_error_has_name(&last, DTLSD_ERROR("InvalidInputParameters")));
+        sd_bus_error_free(&last);
+
+        verify(verifier, (const uint8_t *)"noise", 5, 5684, &verdict);
+        g_assert_cmpint(verdict.verified, ==, 0);
+        g_assert_cmpuint(verdict.reply_size, ==, 0);
+        g_assert_cmpint(dtlsd_verifier_last_error(verifier, &last, NULL), ==, 0);
+        g_assert_false(sd_bus_error_is_set(&last));
+        expect_refused(dtlsd_verifier_set_cookie_parameters(verifier, &no_hash, &error), &error,
+                       DTLSD_ERROR("InvalidInputParameters"));
+
+        g_assert_cmpint(dtlsd_verifier_close(verifier, NULL), ==, 0);
+        g_assert_cmpint(dtlsd_verifier_close(verifier, NULL), ==, -EBADR);
+        (void)dtlsd_verifier_unref(verifier);
+}
+
 #define ADD(path, function)                                                                        \
         g_test_add("/connection/" path, Scene, NULL, scene_set_up, function, scene_tear_down)
 
@@ -746,6 +858,9 @@ int main(int argc, char **argv) {
         ADD("verdict/errors-to-ignore-are-given-before", test_errors_to_ignore_are_given_before);
         ADD("verdict/abort-clears", test_abort_clears);
         ADD("info/is-of-before-and-after", test_info_is_of_before_and_after);
+        ADD("info/has-room-for-the-longest-identity", test_info_has_room_for_the_longest_identity);
         ADD("export/is-the-same-at-both-ends", test_material_is_the_same_at_both_ends);
+        ADD("verifier/knows-who-comes-back", test_a_verifier_knows_who_comes_back);
+        ADD("verifier/says-which-error", test_a_verifier_says_which_error);
         return g_test_run();
 }
