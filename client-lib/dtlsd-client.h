@@ -357,7 +357,8 @@ int dtlsd_connection_abort_handshake(dtlsd_connection *connection, sd_bus_error 
 int dtlsd_connection_provide_psk(dtlsd_connection *connection, const void *identity,
                                  size_t identity_size, const void *psk, size_t psk_size,
                                  sd_bus_error *error);
-/* There is none: the handshake fails (Connection.RefusePsk). Errors: InvalidOperation. */
+/* There is none: a client's handshake fails; a listener's fails later, as with a wrong key
+ * (Connection.RefusePsk). Errors: InvalidOperation. */
 int dtlsd_connection_refuse_psk(dtlsd_connection *connection, sd_bus_error *error);
 /* Opens the channel of a complete connection (Connection.OpenChannel). Errors: InvalidOperation
  * (not complete), ChannelInUse (it has one). */

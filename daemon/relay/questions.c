@@ -61,18 +61,6 @@ static int question_answer_signature(Connection *connection, const void *signatu
                                         size, why, relay->net, relay->app);
 }
 
-/* No key: the session can only say that it was refused; @why is what is known here. */
-static int question_refuse_psk(Connection *connection, const char *why) {
-        Relay *relay = connection->relay;
-        uint32_t serial = connection->question.serial;
-
-        question_drop(connection);
-        g_free(connection->blame);
-        connection->blame = g_strdup(why);
-        return session_answer_psk(connection->session, serial, relay_now(relay), NULL, NULL,
-                                  relay->net, relay->app);
-}
-
 static int question_answer_psk(Connection *connection, GBytes *identity, const Secret *key) {
         Relay *relay = connection->relay;
         uint32_t serial = connection->question.serial;
@@ -80,6 +68,13 @@ static int question_answer_psk(Connection *connection, GBytes *identity, const S
         question_drop(connection);
         return session_answer_psk(connection->session, serial, relay_now(relay), identity, key,
                                   relay->net, relay->app);
+}
+
+/* No key: the session can only say that it was refused; @why is what is known here. */
+static int question_refuse_psk(Connection *connection, const char *why) {
+        g_free(connection->blame);
+        connection->blame = g_strdup(why);
+        return question_answer_psk(connection, NULL, NULL);
 }
 
 static void on_signed(int outcome, const char *text, const void *signature, size_t size,
@@ -171,8 +166,6 @@ static bool question_same_identity(GBytes *a, GBytes *b) {
 
 static int question_ask_psk(Connection *connection, const SessionQuestion *asked) {
         const Spec *spec = connection->spec;
-        Relay *relay = connection->relay;
-        uint32_t serial = connection->question.serial;
 
         if (!spec->psk)
                 return question_ask_owner_psk(connection, asked);
@@ -180,9 +173,7 @@ static int question_ask_psk(Connection *connection, const SessionQuestion *asked
             question_same_identity(asked->identity, spec->psk_identity))
                 return question_fetch_psk(connection);
 
-        question_drop(connection);
-        return session_answer_psk_unknown(connection->session, serial, relay_now(relay), relay->net,
-                                          relay->app);
+        return question_answer_psk(connection, NULL, NULL);
 }
 
 /* Nobody may be asked: as untrusted as it is. */

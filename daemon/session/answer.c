@@ -45,16 +45,11 @@ int session_answer_psk(Session *session, uint32_t serial, uint64_t now_usec, GBy
         if (!answer_is_due(session, serial, SESSION_WANTS_PSK))
                 return SESSION_E_STALE;
 
-        session->answer = (SessionAnswer){.identity = identity, .key = key};
-        return answer_go_on(session, now_usec, net, app);
-}
-
-int session_answer_psk_unknown(Session *session, uint32_t serial, uint64_t now_usec,
-                               DatagramBatch *net, DatagramBatch *app) {
-        if (!answer_is_due(session, serial, SESSION_WANTS_PSK))
-                return SESSION_E_STALE;
-
-        session->answer = (SessionAnswer){.unknown = true};
+        session->answer = (SessionAnswer){
+                .identity = identity,
+                .key = key,
+                .unknown = !key && session->config->spec.role == DTLS_SERVER,
+        };
         return answer_go_on(session, now_usec, net, app);
 }
 

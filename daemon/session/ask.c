@@ -128,6 +128,7 @@ int ask_psk_server(gnutls_session_t gnutls, const gnutls_datum_t *identity, gnut
         session->question.identity = g_bytes_new(identity->data, identity->size);
         ask_used_identity(session, session->question.identity);
         ask_and_wait(session, SESSION_WANTS_PSK);
+        session->psk_unknown = answer->unknown;
         if (answer->unknown)
                 return 1; /* GnuTLS goes on with a random key */
         if (!answer->key || !ask_psk_is_usable(session, answer->key))

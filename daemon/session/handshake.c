@@ -136,8 +136,9 @@ static int handshake_returned(Session *session, bool *ret_again) {
                 return failure_from_code(session, session->code);
         if (handshake_keys_differ(session)) {
                 failure_set(session, DTLS_TLS_FATAL_ERROR,
-                            "the peer's Finished message cannot be decrypted: the pre-shared keys "
-                            "differ");
+                            "the peer's Finished message cannot be decrypted: %s",
+                            session->psk_unknown ? "no pre-shared key was given for its identity"
+                                                 : "the pre-shared keys differ");
                 return failure_end(session, GNUTLS_A_DECRYPT_ERROR);
         }
 

@@ -75,7 +75,7 @@ typedef struct SessionTurn {
 
 typedef struct SessionAnswer {
         bool accept;
-        bool unknown; /* PSK: hide that the identity is not known */
+        bool unknown; /* a server has no key for this identity, and hides it */
         GBytes *identity;
         const Secret *key;
         const void *signature;
@@ -108,6 +108,7 @@ struct Session {
         SessionQuestion question;
         SessionAnswer answer;
         bool asking;
+        bool psk_unknown;        /* a random key is in the place of the peer's */
         bool peer_has_protocols; /* the client's hello names some */
         bool verdict_due;        /* the peer is judged when the handshake is complete */
         int alert;               /* to send for the failure, in place of GnuTLS's choice */

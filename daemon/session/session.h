@@ -146,13 +146,11 @@ int session_retransmit(Session *session, uint64_t now_usec, DatagramBatch *net, 
 
 /* NULL when nothing is asked. Borrowed until the next call on the session. */
 const SessionQuestion *session_question(const Session *session);
-/* @key NULL refuses: alert, SESSION_E_FAILED. @identity: client's, ignored for a server. */
+/* @identity: client's, ignored for a server. @key NULL refuses: a client's handshake fails at once
+ * (alert, SESSION_E_FAILED); a server goes on with a random key and fails as with a wrong one, so
+ * that the peer does not learn which identities there are (RFC 4279, 2). */
 int session_answer_psk(Session *session, uint32_t serial, uint64_t now_usec, GBytes *identity,
                        const Secret *key, DatagramBatch *net, DatagramBatch *app);
-/* Server: refuse without telling whether the identity exists (a random key is used and the
- * handshake fails as with a wrong key). */
-int session_answer_psk_unknown(Session *session, uint32_t serial, uint64_t now_usec,
-                               DatagramBatch *net, DatagramBatch *app);
 /* @signature NULL: it cannot be had; @why for the failure's text. */
 int session_answer_signature(Session *session, uint32_t serial, uint64_t now_usec,
                              const void *signature, size_t size, const char *why,

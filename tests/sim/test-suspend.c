@@ -160,6 +160,9 @@ static void test_is_refused_at_every_question(void) {
 
                         wire_before(end);
                         wire_after(end, refuse(end, question));
+                        /* a server hides it behind a key that is none */
+                        if (want == SESSION_WANTS_PSK && end == &wire->server)
+                                wire_pass(wire, MINUTE);
                         g_assert_cmpint(end->end, ==, SESSION_E_FAILED);
                         g_assert_cmpint(failure->alert_sent, >=, 0);
                         g_assert_cmpuint(strlen(failure->text), >, 0);
@@ -394,9 +397,8 @@ static void test_an_unknown_identity_looks_like_a_wrong_key(void) {
         WireEnd *end = until_question(wire, 1);
 
         wire_before(end);
-        wire_after(end,
-                   session_answer_psk_unknown(end->session, session_question(end->session)->serial,
-                                              wire->now_usec, wire->net, wire->app));
+        wire_after(end, session_answer_psk(end->session, session_question(end->session)->serial,
+                                           wire->now_usec, NULL, NULL, wire->net, wire->app));
         g_assert_cmpint(end->end, ==, 0);
         wire_pass(wire, MINUTE);
         g_assert_cmpint(wire->server.end, ==, SESSION_E_FAILED);

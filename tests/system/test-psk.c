@@ -294,6 +294,26 @@ static void test_unknown_identity_is_like_a_wrong_key(World *world, const void *
         g_assert_cmpstr(both, ==, wrong_key);
 }
 
+/* Whose owner is asked, and says that there is no such identity. */
+static void test_refused_identity_is_like_a_wrong_key(World *world, const void *unused) {
+        g_autofree char *wrong_key = experience(world, PSK_IDENTITY, "sixteen bytes no");
+        g_autofree char *listener = listen_without_key(world);
+        g_autofree char *client = NULL, *server = NULL, *error = NULL;
+        sd_bus_message *m = create(world);
+        const GString *signal;
+
+        options_add_psk(m, "nobody", PSK_KEY);
+        client = options_end_path(world->bus, m);
+        do_handshake(world->bus, client);
+        signal = ear_wait(world->ear, "PskRequired|");
+        server =
+                g_strndup(strchr(signal->str, '|') + 1, strcspn(strchr(signal->str, '|') + 1, "|"));
+        (void)sd_bus_message_unref(call(world->bus, server, CONNECTION, "RefusePsk", ""));
+        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        error = get_error(world->bus, client);
+        g_assert_cmpstr(error, ==, wrong_key);
+}
+
 #define ADD(path, function) g_test_add("/psk/" path, World, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv) {
@@ -309,5 +329,6 @@ int main(int argc, char **argv) {
         ADD("silence-ends-the-handshake", test_silence_ends_the_handshake);
         ADD("a-wrong-key-says-so", test_wrong_key_says_so);
         ADD("an-unknown-identity-is-like-a-wrong-key", test_unknown_identity_is_like_a_wrong_key);
+        ADD("a-refused-identity-is-like-a-wrong-key", test_refused_identity_is_like_a_wrong_key);
         return g_test_run();
 }

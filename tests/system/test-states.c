@@ -474,14 +474,27 @@ static const char *expected_error(const Subject *subject, const Result *result, 
         return g_str_equal(result->text, "ChannelInUse") ? "InvalidOperation" : result->text;
 }
 
-static void check_gone(const Subject *subject) {
-        g_free(call_refused("org.freedesktop.DBus.Error.UnknownObject", subject->world->bus,
-                            subject->path, CONNECTION, "Close", ""));
+static bool is_gone(void *userdata) {
+        const Subject *subject = userdata;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        char *state = NULL;
+        bool gone;
+
+        (void)sd_bus_get_property_string(subject->world->bus, NAME, subject->path, CONNECTION,
+                                         "HandshakeState", &error, &state);
+        gone = g_strcmp0(error.name, "org.freedesktop.DBus.Error.UnknownObject") == 0;
+        sd_bus_error_free(&error);
+        free(state);
+        return gone;
+}
+
+static void check_gone(Subject *subject) {
+        bus_wait(subject->world->bus, is_gone, subject, "the object's end");
 }
 
 /* @to: the state it leads to; @with: how Error begins then, or NULL: as always. */
-static void check_after(const Subject *subject, const Result *result, const char *to,
-                        const char *before, const char *with) {
+static void check_after(Subject *subject, const Result *result, const char *to, const char *before,
+                        const char *with) {
         g_autofree char *error = NULL;
         const char *expected;
 

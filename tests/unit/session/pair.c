@@ -100,6 +100,7 @@ static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const Tes
         end->net = datagram_batch_new(64, 128 * 1024);
         end->app = datagram_batch_new(64, 128 * 1024);
         end->received = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        end->shape = g_string_new(NULL);
         g_queue_init(&end->inbox);
         end->identity = identity;
         end->psk = "0123456789abcdef";
@@ -125,6 +126,7 @@ static void pair_end_done(PairEnd *end) {
         datagram_batch_free(end->app);
         g_queue_clear_full(&end->inbox, (GDestroyNotify)g_bytes_unref);
         g_ptr_array_unref(end->received);
+        (void)g_string_free(end->shape, TRUE);
         g_free(end->hint);
         g_free(end->asked_identity);
 }
@@ -152,11 +154,26 @@ static bool pair_loses(PairEnd *end) {
         return true;
 }
 
+static void pair_note_shape(Pair *pair, PairEnd *end, const Datagram *out) {
+        const uint8_t *record = out->data;
+
+        g_string_append_printf(end->shape, "%" G_GUINT64_FORMAT ":", pair->now_usec);
+        while (record < (const uint8_t *)out->data + out->size) {
+                for (size_t i = 0; i < 13; i++)
+                        g_string_append_printf(end->shape, "%02x", record[i]);
+                if (record[0] == 21) /* an alert in the clear */
+                        g_string_append_printf(end->shape, "(%u)", record[14]);
+                g_string_append_c(end->shape, ' ');
+                record += 13 + (record[11] << 8 | record[12]);
+        }
+}
+
 void pair_collect(Pair *pair, PairEnd *end) {
         for (size_t i = 0; i < datagram_batch_count(end->net); i++) {
                 Datagram out = datagram_batch_at(end->net, i);
 
                 end->n_sent++;
+                pair_note_shape(pair, end, &out);
                 end->largest_sent = MAX(end->largest_sent, out.size);
                 if (pair_loses(end))
                         continue;
@@ -226,10 +243,6 @@ static int pair_psk(Pair *pair, PairEnd *end, const SessionQuestion *question) {
         g_free(end->asked_identity);
         end->hint = pair_text(question->hint);
         end->asked_identity = pair_text(question->identity);
-        if (end->psk_unknown)
-                return session_answer_psk_unknown(end->session, question->serial, pair->now_usec,
-                                                  end->net, end->app);
-
         return session_answer_psk(end->session, question->serial, pair->now_usec, identity, key,
                                   end->net, end->app);
 }

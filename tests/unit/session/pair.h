@@ -34,12 +34,12 @@ struct PairEnd {
         GPtrArray *received; /* of GBytes: plaintext */
         int result;          /* the first outcome that was not 0, or 0 */
         size_t n_sent, largest_sent;
+        GString *shape;        /* of what was sent: when, and the records' headers */
         size_t n_keep, n_lose; /* behind n_keep datagrams sent from here n_lose are lost */
 
         const TestIdentity *identity; /* signs */
         const char *psk;              /* NULL refuses */
         const char *psk_identity;
-        bool psk_unknown;
         bool accept;    /* the verdict */
         bool no_answer; /* questions stay open */
         unsigned n_questions, n_verdicts;

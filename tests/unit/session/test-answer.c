@@ -18,16 +18,16 @@ static void test_stale_answers_are_told_so(void) {
         g_assert_cmpint(session_answer_verdict(client, serial, pair->now_usec, true,
                                                pair->client.net, pair->client.app),
                         ==, SESSION_E_STALE);
-        g_assert_cmpint(session_answer_psk_unknown(client, serial + 1, pair->now_usec,
-                                                   pair->client.net, pair->client.app),
+        g_assert_cmpint(session_answer_psk(client, serial + 1, pair->now_usec, NULL, NULL,
+                                           pair->client.net, pair->client.app),
                         ==, SESSION_E_STALE);
         g_assert_nonnull(session_question(client));
 
         pair->client.no_answer = false;
         pair_run(pair);
         pair_assert_open(pair);
-        g_assert_cmpint(session_answer_psk_unknown(client, serial, pair->now_usec, pair->client.net,
-                                                   pair->client.app),
+        g_assert_cmpint(session_answer_psk(client, serial, pair->now_usec, NULL, NULL,
+                                           pair->client.net, pair->client.app),
                         ==, SESSION_E_STALE);
 }
 

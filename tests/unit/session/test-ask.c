@@ -33,16 +33,6 @@ static void test_psk_hint(void) {
         g_assert_cmpstr(pair->client.hint, ==, "which one?");
 }
 
-static void test_refused_identity_has_its_alert(void) {
-        PairSpec spec = pair_spec_psk();
-        g_autoptr(Pair) pair = pair_new(&spec);
-
-        pair->server.psk = NULL;
-        pair_start(pair);
-        g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
-        g_assert_cmpint(session_failure(pair->server.session)->alert_sent, ==, 115);
-}
-
 static void test_client_may_refuse_to_give_a_key(void) {
         PairSpec spec = pair_spec_psk();
         g_autoptr(Pair) pair = pair_new(&spec);
@@ -323,8 +313,6 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/ask/opens", test_psk);
         g_test_add_func("/session/ask/client-sees-the-hint", test_psk_hint);
-        g_test_add_func("/session/ask/a-refused-identity-has-its-alert",
-                        test_refused_identity_has_its_alert);
         g_test_add_func("/session/ask/client-may-refuse-to-give-one",
                         test_client_may_refuse_to_give_a_key);
         g_test_add_func("/session/ask/unusable-ones-are-refused-in-both-roles",
