@@ -69,7 +69,8 @@ struct dtlsd_verification_error {
         struct dtlsd_bytes certificate;
 };
 
-/* QDtlsClientVerifier::GeneratorParameters: of the cookies that strangers are asked for. */
+/* QDtlsClientVerifier::GeneratorParameters: of the cookies that strangers are asked for. Functions
+ * that take it say -EINVAL where secret_size is more than there is room for. */
 struct dtlsd_cookie_parameters {
         char hash[16]; /* "Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512" */
         uint8_t secret[1024];
@@ -202,6 +203,14 @@ struct dtlsd_options {
 
         const void *reserved[24]; /* zero */
 };
+
+/* QSslConfiguration::setDefaultDtlsConfiguration: what a call of this sd_bus that takes options
+ * finds in them at 0 is as here from now on, where it is for that call. Local address and port,
+ * verification_name, dont_fragment, cookie_hash, cookie_secret and announce have no such default.
+ * @options: all that was set before is replaced; NULL: no default of its own
+ * (Manager.SetDefaultConfiguration). Errors: InvalidInputParameters; those of dtlsd_options. */
+int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *options,
+                                    sd_bus_error *error);
 
 /* ---- connections ---- */
 

@@ -119,3 +119,14 @@ int dtlsd_listen(sd_bus *bus, const char *address, uint16_t port,
         (void)sd_bus_message_unref(reply);
         return r < 0 ? r : 0;
 }
+
+int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *options,
+                                    sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = manager_call_new(bus, "SetDefaultConfiguration", &m);
+        if (r >= 0)
+                r = dtlsd_options_append(m, options, OPTIONS_FOR_DEFAULT, NULL, 0, error);
+        return dtlsd_call(m, r, error);
+}

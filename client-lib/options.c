@@ -372,7 +372,7 @@ static int append_packets(sd_bus_message *m, const struct dtlsd_options *options
         if (options->mtu_hint && what != OPTIONS_FOR_CONNECTION)
                 r = sd_bus_message_append(m, "{sv}", "MtuHint", "q", options->mtu_hint);
         if (r >= 0 && options->dont_fragment &&
-            !(what & (OPTIONS_FOR_CONNECTION | OPTIONS_FOR_LISTENER)))
+            !(what & (OPTIONS_FOR_CONNECTION | OPTIONS_FOR_LISTENER | OPTIONS_FOR_DEFAULT)))
                 r = append_flag(m, "DontFragment", 1);
         return r;
 }
@@ -399,7 +399,7 @@ static int append_special(sd_bus_message *m, const struct dtlsd_options *options
                 r = append_local(m, options);
         if (r >= 0)
                 r = append_packets(m, options, what);
-        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER))
+        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER | OPTIONS_FOR_DEFAULT))
                 r = append_listener(m, options);
         if (r >= 0 && what == OPTIONS_FOR_LISTEN)
                 r = append_cookies(m, options);

@@ -40,6 +40,7 @@ enum options_for {
         OPTIONS_FOR_CONNECTION = 1 << 3, /* Connection.SetConfiguration */
         OPTIONS_FOR_LISTENER = 1 << 4,   /* Listener.SetConfiguration */
         OPTIONS_FOR_VERIFIER = 1 << 5,
+        OPTIONS_FOR_DEFAULT = 1 << 6, /* Manager.SetDefaultConfiguration */
 };
 
 /* Takes nothing over: @path is copied; an @fd that is not -1 becomes the connection's. */

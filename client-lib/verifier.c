@@ -45,6 +45,9 @@ int dtlsd_verifier_create(sd_bus *bus, const struct dtlsd_cookie_parameters *par
         struct dtlsd_options options = {0};
         int r;
 
+        if (parameters && parameters->secret_size > sizeof parameters->secret)
+                return -EINVAL;
+
         if (parameters) {
                 options.cookie_hash = parameters->hash;
                 options.cookie_secret = parameters->secret;

@@ -270,6 +270,29 @@ static void test_options_of_a_listener_arrive(Scene *scene, const void *unused) 
         (void)dtlsd_listener_unref(listener);
 }
 
+static void test_defaults_are_for_what_comes_later(Scene *scene, const void *unused) {
+        const char *const given[] = {MANY_OPTIONS, "|MtuHint|1200", NULL};
+        const char *const named[] = {"|PeerVerifyDepth|5", "|AnswerDeadline|500", NULL};
+        const char *const none[] = {"|PeerVerifyDepth|0", "|AnswerDeadline|50000", NULL};
+        const struct dtlsd_options names_one = {.peer_verify_depth = 5};
+        struct dtlsd_options options = many_options;
+        dtlsd_connection *first, *second, *third;
+
+        options.mtu_hint = 1200;
+        options.psk_identity_hint = "of listeners";
+        g_assert_cmpint(dtlsd_set_default_configuration(scene->bus, &options, NULL), ==, 0);
+        first = create(scene, NULL, 0, NULL);
+        second = create(scene, NULL, 0, &names_one);
+        g_assert_cmpint(dtlsd_set_default_configuration(scene->bus, NULL, NULL), ==, 0);
+        third = create(scene, NULL, 0, NULL);
+        expect_configured(scene, dtlsd_connection_path(first), CONNECTION, given);
+        expect_configured(scene, dtlsd_connection_path(second), CONNECTION, named);
+        expect_configured(scene, dtlsd_connection_path(third), CONNECTION, none);
+        (void)dtlsd_connection_unref(first);
+        (void)dtlsd_connection_unref(second);
+        (void)dtlsd_connection_unref(third);
+}
+
 static void test_cookie_parameters_are_set(Scene *scene, const void *unused) {
         struct dtlsd_cookie_parameters parameters = {
                 .hash = "Sha1", .secret = "another", .secret_size = 7};
@@ -808,12 +831,17 @@ static void test_a_verifier_knows_who_comes_back(Scene *scene, const void *unuse
 
 static void test_a_verifier_says_which_error(Scene *scene, const void *unused) {
         const struct dtlsd_cookie_parameters no_hash = {.hash = "Crc", .secret_size = 1};
+        const struct dtlsd_cookie_parameters too_long = {
+                .hash = "Sha1",
+                .secret_size = sizeof too_long.secret + 1,
+        };
         sd_bus_error error = SD_BUS_ERROR_NULL, last = SD_BUS_ERROR_NULL;
         struct dtlsd_client_verdict verdict = {.reply_size = 99};
         dtlsd_verifier *verifier = NULL;
 
         expect_refused(dtlsd_verifier_create(scene->bus, &no_hash, &verifier, &error), &error,
                        DTLSD_ERROR("InvalidInputParameters"));
+        g_assert_cmpint(dtlsd_verifier_create(scene->bus, &too_long, &verifier, NULL), ==, -EINVAL);
         g_assert_null(verifier);
         g_assert_cmpint(dtlsd_verifier_create(scene->bus, NULL, &verifier, NULL), ==, 0);
         expect_refused(
@@ -845,6 +873,8 @@ int main(int argc, char **argv) {
         ADD("options/of-a-connection-arrive", test_options_of_a_connection_arrive);
         ADD("options/of-a-listener-arrive", test_options_of_a_listener_arrive);
         ADD("options/of-a-later-version-are-refused", test_an_option_of_a_later_version_is_refused);
+        ADD("options/that-are-defaults-are-for-what-comes-later",
+            test_defaults_are_for_what_comes_later);
         ADD("cookies/have-parameters", test_cookie_parameters_are_set);
         ADD("peer/is-set-before-the-handshake", test_the_peer_is_set_before_the_handshake);
         ADD("handlers/tell-a-whole-life", test_handlers_tell_a_whole_life);
