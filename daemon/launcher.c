@@ -35,10 +35,12 @@ struct Launcher {
         Keys *keys;
         char *program;
         char *socket_path;
+        char *store_option; /* NULL: none */
         LauncherLost lost;
         void *userdata;
 
-        pid_t pid; /* 0: no child */
+        pid_t pid;        /* 0: no child */
+        bool has_keyring; /* from the connection until it is told lost, which may come later */
         sd_event_source *child;
         sd_event_source *timer;
         uint64_t delay_usec;   /* before the next attempt */
@@ -98,6 +100,7 @@ static void on_keys_lost(void *userdata) {
 
         log_warning("the keyring is lost, and with it the keys of objects; handshakes that need "
                     "them fail, open connections live on");
+        launcher->has_keyring = false;
         launcher->lost(launcher->userdata);
 
         if (launcher->pid > 0)
@@ -118,7 +121,7 @@ static int on_launcher_child(sd_event_source *source, const siginfo_t *info, voi
 
         launcher->pid = 0;
         launcher->child = sd_event_source_unref(launcher->child);
-        if (!keys_connected(launcher->keys)) /* else on_keys_lost() follows */
+        if (!launcher->has_keyring) /* else on_keys_lost() follows */
                 launcher_schedule(launcher);
         return 0;
 }
@@ -143,10 +146,12 @@ static char **launcher_environment(void) {
 
 /* It gets standard output and error, and @fd as its fourth descriptor; everything else is closed.
  */
-static int launcher_spawn_with(const char *program, int fd, posix_spawn_file_actions_t *actions,
-                               posix_spawnattr_t *attributes, pid_t *ret) {
+static int launcher_spawn_with(const Launcher *launcher, int fd,
+                               posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes,
+                               pid_t *ret) {
         g_auto(GStrv) environment = launcher_environment();
-        const char *argv[] = {program, "--socket-fd", G_STRINGIFY(LAUNCHER_CHILD_FD), NULL};
+        const char *argv[] = {launcher->program, "--socket-fd", G_STRINGIFY(LAUNCHER_CHILD_FD),
+                              launcher->store_option, NULL};
         sigset_t none, usual;
 
         (void)sigemptyset(&none);
@@ -161,10 +166,11 @@ static int launcher_spawn_with(const char *program, int fd, posix_spawn_file_act
             posix_spawn_file_actions_addclosefrom_np(actions, LAUNCHER_CHILD_FD + 1) != 0)
                 return -ENOMEM;
 
-        return -posix_spawn(ret, program, actions, attributes, (char *const *)argv, environment);
+        return -posix_spawn(ret, launcher->program, actions, attributes, (char *const *)argv,
+                            environment);
 }
 
-static int launcher_spawn(const char *program, int fd, pid_t *ret) {
+static int launcher_spawn(const Launcher *launcher, int fd, pid_t *ret) {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         int r;
@@ -176,7 +182,7 @@ static int launcher_spawn(const char *program, int fd, pid_t *ret) {
                 return -ENOMEM;
         }
 
-        r = launcher_spawn_with(program, fd, &actions, &attributes, ret);
+        r = launcher_spawn_with(launcher, fd, &actions, &attributes, ret);
         posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
         return r;
@@ -198,7 +204,7 @@ static int launcher_start_child(Launcher *launcher) {
         ours = pair[0];
         theirs = pair[1];
 
-        r = launcher_spawn(launcher->program, theirs, &launcher->pid);
+        r = launcher_spawn(launcher, theirs, &launcher->pid);
         if (r < 0)
                 return r;
 
@@ -211,6 +217,7 @@ static int launcher_start_child(Launcher *launcher) {
                 return fault(r);
         }
 
+        launcher->has_keyring = true;
         log_debug("dtlsd-keyring runs as pid %d", launcher->pid);
         return 0;
 }
@@ -250,6 +257,7 @@ int launcher_new(sd_event *event, Keys *keys, const LauncherSpec *spec, Launcher
         launcher->keys = keys;
         launcher->program = g_strdup(spec->program);
         launcher->socket_path = g_strdup(spec->socket_path);
+        launcher->store_option = spec->store ? g_strconcat("--store=", spec->store, NULL) : NULL;
         launcher->lost = spec->lost;
         launcher->userdata = spec->userdata;
 
@@ -284,6 +292,7 @@ Launcher *launcher_free(Launcher *launcher) {
         sd_event_unref(launcher->event);
         g_free(launcher->program);
         g_free(launcher->socket_path);
+        g_free(launcher->store_option);
         g_free(launcher);
         return NULL;
 }

@@ -31,6 +31,7 @@
 
 #define BUS_DELAY_FIRST_USEC (1 * UINT64_C(1000000))
 #define BUS_DELAY_MAX_USEC (30 * UINT64_C(1000000))
+#define KEYRING_GREETING_USEC G_USEC_PER_SEC
 #define BUS_ADDRESS_USUAL "unix:path=/run/dbus/system_bus_socket"
 
 typedef struct Options {
@@ -38,6 +39,7 @@ typedef struct Options {
         char *policy;
         char *keyring;
         char *keyring_socket;
+        char *store;
         gboolean version;
 } Options;
 
@@ -85,6 +87,8 @@ static bool options_read(int argc, char **argv, Options *options) {
                  "Start this dtlsd-keyring (default: the one beside this program)", "PATH"},
                 {"keyring-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring_socket,
                  "Use the keyring that serves this socket instead of starting one", "PATH"},
+                {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
+                 "Have the keyring that is started keep identities in this folder", "DIRECTORY"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},
         };
@@ -106,6 +110,7 @@ static void options_done(Options *options) {
         g_free(options->policy);
         g_free(options->keyring);
         g_free(options->keyring_socket);
+        g_free(options->store);
 }
 
 static void block_signals(void) {
@@ -273,11 +278,27 @@ static char *keyring_program(const Options *options) {
         return g_build_filename(folder, "dtlsd-keyring", NULL);
 }
 
+/* Whoever finds the name on the bus finds the store's identities too. A keyring that does not say
+ * what it keeps keeps nobody waiting for long: it is started again later. */
+static int daemon_hear_keyring(Daemon *daemon) {
+        int64_t limit = g_get_monotonic_time() + KEYRING_GREETING_USEC;
+
+        while (!keys_identities_known(daemon->keys) && g_get_monotonic_time() < limit) {
+                int r = sd_event_run(daemon->event, KEYRING_GREETING_USEC / 10);
+
+                if (r < 0 || sd_event_get_state(daemon->event) == SD_EVENT_FINISHED)
+                        return r < 0 ? fault(r) : 0;
+        }
+
+        return 0;
+}
+
 static int daemon_start_keyring(Daemon *daemon, const Options *options) {
         g_autofree char *program = keyring_program(options);
         const LauncherSpec spec = {
                 .program = program,
                 .socket_path = options->keyring_socket,
+                .store = options->store,
                 .lost = on_keyring_lost,
                 .userdata = daemon,
         };
@@ -290,7 +311,7 @@ static int daemon_start_keyring(Daemon *daemon, const Options *options) {
         else if (r < 0)
                 log_error("the keyring %s cannot be started: %s; --keyring says where it is",
                           program, g_strerror(-r));
-        return r;
+        return r < 0 ? r : daemon_hear_keyring(daemon);
 }
 
 /* ---- the whole ---- */

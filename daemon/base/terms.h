@@ -13,6 +13,7 @@
 #define DTLSD_INTERFACE_CONNECTION "io.github.dtlsd.Dtlsd1.Connection"
 #define DTLSD_INTERFACE_LISTENER "io.github.dtlsd.Dtlsd1.Listener"
 #define DTLSD_INTERFACE_VERIFIER "io.github.dtlsd.Dtlsd1.ClientVerifier"
+#define DTLSD_INTERFACE_IDENTITY "io.github.dtlsd.Dtlsd1.Identity"
 #define DTLSD_INTERFACE_KEYRING "io.github.dtlsd.Dtlsd1.Keyring"
 #define DTLSD_ERROR_PREFIX "io.github.dtlsd.Dtlsd1.Error."
 

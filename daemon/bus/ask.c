@@ -30,7 +30,8 @@ struct Asks {
 
 typedef struct Verdict {
         AccessVerb verb;
-        Address about; /* not set: about nothing in particular */
+        Address about;   /* not set: about no address */
+        char entry[128]; /* "": about no entry of the store */
         bool is_allowed;
         char why[160];
 } Verdict;
@@ -85,23 +86,25 @@ int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_err
 
 /* ---- polkit ---- */
 
-static bool verdict_is_about(const Verdict *verdict, AccessVerb verb, const Address *about) {
+static bool verdict_is_about(const Verdict *verdict, const AccessQuestion *question) {
+        const Address *about = question->address;
         bool has_about = about && address_is_set(about);
 
-        if (verdict->verb != verb || address_is_set(&verdict->about) != has_about)
+        if (verdict->verb != question->verb || address_is_set(&verdict->about) != has_about ||
+            strcmp(verdict->entry, question->entry ? question->entry : "") != 0)
                 return false;
 
         return !has_about || address_equal(&verdict->about, about);
 }
 
-static const Verdict *asked_verdict(const Asked *asked, AccessVerb verb, const Address *about) {
+static const Verdict *asked_verdict(const Asked *asked, const AccessQuestion *question) {
         if (!asked)
                 return NULL;
 
         for (guint i = 0; i < asked->verdicts->len; i++) {
                 const Verdict *verdict = &g_array_index(asked->verdicts, Verdict, i);
 
-                if (verdict_is_about(verdict, verb, about))
+                if (verdict_is_about(verdict, question))
                         return verdict;
         }
 
@@ -202,6 +205,8 @@ static int polkit_question(Asked *asked, sd_bus_message **ret) {
                                           sd_bus_message_get_sender(errand->m), action);
         if (r >= 0 && about[0] != '\0')
                 r = sd_bus_message_append(m, "a{ss}", 1, "address", about);
+        else if (r >= 0 && asked->open.entry[0] != '\0')
+                r = sd_bus_message_append(m, "a{ss}", 1, "entry", asked->open.entry);
         else if (r >= 0)
                 r = sd_bus_message_append(m, "a{ss}", 0);
         if (r >= 0)
@@ -249,7 +254,7 @@ static int ask_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
         return bus_refuse_text(error, "QuotaExceeded", "%s", text);
 }
 
-static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
+static int ask_polkit(Bus *bus, sd_bus_message *m, const AccessQuestion *question,
                       sd_bus_error *error) {
         Errand *errand;
         Asked *asked;
@@ -262,9 +267,11 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, AccessVerb verb, const Addres
                 return r;
 
         asked = asked_of(errand);
-        asked->open = (Verdict){.verb = verb};
-        if (about)
-                asked->open.about = *about;
+        asked->open = (Verdict){.verb = question->verb};
+        if (question->address)
+                asked->open.about = *question->address;
+        if (question->entry)
+                g_strlcpy(asked->open.entry, question->entry, sizeof(asked->open.entry));
 
         r = polkit_ask(asked);
         if (r < 0) {
@@ -297,29 +304,22 @@ static int ask_denied(const AccessQuestion *question, const char *why, const Acc
 static int ask_further(Bus *bus, sd_bus_message *m, const AccessQuestion *question,
                        const AccessAnswer *answer, sd_bus_error *error) {
         const Errand *errand = errand_find(bus, m);
-        const Verdict *verdict =
-                asked_verdict(errand ? errand->asked : NULL, question->verb, question->address);
+        const Verdict *verdict = asked_verdict(errand ? errand->asked : NULL, question);
 
         if (!verdict)
-                return ask_polkit(bus, m, question->verb, question->address, error);
+                return ask_polkit(bus, m, question, error);
 
         return verdict->is_allowed ? 1 : ask_denied(question, verdict->why, answer, error);
 }
 
-int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
-            sd_bus_error *error) {
+static int ask(Bus *bus, sd_bus_message *m, AccessQuestion question, sd_bus_error *error) {
         const Caller *caller = caller_of(bus, m);
-        AccessQuestion question;
         AccessAnswer answer;
 
         if (!caller)
                 return bus_refuse_text(error, "NotAuthorized", "The call does not say whose it is");
 
-        question = (AccessQuestion){
-                .subject = caller_subject(caller),
-                .verb = verb,
-                .address = about,
-        };
+        question.subject = caller_subject(caller);
         answer = access_decide(bus->access, &question);
         switch (answer.verdict) {
         case ACCESS_ALLOW:
@@ -331,6 +331,16 @@ int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
         }
 
         return ask_denied(&question, "policy says no", &answer, error);
+}
+
+int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
+            sd_bus_error *error) {
+        return ask(bus, m, (AccessQuestion){.verb = verb, .address = about}, error);
+}
+
+int bus_ask_entry(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *entry,
+                  sd_bus_error *error) {
+        return ask(bus, m, (AccessQuestion){.verb = verb, .entry = entry}, error);
 }
 
 int asks_new(Bus *bus, Asks **ret) {

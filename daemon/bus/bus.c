@@ -19,6 +19,7 @@
 #define CONNECTION_ROOT DTLSD_ROOT_PATH "/connection"
 #define LISTENER_ROOT DTLSD_ROOT_PATH "/listener"
 #define VERIFIER_ROOT DTLSD_ROOT_PATH "/verifier"
+#define IDENTITY_ROOT DTLSD_ROOT_PATH "/identity"
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
 
 #define LIST_PAGE 256
@@ -333,8 +334,13 @@ static int bus_put_objects(Bus *bus) {
         if (r < 0)
                 return r;
 
-        return bus_put_tree(bus, VERIFIER_ROOT, DTLSD_INTERFACE_VERIFIER, verifier_vtable,
-                            verifier_find, enumerate_verifiers);
+        r = bus_put_tree(bus, VERIFIER_ROOT, DTLSD_INTERFACE_VERIFIER, verifier_vtable,
+                         verifier_find, enumerate_verifiers);
+        if (r < 0)
+                return r;
+
+        return bus_put_tree(bus, IDENTITY_ROOT, DTLSD_INTERFACE_IDENTITY, identity_vtable,
+                            identity_find, enumerate_identities);
 }
 
 static int bus_put_ears(Bus *bus) {
@@ -384,6 +390,8 @@ static int bus_make_parts(Bus *bus) {
                 r = pending_new(bus, &bus->pending);
         if (r >= 0)
                 r = callers_new(bus, &bus->callers);
+        if (r >= 0)
+                r = identities_new(bus, &bus->identity_calls);
         if (r >= 0)
                 r = news_new(bus, &bus->news);
         return r;
@@ -450,6 +458,7 @@ Bus *bus_free(Bus *bus) {
         bus->news = news_free(bus->news);
         bus->callers = callers_free(bus->callers);
         bus->pending = pending_free(bus->pending);
+        bus->identity_calls = identities_free(bus->identity_calls);
         bus->errands = errands_free(bus->errands);
         bus->asks = asks_free(bus->asks);
         bus->bin = bin_free(bus->bin);

@@ -65,7 +65,9 @@ static int append_who_we_are(sd_bus_message *reply, const Spec *spec) {
         g_autoptr(GBytes) hint = NULL;
         int r = 0;
 
-        if (spec->chain)
+        if (spec->identity)
+                r = append_entry_text(reply, "Identity", spec->identity);
+        if (r >= 0 && spec->chain)
                 r = append_chain(reply, spec->chain);
         if (r >= 0 && spec->key)
                 r = append_private_key(reply, spec->key);

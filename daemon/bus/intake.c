@@ -95,6 +95,7 @@ static int intake_answer(const TakenSecret *secret, Key **ret, sd_bus_error *err
                 return bus_refuse_text(error, "TimedOut", "The key: %s; try again", text);
         case KEYS_E_REFUSED:
         case KEYS_E_BAD_SECRET:
+        case KEYS_E_UNKNOWN:
                 return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
                                        intake_option(secret->kind), text);
         }

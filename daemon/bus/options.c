@@ -60,7 +60,7 @@ typedef struct Options {
         bool has_peer_port;
         bool has_idle_timeout;
         bool inherits_signals; /* a default that an object without a name has no use for */
-        bool has_chain, has_psk_identity;
+        bool has_identity, has_chain, has_psk_identity;
         bool has_trust, has_ca_certificates;
         bool has_profile, has_ciphers;
         int private_key_fd, psk_fd; /* the message's, -1: not given */
@@ -418,6 +418,22 @@ static int read_local_port(sd_bus_message *m, const DictKey *key, void *userdata
 
 /* ---- certificates ---- */
 
+static int read_identity(sd_bus_message *m, const DictKey *key, void *userdata,
+                         sd_bus_error *error) {
+        Options *options = userdata;
+        const char *name;
+        int r;
+
+        r = options_read_word(m, &name, error);
+        if (r < 0)
+                return r;
+
+        options->has_identity = true;
+        g_free(options->spec->identity);
+        options->spec->identity = g_strdup(name);
+        return 1;
+}
+
 static int read_chain(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         Options *options = userdata;
         g_autoptr(GPtrArray) blobs = NULL;
@@ -428,6 +444,7 @@ static int read_chain(sd_bus_message *m, const DictKey *key, void *userdata, sd_
                 return r;
 
         options->has_chain = true;
+        g_clear_pointer(&options->spec->identity, g_free);
         g_clear_pointer(&options->spec->chain, chain_unref);
         r = chain_new(blobs, &options->spec->chain);
         if (r < 0)
@@ -781,6 +798,7 @@ static const DictKey options_keys[] = {
         {"LocalPort", "q", CLIENT, read_local_port, 0, 0, 0},
         {"MtuHint", "q", BIRTH | SET_LISTENER, read_mtu_hint, FIELD(mtu_hint), 0, 0},
         {"DontFragment", "b", BIRTH, read_bool, FIELD(dont_fragment), 0, 0},
+        {"Identity", "s", ALL, read_identity, 0, 0, 0},
         {"CertificateChain", "aay", ALL, read_chain, 0, 0, CHAIN_LENGTH_MAX},
         {"PrivateKey", "h", ALL, read_private_key, 0, 0, 0},
         {"PreSharedKeyIdentity", "ay", ALL, read_psk_identity, 0, 1, SESSION_PSK_IDENTITY_MAX},
@@ -818,7 +836,6 @@ static const DictKey options_keys[] = {
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {.name = "Channel"},
         {.name = "DhParameters"},
-        {.name = "Identity"},
         {.name = "OcspStapling"},
         {.name = "Psks"},
         {.name = "SessionTicket"},
@@ -864,6 +881,9 @@ static int options_join_local(Options *options, sd_bus_error *error) {
 static int options_join_credentials(const Options *options, sd_bus_error *error) {
         const Spec *spec = options->spec;
 
+        if (options->has_identity && (options->has_chain || options->private_key_fd >= 0))
+                return options_refuse(error, "Identity takes the place of CertificateChain and "
+                                             "PrivateKey; give one of them");
         if (options->has_chain != (options->private_key_fd >= 0))
                 return options_refuse(error, "CertificateChain and PrivateKey belong together");
         if (options->has_psk_identity != (options->psk_fd >= 0))
@@ -951,6 +971,23 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
         return 1;
 }
 
+/* ---- the store ---- */
+
+/* One user's name of another's is as if it were not there. */
+static int options_take_identity(Bus *bus, const Options *options, sd_bus_error *error) {
+        Spec *spec = options->spec;
+        g_autofree char *quoted = NULL;
+
+        if (!spec->identity)
+                return 1;
+        if (identity_is_for(spec->identity, spec->uid) && spec_follow_identity(spec, bus->keys))
+                return 1;
+
+        quoted = text_quote(spec->identity);
+        return bus_refuse_text(error, "InvalidInputParameters",
+                               "There is no identity '%s' in the store", quoted);
+}
+
 /* ---- secrets ---- */
 
 static int options_take_private_key(Bus *bus, sd_bus_message *m, const Options *options,
@@ -1000,6 +1037,10 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
                 return r;
 
         r = options_join(&options, what, error);
+        if (r < 0)
+                return r;
+
+        r = options_take_identity(bus, &options, error);
         if (r < 0)
                 return r;
 
@@ -1112,6 +1153,10 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
                 {spec->ciphers != NULL, ACCESS_RAW_CIPHERS, NULL},
         };
         int r;
+
+        r = spec->identity ? identity_ask(bus, m, ACCESS_USE, spec->identity, error) : 1;
+        if (r <= 0)
+                return r;
 
         for (size_t i = 0; i < G_N_ELEMENTS(asks); i++) {
                 if (!asks[i].needed)

@@ -24,6 +24,7 @@ typedef struct News News;
 typedef struct Pending Pending;
 typedef struct Errands Errands;
 typedef struct Bin Bin;
+typedef struct IdentityCalls IdentityCalls;
 
 struct Bus {
         sd_bus *bus;
@@ -37,6 +38,7 @@ struct Bus {
         Asks *asks;
         News *news;
         Pending *pending;
+        IdentityCalls *identity_calls;
         Bin *bin;
         GPtrArray *slots; /* what bus.c put on the connection */
         sd_event_source *turn;
@@ -141,6 +143,9 @@ Asks *asks_free(Asks *asks);
 /* @about may be NULL. 1, 0 parked, negative. */
 int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
             sd_bus_error *error);
+/* @entry: "identity:NAME". The same. */
+int bus_ask_entry(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *entry,
+                  sd_bus_error *error);
 
 /* ---- intake.c: secrets that come with a call go to the keyring before the call runs ---- */
 
@@ -307,12 +312,29 @@ int options_append(sd_bus_message *reply, const Spec *spec);
 #define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
 #define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
 
+/* identity.c: the store's certificates; and two methods of the Manager. */
+
+/* Whether the name @name can be meant by @uid: a plain one, or its own "u/UID/NAME". */
+bool identity_is_for(const char *name, uid_t uid);
+/* About a name that is for the caller: its own are not asked about. As bus_ask(). */
+int identity_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *name,
+                 sd_bus_error *error);
+int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
+                  sd_bus_error *error);
+int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
+                         sd_bus_error *error);
+int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int identities_new(Bus *bus, IdentityCalls **ret);
+IdentityCalls *identities_free(IdentityCalls *calls);
+
 /* policy.c: two methods of the Manager. */
 int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 extern const sd_bus_vtable manager_vtable[];
 extern const sd_bus_vtable connection_vtable[];
+extern const sd_bus_vtable identity_vtable[];
 extern const sd_bus_vtable listener_vtable[];
 extern const sd_bus_vtable verifier_vtable[];
 

@@ -11,6 +11,7 @@
 #include "keyring/server.h"
 
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <locale.h>
 #include <poll.h>
 #include <pwd.h>
@@ -24,9 +25,12 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#define SEAL_CREDENTIAL "store-key"
+
 typedef struct Options {
         int socket_fd; /* -1: systemd's socket */
         char *user;    /* NULL: who runs this */
+        char *store;   /* NULL: nothing is kept */
         gboolean version;
 } Options;
 
@@ -39,6 +43,8 @@ static bool options_read(int argc, char **argv, Options *options) {
                 {"user-id", 0, 0, G_OPTION_ARG_STRING, &options->user,
                  "The user, by name or number, that dtlsd runs as (default: the same as this)",
                  "USER"},
+                {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
+                 "Keep identities in this folder", "DIRECTORY"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},
         };
@@ -143,11 +149,60 @@ static int door_open(const Options *options, uid_t uid) {
         return -EINVAL;
 }
 
+/* The key that entries are sealed with, of systemd's credential "store-key": whatever it is made
+ * of, a hash of it. None: they are not sealed. */
+static int read_seal_key(Secret **ret) {
+        const char *folder = g_getenv("CREDENTIALS_DIRECTORY");
+        g_autofree char *path = folder ? g_build_filename(folder, SEAL_CREDENTIAL, NULL) : NULL;
+        g_autofree char *contents = NULL;
+        gsize size;
+        int r;
+
+        if (!path || !g_file_test(path, G_FILE_TEST_EXISTS))
+                return 0;
+        if (!g_file_get_contents(path, &contents, &size, NULL))
+                return fault(-EIO);
+
+        if (size < STORE_SEAL_KEY_SIZE) {
+                log_error("the credential " SEAL_CREDENTIAL " has %zu bytes; it has to have %d",
+                          size, STORE_SEAL_KEY_SIZE);
+                r = -EINVAL;
+        } else {
+                *ret = secret_new_zero(STORE_SEAL_KEY_SIZE);
+                r = gnutls_hash_fast(GNUTLS_DIG_SHA256, contents, size, secret_data(*ret)) < 0
+                            ? fault(-EIO)
+                            : 0;
+        }
+        explicit_bzero(contents, size);
+        return r;
+}
+
+static int open_store(const Options *options, Store **ret) {
+        g_autoptr(Secret) seal_key = NULL;
+        g_autofree char *text = NULL;
+        int r;
+
+        if (!options->store)
+                return 0;
+
+        r = read_seal_key(&seal_key);
+        if (r < 0)
+                return r;
+
+        r = store_open(options->store, seal_key, ret, &text);
+        if (r)
+                log_error("the store cannot be used: %s", text ? text : g_strerror(-r));
+        else if (!seal_key)
+                log_notice("the store %s is not sealed: there is no credential " SEAL_CREDENTIAL,
+                           options->store);
+        return r ? -EINVAL : 0;
+}
+
 static void on_closed(void *userdata) {
         (void)sd_event_exit(userdata, 0);
 }
 
-static int run(int fd) {
+static int run(int fd, Store *store) {
         g_autoptr(Server) server = NULL;
         sd_event *event;
         int r;
@@ -158,7 +213,7 @@ static int run(int fd) {
 
         r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL); /* no handler: exits */
         if (r >= 0)
-                r = server_new(event, fd, on_closed, event, &server);
+                r = server_new(event, fd, store, on_closed, event, &server);
         if (r >= 0)
                 r = sd_event_loop(event);
 
@@ -169,6 +224,7 @@ static int run(int fd) {
 
 int main(int argc, char **argv) {
         Options options = {.socket_fd = -1};
+        g_autoptr(Store) store = NULL;
         sigset_t signals;
         uid_t uid;
         int fd, r;
@@ -196,12 +252,17 @@ int main(int argc, char **argv) {
                 return EXIT_FAILURE;
         }
 
+        /* before the door: who waits there is told at once */
+        if (open_store(&options, &store) < 0)
+                return EXIT_FAILURE;
+
         fd = door_open(&options, uid);
         if (fd < 0)
                 return EXIT_FAILURE;
 
-        r = run(fd);
+        r = run(fd, store);
         g_free(options.user);
+        g_free(options.store);
         if (r < 0)
                 log_error("stops: %s", g_strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -5,21 +5,17 @@
  * summed up by key and minute.
  */
 
-#include "keyring/server.h"
-
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/memfd.h"
 #include "base/terms.h"
-#include "keyring/signer.h"
-#include "keyring/vault.h"
+#include "keyring/server-private.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <systemd/sd-bus.h>
 
 /* Lines about refusals: whoever causes them may cause many. */
 #define SERVER_REFUSALS_LOGGED_MAX 20
@@ -27,26 +23,6 @@
 
 /* D-Bus wants one for each bus; this is none, and nobody tells it from another. */
 #define SERVER_ID SD_ID128_MAKE(8f, 4c, 61, 2e, 90, b7, 4d, 35, a2, 1e, 6b, c8, 70, d9, 53, f1)
-
-#define SERVER_ERROR_BAD_SECRET DTLSD_ERROR_PREFIX "BadSecret"
-#define SERVER_ERROR_UNKNOWN_KEY DTLSD_ERROR_PREFIX "UnknownKey"
-#define SERVER_ERROR_NOT_AUTHORIZED DTLSD_ERROR_PREFIX "NotAuthorized"
-#define SERVER_ERROR_QUOTA_EXCEEDED DTLSD_ERROR_PREFIX "QuotaExceeded"
-#define SERVER_ERROR_FAILED DTLSD_ERROR_PREFIX "Failed"
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
-
-struct Server {
-        sd_event *event;
-        sd_bus *bus;
-        Vault *vault;
-        Signer *signer;
-        ServerClosed closed;
-        void *userdata;
-
-        uint64_t refusals_usec; /* when the present count began */
-        unsigned n_refusals;
-};
 
 /* ---- the log ---- */
 
@@ -57,7 +33,7 @@ static uint64_t server_now(const Server *server) {
         return now_usec;
 }
 
-static void server_log(int level, uint64_t id, uid_t uid, const char *text) {
+void server_log(int level, uint64_t id, uid_t uid, const char *text) {
         g_autofree char *id_field = g_strdup_printf("DTLSD_KEY=%" PRIu64, id);
         g_autofree char *uid_field = g_strdup_printf("DTLSD_UID=%u", uid);
         const char *const fields[] = {id_field, uid_field, NULL};
@@ -99,18 +75,13 @@ static void server_log_use(Server *server, VaultKey *key, const char *what) {
 
 /* ---- refusing ---- */
 
-typedef struct ServerSubject { /* whom and what a call is about */
-        uint64_t id;           /* 0: no key yet */
-        uid_t uid;
-} ServerSubject;
-
-static int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
-                         sd_bus_error *ret_error) {
+int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
+                  sd_bus_error *ret_error) {
         server_log_refusal(server, subject.id, subject.uid, text);
         return sd_bus_error_set(ret_error, name, text);
 }
 
-static int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error) {
+int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error) {
         server_log(LOG_WARNING, subject.id, subject.uid, g_strerror(-fault(r)));
         return sd_bus_error_set(ret_error, SERVER_ERROR_FAILED, "the keyring failed");
 }
@@ -364,6 +335,17 @@ static const sd_bus_vtable server_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("FetchPsk", SD_BUS_ARGS("t", id, "u", uid),
                                 SD_BUS_RESULT("ay", psk), method_fetch_psk,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS(
+                "StoreIdentity",
+                SD_BUS_ARGS("u", uid, "s", name, "aay", chain, "h", key, "ah", passphrase),
+                SD_BUS_RESULT("t", id, "ay", spki, "aay", ders), method_store_identity,
+                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("RemoveIdentity", SD_BUS_ARGS("u", uid, "s", name),
+                                SD_BUS_NO_RESULT, method_remove_identity,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListIdentities", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("a(stayaay)", identities), method_list_identities,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -392,7 +374,8 @@ static int server_open(Server *server, int *door) {
         return r < 0 ? fault(r) : 0;
 }
 
-int server_new(sd_event *event, int fd, ServerClosed closed, void *userdata, Server **ret) {
+int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void *userdata,
+               Server **ret) {
         g_autoptr(Server) server = g_new0(Server, 1);
         g_autofd int door = fd;
         int r;
@@ -402,7 +385,9 @@ int server_new(sd_event *event, int fd, ServerClosed closed, void *userdata, Ser
         server->userdata = userdata;
         server->vault = vault_new();
 
-        r = signer_new(event, &server->signer);
+        r = identities_new(store, server->vault, &server->identities);
+        if (r == 0)
+                r = signer_new(event, &server->signer);
         if (r < 0)
                 return fault(r);
 
@@ -420,6 +405,7 @@ Server *server_free(Server *server) {
 
         signer_free(server->signer); /* first: answers what waits, on the bus that still is there */
         sd_bus_close_unref(server->bus);
+        identities_free(server->identities);
         vault_free(server->vault);
         sd_event_unref(server->event);
         g_free(server);

@@ -11,7 +11,8 @@
  * Knows: vault, signer, D-Bus. Does not know: why somebody wants a signature.
  */
 
-#include <glib.h>
+#include "keyring/store.h"
+
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -26,8 +27,10 @@ typedef void (*ServerClosed)(void *userdata);
 /* 0: the other end of @fd, a UNIX socket, belongs to @uid. */
 int server_check_peer(int fd, uid_t uid);
 
-/* Takes @fd, whatever it returns. @closed: from the loop, once, when the other end is gone. */
-int server_new(sd_event *event, int fd, ServerClosed closed, void *userdata, Server **ret);
+/* Takes @fd, whatever it returns. @store: borrowed; NULL: nothing is kept. @closed: from the loop,
+ * once, when the other end is gone. */
+int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void *userdata,
+               Server **ret);
 Server *server_free(Server *server);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Server, server_free)

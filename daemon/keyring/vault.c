@@ -16,6 +16,7 @@ struct VaultKey {
         unsigned n_refs;
         uint64_t id;
         uid_t uid;
+        bool is_shared;
         gnutls_privkey_t private; /* NULL: a PSK */
         gnutls_pk_algorithm_t algorithm;
         GBytes *spki;
@@ -130,23 +131,45 @@ static const char *vault_parse_refusal(int gnutls_code) {
         }
 }
 
-static int vault_parse(VaultKey *key, const Secret *secret, const char **ret_text) {
+static const char *vault_parse_refusal_of(int gnutls_code, bool has_passphrase) {
+        if (gnutls_code == GNUTLS_E_DECRYPTION_FAILED && has_passphrase)
+                return "the passphrase is not that of the private key";
+
+        return vault_parse_refusal(gnutls_code);
+}
+
+/* Whoever made the file says how much work its passphrase is. */
+static bool vault_is_bearable(const gnutls_datum_t *data, gnutls_x509_crt_fmt_t format) {
+        unsigned n_iterations = 0;
+        int r;
+
+        r = gnutls_pkcs8_info(data, format, NULL, NULL, NULL, NULL, &n_iterations, NULL);
+        return r < 0 || n_iterations <= VAULT_ITERATIONS_MAX;
+}
+
+/* @password: NULL: the key is not encrypted. */
+static int vault_parse(VaultKey *key, const Secret *secret, const char *password,
+                       const char **ret_text) {
         static const char armour[] = "-----BEGIN ";
         gnutls_datum_t data = {(unsigned char *)secret_peek(secret), (unsigned)secret_size(secret)};
         bool pem = memmem(data.data, data.size, armour, strlen(armour)) != NULL;
+        gnutls_x509_crt_fmt_t format = pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
         int r;
+
+        if (password && !vault_is_bearable(&data, format)) {
+                *ret_text = "the passphrase takes more than a million rounds to try";
+                return VAULT_E_BAD_SECRET;
+        }
 
         r = gnutls_privkey_init(&key->private);
         if (r < 0)
                 return fault(-ENOMEM);
 
-        r = gnutls_privkey_import_x509_raw(key->private, &data,
-                                           pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER,
-                                           /* password= */ NULL, /* flags= */ 0);
+        r = gnutls_privkey_import_x509_raw(key->private, &data, format, password, /* flags= */ 0);
         if (r == GNUTLS_E_MEMORY_ERROR)
                 return fault(-ENOMEM);
         if (r < 0) {
-                *ret_text = vault_parse_refusal(r);
+                *ret_text = vault_parse_refusal_of(r, password != NULL);
                 return VAULT_E_BAD_SECRET;
         }
 
@@ -245,11 +268,12 @@ static int vault_read_spki(VaultKey *key) {
         return 0;
 }
 
-static int vault_read_private_key(VaultKey *key, const Secret *secret, const char **ret_text) {
+static int vault_read_private_key(VaultKey *key, const Secret *secret, const char *password,
+                                  const char **ret_text) {
         const char *text;
         int r;
 
-        r = vault_parse(key, secret, ret_text);
+        r = vault_parse(key, secret, password, ret_text);
         if (r)
                 return r;
 
@@ -265,8 +289,8 @@ static int vault_read_private_key(VaultKey *key, const Secret *secret, const cha
         return VAULT_E_BAD_SECRET;
 }
 
-int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
-                             const char **ret_text) {
+static int vault_import(Vault *vault, uid_t uid, const Secret *secret, const char *password,
+                        VaultKey **ret, const char **ret_text) {
         g_autoptr(VaultKey) key = NULL;
         int r;
 
@@ -275,12 +299,34 @@ int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, Vaul
                 return r;
 
         key = vault_key_new(uid);
-        r = vault_read_private_key(key, secret, ret_text);
+        r = vault_read_private_key(key, secret, password, ret_text);
         if (r)
                 return r;
 
         *ret = vault_add(vault, g_steal_pointer(&key));
         return 0;
+}
+
+int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                             const char **ret_text) {
+        return vault_import(vault, uid, secret, NULL, ret, ret_text);
+}
+
+int vault_import_shared_key(Vault *vault, uid_t uid, const Secret *secret, const Secret *passphrase,
+                            VaultKey **ret, const char **ret_text) {
+        g_autoptr(Secret) password = NULL; /* with the NUL that GnuTLS wants */
+        int r;
+
+        if (passphrase) {
+                password = secret_new_zero(secret_size(passphrase) + 1);
+                memcpy(secret_data(password), secret_peek(passphrase), secret_size(passphrase));
+        }
+
+        r = vault_import(vault, uid, secret, password ? (const char *)secret_peek(password) : NULL,
+                         ret, ret_text);
+        if (r == 0)
+                (*ret)->is_shared = true;
+        return r;
 }
 
 int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
@@ -311,7 +357,8 @@ int vault_remove(Vault *vault, uint64_t id, VaultKey **ret) {
                 return VAULT_E_UNKNOWN;
 
         vault_set_count(vault, key->uid, vault_count(vault, key->uid) - 1);
-        *ret = vault_key_ref(key);
+        if (ret)
+                *ret = vault_key_ref(key);
         g_hash_table_remove(vault->keys, &id);
         return 0;
 }
@@ -332,7 +379,7 @@ static int vault_key_spend(VaultKey *key, uint64_t now_usec) {
 static VaultKey *vault_find(Vault *vault, uint64_t id, uid_t uid) {
         VaultKey *key = g_hash_table_lookup(vault->keys, &id);
 
-        return key && key->uid == uid ? key : NULL;
+        return key && (key->is_shared || key->uid == uid) ? key : NULL;
 }
 
 int vault_use_private_key(Vault *vault, uint64_t id, uid_t uid, uint64_t now_usec, VaultKey **ret) {

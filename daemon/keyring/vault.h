@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Vault: the private keys and PSKs of objects, by number. A key belongs to the uid it was imported
- * for and answers to nobody else; it goes when it is removed or with the process. Nothing in here
- * gives a private key out again.
+ * Vault: the private keys and PSKs of objects and of the store, by number. A key belongs to the uid
+ * it was imported for and answers to nobody else; it goes when it is removed or with the process.
+ * Nothing in here gives a private key out again.
  *
  * Knows: key formats, how much is allowed to whom. Does not know: D-Bus, the event loop, threads
  * (a VaultKey is counted without locks: only the loop's thread takes and gives references).
@@ -20,7 +20,8 @@
 #define VAULT_KEYS_MAX 16384
 #define VAULT_PSK_MAX 512 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
 #define VAULT_RSA_BITS_MIN 2048
-#define VAULT_RSA_BITS_MAX 8192 /* one signature takes near 70 ms */
+#define VAULT_RSA_BITS_MAX 8192      /* one signature takes near 70 ms */
+#define VAULT_ITERATIONS_MAX 1000000 /* of a passphrase: near a second, in which nobody signs */
 /* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */
 #define VAULT_USES_PER_SECOND 2000
 #define VAULT_USES_BURST 4000
@@ -42,9 +43,13 @@ Vault *vault_free(Vault *vault);
 /* @ret_text: why not, for people; static. */
 int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
                              const char **ret_text);
+/* A key of the store: @uid has it counted, and every user's handshakes may use it. @passphrase:
+ * NULL: the key is not encrypted. */
+int vault_import_shared_key(Vault *vault, uid_t uid, const Secret *secret, const Secret *passphrase,
+                            VaultKey **ret, const char **ret_text);
 int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
                      const char **ret_text);
-/* @ret: what was removed, the caller's now. */
+/* @ret: what was removed, the caller's now; NULL: it is of no interest. */
 int vault_remove(Vault *vault, uint64_t id, VaultKey **ret);
 
 /* A private key, to be used once now. Borrowed. */

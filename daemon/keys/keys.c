@@ -8,7 +8,7 @@
  * An import that nobody waits for any more stays until its reply: the key it made must be removed.
  */
 
-#include "keys/keys.h"
+#include "keys/private.h"
 
 #include "base/cleanup.h"
 #include "base/fault.h"
@@ -18,52 +18,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 
 #define KEYS_TEXT_GONE "the keyring is not there; it is being started again"
 #define KEYS_TEXT_DEAD_KEY "the key was lost when the keyring died; give it again in a new object"
 #define KEYS_TEXT_LATE "the keyring did not answer in time"
-
-typedef enum AskKind {
-        ASK_IMPORT_PRIVATE_KEY,
-        ASK_IMPORT_PSK,
-        ASK_SIGN,
-        ASK_FETCH_PSK,
-} AskKind;
-
-typedef struct Ask {
-        Keys *keys;
-        uint64_t ticket;
-        AskKind kind;
-        union { /* by kind */
-                KeysImported imported;
-                KeysSigned signed_;
-                KeysFetched fetched;
-        };
-        void *userdata;
-        bool answered; /* or forgotten: nobody is to be called */
-
-        sd_event_source *timer;
-        int due_outcome; /* what is answered when the timer is due */
-        const char *due_text;
-        sd_bus_slot *slot; /* the call; NULL: was not made, or not yet */
-
-        int fd; /* import: what waits for the connection to be ready; else -1 */
-        uint32_t uid;
-} Ask;
-
-struct Keys {
-        sd_event *event;
-        uint64_t answer_usec;
-        uint64_t last_ticket;
-        GHashTable *asks; /* ticket in the ask itself to Ask, owned */
-
-        sd_bus *bus;      /* NULL: not connected */
-        GHashTable *held; /* set of Key that live in this keyring; they are their holders' */
-        KeysLost lost;
-        void *userdata;
-};
 
 struct Key {
         unsigned n_refs;
@@ -71,8 +30,6 @@ struct Key {
         Keys *keys; /* NULL: its keyring died */
         GBytes *spki;
 };
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 
 /* ---- keys ---- */
 
@@ -126,7 +83,7 @@ GBytes *key_spki(const Key *key) {
         return key->spki;
 }
 
-static Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size) {
+Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size) {
         Key *key = g_new0(Key, 1);
 
         key->n_refs = 1;
@@ -145,6 +102,7 @@ static void ask_free(gpointer data) {
         sd_event_source_disable_unref(ask->timer);
         sd_bus_slot_unref(ask->slot);
         autofd_close(&ask->fd);
+        keys_identity_free(ask->identity);
         g_free(ask);
 }
 
@@ -165,6 +123,10 @@ static void ask_fail(Ask *ask, int outcome, const char *text) {
         case ASK_FETCH_PSK:
                 ask->fetched(outcome, text, NULL, ask->userdata);
                 break;
+        case ASK_STORE_IDENTITY:
+        case ASK_REMOVE_IDENTITY:
+                ask->done(outcome, text, ask->userdata);
+                break;
         }
 }
 
@@ -172,9 +134,13 @@ static bool ask_is_import(const Ask *ask) {
         return ask->kind == ASK_IMPORT_PRIVATE_KEY || ask->kind == ASK_IMPORT_PSK;
 }
 
-/* Whether a reply must still be waited for although nobody is to be told. */
-static bool ask_owes_removal(const Ask *ask) {
-        return ask_is_import(ask) && ask->slot;
+static bool ask_changes_store(const Ask *ask) {
+        return ask->kind == ASK_STORE_IDENTITY || ask->kind == ASK_REMOVE_IDENTITY;
+}
+
+/* Whether a reply must still be waited for although nobody is to be told: it says what there is. */
+static bool ask_owes_reply(const Ask *ask) {
+        return (ask_is_import(ask) || ask_changes_store(ask)) && ask->slot;
 }
 
 /* Off the table first: the asker may ask, forget or lose interest in others inside its answer. */
@@ -189,7 +155,7 @@ static void ask_settle(Ask *ask, int outcome, const char *text) {
 static int on_ask_due(sd_event_source *source, uint64_t usec, void *userdata) {
         Ask *ask = userdata;
 
-        if (ask_owes_removal(ask))
+        if (ask_owes_reply(ask))
                 ask_fail(ask, ask->due_outcome, ask->due_text);
         else
                 ask_settle(ask, ask->due_outcome, ask->due_text);
@@ -207,7 +173,7 @@ static void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *
         g_assert(r >= 0); /* memory, which GLib does not survive either; keys_new() has tried */
 }
 
-static Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
+Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
         Ask *ask = g_new0(Ask, 1);
 
         ask->keys = keys;
@@ -219,8 +185,7 @@ static Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
         return ask;
 }
 
-/* The call is on its way, or @r says why it is not; either way the answer comes from the loop. */
-static uint64_t ask_begin(Ask *ask, int r) {
+uint64_t ask_begin(Ask *ask, int r) {
         uint64_t ticket = ask->ticket;
 
         if (r >= 0)
@@ -240,6 +205,9 @@ static void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
 
         if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "BadSecret") == 0)
                 outcome = KEYS_E_BAD_SECRET;
+        if (ask->kind == ASK_REMOVE_IDENTITY &&
+            g_strcmp0(error->name, DTLSD_ERROR_PREFIX "UnknownKey") == 0)
+                outcome = KEYS_E_UNKNOWN;
         ask_settle(ask, outcome, error->message ? error->message : error->name);
 }
 
@@ -300,12 +268,16 @@ static int ask_read(Ask *ask, sd_bus_message *m) {
                 return ask_read_signed(ask, m);
         case ASK_FETCH_PSK:
                 return ask_read_fetched(ask, m);
+        case ASK_STORE_IDENTITY:
+                return ask_read_stored(ask, m);
+        case ASK_REMOVE_IDENTITY:
+                return ask_read_removed(ask);
         }
 
         g_assert_not_reached();
 }
 
-static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Ask *ask = userdata;
         int r;
 
@@ -436,7 +408,7 @@ void keys_forget(Keys *keys, uint64_t ticket) {
                 return;
 
         ask->answered = true;
-        if (!ask_owes_removal(ask))
+        if (!ask_owes_reply(ask))
                 g_hash_table_remove(keys->asks, &ticket);
 }
 
@@ -450,6 +422,7 @@ static void keys_drop_connection(Keys *keys) {
         GHashTableIter iter;
         gpointer value;
 
+        identities_drop(keys);
         g_hash_table_iter_init(&iter, keys->held);
         while (g_hash_table_iter_next(&iter, &value, NULL))
                 ((Key *)value)->keys = NULL;
@@ -481,6 +454,8 @@ static void on_keys_ready(Keys *keys) {
                 if (ask->fd >= 0)
                         ask_begin(ask, ask_send_import(ask));
         }
+
+        identities_ask(keys);
 }
 
 static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -564,6 +539,7 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->answer_usec = KEYS_ANSWER_USEC;
         keys->asks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, ask_free);
         keys->held = g_hash_table_new(NULL, NULL);
+        keys->identities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_identity_free);
 
         *ret = keys;
         return 0;
@@ -575,6 +551,7 @@ Keys *keys_free(Keys *keys) {
 
         keys_drop_connection(keys);
         g_hash_table_unref(keys->asks); /* unanswered: who asked is gone before */
+        g_hash_table_unref(keys->identities);
         g_hash_table_unref(keys->held);
         sd_event_unref(keys->event);
         g_free(keys);

@@ -3,8 +3,8 @@
 
 /*
  * Keys: the asynchronous client of the keyring process. Private keys and PSKs are known here by
- * number only. The connection to the keyring may die and be replaced; keys that lived in the dead
- * one are gone, and whoever asks for them is told so.
+ * number only, identities by name. The connection to the keyring may die and be replaced; keys that
+ * lived in the dead one are gone, and whoever asks for them is told so.
  *
  * Answers come from the event loop, never from inside the asking call. An asker that dies first
  * calls keys_forget().
@@ -29,6 +29,7 @@ typedef enum KeysOutcome {
         KEYS_E_REFUSED,    /* the keyring says no; text has its reason */
         KEYS_E_LATE,       /* no answer in time */
         KEYS_E_BAD_SECRET, /* import: not a key, empty, encrypted, not a sealed memfd; text */
+        KEYS_E_UNKNOWN,    /* there is no identity of that name */
 } KeysOutcome;
 
 /* @outcome 0 or KeysOutcome; @text says why when it is not 0. What is handed over is borrowed:
@@ -37,7 +38,19 @@ typedef void (*KeysImported)(int outcome, const char *text, Key *key, void *user
 typedef void (*KeysSigned)(int outcome, const char *text, const void *signature, size_t size,
                            void *userdata);
 typedef void (*KeysFetched)(int outcome, const char *text, const Secret *psk, void *userdata);
+typedef void (*KeysDone)(int outcome, const char *text, void *userdata);
 typedef void (*KeysLost)(void *userdata);
+
+/* A chain with its key that the keyring keeps. Another takes its place when it is replaced, and
+ * when the keyring was started again. */
+typedef struct KeysIdentity {
+        char *name;       /* "NAME", or "u/UID/NAME" */
+        GPtrArray *chain; /* GBytes, DER, leaf first */
+        Key *key;
+} KeysIdentity;
+
+/* @name: of one that is new, replaced or removed; NULL: any may be. */
+typedef void (*KeysIdentitiesChanged)(const char *name, void *userdata);
 
 int keys_new(sd_event *event, Keys **ret);
 /* Whoever asks must be gone before: what is still asked is not answered. Keys may live on, dead. */
@@ -61,8 +74,23 @@ uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, voi
 uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
                    const void *input, size_t size, KeysSigned answer, void *userdata);
 uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata);
+/* New, or in the place of what has this name; in keys_identity() when the answer comes. @blobs:
+ * GBytes, PEM or DER. @key_fd, and @passphrase_fd if it is not -1: as above. */
+uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs, int key_fd,
+                             int passphrase_fd, KeysDone answer, void *userdata);
+uint64_t keys_remove_identity(Keys *keys, uid_t uid, const char *name, KeysDone answer,
+                              void *userdata);
 /* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
+
+/* Whether the keyring has said what it keeps. Until then there are none. */
+bool keys_identities_known(const Keys *keys);
+/* Borrowed, until the loop turns; NULL: there is none. */
+const KeysIdentity *keys_identity(const Keys *keys, const char *name);
+/* In order of their names; of const KeysIdentity, as above. */
+GPtrArray *keys_identities(const Keys *keys);
+/* From the loop. */
+void keys_observe_identities(Keys *keys, KeysIdentitiesChanged changed, void *userdata);
 
 Key *key_ref(Key *key);
 Key *key_unref(Key *key);

@@ -100,8 +100,12 @@ static Trust *config_system_trust(Relay *relay, const Spec *spec) {
         return relay_system_trust(relay);
 }
 
-int config_make(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason) {
+int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
         int r;
+
+        if (spec->identity && !spec_follow_identity(spec, relay->keys))
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "There is no identity '%s' in the store", spec->identity);
 
         r = config_check(spec, reason);
         if (r)

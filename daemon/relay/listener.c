@@ -167,7 +167,7 @@ CookieParameters listener_cookie_parameters(const Listener *listener) {
         return cookies_parameters(listener->jar);
 }
 
-void listener_reload_trust(Listener *listener) {
+void listener_refresh(Listener *listener) {
         SessionConfig *config;
         Reason reason;
         int r;
@@ -175,14 +175,14 @@ void listener_reload_trust(Listener *listener) {
         r = config_make(listener->relay, listener->spec, &config, &reason);
         if (r) {
                 log_listener(listener, LOG_WARNING, NULL,
-                             "Listener %" G_GUINT32_FORMAT " goes on with the trusted and revoked "
-                             "certificates that it has: the new ones cannot be used",
-                             listener->id);
+                             "Listener %" G_GUINT32_FORMAT " goes on with what it has: %s",
+                             listener->id, r > 0 ? reason.text : g_strerror(-r));
                 return;
         }
 
         session_config_unref(listener->config);
         listener->config = config;
+        relay_tell(listener->relay, listener_changed, listener, CHANGED_CONFIGURATION);
 }
 
 /* ---- birth and death ---- */
@@ -207,7 +207,7 @@ static int listener_check(const Spec *spec, Reason *reason) {
 }
 
 static int listener_open(Listener *listener, Reason *reason) {
-        const Spec *spec = listener->spec;
+        Spec *spec = listener->spec;
         int r;
 
         r = charges_add_spec(listener->relay, listener->spec, reason);

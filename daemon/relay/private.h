@@ -292,7 +292,7 @@ int reason_set(Reason *reason, int outcome, const char *format, ...)
 /* Whether @mtu is 0 or large enough for what @spec has to say in a handshake. */
 int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason);
 /* The session configuration of a spec that is whole; else why it is not. */
-int config_make(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason);
+int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason);
 
 /* ---- cookies.c ---- */
 
@@ -399,7 +399,8 @@ Connection *listener_greet(Listener *listener, const Datagram *in);
 Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *hello,
                            Connection *predecessor);
 void listener_forget(Listener *listener, Connection *connection);
-void listener_reload_trust(Listener *listener);
+/* What its spec refers to is another now: handshakes that begin later have it. */
+void listener_refresh(Listener *listener);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_free)
 

@@ -45,6 +45,7 @@ static const char *question_why(int outcome, const char *text) {
                 return "The keyring did not answer in time; try again";
         case KEYS_E_REFUSED:
         case KEYS_E_BAD_SECRET:
+        case KEYS_E_UNKNOWN:
                 break;
         }
 

@@ -162,6 +162,8 @@ void relay_drop_verifier(Relay *relay, Verifier *verifier) {
 
 /* ---- the whole ---- */
 
+static void on_identities_changed(const char *name, void *userdata);
+
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         g_autoptr(Relay) relay = NULL;
         int r;
@@ -169,6 +171,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay = g_new0(Relay, 1);
         relay->event = sd_event_ref(event);
         relay->keys = keys;
+        keys_observe_identities(keys, on_identities_changed, relay);
         relay->quota = quota;
         relay->registry = registry_new();
         relay->rx = datagram_batch_new(UDP_BATCH_MAX, UDP_RECEIVE_BYTES);
@@ -239,6 +242,7 @@ Relay *relay_free(Relay *relay) {
         if (!relay)
                 return NULL;
 
+        keys_observe_identities(relay->keys, NULL, NULL);
         relay->observer = NULL;
         if (relay->timer) {
                 relay_close_verifiers(relay, NULL);
@@ -357,5 +361,21 @@ void relay_reload_trust(Relay *relay, Revocations *revocations) {
                 relay_read_system_trust(relay);
 
         for (guint i = 0; i < ids->len; i++)
-                listener_reload_trust(relay_find_listener(relay, g_array_index(ids, uint32_t, i)));
+                listener_refresh(relay_find_listener(relay, g_array_index(ids, uint32_t, i)));
+}
+
+/* ---- the store's identities ---- */
+
+static void on_identities_changed(const char *name, void *userdata) {
+        Relay *relay = userdata;
+        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
+
+        for (guint i = 0; i < ids->len; i++) {
+                Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
+                const char *identity = listener->spec->identity;
+
+                if (identity && (!name || g_str_equal(identity, name)))
+                        listener_refresh(listener);
+        }
+        relay_tell(relay, identities_changed, name);
 }

@@ -67,6 +67,26 @@ static void spec_lease_done(gpointer data) {
         quota_discharge(lease->quota, lease->uid, QUOTA_BYTES, lease->n_bytes);
 }
 
+bool spec_follow_identity(Spec *spec, const Keys *keys) {
+        const KeysIdentity *identity = keys_identity(keys, spec->identity);
+        Chain *chain;
+
+        if (!identity)
+                return false;
+        if (spec->key == identity->key)
+                return true;
+
+        /* it was a chain in the keyring, so anything else is a damaged answer */
+        if (chain_new(identity->chain, &chain) != 0)
+                return false;
+
+        g_clear_pointer(&spec->chain, chain_unref);
+        key_unref(spec->key);
+        spec->chain = chain;
+        spec->key = key_ref(identity->key);
+        return true;
+}
+
 size_t spec_errors_memory(const GArray *errors) {
         size_t n_bytes = 0;
 
@@ -111,6 +131,7 @@ Spec *spec_copy(const Spec *spec) {
         *copy = *spec; /* plain values; whatever is owned follows */
         copy->owner = g_strdup(spec->owner);
         copy->verification_name = g_strdup(spec->verification_name);
+        copy->identity = g_strdup(spec->identity);
         copy->chain = spec->chain ? chain_ref(spec->chain) : NULL;
         copy->key = spec->key ? key_ref(spec->key) : NULL;
         copy->psk_identity = spec->psk_identity ? g_bytes_ref(spec->psk_identity) : NULL;
@@ -147,6 +168,7 @@ Spec *spec_free(Spec *spec) {
 
         g_free(spec->owner);
         g_free(spec->verification_name);
+        g_free(spec->identity);
         g_clear_pointer(&spec->chain, chain_unref);
         g_clear_pointer(&spec->key, key_unref);
         g_clear_pointer(&spec->psk_identity, g_bytes_unref);

@@ -40,6 +40,7 @@ typedef struct Spec {
         bool dont_fragment;
 
         /* who we are */
+        char *identity; /* the store's name of chain and key, which follow it; NULL: the caller's */
         Chain *chain;
         Key *key;             /* private key of chain */
         GBytes *psk_identity; /* PreSharedKeyIdentity */
@@ -85,6 +86,9 @@ Spec *spec_copy(const Spec *spec);                           /* references what 
 /* A copy for another object, of this role: nothing is charged for it yet. */
 Spec *spec_derive(const Spec *spec, DtlsRole role);
 Spec *spec_free(Spec *spec);
+
+/* chain and key as the store has them now. False: it has none of that name. */
+bool spec_follow_identity(Spec *spec, const Keys *keys);
 
 /* Charges what certificates it refers to take to its uid, until it and all its copies are gone. 0,
  * or a QuotaOutcome. */

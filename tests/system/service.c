@@ -16,6 +16,9 @@
 
 #define POLL_USEC (10 * UINT64_C(1000))
 
+#define UID_NOBODY 65534
+#define GID_NOGROUP 65534
+
 struct Service {
         char *directory;
         char *address;
@@ -54,6 +57,15 @@ static void write_rules(const Service *service) {
         g_assert_true(g_file_get_contents(g_getenv("DTLSD_RULES"), &rules, NULL, NULL));
         g_assert_true(g_file_set_contents(path, rules, -1, NULL));
         g_assert_cmpint(chmod(path, 0644), ==, 0);
+}
+
+/* A folder of the keyring's own, where it keeps what it keeps. */
+static void make_store(const Service *service) {
+        g_autofree char *folder = in_directory(service, "store");
+
+        g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+        if (geteuid() == 0)
+                g_assert_cmpint(chown(folder, UID_NOBODY, GID_NOGROUP), ==, 0);
 }
 
 static void copy_program(const Service *service, const char *name) {
@@ -115,13 +127,21 @@ static void start_daemon(Service *service) {
         g_autofree char *config = in_directory(service, "dtlsd.conf");
         g_autofree char *keyring_option = g_strconcat("--keyring=", keyring, NULL);
         g_autofree char *config_option = g_strconcat("--config=", config, NULL);
+        g_autofree char *store = in_directory(service, "store");
+        g_autofree char *store_option = g_strconcat("--store=", store, NULL);
         g_autofree char *policy = in_directory(service, "policy.d");
         g_autofree char *policy_option = g_strconcat("--policy=", policy, NULL);
-        const char *argv[] = {"setpriv",        "--pdeathsig=KILL",
-                              "--reuid=nobody", "--regid=nogroup",
-                              "--clear-groups", daemon,
-                              config_option,    policy_option,
-                              keyring_option,   NULL};
+        const char *argv[] = {"setpriv",
+                              "--pdeathsig=KILL",
+                              "--reuid=nobody",
+                              "--regid=nogroup",
+                              "--clear-groups",
+                              daemon,
+                              config_option,
+                              policy_option,
+                              store_option,
+                              keyring_option,
+                              NULL};
 
         service->daemon_pid = start(service, "dtlsd.log", geteuid() == 0 ? argv : argv + 5);
 }
@@ -167,6 +187,7 @@ Service *service_start_limited(const char *config, unsigned n_fds) {
         write_bus_config(service);
         write_file(service, "dtlsd.conf", config ? config : "");
         write_rules(service);
+        make_store(service);
         copy_program(service, "dtlsd");
         copy_program(service, "dtlsd-keyring");
 
@@ -188,7 +209,8 @@ void service_remove_directory(const char *path) {
         while (directory && (name = g_dir_read_name(directory))) {
                 g_autofree char *file = g_build_filename(path, name, NULL);
 
-                (void)g_remove(file);
+                if (g_remove(file) != 0)
+                        service_remove_directory(file);
         }
         (void)g_rmdir(path);
 }

@@ -40,7 +40,7 @@ void service_stop(Service *service);
 
 /* Starts a daemon again after the test has killed and reaped it. */
 void service_restart(Service *service);
-/* Removes a flat directory of a test with the files in it. */
+/* Removes a directory of a test with everything in it. */
 void service_remove_directory(const char *path);
 
 const char *service_directory(const Service *service);

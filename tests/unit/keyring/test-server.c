@@ -47,7 +47,7 @@ static void fixture_set_up(Fixture *f, gconstpointer data) {
 
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-        g_assert_cmpint(server_new(f->event, pair[1], on_closed, f, &f->server), ==, 0);
+        g_assert_cmpint(server_new(f->event, pair[1], NULL, on_closed, f, &f->server), ==, 0);
 
         g_assert_cmpint(sd_bus_new(&f->client), >=, 0);
         g_assert_cmpint(sd_bus_set_fd(f->client, pair[0], pair[0]), >=, 0);
@@ -345,7 +345,7 @@ static void test_ends_a_conversation_that_is_not_dbus(void) {
 
         g_assert_cmpint(sd_event_new(&f.event), >=, 0);
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-        g_assert_cmpint(server_new(f.event, pair[1], on_closed, &f, &f.server), ==, 0);
+        g_assert_cmpint(server_new(f.event, pair[1], NULL, on_closed, &f, &f.server), ==, 0);
         g_assert_cmpint(write(pair[0], "GET / HTTP/1.1\r\n\r\n", 18), ==, 18);
         while (f.n_closed == 0)
                 turn(&f, limit);

@@ -102,7 +102,8 @@ static void connect_keys(Fixture *f) {
 }
 
 static void serve(Fixture *f) {
-        g_assert_cmpint(server_new(f->event, f->other_fd, on_closed, NULL, &f->server), ==, 0);
+        g_assert_cmpint(server_new(f->event, f->other_fd, NULL, on_closed, NULL, &f->server), ==,
+                        0);
         f->other_fd = -1;
 }
 
@@ -587,7 +588,7 @@ static void be_a_keyring(int fd) {
         Server *server;
         sd_event *event;
 
-        if (sd_event_new(&event) < 0 || server_new(event, fd, on_closed, NULL, &server) < 0)
+        if (sd_event_new(&event) < 0 || server_new(event, fd, NULL, on_closed, NULL, &server) < 0)
                 _exit(1);
         (void)sd_event_loop(event);
         _exit(0);

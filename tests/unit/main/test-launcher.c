@@ -221,7 +221,7 @@ static void test_uses_a_keyring_that_is_a_service(Fixture *f, gconstpointer data
                 wait_connected(f);
                 fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
                 g_assert_cmpint(server_check_peer(fd, getuid()), ==, 0);
-                g_assert_cmpint(server_new(f->event, fd, on_closed, NULL, &server), ==, 0);
+                g_assert_cmpint(server_new(f->event, fd, NULL, on_closed, NULL, &server), ==, 0);
                 assert_answers(f);
                 server_free(server);
                 wait_for(f, &f->n_lost, i + 1);

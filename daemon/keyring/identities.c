@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Identities, see identities.h. An entry of the store is PEM: the chain, then the key in PKCS#8, as
+ * other programs read it too.
+ */
+
+#include "keyring/identities.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <string.h>
+
+#define KEY_BEGIN "-----BEGIN PRIVATE KEY-----"
+#define UID_ADMINISTRATOR ((uid_t)0)
+
+struct Identities {
+        Store *store;
+        Vault *vault;
+        GHashTable *by_name; /* name in the identity itself to Identity, owned */
+};
+
+static void identity_free(void *data) {
+        Identity *identity = data;
+
+        if (!identity)
+                return;
+
+        g_free(identity->name);
+        chain_unref(identity->chain);
+        vault_key_unref(identity->key);
+        g_free(identity);
+}
+
+static void identity_cleanup(Identity **identity) {
+        identity_free(*identity);
+}
+
+#define identity_auto __attribute__((cleanup(identity_cleanup))) Identity *
+
+/* Whose it is, by its name. */
+static uid_t identity_uid(const char *name) {
+        return g_str_has_prefix(name, "u/") ? (uid_t)g_ascii_strtoull(name + 2, NULL, 10)
+                                            : UID_ADMINISTRATOR;
+}
+
+/* ---- from certificates and a key ---- */
+
+static int identity_check_pair(const Identity *identity, const char **ret_text) {
+        if (g_bytes_equal(vault_key_spki(identity->key), chain_spki(identity->chain)))
+                return 0;
+
+        *ret_text = "the private key is not that of the first certificate";
+        return IDENTITIES_E_BAD_SECRET;
+}
+
+static int identity_new(Identities *identities, const char *name, GPtrArray *blobs,
+                        const Secret *secret, const Secret *passphrase, Identity **ret,
+                        const char **ret_text) {
+        identity_auto identity = g_new0(Identity, 1);
+        VaultKey *key;
+        int r;
+
+        identity->name = g_strdup(name);
+        r = chain_new(blobs, &identity->chain);
+        if (r > 0) {
+                *ret_text = chain_outcome_text((ChainOutcome)r);
+                return IDENTITIES_E_BAD_SECRET;
+        }
+        if (r < 0)
+                return fault(r);
+
+        r = vault_import_shared_key(identities->vault, identity_uid(name), secret, passphrase, &key,
+                                    ret_text);
+        if (r)
+                return r == VAULT_E_FULL ? IDENTITIES_E_FULL
+                       : r > 0           ? IDENTITIES_E_BAD_SECRET
+                                         : fault(r);
+
+        identity->key = vault_key_ref(key);
+        r = identity_check_pair(identity, ret_text);
+        if (r) {
+                (void)vault_remove(identities->vault, vault_key_id(key), NULL);
+                return r;
+        }
+
+        *ret = g_steal_pointer(&identity);
+        return 0;
+}
+
+/* ---- to PEM and back ---- */
+
+static int append_pem(GByteArray *text, const char *label, const gnutls_datum_t *der) {
+        gnutls_datum_t pem = {NULL, 0};
+
+        if (gnutls_pem_base64_encode2(label, der, &pem) < 0)
+                return fault(-ENOMEM);
+
+        (void)g_byte_array_append(text, pem.data, pem.size);
+        gnutls_memset(pem.data, 0, pem.size);
+        gnutls_free(pem.data);
+        return 0;
+}
+
+static int append_chain(GByteArray *text, const Chain *chain) {
+        for (size_t i = 0; i < chain_count(chain); i++) {
+                gsize size;
+                const void *data = g_bytes_get_data(chain_der(chain, i), &size);
+                const gnutls_datum_t der = {(unsigned char *)data, (unsigned)size};
+                int r = append_pem(text, "CERTIFICATE", &der);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int export_key(const VaultKey *key, Secret **ret) {
+        gnutls_datum_t pem = {NULL, 0};
+        gnutls_x509_privkey_t private;
+        int r;
+
+        r = gnutls_privkey_export_x509(vault_key_private(key), &private);
+        if (r < 0)
+                return fault(-EIO);
+
+        r = gnutls_x509_privkey_export2_pkcs8(private, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN,
+                                              &pem);
+        gnutls_x509_privkey_deinit(private);
+        if (r < 0)
+                return fault(-EIO);
+
+        *ret = secret_new(pem.data, pem.size);
+        gnutls_memset(pem.data, 0, pem.size);
+        gnutls_free(pem.data);
+        return 0;
+}
+
+static int identity_write(const Identity *identity, Secret **ret) {
+        g_autoptr(GByteArray) certificates = g_byte_array_new();
+        g_autoptr(Secret) key = NULL;
+        Secret *text;
+        int r;
+
+        r = append_chain(certificates, identity->chain);
+        if (r == 0)
+                r = export_key(identity->key, &key);
+        if (r < 0)
+                return r;
+
+        text = secret_new_zero(certificates->len + secret_size(key));
+        memcpy(secret_data(text), certificates->data, certificates->len);
+        memcpy(secret_data(text) + certificates->len, secret_peek(key), secret_size(key));
+        *ret = text;
+        return 0;
+}
+
+static int identity_read(Identities *identities, const char *name, const Secret *text,
+                         Identity **ret, const char **ret_text) {
+        const uint8_t *start = secret_peek(text);
+        const uint8_t *key = memmem(start, secret_size(text), KEY_BEGIN, strlen(KEY_BEGIN));
+        g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        g_autoptr(Secret) secret = NULL;
+
+        if (!key) {
+                *ret_text = "it has no private key";
+                return IDENTITIES_E_BAD_SECRET;
+        }
+
+        g_ptr_array_add(blobs, g_bytes_new(start, (gsize)(key - start)));
+        secret = secret_new(key, secret_size(text) - (size_t)(key - start));
+        return identity_new(identities, name, blobs, secret, NULL, ret, ret_text);
+}
+
+/* ---- the table ---- */
+
+static void identities_take(Identities *identities, Identity *identity) {
+        (void)g_hash_table_replace(identities->by_name, identity->name, identity);
+}
+
+static void identities_load(Identities *identities, const char *name) {
+        g_autofree char *file = store_file(identities->store, STORE_IDENTITY, name);
+        const char *why = "it is damaged, not of this user alone, or sealed with another key";
+        g_autoptr(Secret) text = NULL;
+        Identity *identity;
+        int r;
+
+        r = store_get(identities->store, STORE_IDENTITY, name, &text);
+        if (r == 0)
+                r = identity_read(identities, name, text, &identity, &why);
+        if (r)
+                log_error("%s is left out: %s", file, why);
+        else
+                identities_take(identities, identity);
+}
+
+int identities_new(Store *store, Vault *vault, Identities **ret) {
+        g_autoptr(Identities) identities = g_new0(Identities, 1);
+        g_autoptr(GPtrArray) names = NULL;
+        int r;
+
+        identities->store = store;
+        identities->vault = vault;
+        identities->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, identity_free);
+
+        r = store ? store_list(store, &names) : 0;
+        if (r < 0)
+                return fault(r);
+
+        for (guint i = 0; names && i < names->len; i++) {
+                const StoreName *name = names->pdata[i];
+
+                if (name->kind == STORE_IDENTITY)
+                        identities_load(identities, name->name);
+        }
+
+        *ret = g_steal_pointer(&identities);
+        return 0;
+}
+
+Identities *identities_free(Identities *identities) {
+        if (!identities)
+                return NULL;
+
+        g_hash_table_unref(identities->by_name);
+        g_free(identities);
+        return NULL;
+}
+
+static size_t identities_count(const Identities *identities, uid_t uid) {
+        GHashTableIter iter;
+        const char *name;
+        size_t n = 0;
+
+        g_hash_table_iter_init(&iter, identities->by_name);
+        while (g_hash_table_iter_next(&iter, (void **)&name, NULL))
+                n += identity_uid(name) == uid;
+
+        return n;
+}
+
+static int identities_check_room(const Identities *identities, const char *name,
+                                 const char **ret_text) {
+        uid_t uid = identity_uid(name);
+
+        if (g_hash_table_contains(identities->by_name, name))
+                return 0;
+
+        if (g_hash_table_size(identities->by_name) >= IDENTITIES_MAX ||
+            (uid != UID_ADMINISTRATOR &&
+             identities_count(identities, uid) >= IDENTITIES_PER_USER_MAX)) {
+                *ret_text = "there are as many identities as there may be; remove some";
+                return IDENTITIES_E_FULL;
+        }
+
+        return 0;
+}
+
+static int identities_save(Identities *identities, const Identity *identity,
+                           const char **ret_text) {
+        g_autoptr(Secret) text = NULL;
+        int r;
+
+        r = identity_write(identity, &text);
+        if (r == 0)
+                r = store_put(identities->store, STORE_IDENTITY, identity->name, text);
+        if (r == STORE_E_TOO_LONG) {
+                *ret_text = "the chain and the key are over 256 KiB";
+                return IDENTITIES_E_BAD_SECRET;
+        }
+
+        return r < 0 ? fault(r) : 0;
+}
+
+int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
+                   const Secret *passphrase, const Identity **ret, const char **ret_text) {
+        identity_auto identity = NULL;
+        int r;
+
+        if (!identities->store)
+                return IDENTITIES_E_NO_STORE;
+
+        r = identities_check_room(identities, name, ret_text);
+        if (r == 0)
+                r = identity_new(identities, name, blobs, key, passphrase, &identity, ret_text);
+        if (r)
+                return r;
+
+        r = identities_save(identities, identity, ret_text);
+        if (r) {
+                (void)vault_remove(identities->vault, vault_key_id(identity->key), NULL);
+                return r;
+        }
+
+        *ret = identity;
+        identities_take(identities, g_steal_pointer(&identity));
+        return 0;
+}
+
+int identities_remove(Identities *identities, const char *name) {
+        int r;
+
+        if (!identities->store)
+                return IDENTITIES_E_NO_STORE;
+
+        /* a damaged one is not in the table, and goes all the same */
+        r = store_remove(identities->store, STORE_IDENTITY, name);
+        if (r < 0)
+                return fault(r);
+
+        (void)g_hash_table_remove(identities->by_name, name);
+        return r == STORE_E_UNKNOWN ? IDENTITIES_E_UNKNOWN : 0;
+}
+
+static int identities_compare(const void *a, const void *b) {
+        const Identity *x = *(const Identity *const *)a;
+        const Identity *y = *(const Identity *const *)b;
+
+        return strcmp(x->name, y->name);
+}
+
+GPtrArray *identities_list(const Identities *identities) {
+        GPtrArray *list = g_ptr_array_new();
+        GHashTableIter iter;
+        void *identity;
+
+        g_hash_table_iter_init(&iter, identities->by_name);
+        while (g_hash_table_iter_next(&iter, NULL, &identity))
+                g_ptr_array_add(list, identity);
+
+        g_ptr_array_sort(list, identities_compare);
+        return list;
+}

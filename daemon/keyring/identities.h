@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Identities: the store's certificate chains with their private keys, by name. What is here was on
+ * the disk before; each key lies in the vault, where every user's handshakes may use it (who may
+ * name it is for dtlsd to say).
+ *
+ * A replaced or removed identity leaves its key in the vault until it is removed there: handshakes
+ * that began with it go on.
+ */
+
+#include "identity/chain.h"
+#include "keyring/store.h"
+#include "keyring/vault.h"
+
+#define IDENTITIES_PER_USER_MAX 64
+#define IDENTITIES_MAX 4096
+
+typedef struct Identities Identities;
+
+typedef struct Identity {
+        char *name;
+        Chain *chain;
+        VaultKey *key;
+} Identity;
+
+typedef enum IdentitiesOutcome {
+        IDENTITIES_E_BAD_SECRET = 1, /* the chain, the key or the passphrase; the text says why */
+        IDENTITIES_E_UNKNOWN,
+        IDENTITIES_E_FULL,
+        IDENTITIES_E_NO_STORE, /* the keyring was started without one */
+} IdentitiesOutcome;
+
+/* Reads all of @store, which may be NULL and is borrowed, as @vault is. What is damaged is named in
+ * the log and left out. */
+int identities_new(Store *store, Vault *vault, Identities **ret);
+Identities *identities_free(Identities *identities);
+
+/* New, or in the place of what has this name. @blobs: certificates, leaf first. @passphrase: NULL:
+ * the key is not encrypted. @ret: borrowed, until the name changes. @ret_text: static. */
+int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
+                   const Secret *passphrase, const Identity **ret, const char **ret_text);
+int identities_remove(Identities *identities, const char *name);
+/* In order of their names; of const Identity, borrowed. */
+GPtrArray *identities_list(const Identities *identities);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identities, identities_free)

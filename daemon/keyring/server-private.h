@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the keyring's door see of each other; nobody else includes this. */
+
+#include "keyring/identities.h"
+#include "keyring/server.h"
+#include "keyring/signer.h"
+#include "keyring/vault.h"
+
+#include <systemd/sd-bus.h>
+
+#define SERVER_ERROR_BAD_SECRET DTLSD_ERROR_PREFIX "BadSecret"
+#define SERVER_ERROR_UNKNOWN_KEY DTLSD_ERROR_PREFIX "UnknownKey"
+#define SERVER_ERROR_NOT_AUTHORIZED DTLSD_ERROR_PREFIX "NotAuthorized"
+#define SERVER_ERROR_QUOTA_EXCEEDED DTLSD_ERROR_PREFIX "QuotaExceeded"
+#define SERVER_ERROR_FAILED DTLSD_ERROR_PREFIX "Failed"
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
+
+struct Server {
+        sd_event *event;
+        sd_bus *bus;
+        Vault *vault;
+        Identities *identities;
+        Signer *signer;
+        ServerClosed closed;
+        void *userdata;
+
+        uint64_t refusals_usec; /* when the present count began */
+        unsigned n_refusals;
+};
+
+typedef struct ServerSubject { /* whom and what a call is about */
+        uint64_t id;           /* 0: no key yet */
+        uid_t uid;
+} ServerSubject;
+
+/* ---- server.c ---- */
+
+void server_log(int level, uint64_t id, uid_t uid, const char *text);
+int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
+                  sd_bus_error *ret_error);
+int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error);
+
+/* ---- server-store.c: the methods about what is kept ---- */
+
+int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

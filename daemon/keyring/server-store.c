@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The methods about what is kept. Whose an entry is follows from its name, and is held against the
+ * uid of the call here too: dtlsd's word alone does not let one user write another's.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/memfd.h"
+#include "base/terms.h"
+#include "keyring/server-private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+typedef struct StoreCall {
+        uint32_t uid;
+        const char *name;
+        GPtrArray *blobs;
+        Secret *key;
+        Secret *passphrase; /* NULL: none */
+} StoreCall;
+
+static void store_call_done(StoreCall *call) {
+        g_clear_pointer(&call->blobs, g_ptr_array_unref);
+        secret_free(call->key);
+        secret_free(call->passphrase);
+}
+
+static int store_refuse(Server *server, const StoreCall *call, int r, const char *text,
+                        sd_bus_error *ret_error) {
+        const ServerSubject subject = {.uid = call->uid};
+
+        if (r < 0)
+                return server_fail(server, subject, r, ret_error);
+
+        switch ((IdentitiesOutcome)r) {
+        case IDENTITIES_E_BAD_SECRET:
+                return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET, text, ret_error);
+        case IDENTITIES_E_UNKNOWN:
+                return server_refuse(server, subject, SERVER_ERROR_UNKNOWN_KEY,
+                                     "there is no identity of this name", ret_error);
+        case IDENTITIES_E_FULL:
+                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED, text, ret_error);
+        case IDENTITIES_E_NO_STORE:
+                return server_refuse(server, subject, SERVER_ERROR_FAILED,
+                                     "the keyring has no store: it was started without --store",
+                                     ret_error);
+        }
+
+        g_assert_not_reached();
+}
+
+static int store_check_name(Server *server, const StoreCall *call, sd_bus_error *ret_error) {
+        const ServerSubject subject = {.uid = call->uid};
+        g_autofree char *own = g_strdup_printf("u/%" PRIu32 "/", call->uid);
+
+        if (!store_name_is_valid(call->name))
+                return server_refuse(
+                        server, subject, SERVER_ERROR_BAD_SECRET,
+                        "a name is 1 to 64 of A-Z a-z 0-9 . _ -, not with a dot first; "
+                        "a user's own is u/UID/NAME",
+                        ret_error);
+        if (g_str_has_prefix(call->name, "u/") && !g_str_has_prefix(call->name, own) &&
+            call->uid != 0)
+                return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED,
+                                     "the name is another user's", ret_error);
+
+        return 0;
+}
+
+static int store_read_blobs(sd_bus_message *m, GPtrArray **ret) {
+        g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "ay");
+        if (r < 0)
+                return r;
+
+        while (sd_bus_message_at_end(m, false) == 0) {
+                const void *data;
+                size_t size;
+
+                r = sd_bus_message_read_array(m, 'y', &data, &size);
+                if (r < 0)
+                        return r;
+                g_ptr_array_add(blobs, g_bytes_new(data, size));
+        }
+
+        *ret = g_steal_pointer(&blobs);
+        return sd_bus_message_exit_container(m);
+}
+
+static int store_read_secret(Server *server, const StoreCall *call, int fd, Secret **ret,
+                             sd_bus_error *ret_error) {
+        const ServerSubject subject = {.uid = call->uid};
+        int r;
+
+        r = memfd_read(fd, ret);
+        if (r > 0)
+                return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET,
+                                     memfd_outcome_text((MemfdOutcome)r), ret_error);
+
+        return r < 0 ? server_fail(server, subject, r, ret_error) : 0;
+}
+
+static int store_read_secrets(Server *server, sd_bus_message *m, StoreCall *call,
+                              sd_bus_error *ret_error) {
+        int key_fd, passphrase_fd, r;
+
+        r = sd_bus_message_read(m, "h", &key_fd);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "h");
+        if (r < 0)
+                return r;
+
+        r = store_read_secret(server, call, key_fd, &call->key, ret_error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read(m, "h", &passphrase_fd);
+        return r > 0 ? store_read_secret(server, call, passphrase_fd, &call->passphrase, ret_error)
+                     : r;
+}
+
+static int store_identity(Server *server, sd_bus_message *m, StoreCall *call, const Identity **ret,
+                          sd_bus_error *ret_error) {
+        g_autofree char *line = NULL;
+        const char *text = NULL;
+        int r;
+
+        r = sd_bus_message_read(m, "us", &call->uid, &call->name);
+        if (r >= 0)
+                r = store_check_name(server, call, ret_error);
+        if (r >= 0)
+                r = store_read_blobs(m, &call->blobs);
+        if (r >= 0)
+                r = store_read_secrets(server, m, call, ret_error);
+        if (r < 0)
+                return r;
+
+        r = identities_put(server->identities, call->name, call->blobs, call->key, call->passphrase,
+                           ret, &text);
+        if (r)
+                return store_refuse(server, call, r, text, ret_error);
+
+        line = g_strdup_printf("stored as identity %s", call->name);
+        server_log(LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
+        return 0;
+}
+
+static int append_bytes(sd_bus_message *m, GBytes *bytes) {
+        gsize size;
+        const void *data = g_bytes_get_data(bytes, &size);
+
+        return sd_bus_message_append_array(m, 'y', data, size);
+}
+
+static int append_chain(sd_bus_message *m, const Chain *chain) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "ay");
+        for (size_t i = 0; r >= 0 && i < chain_count(chain); i++)
+                r = append_bytes(m, chain_der(chain, i));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        const Identity *identity = NULL;
+        StoreCall call = {0};
+        int r;
+
+        r = store_identity(userdata, m, &call, &identity, ret_error);
+        store_call_done(&call);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "t", vault_key_id(identity->key));
+        if (r >= 0)
+                r = append_bytes(reply, vault_key_spki(identity->key));
+        if (r >= 0)
+                r = append_chain(reply, identity->chain);
+        return r < 0 ? fault(r) : sd_bus_message_send(reply);
+}
+
+int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        g_autofree char *line = NULL;
+        Server *server = userdata;
+        StoreCall call = {0};
+        int r;
+
+        r = sd_bus_message_read(m, "us", &call.uid, &call.name);
+        if (r >= 0)
+                r = store_check_name(server, &call, ret_error);
+        if (r < 0)
+                return r;
+
+        r = identities_remove(server->identities, call.name);
+        if (r)
+                return store_refuse(server, &call, r, NULL, ret_error);
+
+        line = g_strdup_printf("removed identity %s", call.name);
+        server_log(LOG_NOTICE, 0, call.uid, line);
+        return sd_bus_reply_method_return(m, "");
+}
+
+static int append_identity(sd_bus_message *m, const Identity *identity) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'r', "stayaay");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "st", identity->name, vault_key_id(identity->key));
+        if (r >= 0)
+                r = append_bytes(m, vault_key_spki(identity->key));
+        if (r >= 0)
+                r = append_chain(m, identity->chain);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Server *server = userdata;
+        g_autoptr(GPtrArray) list = identities_list(server->identities);
+        g_autoptr(sd_bus_message) reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(stayaay)");
+        for (guint i = 0; r >= 0 && i < list->len; i++)
+                r = append_identity(reply, list->pdata[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? fault(r) : sd_bus_message_send(reply);
+}

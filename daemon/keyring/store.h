@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Store: what outlives the process, one file for each entry, in one folder. A write is aside,
+ * synced and renamed, so that whatever kills the process leaves the old entry or the new one. With
+ * a sealing key every entry is encrypted, and bound to its kind and name: a file under another name
+ * is a damaged one.
+ *
+ * An entry has a kind and a name. "NAME" is the administrator's, "u/UID/NAME" that user's own; NAME
+ * is 1 to 64 letters of A-Z a-z 0-9 . _ - and does not begin with a dot.
+ *
+ * Knows: files. Does not know: what is in an entry.
+ */
+
+#include "base/secret.h"
+
+#include <stdbool.h>
+
+#define STORE_NAME_MAX 64
+#define STORE_ENTRY_MAX ((size_t)256 * 1024)
+#define STORE_SEAL_KEY_SIZE 32
+
+typedef enum StoreKind {
+        STORE_IDENTITY,
+        STORE_PSK,
+        N_STORE_KINDS,
+} StoreKind;
+
+typedef struct StoreName {
+        StoreKind kind;
+        char *name;
+} StoreName;
+
+typedef enum StoreOutcome {
+        STORE_E_UNKNOWN = 1, /* there is no such entry */
+        STORE_E_DAMAGED,     /* not ours, of loose mode, cut, altered, or sealed with another key */
+        STORE_E_TOO_LONG,    /* over STORE_ENTRY_MAX */
+        STORE_E_FOLDER,      /* the folder is not ours alone, or of a later version */
+} StoreOutcome;
+
+typedef struct Store Store;
+
+/* @path: a folder of mode 0700 that belongs to this user; made when it is not there. What a killed
+ * write left is swept out. @seal_key: STORE_SEAL_KEY_SIZE bytes, or NULL: entries are as they are.
+ * @ret_text: for people, when it is refused. */
+int store_open(const char *path, const Secret *seal_key, Store **ret, char **ret_text);
+Store *store_free(Store *store);
+
+bool store_name_is_valid(const char *name);
+
+/* On the disk when it returns 0; as it was when not. */
+int store_put(Store *store, StoreKind kind, const char *name, const Secret *contents);
+int store_get(Store *store, StoreKind kind, const char *name, Secret **ret);
+int store_remove(Store *store, StoreKind kind, const char *name);
+/* The names of all entries, readable or not, in order; of StoreName. */
+int store_list(Store *store, GPtrArray **ret);
+/* For people: which file it is. */
+char *store_file(const Store *store, StoreKind kind, const char *name);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_free)

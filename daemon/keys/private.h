@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of keys/ see of each other; no other room includes this. */
+
+#include "keys/keys.h"
+
+#include <systemd/sd-bus.h>
+
+typedef enum AskKind {
+        ASK_IMPORT_PRIVATE_KEY,
+        ASK_IMPORT_PSK,
+        ASK_SIGN,
+        ASK_FETCH_PSK,
+        ASK_STORE_IDENTITY,
+        ASK_REMOVE_IDENTITY,
+} AskKind;
+
+typedef struct Ask {
+        Keys *keys;
+        uint64_t ticket;
+        AskKind kind;
+        union { /* by kind */
+                KeysImported imported;
+                KeysSigned signed_;
+                KeysFetched fetched;
+                KeysDone done;
+        };
+        void *userdata;
+        bool answered; /* or forgotten: nobody is to be called */
+
+        sd_event_source *timer;
+        int due_outcome; /* what is answered when the timer is due */
+        const char *due_text;
+        sd_bus_slot *slot; /* the call; NULL: was not made, or not yet */
+
+        int fd; /* import: what waits for the connection to be ready; else -1 */
+        uint32_t uid;
+        KeysIdentity *identity; /* store and remove: what it is about */
+} Ask;
+
+struct Keys {
+        sd_event *event;
+        uint64_t answer_usec;
+        uint64_t last_ticket;
+        GHashTable *asks; /* ticket in the ask itself to Ask, owned */
+
+        sd_bus *bus;      /* NULL: not connected */
+        GHashTable *held; /* set of Key that live in this keyring; they are their holders' */
+        KeysLost lost;
+        void *userdata;
+
+        sd_bus_slot *listing;
+        GHashTable *identities; /* name in the identity itself to KeysIdentity, owned */
+        bool identities_known;
+        KeysIdentitiesChanged changed;
+        void *changed_userdata;
+};
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
+
+/* ---- keys.c ---- */
+
+Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size);
+Ask *ask_new(Keys *keys, AskKind kind, void *userdata);
+/* The call is on its way, or @r says why it is not; either way the answer comes from the loop. */
+uint64_t ask_begin(Ask *ask, int r);
+int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- identities.c ---- */
+
+void keys_identity_free(void *identity);
+/* What the keyring keeps is asked for; the old ones are gone. */
+void identities_ask(Keys *keys);
+void identities_drop(Keys *keys);
+/* The reply of ask->identity's call: negative when it cannot be read. */
+int ask_read_stored(Ask *ask, sd_bus_message *m);
+int ask_read_removed(Ask *ask);
