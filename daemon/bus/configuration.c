@@ -138,6 +138,8 @@ static int append_whom_we_trust(sd_bus_message *reply, const Spec *spec) {
         if (r >= 0)
                 r = append_entry_bool(reply, "MissingCertificateIsFatal",
                                       spec->missing_certificate_is_fatal);
+        if (r >= 0 && spec->role == DTLS_CLIENT)
+                r = append_entry_bool(reply, "OcspStapling", spec->ocsp_stapling);
         if (r >= 0)
                 r = append_ignored(reply, spec->ignored);
         if (r >= 0)

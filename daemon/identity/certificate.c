@@ -97,6 +97,11 @@ bool certificate_is_bearable(gnutls_x509_crt_t certificate) {
         }
 }
 
+bool certificate_signature_is_strong(int algorithm) {
+        return algorithm >= 0 && gnutls_sign_is_secure2((gnutls_sign_algorithm_t)algorithm,
+                                                        GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS);
+}
+
 static int certificate_split_pem(GBytes *blob, size_t n_max, GPtrArray *ders) {
         switch ((PemOutcome)pem_split(blob, "CERTIFICATE", n_max, ders)) {
         case PEM_E_MALFORMED:

@@ -37,6 +37,10 @@ GBytes *certificate_export(gnutls_x509_crt_t certificate);
 /* Whether a signature of its key is checked in a moment, however hostile its numbers are. */
 bool certificate_is_bearable(gnutls_x509_crt_t certificate);
 
+/* Whether a signature of this algorithm (gnutls_sign_algorithm_t, or GnuTLS's fault) proves
+ * anything about a certificate. */
+bool certificate_signature_is_strong(int algorithm);
+
 /* SHA-256, lower-case hexadecimal. */
 char *certificate_fingerprint(GBytes *der);
 

@@ -8,6 +8,7 @@
 
 #include "identity/revocations.h"
 #include "base/fault.h"
+#include "identity/certificate.h"
 #include "identity/der.h"
 #include "identity/pem.h"
 
@@ -267,8 +268,7 @@ static int list_read_signature(RevocationList *list, gnutls_x509_crl_t crl, GByt
         int algorithm = gnutls_x509_crl_get_signature_algorithm(crl);
         Der signed_part, signature;
 
-        if (algorithm < 0 || !gnutls_sign_is_secure2((gnutls_sign_algorithm_t)algorithm,
-                                                     GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS))
+        if (!certificate_signature_is_strong(algorithm))
                 return REVOCATIONS_E_WEAK;
         if (!list_find_signed(der, &signed_part, &signature))
                 return REVOCATIONS_E_MALFORMED;

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "identity/certificate.h"
 #include "identity/chain.h"
+#include "identity/ocsp.h"
 #include "identity/validity.h"
 
 #include <errno.h>
@@ -555,6 +556,21 @@ static void verdict_revocations(GArray *errors, const Path *path, const Revocati
         }
 }
 
+static int verdict_ocsp(GArray *errors, const Path *path, GBytes *response) {
+        OcspSubject subject = {
+                .certificate = path->certificates[0],
+                .issuer = path_issuer(path, 0),
+                .der = path->ders[0],
+        };
+        int r;
+
+        if (!subject.issuer && path_is_self_issued(path, 0))
+                subject.issuer = path->certificates[0];
+
+        r = ocsp_judge(errors, response, &subject);
+        return r < 0 ? fault(r) : 0;
+}
+
 static void verdict_dates(GArray *errors, gnutls_x509_crt_t certificate, GBytes *der, time_t now) {
         time_t begin = gnutls_x509_crt_get_activation_time(certificate);
         time_t end = gnutls_x509_crt_get_expiration_time(certificate);
@@ -690,6 +706,11 @@ int verdict_reach(const VerdictQuestion *question, GArray **ret) {
                 verdict_serials(errors, &path);
                 if (question->revocations)
                         verdict_revocations(errors, &path, question->revocations);
+                if (question->wants_ocsp)
+                        r = verdict_ocsp(errors, &path, question->ocsp_response);
+                if (r < 0)
+                        return fault(r);
+
                 verdict_all_dates(errors, &path);
                 verdict_purposes(errors, &path, question->peer_is_server);
                 verdict_name(errors, &path, question->name);

@@ -64,6 +64,8 @@ typedef struct VerdictError {
 typedef struct VerdictQuestion {
         const Trust *trust;
         const Revocations *revocations; /* NULL: nothing is taken back */
+        bool wants_ocsp;       /* the leaf has to come with a good response of its issuer's: */
+        GBytes *ocsp_response; /* NULL: with none */
         GPtrArray *chain; /* GBytes, DER, as the peer sent it, leaf first; empty: no certificate */
         const char *name; /* DNS name or IP literal to match; NULL: no name is checked */
         bool peer_is_server; /* the purpose the leaf must have */

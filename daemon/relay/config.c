@@ -73,6 +73,11 @@ static int config_check(const Spec *spec, Reason *reason) {
         if (r)
                 return r;
 
+        if (spec->ocsp_stapling && spec->role == DTLS_SERVER)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                                  "OcspStapling is for clients: a server has no responses to "
+                                  "staple, and its clients none to bring");
+
         return config_check_psk(spec, reason);
 }
 

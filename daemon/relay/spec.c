@@ -221,6 +221,7 @@ int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revo
                 .verify_depth = spec->verify_depth,
                 .interrupt_on_error = spec->interrupt_on_error,
                 .missing_certificate_is_fatal = spec->missing_certificate_is_fatal,
+                .ocsp_stapling = spec->ocsp_stapling,
                 .server_name_indication = !spec_has_option(spec, SPEC_NO_SERVER_NAME),
                 .server_preference = !spec_has_option(spec, SPEC_NO_SERVER_PREFERENCE),
                 .ciphers = spec->ciphers,

@@ -56,6 +56,7 @@ typedef struct Spec {
         uint32_t verify_depth;
         bool interrupt_on_error;
         bool missing_certificate_is_fatal;
+        bool ocsp_stapling;
         GArray *ignored;       /* of VerdictError */
         GArray *ignored_codes; /* of VerdictCode */
 

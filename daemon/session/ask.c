@@ -14,6 +14,8 @@
 
 #include "session/private.h"
 
+#define ASK_BAD_CERTIFICATE_STATUS_RESPONSE 113 /* RFC 6066, 8; GnuTLS has no name for it */
+
 /* When the handshake is given up meanwhile the answer is empty, and so a refusal. */
 static void ask_and_wait(Session *session, SessionWant want) {
         g_assert(fiber_current() == session->fiber);
@@ -184,12 +186,25 @@ static GPtrArray *ask_read_chain(gnutls_session_t gnutls) {
         return chain;
 }
 
+/* What came with the leaf, in CertificateStatus; NULL: nothing. */
+static GBytes *ask_read_ocsp(gnutls_session_t gnutls) {
+        gnutls_datum_t response;
+
+        if (gnutls_ocsp_status_request_get(gnutls, &response) < 0)
+                return NULL;
+
+        return g_bytes_new(response.data, response.size);
+}
+
 static int ask_judge(Session *session, GPtrArray *chain) {
+        g_autoptr(GBytes) ocsp = ask_read_ocsp(session->gnutls);
         VerdictQuestion question = {
                 .trust = session->config->spec.trust,
                 .revocations = session->config->spec.revocations,
                 .chain = chain,
                 .name = session->verification_name,
+                .wants_ocsp = session->config->spec.ocsp_stapling,
+                .ocsp_response = ocsp,
                 .peer_is_server = session->config->spec.role == DTLS_CLIENT,
                 .depth = session->config->spec.verify_depth,
         };
@@ -227,6 +242,8 @@ static int ask_alert_of(VerdictCode code) {
                 return GNUTLS_A_UNSUPPORTED_CERTIFICATE;
         case VERDICT_NO_PEER_CERTIFICATE:
                 return GNUTLS_A_HANDSHAKE_FAILURE;
+        case VERDICT_OCSP_NO_RESPONSE_FOUND ... VERDICT_OCSP_STATUS_UNKNOWN:
+                return ASK_BAD_CERTIFICATE_STATUS_RESPONSE;
         default:
                 return GNUTLS_A_BAD_CERTIFICATE;
         }

@@ -48,6 +48,7 @@ typedef struct SessionConfigSpec {
         uint32_t verify_depth;
         bool interrupt_on_error; /* true: the verdict is asked before our next flight */
         bool missing_certificate_is_fatal;
+        bool ocsp_stapling; /* client: the server's certificate has to come with an OCSP response */
         bool server_name_indication; /* client: send SNI when the verification name is a DNS name */
         bool server_preference;      /* server: own order of suites */
         GPtrArray *ciphers; /* session_cipher_from_name()'s, best first; in place of the profile's.

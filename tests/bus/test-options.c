@@ -219,8 +219,8 @@ static void one_for_another_call_is_refused(void) {
 }
 
 static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {"Channel", "DhParameters",  "Psks",
-                                              "Share",   "SessionTicket", "OcspStapling"};
+        static const char *const planned[] = {"Channel", "DhParameters", "Psks", "Share",
+                                              "SessionTicket"};
         Table table = table_new();
         g_autofree char *text = readme();
 
@@ -609,8 +609,8 @@ static void configuration_shows_what_is_in_effect(void) {
         Table table = table_new();
         g_autofree char *defaults = made_path(&table, "a{sv}", 0);
         g_autofree char *chosen =
-                made_path(&table, "a{sv}", 5, "PeerVerifyMode", "s", "VerifyPeer",
-                          "RetransmitInitial", "u", 250, "CaCertificates", "aay", 0,
+                made_path(&table, "a{sv}", 6, "OcspStapling", "b", 1, "PeerVerifyMode", "s",
+                          "VerifyPeer", "RetransmitInitial", "u", 250, "CaCertificates", "aay", 0,
                           "HandshakeMustInterruptOnError", "b", 0, "Persistent", "b", 1);
 
         assert_in_effect(&table, defaults, "Transport", "s", "udp");
@@ -622,9 +622,11 @@ static void configuration_shows_what_is_in_effect(void) {
         assert_in_effect(&table, defaults, "AnswerDeadline", "u", "50000");
         assert_in_effect(&table, defaults, "IdleTimeout", "u", "0");
         assert_in_effect(&table, defaults, "HandshakeMustInterruptOnError", "b", "1");
+        assert_in_effect(&table, defaults, "OcspStapling", "b", "0");
         assert_in_effect(&table, defaults, "PreSharedKey", "b", "0");
         assert_in_effect(&table, chosen, "PeerVerifyMode", "s", "VerifyPeer");
         assert_in_effect(&table, chosen, "RetransmitInitial", "u", "250");
+        assert_in_effect(&table, chosen, "OcspStapling", "b", "1");
         assert_in_effect(&table, chosen, "Trust", "s", NULL);
         assert_in_effect(&table, chosen, "HandshakeMustInterruptOnError", "b", "0");
         assert_in_effect(&table, chosen, "IdleTimeout", "u", "300000");

@@ -137,6 +137,12 @@ static void test_set_purposes(gnutls_x509_crt_t certificate, TestIdentityFlags f
                 return;
         }
 
+        if (flags & TEST_IDENTITY_OCSP) {
+                test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_OCSP_SIGNING,
+                                                              /* critical= */ 0));
+                return;
+        }
+
         if (!(flags & TEST_IDENTITY_CLIENT_ONLY))
                 test_must(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER,
                                                               /* critical= */ 0));
@@ -429,8 +435,8 @@ char *test_write(const char *directory, const char *name, GBytes *contents) {
         gsize size;
         const char *data = g_bytes_get_data(contents, &size);
 
-        if (!g_file_set_contents_full(path, data, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600,
-                                      &error))
+        if (!g_file_set_contents_full(path, data, (gssize)size, G_FILE_SET_CONTENTS_CONSISTENT,
+                                      0600, &error))
                 g_error("cannot write %s: %s", path, error->message);
 
         return path;

@@ -27,9 +27,10 @@ typedef enum TestIdentityFlags {
         TEST_IDENTITY_NO_AUTHORITY = 1 << 11, /* names its issuer, but not by key */
         TEST_IDENTITY_ONLY_CRL = 1 << 12,     /* a CA whose key may not sign certificates */
         TEST_IDENTITY_VERSION_1 = 1 << 13, /* of before extensions: none, whatever else is said */
-        TEST_IDENTITY_AUTHORITY_SERIAL = 1 << 14,  /* names its issuer by serial number too */
-        TEST_IDENTITY_OTHER_SERIAL = 1 << 15,      /* the same, but not its issuer's */
-        TEST_IDENTITY_MANY_PURPOSES = 1 << 16,     /* 200, all of them a server's */
+        TEST_IDENTITY_AUTHORITY_SERIAL = 1 << 14, /* names its issuer by serial number too */
+        TEST_IDENTITY_OTHER_SERIAL = 1 << 15,     /* the same, but not its issuer's */
+        TEST_IDENTITY_MANY_PURPOSES = 1 << 16,    /* 200, all of them a server's */
+        TEST_IDENTITY_OCSP = 1 << 18, /* for signing responses of OCSP, and nothing else */
         TEST_IDENTITY_ONLY_CERTIFICATES = 1 << 17, /* a CA whose key may sign no revocation list */
 } TestIdentityFlags;
 

@@ -16,12 +16,18 @@
 
 #define INTEGER 0x02
 #define BIT_STRING 0x03
+#define OCTET_STRING 0x04
+#define ENUMERATED 0x0a
 #define UTC_TIME 0x17
+#define GENERALIZED_TIME 0x18
 #define SEQUENCE 0x30
 #define TAGGED(n) (uint8_t)(0xa0 | (n))
 
 static const char ecdsa_sha256[] = "\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
 static const char ecdsa_sha1[] = "\x06\x07\x2a\x86\x48\xce\x3d\x04\x01";
+static const char oid_sha1[] = "\x06\x05\x2b\x0e\x03\x02\x1a\x05"; /* and a NULL follows */
+static const char oid_sha256[] = "\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05";
+static const char oid_basic[] = "\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x01";
 static const char ed25519[] = "\x06\x03\x2b\x65\x70";
 /* issuing distribution point, critical: only certificates of users */
 static const char users_only[] = "\x06\x03\x55\x1d\x1c\x01\x01\xff\x04\x05\x30\x03\x81\x01\xff";
@@ -83,12 +89,21 @@ static GBytes *sequence(GBytes *const *parts, size_t n) {
         sequence((GBytes *const[]){__VA_ARGS__},                                                   \
                  sizeof((GBytes *const[]){__VA_ARGS__}) / sizeof(GBytes *))
 
-static GBytes *time_der(int seconds_from_now) { /* RFC 5280, 4.1.2.5: until 2049 */
+static GBytes *time_as(uint8_t tag, const char *format, int seconds_from_now) {
         g_autoptr(GDateTime) now = g_date_time_new_now_utc();
         g_autoptr(GDateTime) then = g_date_time_add_seconds(now, seconds_from_now);
-        g_autofree char *text = g_date_time_format(then, "%y%m%d%H%M%SZ");
+        g_autofree char *text = g_date_time_format(then, format);
 
-        return wrap(UTC_TIME, raw(text, strlen(text)));
+        return wrap(tag, raw(text, strlen(text)));
+}
+
+/* RFC 5280, 4.1.2.5: until 2049 */
+static GBytes *time_der(int seconds_from_now) {
+        return time_as(UTC_TIME, "%y%m%d%H%M%SZ", seconds_from_now);
+}
+
+static GBytes *long_time_der(int seconds_from_now) {
+        return time_as(GENERALIZED_TIME, "%Y%m%d%H%M%SZ", seconds_from_now);
 }
 
 /* ---- of certificates ---- */
@@ -228,4 +243,102 @@ GBytes *test_crl_pem(GBytes *der) {
 
         must(gnutls_pem_base64_encode2("X509 CRL", &data, &pem));
         return g_bytes_new_with_free_func(pem.data, pem.size, gnutls_free, pem.data);
+}
+
+/* ---- responses of OCSP ---- */
+
+static GBytes *hash_of(gnutls_digest_algorithm_t digest, const void *data, size_t size) {
+        uint8_t hash[64];
+
+        must(gnutls_hash_fast(digest, data, size, hash));
+        return wrap(OCTET_STRING, raw(hash, gnutls_hash_get_len(digest)));
+}
+
+static GBytes *name_hash_of(const TestIdentity *identity, gnutls_digest_algorithm_t digest) {
+        g_autoptr(GBytes) name = name_of(identity);
+
+        return hash_of(digest, g_bytes_get_data(name, NULL), g_bytes_get_size(name));
+}
+
+/* Of the point alone, which is the end of what GnuTLS writes for a P-256 key. */
+static GBytes *key_hash_of(const TestIdentity *identity, gnutls_digest_algorithm_t digest,
+                           bool other) {
+        gnutls_x509_crt_t certificate = import(identity);
+        gnutls_datum_t der;
+        gnutls_pubkey_t key;
+        GBytes *hash;
+
+        must(gnutls_pubkey_init(&key));
+        must(gnutls_pubkey_import_x509(key, certificate, 0));
+        must(gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &der));
+        g_assert_cmpuint(der.size, ==, 26 + 65);
+        der.data[26 + 64] ^= other;
+        hash = hash_of(digest, der.data + 26, 65);
+
+        gnutls_free(der.data);
+        gnutls_pubkey_deinit(key);
+        gnutls_x509_crt_deinit(certificate);
+        return hash;
+}
+
+static GBytes *ocsp_certificate(const TestOcsp *how) {
+        gnutls_digest_algorithm_t digest = how->sha256 ? GNUTLS_DIG_SHA256 : GNUTLS_DIG_SHA1;
+        /* the NULL behind has a length, which is the 0 that ends the string */
+        GBytes *algorithm =
+                how->sha256 ? raw(oid_sha256, sizeof(oid_sha256)) : raw(oid_sha1, sizeof(oid_sha1));
+
+        return SEQUENCE_OF(wrap(SEQUENCE, algorithm), name_hash_of(how->issuer, digest),
+                           key_hash_of(how->issuer, digest, how->other_key),
+                           serial_of(how->subject));
+}
+
+static GBytes *ocsp_status(TestOcspStatus status) {
+        switch (status) {
+        case TEST_OCSP_GOOD:
+                return raw("\x80\x00", 2);
+        case TEST_OCSP_REVOKED:
+                return wrap(TAGGED(1), long_time_der(-TEST_DAY));
+        case TEST_OCSP_UNKNOWN:
+                return raw("\x82\x00", 2);
+        }
+
+        g_assert_not_reached();
+}
+
+static GBytes *ocsp_singles(const TestOcsp *how) {
+        bool usual = how->begin == 0 && how->end == 0;
+        GByteArray *singles = g_byte_array_new();
+
+        for (size_t i = 0; i < 1 + how->n_more; i++) {
+                GBytes *end = how->endless ? NULL : long_time_der(usual ? TEST_DAY : how->end);
+                g_autoptr(GBytes) single = SEQUENCE_OF(
+                        ocsp_certificate(how), ocsp_status(how->status),
+                        long_time_der(usual ? -60 : how->begin), end ? wrap(TAGGED(0), end) : NULL);
+
+                append_bytes(singles, single);
+        }
+
+        return wrap(SEQUENCE, g_byte_array_free_to_bytes(singles));
+}
+
+GBytes *test_ocsp_refusal(uint8_t status) {
+        return SEQUENCE_OF(wrap(ENUMERATED, raw(&status, 1)));
+}
+
+GBytes *test_ocsp_new(const TestOcsp *how) {
+        const TestIdentity *signer = how->signer ? how->signer : how->issuer;
+        Algorithm algorithm = algorithm_of(signer, how->sha1);
+        GBytes *companions = NULL, *basic;
+        g_autoptr(GBytes) body = SEQUENCE_OF(wrap(TAGGED(1), name_of(signer)), long_time_der(-60),
+                                             ocsp_singles(how));
+
+        if (how->companion)
+                companions = wrap(TAGGED(0),
+                                  wrap(SEQUENCE, g_bytes_ref(test_identity_der(how->companion))));
+        basic = SEQUENCE_OF(g_bytes_ref(body), algorithm.der,
+                            signature_of(body, signer, algorithm.digest), companions);
+
+        return SEQUENCE_OF(wrap(ENUMERATED, raw("", 1)),
+                           wrap(TAGGED(0), SEQUENCE_OF(raw(oid_basic, sizeof(oid_basic) - 1),
+                                                       wrap(OCTET_STRING, basic))));
 }

@@ -2,13 +2,15 @@
 #pragma once
 
 /*
- * What takes certificates back, for tests, made during the run: revocation lists, of every kind
- * that there should not be too. Issuers have P-256 or Ed25519 keys.
+ * What takes certificates back, for tests, made during the run: revocation lists and responses of
+ * OCSP, of every kind that there should not be too. Issuers have P-256 or Ed25519 keys; those that
+ * a response names have P-256 ones.
  */
 
 #include "lib/certificates.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define TEST_DAY (24 * 60 * 60)
 
@@ -26,3 +28,26 @@ GBytes *test_crl_new(const TestIdentity *issuer, const TestCrl *how, const TestI
                      ...) G_GNUC_NULL_TERMINATED;
 /* A block of "X509 CRL". */
 GBytes *test_crl_pem(GBytes *der);
+
+typedef enum TestOcspStatus {
+        TEST_OCSP_GOOD,
+        TEST_OCSP_REVOKED,
+        TEST_OCSP_UNKNOWN,
+} TestOcspStatus;
+
+typedef struct TestOcsp {
+        const TestIdentity *subject, *issuer; /* of the certificate that it is about */
+        const TestIdentity *signer;           /* NULL: the issuer */
+        const TestIdentity *companion;        /* a certificate that it brings along, or NULL */
+        TestOcspStatus status;
+        int begin, end; /* seconds from now; both 0: from a minute ago, for a day */
+        bool endless;   /* says nothing of its end */
+        bool sha256;    /* names the certificate by hashes of SHA-256, not SHA-1 */
+        bool other_key; /* names an issuer of the same name with another key */
+        bool sha1;      /* is signed with SHA-1 */
+        size_t n_more;  /* says the same so many times more */
+} TestOcsp;
+
+GBytes *test_ocsp_new(const TestOcsp *how);
+/* A responder's refusal, by OCSPResponseStatus (RFC 6960, 4.2.1). */
+GBytes *test_ocsp_refusal(uint8_t status);

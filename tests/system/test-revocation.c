@@ -2,7 +2,8 @@
 
 /*
  * What the administrator takes back, whoever trusts it: the deny list and revocation lists of
- * dtlsd.conf, at the start and read again. The peers are OpenSSL's.
+ * dtlsd.conf, at the start and read again. And what a server brings along of its responder's. The
+ * peers, and the responder, are OpenSSL's and GnuTLS's.
  */
 
 #include "interop/peer.h"
@@ -12,19 +13,23 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ALERT_BAD_CERTIFICATE 42
 #define ALERT_REVOKED 44
+#define ALERT_BAD_STATUS 113
 
 enum {
         AUTHORITY,
         GOOD,
         DENIED,
         REVOKED,
+        RESPONDER,
         N_IDENTITIES,
 };
 
-static const char *const files[N_IDENTITIES] = {"authority", "good", "denied", "revoked"};
+static const char *const files[N_IDENTITIES] = {"authority", "good", "denied", "revoked",
+                                                "responder"};
 
 typedef struct World {
         Service *service;
@@ -69,8 +74,9 @@ static void set_up(World *world, const void *unused) {
         world->identities[AUTHORITY] =
                 test_identity_new("Trusted CA", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
         for (int i = GOOD; i < N_IDENTITIES; i++)
-                world->identities[i] = test_identity_new("localhost", world->identities[AUTHORITY],
-                                                         0, TEST_KEY_ECDSA);
+                world->identities[i] =
+                        test_identity_new("localhost", world->identities[AUTHORITY],
+                                          i == RESPONDER ? TEST_IDENTITY_OCSP : 0, TEST_KEY_ECDSA);
         write_files(world);
 
         config = g_strdup_printf("[Trust]\nDenyList=%s/denied.list\n"
@@ -117,6 +123,67 @@ static Peer *start_client(const World *world, int identity, uint16_t port) {
         return start_peer(world, "s_client", "-connect", address, identity);
 }
 
+static char *in_directory(const World *world, const char *name, const char *suffix) {
+        return g_strdup_printf("%s/%s%s", world->directory, name, suffix);
+}
+
+/* What OpenSSL says on standard output. */
+static char *run_openssl(const char *const *argv) {
+        char *output = NULL;
+        int status = -1;
+
+        g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL,
+                                   G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL,
+                                   &output, NULL, &status, NULL));
+        g_assert_cmpint(status, ==, 0);
+        return output;
+}
+
+/* The authority's books, with this certificate: 'V' valid, 'R' revoked; '-' with another. */
+static char *write_index(const World *world, int identity, char status) {
+        g_autofree char *certificate = in_directory(world, files[identity], ".crt");
+        g_autofree char *line = run_openssl((const char *const[]){
+                "openssl", "x509", "-in", certificate, "-noout", "-serial", NULL});
+        const char *serial = status == '-' ? "01" : g_strstrip(line) + strlen("serial=");
+        g_autofree char *text = g_strdup_printf(
+                "%c\t491231235959Z\t%s\t%s\tunknown\t/CN=localhost\n", status == 'R' ? 'R' : 'V',
+                status == 'R' ? "260101000000Z" : "", serial);
+
+        write_taken(world, "index.txt", g_bytes_new(text, strlen(text)));
+        return in_directory(world, "index.txt", "");
+}
+
+/* The response of OpenSSL's responder about the good one, signed by @signer. */
+static char *write_response(const World *world, char status, int signer) {
+        g_autofree char *index = write_index(world, GOOD, status);
+        g_autofree char *authority = in_directory(world, files[AUTHORITY], ".crt");
+        g_autofree char *certificate = in_directory(world, files[GOOD], ".crt");
+        g_autofree char *signing = in_directory(world, files[signer], ".crt");
+        g_autofree char *key = in_directory(world, files[signer], ".key");
+        g_autofree char *request = in_directory(world, "request.der", "");
+        char *response = in_directory(world, "response.der", "");
+
+        g_free(run_openssl((const char *const[]){"openssl", "ocsp", "-issuer", authority, "-cert",
+                                                 certificate, "-reqout", request, NULL}));
+        g_free(run_openssl((const char *const[]){
+                "openssl", "ocsp", "-index", index, "-CA", authority, "-rsigner", signing, "-rkey",
+                key, "-ndays", "1", "-reqin", request, "-respout", response, NULL}));
+        return response;
+}
+
+/* With handshake messages cut into datagrams of 400 bytes. */
+static Peer *start_stapling(const World *world, const char *response, uint16_t *ret_port) {
+        g_autofree char *certificate = in_directory(world, files[GOOD], ".crt");
+        g_autofree char *key = in_directory(world, files[GOOD], ".key");
+        Peer *peer = peer_start((const char *const[]){
+                "openssl", "s_server", "-dtls1_2", "-mtu", "400", "-accept", "127.0.0.1:0", "-cert",
+                certificate, "-key", key, "-status_file", response, NULL});
+        g_autofree char *port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+
+        *ret_port = (uint16_t)g_ascii_strtoull(port, NULL, 10);
+        return peer;
+}
+
 /* ---- ours ---- */
 
 static void add_client(const World *world, sd_bus_message *m) {
@@ -125,15 +192,24 @@ static void add_client(const World *world, sd_bus_message *m) {
                         0);
 }
 
-static char *create_verifying(const World *world, uint16_t port) {
+static char *create_with(const World *world, uint16_t port, bool stapled) {
         sd_bus_message *m =
                 options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
 
         add_client(world, m);
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
-                                              "PeerPort", "q", port),
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
+                                              "PeerPort", "q", port, "OcspStapling", "b",
+                                              (int)stapled),
                         >=, 0);
         return options_end_path(world->bus, m);
+}
+
+static char *create_verifying(const World *world, uint16_t port) {
+        return create_with(world, port, /* stapled= */ false);
+}
+
+static char *create_stapled(const World *world, uint16_t port) {
+        return create_with(world, port, /* stapled= */ true);
 }
 
 static char *listen_verifying(const World *world) {
@@ -266,6 +342,72 @@ static void test_lists_are_read_again_when_told(World *world, const void *unused
         (void)peer_stop(server);
 }
 
+static void check_stapled(const World *world, char status, int signer, const char *error) {
+        g_autofree char *response = write_response(world, status, signer);
+        uint16_t port;
+        Peer *peer = start_stapling(world, response, &port);
+        g_autofree char *client = create_stapled(world, port);
+
+        g_test_message("'%c' by %s", status, files[signer]);
+        do_handshake(world->bus, client);
+        wait_state(world, client, error ? "PeerVerificationFailed" : "HandshakeComplete");
+        if (error)
+                assert_only_error(world, client, error, GOOD);
+        close_object(world->bus, client, CONNECTION);
+        (void)peer_stop(peer);
+}
+
+static void test_a_response_is_checked(World *world, const void *unused) {
+        check_stapled(world, 'V', AUTHORITY, NULL);
+        check_stapled(world, 'V', RESPONDER, NULL);
+        check_stapled(world, 'V', DENIED, "OcspResponseCannotBeTrusted");
+        check_stapled(world, 'R', RESPONDER, "CertificateRevoked");
+        check_stapled(world, '-', AUTHORITY, "OcspStatusUnknown");
+}
+
+/* GnuTLS's server staples what is good and nothing else, and cannot pick a port by itself. */
+static void test_gnutls_brings_a_response_too(World *world, const void *unused) {
+        g_autofree char *response = write_response(world, 'V', RESPONDER);
+        g_autofree char *certificate = in_directory(world, files[GOOD], ".crt");
+        g_autofree char *key = in_directory(world, files[GOOD], ".key");
+        g_autofree char *port_text = NULL, *client = NULL;
+        uint16_t port;
+        Peer *peer;
+
+        (void)close(udp_bind(&port));
+        port_text = g_strdup_printf("%u", port);
+        peer = peer_start((const char *const[]){"gnutls-serv", "--udp", "--echo", "-p", port_text,
+                                                "--x509certfile", certificate, "--x509keyfile", key,
+                                                "--ocsp-response", response, NULL});
+        g_free(peer_wait_for(peer, "UDP server.*listening|listening on IPv4|Echo Server"));
+        client = create_stapled(world, port);
+        do_handshake(world->bus, client);
+        wait_state(world, client, "HandshakeComplete");
+        (void)peer_stop(peer);
+}
+
+static void test_a_server_that_staples_nothing_is_told(World *world, const void *unused) {
+        g_autofree char *regex = g_strdup_printf("SSL alert number %u$", ALERT_BAD_STATUS);
+        uint16_t port;
+        Peer *peer = start_server(world, GOOD, &port);
+        g_autofree char *client = create_stapled(world, port);
+        sd_bus_message *m;
+
+        do_handshake(world->bus, client);
+        wait_state(world, client, "PeerVerificationFailed");
+        assert_only_error(world, client, "OcspNoResponseFound", GOOD);
+        close_object(world->bus, client, CONNECTION);
+        (void)peer_stop(peer);
+
+        peer = start_server(world, GOOD, &port);
+        m = options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
+        add_client(world, m);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "OcspStapling", "b", 1), >=, 0);
+        g_free(options_end_refused("PeerVerificationError", world->bus, m));
+        g_free(peer_wait_for(peer, regex));
+        (void)peer_stop(peer);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/revocation/denied-and-revoked-peers-are-told", World, NULL, set_up,
@@ -274,5 +416,11 @@ int main(int argc, char **argv) {
                    test_a_broken_file_is_named, tear_down);
         g_test_add("/revocation/lists-are-read-again-when-told", World, NULL, set_up,
                    test_lists_are_read_again_when_told, tear_down);
+        g_test_add("/revocation/a-response-is-checked", World, NULL, set_up,
+                   test_a_response_is_checked, tear_down);
+        g_test_add("/revocation/gnutls-brings-a-response-too", World, NULL, set_up,
+                   test_gnutls_brings_a_response_too, tear_down);
+        g_test_add("/revocation/a-server-that-staples-nothing-is-told", World, NULL, set_up,
+                   test_a_server_that_staples_nothing_is_told, tear_down);
         return g_test_run();
 }

@@ -230,6 +230,14 @@ static void test_export_gives_back_what_was_imported(void) {
         g_assert_true(g_bytes_equal(der, test_identity_der(leaf)));
 }
 
+static void test_a_broken_signature_is_not_strong(void) {
+        g_assert_true(certificate_signature_is_strong(GNUTLS_SIGN_ECDSA_SHA256));
+        g_assert_true(certificate_signature_is_strong(GNUTLS_SIGN_EDDSA_ED25519));
+        g_assert_false(certificate_signature_is_strong(GNUTLS_SIGN_RSA_SHA1));
+        g_assert_false(certificate_signature_is_strong(GNUTLS_SIGN_UNKNOWN));
+        g_assert_false(certificate_signature_is_strong(GNUTLS_E_UNKNOWN_ALGORITHM));
+}
+
 /* SHA-256 of "abc", FIPS 180-2 */
 static void test_a_fingerprint_is_sha256_in_hexadecimal(void) {
         g_autoptr(GBytes) bytes = g_bytes_new_static("abc", 3);
@@ -269,6 +277,8 @@ int main(int argc, char **argv) {
                         test_more_bytes_than_any_has_are_not_read);
         g_test_add_func("/certificate/export/gives-back-what-was-imported",
                         test_export_gives_back_what_was_imported);
+        g_test_add_func("/certificate/signature/a-broken-one-is-not-strong",
+                        test_a_broken_signature_is_not_strong);
         g_test_add_func("/certificate/fingerprint/is-sha256-in-hexadecimal",
                         test_a_fingerprint_is_sha256_in_hexadecimal);
 

@@ -28,6 +28,8 @@ typedef struct Case {
         bool peer_is_client;
         uint32_t depth;
         Revocations *revocations;
+        bool wants_ocsp;
+        GBytes *response;
 } Case;
 
 static bool reached[N_VERDICT_CODES]; /* which errors were expected, and came */
@@ -59,7 +61,9 @@ static GArray *reach_case(const Case *c) {
                                     .name = c->name,
                                     .peer_is_server = !c->peer_is_client,
                                     .depth = c->depth,
-                                    .revocations = c->revocations};
+                                    .revocations = c->revocations,
+                                    .wants_ocsp = c->wants_ocsp,
+                                    .ocsp_response = c->response};
         GArray *errors = NULL;
 
         g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
@@ -791,6 +795,98 @@ static void test_a_list_out_of_date_leaves_the_status_unknown(void) {
                       VERDICT_CERTIFICATE_STATUS_UNKNOWN, leaf, VERDICT_NO_ERROR);
 }
 
+/* ---- what the peer brings along of its status ---- */
+
+/* The good chain with this response; its only error is @code of the leaf. */
+static void assert_response(GBytes *taken, VerdictCode code) {
+        g_autoptr(GBytes) response = taken;
+        Case c = {{leaf, inter}, .wants_ocsp = true, .response = response};
+
+        if (code == VERDICT_NO_ERROR)
+                assert_errors(reach_case(&c), VERDICT_NO_ERROR);
+        else
+                assert_errors(reach_case(&c), code, leaf, VERDICT_NO_ERROR);
+}
+
+static void assert_said(const TestOcsp *how, VerdictCode code) {
+        TestOcsp whole = *how;
+
+        if (!whole.subject)
+                whole.subject = leaf;
+        whole.issuer = inter;
+        assert_response(test_ocsp_new(&whole), code);
+}
+
+static void test_a_response_is_wanted_when_asked_for(void) {
+        const TestOcsp revoked = {.subject = leaf, .issuer = inter, .status = TEST_OCSP_REVOKED};
+        g_autoptr(GBytes) response = test_ocsp_new(&revoked);
+
+        assert_said(&(TestOcsp){.status = TEST_OCSP_GOOD}, VERDICT_NO_ERROR);
+        assert_response(NULL, VERDICT_OCSP_NO_RESPONSE_FOUND);
+        assert_response(g_bytes_new("", 0), VERDICT_OCSP_NO_RESPONSE_FOUND);
+        /* nobody asked */
+        assert_errors(reach_case(&(Case){{leaf, inter}, .response = response}), VERDICT_NO_ERROR);
+}
+
+static void test_a_refusal_is_told_as_it_is(void) {
+        assert_response(test_ocsp_refusal(1), VERDICT_OCSP_MALFORMED_REQUEST);
+        assert_response(test_ocsp_refusal(2), VERDICT_OCSP_INTERNAL_ERROR);
+        assert_response(test_ocsp_refusal(3), VERDICT_OCSP_TRY_LATER);
+        assert_response(test_ocsp_refusal(5), VERDICT_OCSP_SIG_REQURED);
+        assert_response(test_ocsp_refusal(6), VERDICT_OCSP_UNAUTHORIZED);
+}
+
+static void test_what_is_no_response_is_malformed(void) {
+        assert_response(g_bytes_new("noise", 5), VERDICT_OCSP_MALFORMED_RESPONSE);
+        assert_response(test_ocsp_refusal(0), VERDICT_OCSP_MALFORMED_RESPONSE);
+        assert_response(test_ocsp_refusal(4), VERDICT_OCSP_MALFORMED_RESPONSE);
+        assert_response(test_ocsp_refusal(7), VERDICT_OCSP_MALFORMED_RESPONSE);
+        assert_response(g_bytes_ref(test_identity_der(leaf)), VERDICT_OCSP_MALFORMED_RESPONSE);
+        assert_said(&(TestOcsp){.n_more = 1}, VERDICT_OCSP_MALFORMED_RESPONSE);
+}
+
+static void test_a_response_is_the_issuers(void) {
+        assert_said(&(TestOcsp){.signer = root, .companion = root},
+                    VERDICT_OCSP_RESPONSE_CANNOT_BE_TRUSTED);
+        assert_said(&(TestOcsp){.signer = stranger}, VERDICT_OCSP_RESPONSE_CANNOT_BE_TRUSTED);
+}
+
+static void test_a_response_is_about_the_leaf(void) {
+        assert_said(&(TestOcsp){.subject = inter}, VERDICT_OCSP_RESPONSE_CERT_ID_UNKNOWN);
+}
+
+static void test_a_response_has_its_time(void) {
+        assert_said(&(TestOcsp){.begin = -TEST_DAY, .end = -TEST_DAY / 2},
+                    VERDICT_OCSP_RESPONSE_EXPIRED);
+}
+
+static void test_a_response_says_the_status(void) {
+        assert_said(&(TestOcsp){.status = TEST_OCSP_UNKNOWN}, VERDICT_OCSP_STATUS_UNKNOWN);
+        assert_said(&(TestOcsp){.status = TEST_OCSP_REVOKED}, VERDICT_CERTIFICATE_REVOKED);
+}
+
+static void test_a_response_is_no_trust(void) {
+        const TestOcsp of_leaf = {.subject = leaf, .issuer = inter};
+        g_autoptr(TestIdentity) own = signed_leaf(NULL, 0);
+        const TestOcsp of_own = {.subject = own, .issuer = own};
+        g_autoptr(GBytes) for_leaf = test_ocsp_new(&of_leaf), for_own = test_ocsp_new(&of_own);
+
+        assert_errors(reach_case(&(Case){{leaf, inter},
+                                         .trust = stranger,
+                                         .wants_ocsp = true,
+                                         .response = for_leaf}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, inter, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){
+                              {leaf}, .trust = stranger, .wants_ocsp = true, .response = for_leaf}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, leaf,
+                      VERDICT_UNABLE_TO_VERIFY_FIRST_CERTIFICATE, leaf,
+                      VERDICT_OCSP_RESPONSE_CANNOT_BE_TRUSTED, leaf,
+                      VERDICT_OCSP_RESPONSE_CERT_ID_UNKNOWN, leaf, VERDICT_NO_ERROR);
+        assert_errors(
+                reach_case(&(Case){{own}, .trust = own, .wants_ocsp = true, .response = for_own}),
+                VERDICT_NO_ERROR);
+}
+
 static void test_an_error_is_listed_once(void) {
         g_autoptr(GArray) errors = verdict_errors_new();
 
@@ -933,6 +1029,15 @@ static const struct {
         {"/verdict/revoked/is-what-its-issuer-listed", test_revoked_is_what_its_issuer_listed},
         {"/verdict/revoked/a-list-out-of-date-leaves-the-status-unknown",
          test_a_list_out_of_date_leaves_the_status_unknown},
+        {"/verdict/ocsp/a-response-is-wanted-when-asked-for",
+         test_a_response_is_wanted_when_asked_for},
+        {"/verdict/ocsp/a-refusal-is-told-as-it-is", test_a_refusal_is_told_as_it_is},
+        {"/verdict/ocsp/what-is-no-response-is-malformed", test_what_is_no_response_is_malformed},
+        {"/verdict/ocsp/is-the-issuers", test_a_response_is_the_issuers},
+        {"/verdict/ocsp/is-about-the-leaf", test_a_response_is_about_the_leaf},
+        {"/verdict/ocsp/has-its-time", test_a_response_has_its_time},
+        {"/verdict/ocsp/says-the-status", test_a_response_says_the_status},
+        {"/verdict/ocsp/is-no-trust", test_a_response_is_no_trust},
         {"/verdict/list/an-error-is-listed-once", test_an_error_is_listed_once},
         {"/verdict/ignore/only-exact-pairs", test_only_exact_pairs_are_ignored},
         {"/verdict/ignore/a-code-whatever-the-certificate",

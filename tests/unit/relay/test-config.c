@@ -71,6 +71,12 @@ static void says_when_a_key_is_dead(Fixture *fixture, gconstpointer unused) {
         refuses(fixture, RELAY_E_TLS_INITIALIZATION, "keyring process died");
 }
 
+static void staples_for_clients_alone(Fixture *fixture, gconstpointer unused) {
+        fixture->spec->key = world_import_key(&fixture->world, WORLD_UID, fixture->identity);
+        fixture->spec->ocsp_stapling = true;
+        refuses(fixture, RELAY_E_TLS_INITIALIZATION, "OcspStapling is for clients");
+}
+
 static void wants_an_identity_to_a_psk(Fixture *fixture, gconstpointer unused) {
         g_clear_pointer(&fixture->spec->chain, chain_unref);
         fixture->spec->psk = world_import_psk(&fixture->world, WORLD_UID, "secret");
@@ -99,6 +105,7 @@ int main(int argc, char **argv) {
         CASE("wants-a-certificate-to-a-key", wants_a_certificate_to_a_key);
         CASE("compares-key-and-certificate", compares_key_and_certificate);
         CASE("says-when-a-key-is-dead", says_when_a_key_is_dead);
+        CASE("staples-for-clients-alone", staples_for_clients_alone);
         CASE("wants-an-identity-to-a-psk", wants_an_identity_to_a_psk);
         CASE("bounds-the-mtu-hint", bounds_the_mtu_hint);
         return g_test_run();
