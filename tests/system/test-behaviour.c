@@ -454,6 +454,60 @@ static void test_a_shutdown_is_told_to_the_peer(World *world, const void *unused
         assert_error(world, server, "RemoteClosedConnectionError: ");
 }
 
+/* ---- what the table of members needs besides ---- */
+
+static void test_an_address_that_is_not_here_is_an_error_of_the_socket(World *world,
+                                                                       const void *unused) {
+        sd_bus_message *m = begin_client(world, 5684);
+        g_autofree char *client = NULL;
+
+        add_text(m, "LocalAddress", "192.0.2.1");
+        client = options_end_path(world->bus, m);
+        g_free(call_refused("UnderlyingSocketError", world->bus, client, CONNECTION, "DoHandshake",
+                            "ay", 0));
+        assert_error(world, client, "UnderlyingSocketError: ");
+        wait_state(world, client, "HandshakeNotStarted");
+}
+
+/* With a cookie to be returned nothing else would come of one hello. */
+static void test_no_cookie_is_asked_for_when_told_so(World *world, const void *unused) {
+        for (int cookies = 0; cookies < 2; cookies++) {
+                sd_bus_message *m = begin_listener(world);
+                uint64_t n_asked = get_statistic(world->bus, "CookiesAsked");
+                g_autofree char *listener = NULL, *client = NULL;
+
+                options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+                g_assert_cmpint(
+                        sd_bus_message_append(m, "{sv}", "CookieVerification", "b", cookies), >=,
+                        0);
+                listener = options_end_path(world->bus, m);
+                client = open_client(world->bus, get_port(world->bus, listener), false);
+                g_assert_cmpuint(get_statistic(world->bus, "CookiesAsked"), ==,
+                                 n_asked + (uint64_t)cookies);
+        }
+}
+
+/* A server speaks its list and nothing else; a client takes no suite that it did not list. */
+static void test_suites_that_are_not_listed_are_not_spoken(World *world, const void *unused) {
+        sd_bus_message *m = begin_listener(world);
+        g_autofree char *listener = NULL, *client = NULL;
+
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Ciphers", "as", 1,
+                                              "TLS_PSK_WITH_AES_128_GCM_SHA256"),
+                        >=, 0);
+        listener = options_end_path(world->bus, m);
+        m = begin_client(world, get_port(world->bus, listener));
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Ciphers", "as", 1,
+                                              "TLS_PSK_WITH_AES_256_GCM_SHA384"),
+                        >=, 0);
+        client = options_end_path(world->bus, m);
+        do_handshake(world->bus, client);
+        wait_state(world, client, "HandshakeNotStarted");
+        assert_error(world, client, "TlsFatalError: ");
+}
+
 #define ADD(path, function) g_test_add("/behaviour/" path, World, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv) {
@@ -467,5 +521,10 @@ int main(int argc, char **argv) {
         ADD("a-servers-certificate-is-no-clients", test_a_servers_certificate_is_no_clients);
         ADD("what-is-too-long-ends-nothing", test_what_is_too_long_ends_nothing);
         ADD("a-shutdown-is-told-to-the-peer", test_a_shutdown_is_told_to_the_peer);
+        ADD("an-address-that-is-not-here-is-an-error-of-the-socket",
+            test_an_address_that_is_not_here_is_an_error_of_the_socket);
+        ADD("no-cookie-is-asked-for-when-told-so", test_no_cookie_is_asked_for_when_told_so);
+        ADD("suites-that-are-not-listed-are-not-spoken",
+            test_suites_that_are_not_listed_are_not_spoken);
         return g_test_run();
 }
