@@ -112,6 +112,9 @@ struct dtlsd_options {
         /* PEM or DER; goes to the service as a sealed memfd. The leaf's. NULL: none (PrivateKey).
          */
         const char *private_key_file;
+        /* Certificate and key by their name in the service's store, instead of these two; NULL:
+         * none (Identity). */
+        const char *identity;
         /* Who vouches for the peer: PEM or DER files, at most 1024 certificates. NULL-terminated.
          * NULL: the system's trust store; with a psk and no certificate, nobody: a client then
          * offers PSK suites alone. An empty array: nobody (CaCertificates). */

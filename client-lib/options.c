@@ -255,6 +255,8 @@ static int append_credentials(sd_bus_message *m, const struct dtlsd_options *opt
         if (r >= 0)
                 r = append_private_key(m, options->private_key_file, error);
         if (r >= 0)
+                r = append_string(m, "Identity", options->identity);
+        if (r >= 0)
                 r = append_files(m, "CaCertificates", options->ca_files, error);
         if (r >= 0 && options->psk_identity)
                 r = append_bytes(m, "PreSharedKeyIdentity", options->psk_identity,

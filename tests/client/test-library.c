@@ -560,6 +560,9 @@ static void test_an_option_that_cannot_be_is_named(Scene *scene, const void *unu
         options = psk_options;
         options.private_key_file = scene_file(scene, "server.key"); /* without its certificate */
         expect_option_refused(scene, &options, "CertificateChain");
+        options = psk_options;
+        options.identity = "of nobody";
+        expect_option_refused(scene, &options, "of nobody");
 }
 
 /* ---- options ---- */
