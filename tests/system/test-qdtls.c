@@ -173,6 +173,58 @@ static void test_the_session_is_told(World *world, const void *unused) {
         assert_property(world, client, "HandshakeState", "|HandshakeNotStarted");
 }
 
+typedef struct Suite {
+        const char *name, *key_exchange, *encryption;
+        unsigned bits;
+        bool is_ephemeral;
+} Suite;
+
+static void check_suite(World *world, const char *client, const Suite *suite) {
+        g_autofree char *names = g_strdup_printf(
+                "|Name|%s|Protocol|DtlsV1_2|KeyExchangeMethod|%s|AuthenticationMethod|PSK|"
+                "EncryptionMethod|%s|Mac|",
+                suite->name, suite->key_exchange, suite->encryption);
+        g_autofree char *bits =
+                g_strdup_printf("|SupportedBits|%u|UsedBits|%u|", suite->bits, suite->bits);
+
+        assert_property_has(world, client, "SessionCipher", names);
+        assert_property_has(world, client, "SessionCipher", bits);
+        if (suite->is_ephemeral)
+                assert_property_has(world, client, "EphemeralServerKey", "|Curve|");
+        else
+                assert_property(world, client, "EphemeralServerKey", "");
+}
+
+/* The words are OpenSSL's, as QSslCipher has them; when it is over there is none again (isNull). */
+static void test_the_cipher_has_every_member(World *world, const void *unused) {
+        static const Suite suites[] = {
+                {"TLS_PSK_WITH_AES_128_GCM_SHA256", "PSK", "AESGCM(128)", 128, false},
+                {"TLS_PSK_WITH_AES_128_CCM_8", "PSK", "AESCCM8(128)", 128, false},
+                {"TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256", "ECDHEPSK",
+                 "CHACHA20/POLY1305(256)", 256, true},
+        };
+        uint16_t port;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(suites); i++) {
+                sd_bus_message *m =
+                        options_begin(world->bus, ROOT, MANAGER, "SetDefaultConfiguration", "");
+                g_autofree char *listener = NULL, *client = NULL;
+
+                g_assert_cmpint(
+                        sd_bus_message_append(m, "{sv}", "Ciphers", "as", 1, suites[i].name), >=,
+                        0);
+                (void)sd_bus_message_unref(options_end(world->bus, m));
+                listener = listen_psk(world->bus, &port);
+                client = open_client(world->bus, port, false);
+                check_suite(world, client, &suites[i]);
+
+                (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "Shutdown", ""));
+                assert_property(world, client, "SessionCipher", "");
+                assert_property(world, client, "SessionProtocol", "|UnknownProtocol");
+                assert_property(world, client, "EphemeralServerKey", "");
+        }
+}
+
 static void test_what_is_supported_is_listed(World *world, const void *unused) {
         static const struct {
                 const char *name, *one;
@@ -351,6 +403,7 @@ int main(int argc, char **argv) {
             test_the_configuration_is_set_until_the_start);
         ADD("a-flight-is-sent-again-when-told", test_a_flight_is_sent_again_when_told);
         ADD("the-session-is-told", test_the_session_is_told);
+        ADD("the-cipher-has-every-member", test_the_cipher_has_every_member);
         ADD("what-is-supported-is-listed", test_what_is_supported_is_listed);
         ADD("the-end-by-the-peer-is-told", test_the_end_by_the_peer_is_told);
         ADD("cookie-parameters-are-the-listeners", test_cookie_parameters_are_the_listeners);
