@@ -197,10 +197,14 @@ static int append_next_protocols(sd_bus_message *reply, GPtrArray *protocols) {
         return r < 0 ? r : entry_close(reply);
 }
 
+const char *transport_name(const Spec *spec) {
+        return spec->external ? "external" : "udp";
+}
+
 static int append_rest(sd_bus_message *reply, const Spec *spec) {
         int r;
 
-        r = append_entry_text(reply, "Transport", "udp");
+        r = append_entry_text(reply, "Transport", transport_name(spec));
         if (r >= 0)
                 r = sd_bus_message_append(reply, "{sv}", "MtuHint", "q", spec->mtu_hint);
         if (r >= 0)

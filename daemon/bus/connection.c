@@ -59,6 +59,7 @@ static int connection_do(sd_bus_message *m, Connection *connection, sd_bus_error
 /* ---- setting up ---- */
 
 static int call_set_peer(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        bool external = connection_facts(connection).spec->external;
         Bus *bus = message_bus(m);
         const char *text, *name;
         Address peer;
@@ -77,7 +78,7 @@ static int call_set_peer(sd_bus_message *m, Connection *connection, sd_bus_error
 
         /* what is no peer's address is for relay to refuse: the object shall keep the error */
         is_peer = address_parse(text, port, &peer) == 0 && address_is_peer(&peer);
-        r = is_peer ? bus_ask(bus, m, ACCESS_CONNECT, &peer, error) : 1;
+        r = is_peer && !external ? bus_ask(bus, m, ACCESS_CONNECT, &peer, error) : 1;
         if (r <= 0)
                 return r < 0 ? r : 1;
 
@@ -137,22 +138,27 @@ static int call_set_configuration(sd_bus_message *m, Connection *connection, sd_
 
 static int call_set_cookie_generator_parameters(sd_bus_message *m, Connection *connection,
                                                 sd_bus_error *error) {
-        return bus_refuse_text(error, "InvalidOperation",
-                               connection_facts(connection).listener
-                                       ? "The cookie was checked before there was this connection; "
-                                         "call SetCookieGeneratorParameters of its listener"
-                                       : "Cookies are a server's, this is a client");
+        CookieParameters parameters;
+        Reason reason;
+        int r;
+
+        r = cookie_parameters_read(m, &parameters, error);
+        if (r < 0)
+                return r;
+
+        r = connection_set_cookie_parameters(connection, &parameters, &reason);
+        return connection_answer(m, r, &reason, error);
 }
 
 static int call_get_cookie_generator_parameters(sd_bus_message *m, Connection *connection,
                                                 sd_bus_error *error) {
-        const Listener *listener = connection_facts(connection).listener;
+        CookieParameters parameters;
 
-        if (!listener)
+        if (!connection_cookie_parameters(connection, &parameters))
                 return bus_refuse_text(error, "InvalidOperation",
                                        "Cookies are a server's, this is a client");
 
-        return cookie_parameters_reply(m, listener_cookie_parameters(listener));
+        return cookie_parameters_reply(m, parameters);
 }
 
 static int call_ignore_verification_errors(sd_bus_message *m, Connection *connection,
@@ -180,12 +186,9 @@ static int call_do_handshake(sd_bus_message *m, Connection *connection, sd_bus_e
         r = sd_bus_message_read_array(m, 'y', &datagram, &size);
         if (r < 0)
                 return bus_refuse(error, r, NULL);
-        if (size > 0)
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "With Transport 'udp' the service reads the socket: the "
-                                       "datagram has to be empty");
 
-        r = connection_do_handshake(connection, &reason);
+        r = size > 0 ? connection_continue_handshake(connection, datagram, size, &reason)
+                     : connection_do_handshake(connection, &reason);
         if (r)
                 return bus_refuse(error, r, &reason);
 
@@ -260,6 +263,44 @@ static int call_write_datagram_encrypted(sd_bus_message *m, Connection *connecti
                 return bus_refuse(error, r, &reason);
 
         return sd_bus_reply_method_return(m, "x", (int64_t)size);
+}
+
+static int reply_byte_arrays(sd_bus_message *m, GPtrArray *bytes) {
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = append_byte_arrays(reply, bytes);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
+static int call_decrypt_datagram(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        g_autoptr(GPtrArray) plain = NULL;
+        const void *datagram;
+        Reason reason;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(m, 'y', &datagram, &size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = connection_decrypt(connection, datagram, size, &plain, &reason);
+        return r ? bus_refuse(error, r, &reason) : reply_byte_arrays(m, plain);
+}
+
+static int call_open_carrier(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        g_autofd int carrier_fd = -1;
+        Reason reason;
+        int r;
+
+        r = connection_open_carrier(connection, &carrier_fd, &reason);
+        return r ? bus_refuse(error, r, &reason) : sd_bus_reply_method_return(m, "h", carrier_fd);
 }
 
 static int read_timeout(sd_bus_message *m, const DictKey *key, void *userdata,
@@ -449,6 +490,8 @@ METHOD(provide_psk)
 METHOD(refuse_psk)
 METHOD(write_datagram_encrypted)
 METHOD(read_datagram)
+METHOD(decrypt_datagram)
+METHOD(open_carrier)
 METHOD(open_channel)
 METHOD(export_keying_material)
 METHOD(shutdown)
@@ -463,7 +506,7 @@ static int get_mode(sd_bus *b, const char *path, const char *interface, const ch
 
 static int get_transport(sd_bus *b, const char *path, const char *interface, const char *property,
                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return append_text(reply, "udp");
+        return append_text(reply, transport_name(connection_facts(userdata).spec));
 }
 
 static int get_listener(sd_bus *b, const char *path, const char *interface, const char *property,
@@ -736,6 +779,10 @@ const sd_bus_vtable connection_vtable[] = {
                                 SECRET),
         SD_BUS_METHOD_WITH_ARGS("ReadDatagram", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("ay", datagram), method_read_datagram, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("DecryptDatagram", SD_BUS_ARGS("ay", datagram),
+                                SD_BUS_RESULT("aay", plaintext), method_decrypt_datagram, SECRET),
+        SD_BUS_METHOD_WITH_ARGS("OpenCarrier", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", carrier),
+                                method_open_carrier, OPEN),
         SD_BUS_METHOD_WITH_ARGS("OpenChannel", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("h", channel, "u", data_mtu), method_open_channel,
                                 SECRET),
@@ -752,6 +799,7 @@ const sd_bus_vtable connection_vtable[] = {
                                 SD_BUS_ARGS("ay", hint, "ay", peer_identity,
                                             "u", max_identity, "u", max_key), 0),
         SD_BUS_SIGNAL_WITH_ARGS("DatagramReceived", SD_BUS_ARGS("ay", datagram), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("DatagramToSend", SD_BUS_ARGS("ay", datagram), 0),
         SD_BUS_SIGNAL_WITH_ARGS("StateChanged",
                                 SD_BUS_ARGS("s", state, "s", error, "s", text), 0),
         SD_BUS_SIGNAL_WITH_ARGS("Closed", SD_BUS_ARGS("s", reason), 0),

@@ -15,7 +15,7 @@
 
 /* ---- making ---- */
 
-static int manager_read_mode(sd_bus_message *m, sd_bus_error *error) {
+static int manager_read_mode(sd_bus_message *m, DtlsRole *ret, sd_bus_error *error) {
         g_autofree char *quoted = NULL;
         const char *mode;
         int r;
@@ -24,16 +24,15 @@ static int manager_read_mode(sd_bus_message *m, sd_bus_error *error) {
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
-        if (strcmp(mode, "client") == 0)
-                return 1;
-        if (strcmp(mode, "server") == 0)
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "Objects of mode 'server' need Transport 'external', which "
-                                       "this version does not have; use Listen");
+        for (DtlsRole role = DTLS_CLIENT; role <= DTLS_SERVER; role++)
+                if (strcmp(mode, dtls_role_name(role)) == 0) {
+                        *ret = role;
+                        return 1;
+                }
 
         quoted = text_quote(mode);
         return bus_refuse_text(error, "InvalidInputParameters",
-                               "The mode is '%s'; it has to be 'client'", quoted);
+                               "The mode is '%s'; it has to be 'client' or 'server'", quoted);
 }
 
 static int manager_make_connection(Bus *bus, sd_bus_message *m, OptionsFor what, Spec **spec,
@@ -55,15 +54,17 @@ static int manager_make_connection(Bus *bus, sd_bus_message *m, OptionsFor what,
 
 static int method_create_connection(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        g_autoptr(Spec) spec = options_new(bus, m, OPTIONS_FOR_CREATE, DTLS_CLIENT);
+        g_autoptr(Spec) spec = NULL;
+        DtlsRole role = DTLS_CLIENT;
         char path[BUS_PATH_MAX];
         Connection *connection;
         int r;
 
-        r = manager_read_mode(m, error);
+        r = manager_read_mode(m, &role, error);
         if (r < 0)
                 return r;
 
+        spec = options_new(bus, m, OPTIONS_FOR_CREATE, role);
         r = manager_make_connection(bus, m, OPTIONS_FOR_CREATE, &spec, &connection, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
@@ -464,6 +465,7 @@ static int get_features(sd_bus *b, const char *path, const char *interface, cons
                                                "PlainChannel",
                                                "Persistent",
                                                "ClientVerifier",
+                                               "ExternalTransport",
                                                NULL};
 
         return append_strings(reply, features);

@@ -157,6 +157,13 @@ static void topic_remove(News *news, SignalObjectKind kind, uint32_t id) {
         g_hash_table_remove(news->topics[kind], GUINT_TO_POINTER(id));
 }
 
+/* Whether the bus has fallen behind. Then what there is to tell waits here, where it is bounded. */
+static bool news_must_wait(const News *news) {
+        uint64_t n = 0;
+
+        return sd_bus_get_n_queued_write(news->bus->bus, &n) < 0 || n > NEWS_QUEUED_MAX;
+}
+
 /* ---- the observer: takes notes, calls nothing of relay that changes anything ---- */
 
 static Topic *connection_topic(News *news, const Connection *connection) {
@@ -222,6 +229,22 @@ static void on_connection_datagram(Connection *connection, void *userdata) {
 
         g_hash_table_add(news->arrived, GUINT_TO_POINTER(facts.id));
         bus_turn(news->bus);
+}
+
+/* The one signal that is sent inside a call: the owner has it before the call's answer. */
+static bool on_connection_send(Connection *connection, const Datagram *datagram, void *userdata) {
+        News *news = userdata;
+        ConnectionFacts facts = connection_facts(connection);
+        g_autoptr(GBytes) bytes = g_bytes_new(datagram->data, datagram->size);
+        SignalObject object = signal_object(SIGNAL_CONNECTION, facts.id, connection);
+        Signal signal = {.kind = SIGNAL_SEND, .object = &object, .datagram = bytes};
+        const Caller *owner = caller_by_name(news->bus, facts.spec->owner);
+
+        if (!owner || news_must_wait(news))
+                return false;
+
+        signal_send(news->bus->bus, &signal, owner->name);
+        return true;
 }
 
 static void on_connection_closed(Connection *connection, EndReason reason, void *userdata) {
@@ -551,13 +574,6 @@ static void news_send_arrived(News *news) {
 
 /* ---- the end of a turn ---- */
 
-/* Whether the bus has fallen behind. Then what there is to tell waits here, where it is bounded. */
-static bool news_must_wait(const News *news) {
-        uint64_t n = 0;
-
-        return sd_bus_get_n_queued_write(news->bus->bus, &n) < 0 || n > NEWS_QUEUED_MAX;
-}
-
 static bool news_has_any(News *news) {
         return !g_queue_is_empty(&news->changed) || !g_queue_is_empty(&news->notes) ||
                g_hash_table_size(news->arrived) > 0;
@@ -600,6 +616,7 @@ static const RelayObserver news_observer = {
         .connection_state = on_connection_state,
         .connection_timeout = on_connection_timeout,
         .connection_psk_required = on_connection_psk_required,
+        .connection_send = on_connection_send,
         .connection_datagram = on_connection_datagram,
         .connection_closed = on_connection_closed,
         .connection_removed = on_connection_removed,

@@ -176,6 +176,7 @@ static int options_read_word(sd_bus_message *m, const char **ret, sd_bus_error *
 
 static int read_transport(sd_bus_message *m, const DictKey *key, void *userdata,
                           sd_bus_error *error) {
+        Options *options = userdata;
         const char *word;
         int r;
 
@@ -183,11 +184,10 @@ static int read_transport(sd_bus_message *m, const DictKey *key, void *userdata,
         if (r < 0)
                 return r;
 
-        if (strcmp(word, "external") == 0)
-                return options_refuse(error, "Option 'Transport' is 'external', which is not in "
-                                             "this version of dtlsd; it has to be 'udp'");
-        if (strcmp(word, "udp") != 0)
-                return dict_refuse(error, key, word, "'udp'");
+        if (strcmp(word, "external") != 0 && strcmp(word, "udp") != 0)
+                return dict_refuse(error, key, word, "'udp' or 'external'");
+
+        options->spec->external = strcmp(word, "external") == 0;
 
         return 1;
 }
@@ -803,7 +803,8 @@ static const DictKey options_keys[] = {
         {"PrivateKey", "h", ALL, read_private_key, 0, 0, 0},
         {"PreSharedKeyIdentity", "ay", ALL, read_psk_identity, 0, 1, SESSION_PSK_IDENTITY_MAX},
         {"PreSharedKey", "h", ALL, read_psk, 0, 0, 0},
-        {"PskIdentityHint", "ay", SERVER, read_psk_hint, 0, 0, SESSION_PSK_IDENTITY_MAX},
+        {"PskIdentityHint", "ay", SERVER | CREATE | SET_CONNECTION, read_psk_hint, 0, 0,
+         SESSION_PSK_IDENTITY_MAX},
         {"Trust", "s", ALL, read_trust, 0, 0, 0},
         {"CaCertificates", "aay", ALL, read_ca_certificates, 0, 0, TRUST_ANCHORS_MAX},
         {"PeerVerifyMode", "s", ALL, read_verify_mode, 0, 0, 0},
@@ -820,9 +821,10 @@ static const DictKey options_keys[] = {
         {"EllipticCurves", "as", ALL, read_curves, 0, 0, NAMES_MAX},
         {"SslOptions", "as", ALL, read_ssl_options, 0, 0, NAMES_MAX},
         {"NextProtocols", "aay", ALL, read_next_protocols, 0, 0, SESSION_NEXT_PROTOCOLS_MAX},
-        {"CookieVerification", "b", SERVER, read_bool, FIELD(cookies), 0, 0},
-        {"CookieHash", "s", LISTEN | VERIFIER, read_cookie_hash, 0, 0, 0},
-        {"CookieSecret", "h", LISTEN | VERIFIER, read_cookie_secret, 0, 0, 0},
+        {"CookieVerification", "b", SERVER | CREATE | SET_CONNECTION, read_bool, FIELD(cookies), 0,
+         0},
+        {"CookieHash", "s", CREATE | LISTEN | VERIFIER, read_cookie_hash, 0, 0, 0},
+        {"CookieSecret", "h", CREATE | LISTEN | VERIFIER, read_cookie_secret, 0, 0, 0},
         {"Retransmission", "s", CREATE | SET_CONNECTION, read_retransmission, 0, 0, 0},
         {"RetransmitInitial", "u", ALL, read_milliseconds, FIELD(retransmit_initial_usec), 10,
          60000},
@@ -875,6 +877,28 @@ static int options_join_local(Options *options, sd_bus_error *error) {
 
         options->spec->local = options->local_host;
         address_set_port(&options->spec->local, options->local_port);
+        return 1;
+}
+
+static int options_join_transport(const Options *options, OptionsFor what, sd_bus_error *error) {
+        const Spec *spec = options->spec;
+
+        if (what == OPTIONS_FOR_CREATE && spec->role == DTLS_SERVER && !spec->external)
+                return options_refuse(error, "Objects of mode 'server' need Transport 'external'; "
+                                             "with 'udp' they come from a listener: call Listen");
+        if (!spec->external)
+                return 1;
+        if (what != OPTIONS_FOR_CREATE && what != OPTIONS_FOR_SET_CONFIGURATION)
+                return options_refuse(error, "Transport 'external' is for CreateConnection alone: "
+                                             "nobody else could carry the datagrams");
+        if (address_is_set(&options->local_host) || options->local_port != 0)
+                return options_refuse(error, "With Transport 'external' there is no socket, and so "
+                                             "neither LocalAddress nor LocalPort");
+        if (spec->persistent)
+                return options_refuse(error, "With Transport 'external' datagrams go to the name "
+                                             "that owns the object; one that is Persistent has "
+                                             "none");
+
         return 1;
 }
 
@@ -946,6 +970,10 @@ static void options_join_choices(const Options *options) {
 static int options_join(Options *options, OptionsFor what, sd_bus_error *error) {
         Spec *spec = options->spec;
         int r;
+
+        r = options_join_transport(options, what, error);
+        if (r < 0)
+                return r;
 
         r = options_join_peer(options, error);
         if (r < 0)
@@ -1100,6 +1128,7 @@ Spec *options_start_from(const Spec *old) {
         spec->local = old->local;
         spec->mtu_hint = old->mtu_hint;
         spec->dont_fragment = old->dont_fragment;
+        spec->external = old->external;
         spec->announce = old->announce;
         spec->offer_psk = old->offer_psk;
 
@@ -1145,7 +1174,9 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
                 AccessVerb verb;
                 const Address *about;
         } asks[] = {
-                {birth && address_is_set(&spec->peer), ACCESS_CONNECT, &spec->peer},
+                {birth && address_is_set(&spec->peer) && !spec->external, ACCESS_CONNECT,
+                 &spec->peer},
+                {birth && spec->external, ACCESS_EXTERNAL, NULL},
                 {birth && address_is_set(&spec->local) && binds, ACCESS_LISTEN, &spec->local},
                 {birth && spec->persistent, ACCESS_PERSISTENT, NULL},
                 {options_trust_anybody(spec), ACCESS_VERIFY_NONE, NULL},

@@ -299,6 +299,7 @@ int options_check_name(const char *name, sd_bus_error *error);
 
 /* Appends an a{sv}: options as in effect; keys and CAs as fingerprints, no secret. */
 int options_append(sd_bus_message *reply, const Spec *spec);
+const char *transport_name(const Spec *spec);
 
 /* ---- connection.c, listener.c, verifier.c, manager.c: one file an interface; the vtable is last
  * in each ----

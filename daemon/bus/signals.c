@@ -259,6 +259,10 @@ static int fill_datagram(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
         return r;
 }
 
+static int fill_ciphertext(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
+        return append_bytes(m, signal->datagram);
+}
+
 static int fill_closed(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
         return sd_bus_message_append_basic(m, 's', signal->words[0]);
 }
@@ -285,6 +289,7 @@ static const struct {
         [SIGNAL_TIMEOUT] = {NULL, "HandshakeTimeout", false, fill_nothing},
         [SIGNAL_PSK] = {NULL, "PskRequired", false, fill_psk},
         [SIGNAL_DATAGRAM] = {NULL, "DatagramReceived", false, fill_datagram},
+        [SIGNAL_SEND] = {NULL, "DatagramToSend", false, fill_ciphertext},
         [SIGNAL_CLOSED] = {NULL, "Closed", false, fill_closed},
         [SIGNAL_NEW_CONNECTION] = {NULL, "NewConnection", false, fill_new_connection},
 };

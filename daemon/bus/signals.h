@@ -30,6 +30,7 @@ typedef enum SignalKind {
         SIGNAL_TIMEOUT,
         SIGNAL_PSK,
         SIGNAL_DATAGRAM,
+        SIGNAL_SEND,
         SIGNAL_CLOSED,
         SIGNAL_NEW_CONNECTION,
         N_SIGNAL_KINDS,
@@ -41,7 +42,7 @@ typedef struct Signal {
         unsigned mask;        /* CHANGED: of ChangeMask */
         const char *words[3]; /* STATE, CLOSED; valid UTF-8 */
         PendingPsk psk;       /* PSK */
-        GBytes *datagram;     /* DATAGRAM */
+        GBytes *datagram;     /* DATAGRAM, SEND */
         uint32_t connection;  /* NEW_CONNECTION */
         const Address *peer;
 } Signal;

@@ -18,10 +18,12 @@ typedef enum Command {
         COMMAND_SET_NAME,
         COMMAND_SET_CONFIGURATION,
         COMMAND_DO_HANDSHAKE,
+        COMMAND_CONTINUE,
         COMMAND_RESUME,
         COMMAND_ABORT,
         COMMAND_WRITE,
         COMMAND_READ,
+        COMMAND_DECRYPT,
         COMMAND_SHUTDOWN,
         COMMAND_OPEN_CHANNEL,
         COMMAND_EXPORT,
@@ -43,11 +45,13 @@ static const char *const commands_refused[N_COMMANDS][N_HANDSHAKE_STATES] = {
         [COMMAND_SET_NAME] = {NULL, BEFORE, BEFORE, BEFORE},
         [COMMAND_SET_CONFIGURATION] = {NULL, BEFORE, BEFORE, BEFORE},
         [COMMAND_DO_HANDSHAKE] = {NULL, RUNNING, WAITING, ENCRYPTED},
+        [COMMAND_CONTINUE] = {NULL, NULL, WAITING, ENCRYPTED},
         [COMMAND_RESUME] = {NO_VERDICT, NO_VERDICT, NULL, NO_VERDICT},
         [COMMAND_ABORT] = {"No handshake is in progress", NULL, NULL,
                            "No handshake is in progress; Shutdown ends what is encrypted"},
         [COMMAND_WRITE] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_READ] = {NOT_YET, NOT_YET, NOT_YET, NULL},
+        [COMMAND_DECRYPT] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_SHUTDOWN] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_OPEN_CHANNEL] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_EXPORT] = {NOT_YET, NOT_YET, NOT_YET, NULL},
@@ -162,9 +166,14 @@ int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *
         if (r)
                 return r;
 
-        if (spec->role != DTLS_CLIENT)
+        if (spec->role != DTLS_CLIENT && !spec->external)
                 return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
-                                  "A server's connections come from its listener; call Listen");
+                                  "With Transport 'udp' a server's connections come from its "
+                                  "listener; call Listen");
+
+        r = spec->role == DTLS_SERVER ? cookies_make_jar(spec, &connection->jar, reason) : 0;
+        if (r)
+                return r;
 
         r = address_is_set(&spec->peer) ? command_check_peer(&spec->peer, reason) : 0;
         if (r)
@@ -255,6 +264,7 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
 
         /* whose, with whom and from where stays */
         taken->role = old->role;
+        taken->external = old->external;
         taken->uid = old->uid;
         taken->persistent = old->persistent;
         taken->peer = old->peer;
@@ -303,6 +313,11 @@ static int command_open_endpoint(Connection *connection, Reason *reason) {
         Address local = spec->local;
         int r;
 
+        if (spec->external) {
+                connection->endpoint = endpoint_new_external(connection);
+                return 0;
+        }
+
         if (!address_is_set(&local))
                 local = address_any(address_family(&spec->peer), 0);
         if (address_family(&local) != address_family(&spec->peer))
@@ -327,10 +342,10 @@ static int command_open_endpoint(Connection *connection, Reason *reason) {
         return 0;
 }
 
-static int command_prepare_handshake(Connection *connection, Reason *reason) {
+static int command_prepare_handshake(Connection *connection, Command command, Reason *reason) {
         int r;
 
-        r = command_check_own(connection, COMMAND_DO_HANDSHAKE, reason);
+        r = command_check_own(connection, command, reason);
         if (r)
                 return r;
         if (!address_is_set(&connection->spec->peer))
@@ -342,10 +357,31 @@ static int command_prepare_handshake(Connection *connection, Reason *reason) {
         return config_make(connection->relay, connection->spec, &connection->config, reason);
 }
 
+/* With no datagram of the peer's. */
+static int command_check_start(const Connection *connection, Reason *reason) {
+        const Spec *spec = connection->spec;
+
+        if (!spec->external || !address_is_set(&spec->peer))
+                return 0;
+        if (spec->role == DTLS_SERVER && connection->state == HANDSHAKE_NOT_STARTED)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "A server's handshake begins with the client's hello; give that "
+                                  "datagram");
+        if (connection->state == HANDSHAKE_IN_PROGRESS)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "The handshake goes on with the peer's next datagram; give that");
+
+        return 0;
+}
+
 static int command_start(Connection *connection, Reason *reason) {
         int r;
 
-        r = command_prepare_handshake(connection, reason);
+        r = command_check_start(connection, reason);
+        if (r)
+                return r;
+
+        r = command_prepare_handshake(connection, COMMAND_DO_HANDSHAKE, reason);
         if (r)
                 return r;
 
@@ -377,6 +413,225 @@ int connection_do_handshake(Connection *connection, Reason *reason) {
         connection_finish(connection, r);
         return connection->session ? 0 : command_failed(connection, reason);
 }
+
+/* ---- datagrams that the application carries ---- */
+
+static int command_check_carried(const Connection *connection, size_t size, Reason *reason) {
+        if (connection->carrier)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "The carrier is open; write the peer's datagrams there");
+        if (size > DATAGRAM_SIZE_MAX)
+                return reason_set(reason, RELAY_E_TOO_LONG,
+                                  "The datagram has %zu bytes; none has more than %d", size,
+                                  DATAGRAM_SIZE_MAX);
+
+        return 0;
+}
+
+static int command_associate_server(Connection *connection, const Hello *hello, Reason *reason) {
+        int r;
+
+        r = command_prepare_handshake(connection, COMMAND_CONTINUE, reason);
+        if (r)
+                return r;
+
+        connection->endpoint = endpoint_new_external(connection);
+        r = connection_associate(connection, hello, reason);
+        if (r) {
+                endpoint_bury(connection->endpoint);
+                connection->endpoint = NULL;
+        }
+
+        return r;
+}
+
+/* A datagram for a handshake that goes on. */
+static int command_receive(Connection *connection, const Datagram *in, Reason *reason) {
+        Relay *relay = connection->relay;
+        int r;
+
+        connection_prepare(connection);
+        r = session_receive(connection->session, relay_now(relay), in, relay->net, relay->app);
+        connection_finish(connection, r);
+        return connection->session ? 0 : command_failed(connection, reason);
+}
+
+int connection_begin_server(Connection *connection, const Datagram *in, const Hello *hello,
+                            Reason *reason) {
+        int r;
+
+        r = command_associate_server(connection, hello, reason);
+        if (r)
+                return command_done(connection, r, reason);
+
+        (void)command_done(connection, 0, reason);
+        connection_set_state(connection, HANDSHAKE_IN_PROGRESS);
+        return command_receive(connection, in, reason);
+}
+
+/* Qt's own order: nothing is answered, because the hello should have been through a verifier. */
+static int command_greet(Connection *connection, const Datagram *in, Reason *reason) {
+        Hello hello;
+        int r;
+
+        if (!address_is_set(&connection->spec->peer))
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "No peer is set; call SetPeer first");
+        if (connection->spec->role == DTLS_CLIENT)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "A client speaks first: start with an empty datagram");
+
+        datagram_batch_reset(connection->relay->net);
+        r = carrier_prove(connection, in, &hello);
+        datagram_batch_reset(connection->relay->net);
+        if (r < 0)
+                return fault(r);
+        if (r > 0)
+                return reason_set(reason, RELAY_E_TLS_FATAL, "This is no client's hello%s",
+                                  connection->spec->cookies
+                                          ? " with a good cookie; a ClientVerifier with the same "
+                                            "cookie parameters asks for one"
+                                          : "");
+
+        return connection_begin_server(connection, in, &hello, reason);
+}
+
+static int command_continue(Connection *connection, const void *data, size_t size, Reason *reason) {
+        Datagram in = {.data = data, .size = size, .peer = connection->spec->peer};
+        int r;
+
+        if (!connection->spec->external)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "With Transport 'udp' the service reads the socket: the datagram "
+                                  "has to be empty");
+
+        r = command_check(connection, COMMAND_CONTINUE, reason);
+        if (r)
+                return r;
+
+        r = command_check_carried(connection, size, reason);
+        if (r)
+                return r;
+
+        carrier_received(connection, &in);
+        return connection->session ? command_receive(connection, &in, reason)
+                                   : command_greet(connection, &in, reason);
+}
+
+int connection_continue_handshake(Connection *connection, const void *data, size_t size,
+                                  Reason *reason) {
+        return command_done(connection, command_continue(connection, data, size, reason), reason);
+}
+
+static GPtrArray *command_take_plaintext(DatagramBatch *app) {
+        GPtrArray *plain = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+
+        for (size_t i = 0; i < datagram_batch_count(app); i++) {
+                Datagram d = datagram_batch_at(app, i);
+
+                g_ptr_array_add(plain, g_bytes_new(d.data, d.size));
+        }
+
+        datagram_batch_reset(app);
+        return plain;
+}
+
+static int command_decrypt(Connection *connection, const void *data, size_t size, GPtrArray **ret,
+                           Reason *reason) {
+        Datagram in = {.data = data, .size = size, .peer = connection->spec->peer};
+        Relay *relay = connection->relay;
+        int r;
+
+        if (!connection->spec->external)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "With Transport 'udp' the service reads the socket; what it "
+                                  "decrypted is read with ReadDatagram");
+
+        r = command_check(connection, COMMAND_DECRYPT, reason);
+        if (r)
+                return r;
+
+        r = command_check_carried(connection, size, reason);
+        if (r)
+                return r;
+
+        carrier_received(connection, &in);
+        connection_prepare(connection);
+        if (size > 0)
+                r = session_receive(connection->session, relay_now(relay), &in, relay->net,
+                                    relay->app);
+
+        *ret = command_take_plaintext(relay->app);
+        tally_connection(connection, TALLY_DELIVERED, (*ret)->len);
+        connection_finish(connection, r);
+        return 0;
+}
+
+int connection_decrypt(Connection *connection, const void *data, size_t size, GPtrArray **ret,
+                       Reason *reason) {
+        g_autoptr(GPtrArray) plain = NULL;
+        int r;
+
+        r = command_decrypt(connection, data, size, &plain, reason);
+        if (r == 0 && !connection->session) {
+                /* why it ended stays the error; what came before it is still the application's */
+                r = plain->len > 0 ? 0 : command_failed(connection, reason);
+        } else {
+                r = command_done(connection, r, reason);
+        }
+
+        if (r == 0)
+                *ret = g_steal_pointer(&plain);
+        return r;
+}
+
+static int command_open_carrier(Connection *connection, int *ret_fd, Reason *reason) {
+        if (!connection->spec->external)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "A carrier needs Transport 'external'; here the service has a "
+                                  "socket");
+        if (connection->carrier)
+                return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
+                                  "A carrier is open already; close its fd first");
+
+        return connection_attach_carrier(connection, ret_fd, reason);
+}
+
+int connection_open_carrier(Connection *connection, int *ret_fd, Reason *reason) {
+        return command_done(connection, command_open_carrier(connection, ret_fd, reason), reason);
+}
+
+/* ---- an external server's cookies ---- */
+
+static int command_set_cookies(Connection *connection, const CookieParameters *parameters,
+                               Reason *reason) {
+        if (connection->listener)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "The cookie was checked before there was this connection; call "
+                                  "SetCookieGeneratorParameters of its listener");
+        if (!connection->jar)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "Cookies are a server's, this is a client");
+
+        return cookies_set(connection->spec, &connection->jar, parameters, reason);
+}
+
+int connection_set_cookie_parameters(Connection *connection, const CookieParameters *parameters,
+                                     Reason *reason) {
+        return command_done(connection, command_set_cookies(connection, parameters, reason),
+                            reason);
+}
+
+bool connection_cookie_parameters(const Connection *connection, CookieParameters *ret) {
+        const CookieJar *jar = connection->listener ? connection->listener->jar : connection->jar;
+
+        if (jar)
+                *ret = cookies_parameters(jar);
+
+        return jar;
+}
+
+/* ---- timeouts, and verdicts ---- */
 
 int connection_handle_timeout(Connection *connection, bool *ret_occurred, Reason *reason) {
         Relay *relay = connection->relay;
@@ -598,6 +853,10 @@ static int command_open_channel(Connection *connection, int *ret_fd, Reason *rea
         if (connection->channel)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "A channel is open already; close its fd first");
+        if (connection->spec->external && !connection->carrier)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "With Transport 'external' a channel needs a carrier; call "
+                                  "OpenCarrier first");
 
         return connection_attach_channel(connection, ret_fd, reason);
 }

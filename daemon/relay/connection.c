@@ -162,13 +162,15 @@ Connection *connection_free(Connection *connection) {
         if (!connection)
                 return NULL;
 
-        g_assert(!connection->session && !connection->channel && !connection->alarm.iter);
+        g_assert(!connection->session && !connection->channel && !connection->carrier &&
+                 !connection->alarm.iter);
         g_queue_clear_full(&connection->queue, connection_release_bytes);
         g_clear_pointer(&connection->config, session_config_unref);
         g_clear_pointer(&connection->errors, g_array_unref);
         g_clear_pointer(&connection->ignored, g_array_unref);
         g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
         g_clear_pointer(&connection->psk_identity, g_bytes_unref);
+        cookie_jar_free(connection->jar);
         charges_done(&connection->charges);
         spec_free(connection->spec);
         g_free(connection);
@@ -239,7 +241,7 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
 void connection_address_net(const Connection *connection) {
         static const Address any = {0};
 
-        /* a client's socket is connected and has but one address to send from */
+        /* an own one's socket is connected and has but one address to send from */
         datagram_batch_address(connection->relay->net, &connection->spec->peer,
                                connection->listener ? &connection->local : &any);
 }
@@ -263,7 +265,7 @@ void connection_finish(Connection *connection, int r) {
 static void connection_measure(Connection *connection) {
         size_t payload = 0;
 
-        if (!connection->listener)
+        if (connection->endpoint->udp && !connection->listener)
                 payload = udp_path_payload(connection->endpoint->udp);
         if (payload > 0)
                 session_set_path_mtu(connection->session, payload);
@@ -308,7 +310,8 @@ static void connection_opened(Connection *connection) {
 
 static void connection_failed(Connection *connection) {
         const SessionFailure *failure = session_failure(connection->session);
-        int hint = connection->listener ? 0 : udp_take_hint(connection->endpoint->udp);
+        Udp *udp = connection->listener ? NULL : connection->endpoint->udp;
+        int hint = udp ? udp_take_hint(udp) : 0;
         const char *why = connection->blame ? connection->blame : failure->text;
         g_autofree char *text = NULL;
 
@@ -482,6 +485,7 @@ void connection_close(Connection *connection, EndReason why) {
                 return; /* ending one of a listener's takes it away */
 
         connection->gone = true;
+        connection_drop_carrier(connection);
         alarm_clear(relay, &connection->alarm);
         relay_drop_connection(relay, connection);
         if (connection->listener)

@@ -129,6 +129,17 @@ int endpoint_new(Relay *relay, uid_t uid, const Address *local, Endpoint **ret, 
         return 0;
 }
 
+Endpoint *endpoint_new_external(Connection *connection) {
+        Endpoint *endpoint = g_new0(Endpoint, 1);
+
+        endpoint->relay = connection->relay;
+        endpoint->connection = connection;
+        endpoint->demux = demux_new();
+        endpoint->paused = g_ptr_array_new();
+        charges_init(&endpoint->charges, connection->relay->quota, connection->spec->uid);
+        return endpoint;
+}
+
 int endpoint_connect(Endpoint *endpoint, const Address *peer, bool dont_fragment, Reason *reason) {
         char text[ADDRESS_STRING_MAX];
         int r;
@@ -239,6 +250,11 @@ static void endpoint_keep(Endpoint *endpoint, size_t index) {
 static void endpoint_send(Endpoint *endpoint) {
         size_t index = 0;
         int r = UDP_E_FULL;
+
+        if (!endpoint->udp) {
+                carrier_send(endpoint->connection, endpoint->relay->net);
+                return;
+        }
 
         if (!endpoint_is_full(endpoint)) {
                 r = udp_send(endpoint->udp, endpoint->relay->net, &index);

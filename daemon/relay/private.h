@@ -166,11 +166,11 @@ struct Relay {
         Brake brake; /* for own connections */
 };
 
-/* A bound socket. */
+/* A bound socket; without udp the owner of an external connection (carrier.c). */
 struct Endpoint {
         Relay *relay;
         Listener *listener;     /* or */
-        Connection *connection; /* a client's, connected */
+        Connection *connection; /* an own one's, connected */
         Udp *udp;
         Claim *claim;
         Demux *demux; /* a listener's: Connections */
@@ -202,6 +202,9 @@ struct Connection {
         Session *session; /* NULL: not associated */
         Channel *channel;
         sd_event_source *channel_source;
+        Channel *carrier; /* external: its packets are ciphertext; NULL: datagrams are signals */
+        sd_event_source *carrier_source;
+        CookieJar *jar; /* an external server's */
         int handing_fd; /* the application's end, until the accept queue takes it */
 
         /* RFC 6347 4.2.8 (replace.c) */
@@ -240,7 +243,7 @@ struct Connection {
         Charges charges;
         Tally tally;
         SessionStats seen_session;
-        ChannelStats seen_channel;
+        ChannelStats seen_channel, seen_carrier;
 };
 
 struct Listener {
@@ -305,6 +308,8 @@ CookieParameters cookies_parameters(const CookieJar *jar);
 
 /* RELAY_E_SOCKET, RELAY_E_EXISTS, RELAY_E_QUOTA. */
 int endpoint_new(Relay *relay, uid_t uid, const Address *local, Endpoint **ret, Reason *reason);
+/* Of an external connection. */
+Endpoint *endpoint_new_external(Connection *connection);
 int endpoint_connect(Endpoint *endpoint, const Address *peer, bool dont_fragment, Reason *reason);
 int endpoint_start(Endpoint *endpoint); /* its events */
 Endpoint *endpoint_free(Endpoint *endpoint);
@@ -328,6 +333,15 @@ int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdat
 int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 /* What the application wrote before it said goodbye still goes out. */
 void egress_last(Connection *connection);
+
+/* ---- carrier.c: Transport "external" ---- */
+
+void carrier_send(Connection *connection, const DatagramBatch *net);
+/* A stranger's hello to an external server: as cookie_check(), which may want something sent. */
+int carrier_prove(Connection *connection, const Datagram *in, Hello *ret);
+void carrier_received(Connection *connection, const Datagram *in);
+int connection_attach_carrier(Connection *connection, int *ret_app_fd, Reason *reason);
+void connection_drop_carrier(Connection *connection);
 
 /* ---- connection.c ---- */
 
@@ -368,6 +382,9 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
 
 #define COMMAND_FAULT_TEXT "The service failed here; its journal has more"
 
+/* An external server's handshake, by a proven hello. */
+int connection_begin_server(Connection *connection, const Datagram *in, const Hello *hello,
+                            Reason *reason);
 /* What an object's error says after a command that came to @outcome. */
 DtlsError command_error(RelayOutcome outcome);
 /* @peer may be NULL. */

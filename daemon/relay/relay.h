@@ -6,14 +6,16 @@
  * use: commands with values, facts as values, and an observer that hears of changes.
  *
  * An Endpoint (a bound socket) is relay's own affair. A client Connection owns one; a Listener owns
- * one with the Connections of its peers. Nothing here is freed before the end of a turn, so a
- * pointer from relay_find_*() is good until the caller returns to the loop, and no longer.
+ * one with the Connections of its peers; an external Connection has its owner for one. Nothing here
+ * is freed before the end of a turn, so a pointer from relay_find_*() is good until the caller
+ * returns to the loop, and no longer.
  *
  * Knows: everything below. Does not know: D-Bus.
  */
 
 #include "access/access.h"
 #include "access/quota.h"
+#include "base/datagram.h"
 #include "keys/keys.h"
 #include "relay/spec.h"
 #include "session/session.h"
@@ -132,6 +134,10 @@ typedef struct RelayObserver {
                                  const char *text, void *userdata);
         void (*connection_timeout)(Connection *connection, void *userdata); /* HandshakeTimeout */
         void (*connection_psk_required)(Connection *connection, void *userdata);
+        /* An external connection's datagram to its owner, who carries it. Not a note: it is sent at
+         * once, so that it is there before the answer to the call that caused it. Whether it was
+         * taken; without this member none is. */
+        bool (*connection_send)(Connection *connection, const Datagram *datagram, void *userdata);
         /* a datagram is in the queue of connection_read() */
         void (*connection_datagram)(Connection *connection, void *userdata);
         void (*connection_closed)(Connection *connection, EndReason reason, void *userdata);
@@ -185,6 +191,14 @@ int connection_set_spec(Connection *connection, Spec *spec, Reason *reason);
 /* @errors: GArray of VerdictError, copied. */
 int connection_ignore_errors(Connection *connection, const GArray *errors, Reason *reason);
 int connection_do_handshake(Connection *connection, Reason *reason);
+/* External: begins a server's handshake with the peer's datagram, or goes on with either's. */
+int connection_continue_handshake(Connection *connection, const void *data, size_t size,
+                                  Reason *reason);
+/* External: @ret: of GBytes, the plaintext of this datagram. */
+int connection_decrypt(Connection *connection, const void *data, size_t size, GPtrArray **ret,
+                       Reason *reason);
+/* External: *ret_fd carries its datagrams from now on. */
+int connection_open_carrier(Connection *connection, int *ret_fd, Reason *reason);
 int connection_handle_timeout(Connection *connection, bool *ret_occurred, Reason *reason);
 int connection_resume_handshake(Connection *connection, Reason *reason);
 int connection_abort_handshake(Connection *connection, Reason *reason);
@@ -196,6 +210,11 @@ int connection_write(Connection *connection, const void *data, size_t size, Reas
 int connection_read(Connection *connection, GBytes **ret, Reason *reason);
 /* The same, or NULL, for who was not called: it says nothing about the object's error. */
 GBytes *connection_take_oldest(Connection *connection);
+/* An external server's. */
+int connection_set_cookie_parameters(Connection *connection, const CookieParameters *parameters,
+                                     Reason *reason);
+/* The same, or its listener's. False: it has none. */
+bool connection_cookie_parameters(const Connection *connection, CookieParameters *ret);
 int connection_shutdown(Connection *connection, Reason *reason);
 /* Shuts down if need be; the object goes at the end of the turn. */
 void connection_close(Connection *connection, EndReason why);

@@ -32,6 +32,8 @@ typedef struct Spec {
         char *owner; /* unique bus name; NULL when persistent */
         bool persistent;
 
+        bool external; /* Transport = "external": the owner carries the datagrams */
+
         /* peer and socket */
         Address peer;            /* not set: SetPeer will say */
         char *verification_name; /* "": the address itself is checked (client), nothing (server) */
@@ -66,7 +68,7 @@ typedef struct Spec {
                                                       Not changed once set */
         GPtrArray *next_protocols;                 /* of GBytes; likewise */
 
-        /* cookies (listeners, verifiers) */
+        /* cookies (listeners, verifiers, external servers) */
         bool cookies;
         char *cookie_hash;
         Secret *cookie_secret; /* NULL: random and rotated */

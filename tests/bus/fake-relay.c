@@ -361,6 +361,30 @@ int connection_do_handshake(Connection *connection, Reason *reason) {
         return 0;
 }
 
+int connection_continue_handshake(Connection *connection, const void *data, size_t size,
+                                  Reason *reason) {
+        return connection_do_handshake(connection, reason);
+}
+
+int connection_decrypt(Connection *connection, const void *data, size_t size, GPtrArray **ret,
+                       Reason *reason) {
+        *ret = g_ptr_array_new();
+        return 0;
+}
+
+int connection_open_carrier(Connection *connection, int *ret_fd, Reason *reason) {
+        return RELAY_E_INVALID_OPERATION;
+}
+
+int connection_set_cookie_parameters(Connection *connection, const CookieParameters *parameters,
+                                     Reason *reason) {
+        return 0;
+}
+
+bool connection_cookie_parameters(const Connection *connection, CookieParameters *ret) {
+        return false;
+}
+
 int connection_handle_timeout(Connection *connection, bool *ret_occurred, Reason *reason) {
         *ret_occurred = false;
         return 0;

@@ -317,8 +317,10 @@ typedef struct Word {
 static void words_that_are_none_are_refused_with_those_there_are(void) {
         static const Word words[] = {
                 {'C', "Transport", "udp", NULL},
-                {'C', "Transport", "external", "not in this version"},
-                {'C', "Transport", "tcp", "'udp'"},
+                {'C', "Transport", "external", NULL},
+                {'N', "Transport", "external", "CreateConnection alone"},
+                {'L', "Transport", "external", "CreateConnection alone"},
+                {'C', "Transport", "tcp", "'external'"},
                 {'C', "Trust", "system", NULL},
                 {'C', "Trust", "u/1000/mine", "'system'"},
                 {'C', "PeerVerifyMode", "VerifyPeer", NULL},

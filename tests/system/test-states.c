@@ -408,6 +408,8 @@ static const struct {
         {"RefusePsk", NULL},
         {"WriteDatagramEncrypted", append_datagram},
         {"ReadDatagram", append_options},
+        {"DecryptDatagram", append_datagram},
+        {"OpenCarrier", NULL},
         {"OpenChannel", append_options},
         {"ExportKeyingMaterial", append_export},
         {"Shutdown", NULL},
