@@ -54,14 +54,23 @@ static void handle_closed(dtlsd_connection *connection, sd_bus_message *m) {
                 connection->handlers.closed(connection, reason, connection->handlers_userdata);
 }
 
+static void handle_datagram_to_send(dtlsd_connection *connection, sd_bus_message *m) {
+        const void *data;
+        size_t size;
+
+        if (connection->handlers.datagram_to_send &&
+            sd_bus_message_read_array(m, 'y', &data, &size) >= 0)
+                connection->handlers.datagram_to_send(connection, data, size,
+                                                      connection->handlers_userdata);
+}
+
 static const struct {
         const char *member;
         void (*handle)(dtlsd_connection *connection, sd_bus_message *m);
 } signals[] = {
-        {"HandshakeTimeout", handle_handshake_timeout},
-        {"PskRequired", handle_psk_required},
-        {"StateChanged", handle_state_changed},
-        {"Closed", handle_closed},
+        {"HandshakeTimeout", handle_handshake_timeout}, {"PskRequired", handle_psk_required},
+        {"StateChanged", handle_state_changed},         {"Closed", handle_closed},
+        {"DatagramToSend", handle_datagram_to_send},
 };
 
 /* A filter that returns 0 leaves the message to the program's own matches. */

@@ -127,9 +127,9 @@ struct dtlsd_options {
         size_t psk_identity_size;
         const void *psk;
         size_t psk_size;
-        /* What a listener tells its clients, to pick their key by; at most 255 bytes. NULL: nothing
-         * (and then no PSK suites, if there is a certificate and no psk). Listeners only
-         * (PskIdentityHint). */
+        /* What a server tells its clients, to pick their key by; at most 255 bytes. NULL: nothing
+         * (and then no PSK suites, if there is a certificate and no psk). Listeners, and servers of
+         * dtlsd_connection_create_external(), only (PskIdentityHint). */
         const char *psk_identity_hint;
 
         /* "VerifyNone", "QueryPeer", "VerifyPeer", "AutoVerifyPeer". NULL: the last, which is
@@ -191,12 +191,13 @@ struct dtlsd_options {
         uint32_t idle_timeout;
 
         /* Not 0: strangers are not asked for a cookie (RFC 6347, 4.2.1), and can make the service
-         * work for them in somebody else's name. Listeners only (CookieVerification false). */
+         * work for them in somebody else's name. Listeners, and servers of
+         * dtlsd_connection_create_external(), only (CookieVerification false). */
         int no_cookies;
-        /* "Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512". NULL: "Sha256". For dtlsd_listen()
-         * (CookieHash). */
+        /* "Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512". NULL: "Sha256". For
+         * dtlsd_listen(), and servers of dtlsd_connection_create_external() (CookieHash). */
         const char *cookie_hash;
-        /* 1 to 1024 bytes. NULL: random, and replaced from time to time. For dtlsd_listen()
+        /* 1 to 1024 bytes. NULL: random, and replaced from time to time. For the same
          * (CookieSecret). */
         const void *cookie_secret;
         size_t cookie_secret_size;
@@ -311,8 +312,12 @@ struct dtlsd_handlers {
                               const sd_bus_error *why, void *userdata);
         /* The association is over. @reason: "PeerClosed", "Failed", "IdleTimeout", … (Closed). */
         void (*closed)(dtlsd_connection *connection, const char *reason, void *userdata);
+        /* Of dtlsd_connection_create_external(), while no carrier is open: send it to the peer as
+         * one datagram. Borrowed (DatagramToSend). */
+        void (*datagram_to_send)(dtlsd_connection *connection, const void *data, size_t size,
+                                 void *userdata);
 
-        void (*reserved[12])(void); /* NULL */
+        void (*reserved[11])(void); /* NULL */
 };
 
 /* From here on they are called, in place of those before; NULL: none. @handlers is copied. Signals
@@ -399,6 +404,63 @@ int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error)
 /* Ends the connection and its object, in every state (Connection.Close). The channel's fd stays
  * open, at its end, until the last unref. */
 int dtlsd_connection_close(dtlsd_connection *connection, sd_bus_error *error);
+
+/* ---- a connection whose datagrams you carry yourself ---- */
+
+/* QSslSocket::SslMode, with its numbers. */
+enum dtlsd_mode {
+        DTLSD_CLIENT = 1,
+        DTLSD_SERVER = 2,
+};
+
+/*
+ * As dtlsd_connection_create(), for datagrams that go over a socket of yours or anything else:
+ * QDtls as Qt has it (Manager.CreateConnection, Transport "external").
+ *
+ * What the peer sent goes to dtlsd_connection_handshake_datagram(), and then to
+ * dtlsd_connection_decrypt_datagram(); what is for it comes to the handler datagram_to_send. @mode:
+ * a server is started by a peer's first datagram; unless no_cookies is set, that has to be one that
+ * a verifier with the same cookie parameters has verified. @address, @port: the peer's; a carrier
+ * without addresses may say any, always the same. NULL and 0: dtlsd_connection_set_peer() will say.
+ *
+ * Errors: InvalidInputParameters (local_address is set, too: there is no socket),
+ * TlsInitializationError; those of dtlsd_options.
+ */
+int dtlsd_connection_create_external(sd_bus *bus, enum dtlsd_mode mode, const char *address,
+                                     uint16_t port, const struct dtlsd_options *options,
+                                     dtlsd_connection **ret, sd_bus_error *error);
+
+/* Of a server of dtlsd_connection_create_external(), before the handshake; neither half is optional
+ * (Connection.SetCookieGeneratorParameters). Errors: InvalidInputParameters, InvalidOperation (any
+ * other connection; the handshake has begun). */
+int dtlsd_connection_set_cookie_parameters(dtlsd_connection *connection,
+                                           const struct dtlsd_cookie_parameters *parameters,
+                                           sd_bus_error *error);
+/* Those in force, of a listener's connection the listener's; the secret is one: wipe it
+ * (Connection.GetCookieGeneratorParameters). Errors: InvalidOperation (a client has none). */
+int dtlsd_connection_cookie_parameters(dtlsd_connection *connection,
+                                       struct dtlsd_cookie_parameters *ret, sd_bus_error *error);
+/* Of dtlsd_connection_create_external(): the handshake's next datagram from the peer, which starts
+ * that of a server. *ret_state (NULL: not wanted): afterwards (Connection.DoHandshake). Errors:
+ * InvalidInputParameters (empty), InvalidOperation (no peer is set; a client's, before
+ * dtlsd_connection_do_handshake(); it is complete, or waits for a verdict; a carrier is open),
+ * PeerVerificationError, TlsInitializationError, TlsFatalError. */
+int dtlsd_connection_handshake_datagram(dtlsd_connection *connection, const void *datagram,
+                                        size_t size, enum dtlsd_handshake_state *ret_state,
+                                        sd_bus_error *error);
+/* Of dtlsd_connection_create_external(), and complete: a datagram from the peer. *ret: the *ret_n
+ * datagrams of plaintext that are in it (more than one when its sender put them together), in one
+ * piece; free() it. NULL and 0: it had none, or was not authentic (Connection.DecryptDatagram).
+ * Errors: InvalidOperation (not complete; a carrier is open), RemoteClosedConnectionError. */
+int dtlsd_connection_decrypt_datagram(dtlsd_connection *connection, const void *datagram,
+                                      size_t size, struct dtlsd_bytes **ret, size_t *ret_n,
+                                      sd_bus_error *error);
+/* Of dtlsd_connection_create_external(), in every state, once: a SOCK_SEQPACKET on which each
+ * packet is one datagram of ciphertext, both ways, in place of those two functions and of the
+ * handler datagram_to_send. Data comes by dtlsd_connection_read() or a channel then. *ret_fd: yours
+ * to close, which ends the connection (Connection.OpenCarrier). Errors: InvalidOperation (a socket
+ * of the service carries it), ChannelInUse. */
+int dtlsd_connection_open_carrier(dtlsd_connection *connection, int *ret_fd, sd_bus_error *error);
 
 /* ---- what there is to know of a connection ---- */
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 static int manager_call_new(sd_bus *bus, const char *member, sd_bus_message **ret) {
@@ -77,18 +78,19 @@ static int manager_make(sd_bus *bus, sd_bus_message *m, sd_bus_error *error,
         return sd_bus_message_read(*ret_reply, "o", ret);
 }
 
-int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
-                            const struct dtlsd_options *options, dtlsd_connection **ret,
-                            sd_bus_error *error) {
+static int connection_create(sd_bus *bus, const char *mode, enum options_for what,
+                             const char *address, uint16_t port,
+                             const struct dtlsd_options *options, dtlsd_connection **ret,
+                             sd_bus_error *error) {
         sd_bus_message *m = NULL, *reply = NULL;
         const char *path;
         int r;
 
         r = manager_call_new(bus, "CreateConnection", &m);
         if (r >= 0)
-                r = sd_bus_message_append(m, "s", "client");
+                r = sd_bus_message_append(m, "s", mode);
         if (r >= 0)
-                r = dtlsd_options_append(m, options, OPTIONS_FOR_CREATE, address, port, error);
+                r = dtlsd_options_append(m, options, what, address, port, error);
         if (r >= 0)
                 r = manager_make(bus, m, error, &reply, &path);
         if (r >= 0)
@@ -97,6 +99,23 @@ int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
         (void)sd_bus_message_unref(m);
         (void)sd_bus_message_unref(reply);
         return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_create(sd_bus *bus, const char *address, uint16_t port,
+                            const struct dtlsd_options *options, dtlsd_connection **ret,
+                            sd_bus_error *error) {
+        return connection_create(bus, "client", OPTIONS_FOR_CREATE, address, port, options, ret,
+                                 error);
+}
+
+int dtlsd_connection_create_external(sd_bus *bus, enum dtlsd_mode mode, const char *address,
+                                     uint16_t port, const struct dtlsd_options *options,
+                                     dtlsd_connection **ret, sd_bus_error *error) {
+        bool server = mode == DTLSD_SERVER;
+
+        return connection_create(bus, server ? "server" : "client",
+                                 server ? OPTIONS_FOR_EXTERNAL_SERVER : OPTIONS_FOR_EXTERNAL_CLIENT,
+                                 address, port, options, ret, error);
 }
 
 int dtlsd_listen(sd_bus *bus, const char *address, uint16_t port,

@@ -393,17 +393,23 @@ static int check_reserved(const struct dtlsd_options *options, sd_bus_error *err
 /* What depends on whom it is for. */
 static int append_special(sd_bus_message *m, const struct dtlsd_options *options,
                           enum options_for what, const char *peer, uint16_t port) {
+        const unsigned creates = OPTIONS_FOR_CREATE | OPTIONS_FOR_EXTERNAL;
+        const unsigned serves = OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER |
+                                OPTIONS_FOR_EXTERNAL_SERVER | OPTIONS_FOR_CONNECTION |
+                                OPTIONS_FOR_DEFAULT;
         int r = 0;
 
-        if (what == OPTIONS_FOR_CREATE)
+        if (what & OPTIONS_FOR_EXTERNAL)
+                r = append_string(m, "Transport", "external");
+        if (r >= 0 && what & creates)
                 r = append_peer(m, peer, port);
-        if (r >= 0 && what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_CREATE)) /* elsewhere arguments */
+        if (r >= 0 && what & (OPTIONS_FOR_CONNECT | creates)) /* elsewhere arguments */
                 r = append_local(m, options);
         if (r >= 0)
                 r = append_packets(m, options, what);
-        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER | OPTIONS_FOR_DEFAULT))
+        if (r >= 0 && what & serves)
                 r = append_listener(m, options);
-        if (r >= 0 && what == OPTIONS_FOR_LISTEN)
+        if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_EXTERNAL_SERVER))
                 r = append_cookies(m, options);
         if (r >= 0 && what == OPTIONS_FOR_LISTEN && options->announce)
                 r = append_flag(m, "Announce", 1);

@@ -39,9 +39,13 @@ enum options_for {
         OPTIONS_FOR_LISTEN = 1 << 2,
         OPTIONS_FOR_CONNECTION = 1 << 3, /* Connection.SetConfiguration */
         OPTIONS_FOR_LISTENER = 1 << 4,   /* Listener.SetConfiguration */
-        OPTIONS_FOR_VERIFIER = 1 << 5,
-        OPTIONS_FOR_DEFAULT = 1 << 6, /* Manager.SetDefaultConfiguration */
+        OPTIONS_FOR_EXTERNAL_CLIENT = 1 << 5,
+        OPTIONS_FOR_EXTERNAL_SERVER = 1 << 6,
+        OPTIONS_FOR_VERIFIER = 1 << 7,
+        OPTIONS_FOR_DEFAULT = 1 << 8, /* Manager.SetDefaultConfiguration */
 };
+
+#define OPTIONS_FOR_EXTERNAL (OPTIONS_FOR_EXTERNAL_CLIENT | OPTIONS_FOR_EXTERNAL_SERVER)
 
 /* Takes nothing over: @path is copied; an @fd that is not -1 becomes the connection's. */
 int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mtu,
