@@ -18,6 +18,7 @@ struct Peer {
         GPid pid;
         int in_fd, out_fd;
         GString *said;
+        size_t n_read; /* how much of it was taken by the line */
 };
 
 static void run(const char *const *argv, int in_fd, int out_fd) {
@@ -110,4 +111,20 @@ char *peer_wait_for(Peer *peer, const char *regex) {
                                 peer->said->str);
                 more = take(peer, limit - g_get_monotonic_time());
         }
+}
+
+char *peer_read_line(Peer *peer) {
+        gint64 limit = g_get_monotonic_time() + PEER_LIMIT_USEC;
+        const char *line, *end;
+
+        for (;;) {
+                line = peer->said->str + peer->n_read;
+                end = strchr(line, '\n');
+                if (end)
+                        break;
+                if (g_get_monotonic_time() > limit || !take(peer, limit - g_get_monotonic_time()))
+                        g_error("%s said no more; it said:\n%s", peer->name, peer->said->str);
+        }
+        peer->n_read += (size_t)(end - line) + 1;
+        return g_strndup(line, (size_t)(end - line));
 }

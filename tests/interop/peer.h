@@ -20,3 +20,5 @@ void peer_say(Peer *peer, const char *text);
 /* Waits, with a limit, until what it has printed matches @regex (multi-line); the first group, or
  * the whole match. Fails the test with all that was printed. To be freed. */
 char *peer_wait_for(Peer *peer, const char *regex);
+/* The next line that it prints, without its end; waits with a limit. To be freed. */
+char *peer_read_line(Peer *peer);

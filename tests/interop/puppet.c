@@ -11,7 +11,7 @@ gboolean puppet_is_built(const char *variable) {
 static void test_skip(gconstpointer variable) {
         g_autofree char *reason = g_strdup_printf(
                 "%s is empty: built without %s", (const char *)variable,
-                g_str_equal(variable, QDTLS_PEER) ? "qt6-base-dev and g++" : "libmbedtls-dev");
+                g_str_equal(variable, MBEDTLS_PEER) ? "libmbedtls-dev" : "qt6-base-dev and g++");
 
         g_test_skip(reason);
 }
