@@ -172,6 +172,8 @@ static int append_server(sd_bus_message *reply, const Spec *spec) {
         r = append_entry_bool(reply, "CookieVerification", spec->cookies);
         if (r >= 0)
                 r = append_entry_text(reply, "CookieHash", spec->cookie_hash);
+        if (r >= 0 && spec->dh_parameters)
+                r = append_entry_bytes(reply, "DhParameters", spec->dh_parameters);
         if (r >= 0)
                 r = append_entry_bool(reply, "Announce", spec->announce);
         return r;

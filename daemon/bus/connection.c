@@ -698,12 +698,14 @@ static int get_session_protocol(sd_bus *b, const char *path, const char *interfa
 static int get_ephemeral_server_key(sd_bus *b, const char *path, const char *interface,
                                     const char *property, sd_bus_message *reply, void *userdata,
                                     sd_bus_error *error) {
-        const char *curve = connection_facts(userdata).session.curve;
+        SessionFacts session = connection_facts(userdata).session;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        if (r >= 0 && curve && *curve)
-                r = append_entry_text(reply, "Curve", curve);
+        if (r >= 0 && session.curve && *session.curve)
+                r = append_entry_text(reply, "Curve", session.curve);
+        if (r >= 0 && session.dh_bits > 0)
+                r = append_entry_number(reply, "Bits", session.dh_bits);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

@@ -742,6 +742,31 @@ static int read_psk_hint(sd_bus_message *m, const DictKey *key, void *userdata,
         return 1;
 }
 
+static int read_dh_parameters(sd_bus_message *m, const DictKey *key, void *userdata,
+                              sd_bus_error *error) {
+        Options *options = userdata;
+        g_autoptr(GBytes) parameters = NULL;
+        int r;
+
+        r = options_read_bytes(m, key, &parameters, error);
+        if (r < 0)
+                return r;
+
+        g_clear_pointer(&options->spec->dh_parameters, g_bytes_unref);
+        if (g_bytes_get_size(parameters) == 0)
+                return 1;
+
+        r = session_dh_read(g_bytes_get_data(parameters, NULL), g_bytes_get_size(parameters),
+                            &options->spec->dh_parameters);
+        if (r < 0)
+                return bus_refuse(error, fault(r), NULL);
+        if (r)
+                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                                       key->name, session_dh_outcome_text((SessionDhOutcome)r));
+
+        return 1;
+}
+
 static int read_cookie_hash(sd_bus_message *m, const DictKey *key, void *userdata,
                             sd_bus_error *error) {
         Options *options = userdata;
@@ -821,6 +846,8 @@ static const DictKey options_keys[] = {
         {"EllipticCurves", "as", ALL, read_curves, 0, 0, NAMES_MAX},
         {"SslOptions", "as", ALL, read_ssl_options, 0, 0, NAMES_MAX},
         {"NextProtocols", "aay", ALL, read_next_protocols, 0, 0, SESSION_NEXT_PROTOCOLS_MAX},
+        {"DhParameters", "ay", SERVER | CREATE | SET_CONNECTION, read_dh_parameters, 0, 0,
+         SESSION_DH_SIZE_MAX},
         {"CookieVerification", "b", SERVER | CREATE | SET_CONNECTION, read_bool, FIELD(cookies), 0,
          0},
         {"CookieHash", "s", CREATE | LISTEN | VERIFIER, read_cookie_hash, 0, 0, 0},
@@ -838,7 +865,6 @@ static const DictKey options_keys[] = {
         {"Persistent", "b", CREATE | LISTEN, read_bool, FIELD(persistent), 0, 0},
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {.name = "Channel"},
-        {.name = "DhParameters"},
         {.name = "Psks"},
         {.name = "SessionTicket"},
         {.name = "Share"},

@@ -109,6 +109,8 @@ int spec_charge(Spec *spec, Quota *quota) {
                 n_bytes += trust_memory(spec->trust);
         for (size_t i = 0; spec->chain && i < chain_count(spec->chain); i++)
                 n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
+        if (spec->dh_parameters)
+                n_bytes += g_bytes_get_size(spec->dh_parameters);
 
         r = quota_charge(quota, spec->uid, QUOTA_BYTES, n_bytes);
         if (r)
@@ -144,6 +146,7 @@ Spec *spec_copy(const Spec *spec) {
         copy->curves = spec_ref_names(spec->curves);
         copy->ssl_options = spec_ref_names(spec->ssl_options);
         copy->next_protocols = spec_ref_names(spec->next_protocols);
+        copy->dh_parameters = spec->dh_parameters ? g_bytes_ref(spec->dh_parameters) : NULL;
         copy->cookie_hash = g_strdup(spec->cookie_hash);
         copy->cookie_secret = spec->cookie_secret ? secret_new(secret_peek(spec->cookie_secret),
                                                                secret_size(spec->cookie_secret))
@@ -181,6 +184,7 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->curves, g_ptr_array_unref);
         g_clear_pointer(&spec->ssl_options, g_ptr_array_unref);
         g_clear_pointer(&spec->next_protocols, g_ptr_array_unref);
+        g_clear_pointer(&spec->dh_parameters, g_bytes_unref);
         g_free(spec->cookie_hash);
         secret_free(spec->cookie_secret);
         if (spec->lease)
@@ -227,6 +231,7 @@ int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revo
                 .ciphers = spec->ciphers,
                 .curves = spec->curves,
                 .next_protocols = spec->next_protocols,
+                .dh_parameters = spec->dh_parameters,
         };
 
         return session_config_new(&config, ret);

@@ -68,6 +68,8 @@ typedef struct Spec {
                                                       Not changed once set */
         GPtrArray *next_protocols;                 /* of GBytes; likewise */
 
+        GBytes *dh_parameters; /* server; session_dh_read()'s; NULL: not said */
+
         /* cookies (listeners, verifiers, external servers) */
         bool cookies;
         char *cookie_hash;
@@ -93,8 +95,8 @@ Spec *spec_free(Spec *spec);
 /* chain and key as the store has them now. False: it has none of that name. */
 bool spec_follow_identity(Spec *spec, const Keys *keys);
 
-/* Charges what certificates it refers to take to its uid, until it and all its copies are gone. 0,
- * or a QuotaOutcome. */
+/* Charges the certificates and parameters it refers to to its uid, until it and all its copies are
+ * gone. 0, or a QuotaOutcome. */
 int spec_charge(Spec *spec, Quota *quota);
 /* The bytes of the certificates in a GArray of VerdictError. */
 size_t spec_errors_memory(const GArray *errors);

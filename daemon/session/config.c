@@ -117,13 +117,28 @@ static int config_add_chain(SessionConfig *config) {
         return 0;
 }
 
+static int config_add_dh(SessionConfig *config) {
+        gsize size;
+        gconstpointer data = g_bytes_get_data(config->spec.dh_parameters, &size);
+        gnutls_datum_t der = {(void *)data, (unsigned)size};
+
+        if (gnutls_dh_params_init(&config->dh) < 0)
+                return fault(-ENOMEM);
+        if (gnutls_dh_params_import_pkcs3(config->dh, &der, GNUTLS_X509_FMT_DER) < 0)
+                return fault(-ENOTRECOVERABLE);
+
+        return 0;
+}
+
 static int config_add_certificates(SessionConfig *config) {
         if (gnutls_certificate_allocate_credentials(&config->certificate) < 0)
                 return fault(-ENOMEM);
 
         gnutls_certificate_set_flags(config->certificate, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
-        if (gnutls_certificate_set_known_dh_params(config->certificate, GNUTLS_SEC_PARAM_MEDIUM) <
-            0)
+        if (config->dh)
+                gnutls_certificate_set_dh_params(config->certificate, config->dh);
+        else if (gnutls_certificate_set_known_dh_params(config->certificate,
+                                                        GNUTLS_SEC_PARAM_MEDIUM) < 0)
                 return fault(-ENOMEM);
 
         return config->has_certificate ? config_add_chain(config) : 0;
@@ -142,7 +157,10 @@ static int config_add_psk_server(SessionConfig *config) {
                 return fault(-ENOMEM);
 
         gnutls_psk_set_server_credentials_function2(config->psk_server, ask_psk_server);
-        if (gnutls_psk_set_server_known_dh_params(config->psk_server, GNUTLS_SEC_PARAM_MEDIUM) < 0)
+        if (config->dh)
+                gnutls_psk_set_server_dh_params(config->psk_server, config->dh);
+        else if (gnutls_psk_set_server_known_dh_params(config->psk_server,
+                                                       GNUTLS_SEC_PARAM_MEDIUM) < 0)
                 return fault(-ENOMEM);
         if (config->psk_hint &&
             gnutls_psk_set_server_credentials_hint(config->psk_server, config->psk_hint) < 0)
@@ -229,6 +247,8 @@ static void config_free(SessionConfig *config) {
                 gnutls_psk_free_client_credentials(config->psk_client);
         if (config->psk_server)
                 gnutls_psk_free_server_credentials(config->psk_server);
+        if (config->dh)
+                gnutls_dh_params_deinit(config->dh);
         if (config->spec.chain)
                 chain_unref(config->spec.chain);
         if (config->spec.trust)
@@ -240,6 +260,8 @@ static void config_free(SessionConfig *config) {
                 g_ptr_array_unref(config->spec.ciphers);
         if (config->spec.curves)
                 g_ptr_array_unref(config->spec.curves);
+        if (config->spec.dh_parameters)
+                g_bytes_unref(config->spec.dh_parameters);
         g_free(config->psk_hint);
         g_free(config);
 }
@@ -259,6 +281,7 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
                 spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;
         config->spec.ciphers = spec->ciphers ? g_ptr_array_ref(spec->ciphers) : NULL;
         config->spec.curves = spec->curves ? g_ptr_array_ref(spec->curves) : NULL;
+        config->spec.dh_parameters = spec->dh_parameters ? g_bytes_ref(spec->dh_parameters) : NULL;
         config->psk_hint = g_strdup(spec->psk_hint);
         config->spec.psk_hint = config->psk_hint;
         config->has_certificate = config_has_key(spec);
@@ -290,7 +313,9 @@ static int config_fill(SessionConfig *config, bool certificates) {
         const SessionConfigSpec *spec = &config->spec;
         int r;
 
-        r = certificates ? config_add_certificates(config) : 0;
+        r = spec->dh_parameters ? config_add_dh(config) : 0;
+        if (!r && certificates)
+                r = config_add_certificates(config);
         if (!r && spec->psk && spec->role == DTLS_CLIENT)
                 r = config_add_psk_client(config);
         if (!r && spec->psk && spec->role == DTLS_SERVER)

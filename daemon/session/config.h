@@ -55,6 +55,7 @@ typedef struct SessionConfigSpec {
                                Referenced. NULL: the profile's */
         GPtrArray *curves; /* session_curve_from_name()'s, best first. Referenced. NULL: GnuTLS's */
         GPtrArray *next_protocols; /* of GBytes (RFC 7301), best first. Referenced. NULL: none */
+        GBytes *dh_parameters; /* server: session_dh_read()'s. Referenced. NULL: GnuTLS's own */
 } SessionConfigSpec;
 
 #define SESSION_NEXT_PROTOCOLS_MAX 8 /* GnuTLS ignores more */
@@ -77,6 +78,21 @@ const char *dtls_protocol_name(DtlsProtocol protocol); /* "DtlsV1_2OrLater", …
 bool dtls_protocol_from_name(const char *name, DtlsProtocol *ret);
 const char *cipher_profile_name(CipherProfile profile); /* "default", "iot", "legacy" */
 bool cipher_profile_from_name(const char *name, CipherProfile *ret);
+
+#define SESSION_DH_BITS_MIN 2048
+#define SESSION_DH_BITS_MAX 4096 /* a longer one costs every handshake too much of our time */
+#define SESSION_DH_SIZE_MAX 8192 /* bytes, as PEM with text around */
+
+typedef enum SessionDhOutcome {
+        SESSION_DH_E_MALFORMED = 1,
+        SESSION_DH_E_WEAK,
+        SESSION_DH_E_LONG,
+        SESSION_DH_E_NONSENSE,
+} SessionDhOutcome;
+
+/* Diffie-Hellman parameters, PKCS#3 in PEM or DER, looked at and written anew as DER. */
+int session_dh_read(const void *data, size_t size, GBytes **ret);
+const char *session_dh_outcome_text(SessionDhOutcome outcome); /* for people */
 
 /* IANA's name, from that or OpenSSL's; NULL: there is no such suite here. Static. */
 const char *session_cipher_from_name(const char *name);

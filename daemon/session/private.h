@@ -17,6 +17,7 @@
  *   alpn.c       the protocol inside
  *   export.c     keying material of it for the application
  *   choice.c     which of the listed suites
+ *   dh.c         Diffie-Hellman parameters of the caller's
  *   config.c, priority.c, suites.c   what many sessions share
  */
 
@@ -54,6 +55,7 @@ struct SessionConfig {
         gnutls_certificate_credentials_t certificate;
         gnutls_psk_client_credentials_t psk_client;
         gnutls_psk_server_credentials_t psk_server;
+        gnutls_dh_params_t dh; /* of both credentials; NULL: GnuTLS's own */
         gnutls_pk_algorithm_t key_algorithm;
         unsigned key_bits;
         ListedSuite *listed; /* in the caller's order; none: the profile's */

@@ -105,7 +105,8 @@ typedef struct SessionFacts {
         char cipher_name[64]; /* IANA, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" */
         const char *key_exchange, *authentication, *encryption, *mac;
         uint32_t bits;
-        const char *curve; /* group of the ephemeral key, "" when none */
+        const char *curve; /* group of the ephemeral key, "" when none, or it has no name */
+        uint32_t dh_bits;  /* of the prime of an ephemeral Diffie-Hellman key; 0: it is none */
         bool resumed;
         bool extended_master_secret;
         /* "Negotiated"; "Unsupported": a client named protocols, and none is ours; "None" */

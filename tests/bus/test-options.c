@@ -219,8 +219,7 @@ static void one_for_another_call_is_refused(void) {
 }
 
 static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {"Channel", "DhParameters", "Psks", "Share",
-                                              "SessionTicket"};
+        static const char *const planned[] = {"Channel", "Psks", "Share", "SessionTicket"};
         Table table = table_new();
         g_autofree char *text = readme();
 
@@ -771,6 +770,38 @@ static void connect_gives_up_before_its_caller(void) {
         table_done(&table);
 }
 
+static char *with_parameters(Table *table, char call, const uint8_t *data, size_t size) {
+        sd_bus_message *m = start(table, call);
+
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "DhParameters"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "ay"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', data, size), >=, 0);
+        for (int i = 0; i < 3; i++)
+                g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        return finish(table, m);
+}
+
+/* What else can be wrong with them is /session/dh/'s. */
+static void diffie_hellman_parameters_are_looked_at(void) {
+        static const uint8_t head[] = {0x30, 0x82, 0x01, 0x08, 0x02, 0x82, 0x01, 0x01, 0x00};
+        uint8_t der[sizeof head + 256 + 3];
+        Table table = table_new();
+        g_autofree char *refused = NULL;
+
+        memset(der, 0xff, sizeof der); /* a prime, as far as anybody looks */
+        memcpy(der, head, sizeof head);
+        memcpy(der + sizeof der - 3, (const uint8_t[]){0x02, 0x01, 0x02}, 3);
+        g_assert_null(with_parameters(&table, 'L', der, sizeof der));
+        g_assert_null(with_parameters(&table, 'L', der, 0));
+
+        der[sizeof der - 1] = 1;
+        refused = with_parameters(&table, 'T', der, sizeof der);
+        assert_says(refused, "generator");
+        table_done(&table);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/options/unknown-ones-are-answered-with-those-there-are",
@@ -811,5 +842,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/options/old-suites-are-asked-about", old_suites_are_asked_about);
         g_test_add_func("/options/connect-gives-up-before-its-caller",
                         connect_gives_up_before_its_caller);
+        g_test_add_func("/options/diffie-hellman-parameters-are-looked-at",
+                        diffie_hellman_parameters_are_looked_at);
         return g_test_run();
 }

@@ -10,6 +10,7 @@
 #include "system/stage.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define IDENTITY "alice"
 #define OPENSSL_PSK "-psk", KEY_HEX, "-psk_identity", IDENTITY, "-nocert"
@@ -275,6 +276,42 @@ static void test_curves(Scene *scene, const void *unused) {
         (void)peer_stop(peer);
 }
 
+/* ---- Diffie-Hellman ---- */
+
+/* DHE is legacy, which root may. */
+static void test_diffie_hellman(Scene *scene, const void *unused) {
+        g_autofree char *path = NULL, *pem = NULL, *heard = NULL;
+        sd_bus_message *m, *reply;
+        GString *text;
+        Peer *peer;
+
+        if (geteuid() != 0) {
+                g_test_skip("only root may DHE");
+                return;
+        }
+
+        scene->bus = bus_leave(scene->bus);
+        scene->bus = service_bus(scene->service, 0);
+        m = listen_begin(scene);
+        g_assert_true(g_spawn_command_line_sync(
+                "openssl genpkey -genparam -algorithm DH -pkeyopt group:modp_3072", &pem, NULL,
+                NULL, NULL));
+        options_add_bytes(m, "DhParameters", pem, strlen(pem));
+        add_names(m, "Ciphers", "DHE-PSK-AES128-GCM-SHA256", NULL);
+        path = serve(scene, m, (const char *const[]){"-cipher", "DHE-PSK-AES128-GCM-SHA256", NULL},
+                     &peer);
+        heard = peer_wait_for(peer, "^Server Temp Key: (.*)$");
+        g_assert_cmpstr(heard, ==, "DH, 3072 bits");
+
+        reply = call(scene->bus, path, PROPERTIES, "Get", "ss", CONNECTION, "EphemeralServerKey");
+        text = message_flatten(reply);
+        if (!strstr(text->str, "Bits") || !strstr(text->str, "3072"))
+                g_error("'%s' does not say the bits", text->str);
+        g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+        (void)peer_stop(peer);
+}
+
 /* ---- the server's name ---- */
 
 static void test_server_name(Scene *scene, const void *unused) {
@@ -339,6 +376,7 @@ int main(int argc, char **argv) {
         ADD("server/is-refused-a-suite-that-is-not-in-our-list",
             test_client_refuses_what_it_did_not_list);
         ADD("client/gets-one-of-our-curves", test_curves);
+        ADD("client/gets-our-diffie-hellman-parameters", test_diffie_hellman);
         ADD("server/hears-its-name-unless-it-shall-not", test_server_name);
         ADD("names/are-openssl-s", test_names);
         return g_test_run();
