@@ -346,6 +346,7 @@ static void connection_lost_session(Connection *connection, int r) {
         case SESSION_E_STALE:
         case SESSION_E_BAD_EXPORT:
         case SESSION_E_WEAK_MASTER_SECRET:
+        case SESSION_E_NO_TICKET:
                 break; /* says something about the call, nothing about the association */
         }
 }

@@ -277,10 +277,10 @@ static int ask_verdict_unbearable(Session *session, GBytes *leaf) {
         return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
-int ask_verdict(gnutls_session_t gnutls) {
-        Session *session = gnutls_session_get_ptr(gnutls);
+/* 0: it goes on; 1: whether it does is to be asked; else GnuTLS's code with the failure set. */
+static int ask_look(Session *session) {
         const SessionConfig *config = session->config;
-        g_autoptr(GPtrArray) chain = ask_read_chain(gnutls);
+        g_autoptr(GPtrArray) chain = ask_read_chain(session->gnutls);
         int r;
 
         if (chain->len > 0 && !session->peer_chain)
@@ -301,10 +301,18 @@ int ask_verdict(gnutls_session_t gnutls) {
         if (config->verify_mode == QUERY_PEER)
                 return 0;
 
-        if (verdict_all_ignored(session->errors, session->ignored, session->ignored_codes))
-                return 0;
+        return !verdict_all_ignored(session->errors, session->ignored, session->ignored_codes);
+}
 
-        if (!config->spec.interrupt_on_error) {
+int ask_verdict(gnutls_session_t gnutls) {
+        Session *session = gnutls_session_get_ptr(gnutls);
+        int r;
+
+        r = ask_look(session);
+        if (r <= 0)
+                return r;
+
+        if (!session->config->spec.interrupt_on_error) {
                 session->verdict_due = true;
                 return 0;
         }
@@ -316,6 +324,21 @@ int ask_verdict(gnutls_session_t gnutls) {
                 ask_verdict_refused(session);
 
         return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
+
+/* GnuTLS does not ask about a peer whose session was taken up again. */
+int ask_verdict_resumed(Session *session) {
+        int r;
+
+        if (session->judged || !gnutls_session_is_resumed(session->gnutls) ||
+            gnutls_auth_get_type(session->gnutls) != GNUTLS_CRD_CERTIFICATE)
+                return 0;
+
+        session->judged = true;
+        r = ask_look(session);
+        if (r > 0)
+                session->verdict_due = true;
+        return MIN(r, 0);
 }
 
 void ask_verdict_late(Session *session) {

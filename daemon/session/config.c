@@ -249,6 +249,10 @@ static void config_free(SessionConfig *config) {
                 gnutls_psk_free_server_credentials(config->psk_server);
         if (config->dh)
                 gnutls_dh_params_deinit(config->dh);
+        if (config->ticket_key.data) {
+                explicit_bzero(config->ticket_key.data, config->ticket_key.size);
+                gnutls_free(config->ticket_key.data);
+        }
         if (config->spec.chain)
                 chain_unref(config->spec.chain);
         if (config->spec.trust)
@@ -322,6 +326,9 @@ static int config_fill(SessionConfig *config, bool certificates) {
                 r = config_add_psk_server(config);
         if (!r)
                 r = config_set_priority(config, certificates);
+        if (!r && spec->tickets && spec->role == DTLS_SERVER && !spec->psk &&
+            gnutls_session_ticket_key_generate(&config->ticket_key) < 0)
+                r = fault(-ENOMEM);
 
         return r;
 }

@@ -55,6 +55,9 @@ typedef struct SessionConfigSpec {
                                Referenced. NULL: the profile's */
         GPtrArray *curves; /* session_curve_from_name()'s, best first. Referenced. NULL: GnuTLS's */
         GPtrArray *next_protocols; /* of GBytes (RFC 7301), best first. Referenced. NULL: none */
+        /* Client: ask for a ticket, to take the session up later. Server: give them out, sealed
+         * with a key of this configuration, unless PSKs are accepted. */
+        bool tickets;
         GBytes *dh_parameters; /* server: session_dh_read()'s. Referenced. NULL: GnuTLS's own */
 } SessionConfigSpec;
 

@@ -9,6 +9,10 @@
 #define RECORD_PAYLOAD_MAX (16384 + 2048) /* RFC 5246 6.2.3 */
 #define RECORD_SEQUENCE_OFFSET 5
 #define MESSAGE_HEADER_SIZE 12
+#define HELLO_FIXED_SIZE (2 + 32)  /* version, random */
+#define HELLO_CHOICES_SIZE (2 + 1) /* suite, compression */
+#define EXTENSION_TYPE_SIZE 2
+#define EXTENSION_SESSION_TICKET 35
 
 enum {
         CONTENT_CHANGE_CIPHER_SPEC = 20,
@@ -21,6 +25,7 @@ enum {
         MESSAGE_CLIENT_HELLO = 1,
         MESSAGE_SERVER_HELLO = 2,
         MESSAGE_HELLO_VERIFY_REQUEST = 3,
+        MESSAGE_NEW_SESSION_TICKET = 4,
         MESSAGE_CERTIFICATE = 11,
         MESSAGE_SERVER_KEY_EXCHANGE = 12,
         MESSAGE_CERTIFICATE_REQUEST = 13,
@@ -38,6 +43,8 @@ typedef struct FilterRule {
         uint32_t length_max;
 } FilterRule;
 
+#define FILTER_RANK_AGREED 7 /* behind it come keys, and nothing of a client in plaintext */
+
 static const FilterRule filter_server_says[] = {
         {MESSAGE_HELLO_VERIFY_REQUEST, 1, 3 + 255},
         {MESSAGE_SERVER_HELLO, 2, 4096},
@@ -45,7 +52,8 @@ static const FilterRule filter_server_says[] = {
         {MESSAGE_CERTIFICATE_STATUS, 4, FILTER_MESSAGE_MAX},
         {MESSAGE_SERVER_KEY_EXCHANGE, 5, 8192},
         {MESSAGE_CERTIFICATE_REQUEST, 6, FILTER_MESSAGE_MAX},
-        {MESSAGE_SERVER_HELLO_DONE, 7, 0},
+        {MESSAGE_SERVER_HELLO_DONE, FILTER_RANK_AGREED, 0},
+        {MESSAGE_NEW_SESSION_TICKET, FILTER_RANK_AGREED + 1, FILTER_MESSAGE_MAX},
         {},
 };
 
@@ -219,6 +227,8 @@ static bool filter_fragment_is_good(const Filter *filter, const FilterFragment *
         const FilterRule *rule = filter_rule(filter, fragment->type);
 
         if (!rule || fragment->length > rule->length_max)
+                return false;
+        if (fragment->type == MESSAGE_NEW_SESSION_TICKET && !filter->tickets)
                 return false;
         if (filter_is_old(filter, fragment))
                 return true;
@@ -408,9 +418,62 @@ size_t filter_take(Filter *filter, uint8_t *buffer, size_t size) {
         return 0;
 }
 
+/* The bytes of a vector whose length has @length_size bytes, 0 when it is cut; moves behind it. */
+static size_t filter_take_vector(const uint8_t **next, size_t *left, size_t length_size,
+                                 const uint8_t **ret) {
+        size_t length;
+
+        if (*left < length_size)
+                return 0;
+
+        length = filter_number(*next, length_size);
+        if (length > *left - length_size)
+                return 0;
+
+        *ret = *next + length_size;
+        *next += length_size + length;
+        *left -= length_size + length;
+        return length;
+}
+
+/* Whether this ServerHello says that a NewSessionTicket will come (RFC 5077, 3.2). */
+static bool filter_promises_ticket(const uint8_t *hello, size_t size) {
+        const uint8_t *unused, *extensions = NULL;
+        size_t n;
+
+        if (size < HELLO_FIXED_SIZE)
+                return false;
+
+        hello += HELLO_FIXED_SIZE;
+        size -= HELLO_FIXED_SIZE;
+        (void)filter_take_vector(&hello, &size, 1, &unused); /* session ID */
+        if (size < HELLO_CHOICES_SIZE)
+                return false;
+
+        hello += HELLO_CHOICES_SIZE;
+        size -= HELLO_CHOICES_SIZE;
+        n = filter_take_vector(&hello, &size, 2, &extensions);
+        while (n >= EXTENSION_TYPE_SIZE) {
+                if (filter_number(extensions, EXTENSION_TYPE_SIZE) == EXTENSION_SESSION_TICKET)
+                        return true;
+
+                extensions += EXTENSION_TYPE_SIZE;
+                n -= EXTENSION_TYPE_SIZE;
+                (void)filter_take_vector(&extensions, &n, 2, &unused);
+        }
+
+        return false;
+}
+
 static void filter_expect_change(Filter *filter, unsigned type, const uint8_t *body, size_t size) {
         switch (type) {
+        case MESSAGE_SERVER_HELLO:
+                filter->expects_ticket = filter->tickets && filter_promises_ticket(body, size);
+                break;
         case MESSAGE_SERVER_HELLO_DONE:
+                filter->expects_change = !filter->expects_ticket;
+                break;
+        case MESSAGE_NEW_SESSION_TICKET:
         case MESSAGE_CERTIFICATE_VERIFY:
                 filter->expects_change = true;
                 break;
@@ -439,6 +502,11 @@ void filter_consumed(Filter *filter, unsigned type, const uint8_t *body, size_t 
         memmove(&filter->messages[0], &filter->messages[1],
                 (FILTER_WINDOW - 1) * sizeof(filter->messages[0]));
         filter->messages[FILTER_WINDOW - 1] = (FilterMessage){};
+}
+
+void filter_resume(Filter *filter) {
+        filter->last_rank = FILTER_RANK_AGREED;
+        filter->expects_change = !filter->expects_ticket;
 }
 
 void filter_open(Filter *filter) {

@@ -20,8 +20,9 @@
  *
  * Sequence numbers of plaintext records are not believed; those records are numbered anew.
  *
- * Knows: the shape of DTLS 1.0 and 1.2 records and handshake fragments, full handshakes without
- * tickets. Does not know: keys, time, GnuTLS. A value, to be embedded; its queue is on the heap.
+ * Knows: the shape of DTLS 1.0 and 1.2 records and handshake fragments, full handshakes and those
+ * that take up an old session. Does not know: keys, time, GnuTLS. A value, to be embedded; its
+ * queue is on the heap.
  */
 
 #include "base/terms.h"
@@ -62,6 +63,8 @@ typedef struct Filter {
         bool changed;        /* the peer's ChangeCipherSpec was taken */
         bool expects_change; /* every message before it was consumed */
         bool expects_proof;  /* the peer sent a certificate: CertificateVerify comes before it */
+        bool tickets;        /* a client that takes NewSessionTickets */
+        bool expects_ticket; /* the server said that one comes before it */
 
         uint16_t next_message;  /* message_seq of the next message to be consumed */
         uint8_t last_rank;      /* place in a handshake's order of the one consumed last */
@@ -93,6 +96,8 @@ size_t filter_take(Filter *filter, uint8_t *buffer, size_t size);
 
 /* GnuTLS consumed a handshake message; @type and @body as its hook was told. */
 void filter_consumed(Filter *filter, unsigned type, const uint8_t *body, size_t size);
+/* The hello that was consumed last takes up an old session: nothing is left to be agreed on. */
+void filter_resume(Filter *filter);
 /* The handshake is complete. */
 void filter_open(Filter *filter);
 /* The handshake moved on: an alert that came before was not the peer's last word. */

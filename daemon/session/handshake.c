@@ -39,6 +39,9 @@ static int handshake_look(Session *session, unsigned type, const gnutls_datum_t 
                 return choice_note_client_hello(session, message);
         case GNUTLS_HANDSHAKE_SERVER_HELLO:
                 return choice_note_server_hello(session, message);
+        case GNUTLS_HANDSHAKE_NEW_SESSION_TICKET:
+                ticket_note(session, message);
+                return 0;
         default:
                 return 0;
         }
@@ -49,14 +52,19 @@ static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned w
                               unsigned incoming, const gnutls_datum_t *message) {
         Session *session = gnutls_session_get_ptr(gnutls);
 
-        if (!incoming)
+        if (!incoming) {
+                if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO)
+                        ticket_note_offer(session, message);
                 return 0;
+        }
         if (when == GNUTLS_HOOK_PRE)
                 return handshake_look(session, type, message);
 
         if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO)
                 alpn_note_hello(session, message);
         filter_consumed(&session->filter, type, message->data, message->size);
+        if (ticket_is_taken(session, type, message))
+                filter_resume(&session->filter);
         filter_forget_alert(&session->filter);
         session->alert_usec = SESSION_NEVER;
         session->stats.n_records_accepted++;
@@ -108,7 +116,9 @@ int handshake_complete(Session *session) {
         session->handshake_usec = SESSION_NEVER;
         session->alert_usec = SESSION_NEVER;
         session->timed_out = false;
-        if (session->config->spec.role == DTLS_SERVER) /* whose flight is the last */
+        /* whose flight is the last */
+        if ((session->config->spec.role == DTLS_SERVER) !=
+            (gnutls_session_is_resumed(session->gnutls) != 0))
                 session->housekeeping_usec = session->turn.now_usec + HOUSEKEEPING_USEC;
         session->fiber = fiber_free(session->fiber);
         facts_read(session);
@@ -121,6 +131,10 @@ static int handshake_returned(Session *session, bool *ret_again) {
         *ret_again = false;
 
         if (session->code == GNUTLS_E_SUCCESS) {
+                int r = ask_verdict_resumed(session);
+
+                if (r < 0)
+                        return failure_from_code(session, r);
                 if (!session->verdict_due)
                         return handshake_complete(session);
 

@@ -18,6 +18,7 @@
  *   export.c     keying material of it for the application
  *   choice.c     which of the listed suites
  *   dh.c         Diffie-Hellman parameters of the caller's
+ *   ticket.c     sessions to be taken up later
  *   config.c, priority.c, suites.c   what many sessions share
  */
 
@@ -32,6 +33,7 @@
 #define SESSION_SUSPENDED_MAX 1024 /* stacks; 128 KiB of address space each */
 #define SESSION_STACKS_SPARE 32
 #define SESSION_NO_ALERT (-1)
+#define SESSION_ID_MAX 32
 
 typedef struct Suite {
         const char *iana, *openssl;
@@ -58,7 +60,8 @@ struct SessionConfig {
         gnutls_dh_params_t dh; /* of both credentials; NULL: GnuTLS's own */
         gnutls_pk_algorithm_t key_algorithm;
         unsigned key_bits;
-        ListedSuite *listed; /* in the caller's order; none: the profile's */
+        gnutls_datum_t ticket_key; /* a server's that gives out tickets; else none */
+        ListedSuite *listed;       /* in the caller's order; none: the profile's */
         size_t n_listed;
 };
 
@@ -110,10 +113,14 @@ struct Session {
         SessionQuestion question;
         SessionAnswer answer;
         bool asking;
-        bool psk_unknown;        /* a random key is in the place of the peer's */
-        bool peer_has_protocols; /* the client's hello names some */
-        bool verdict_due;        /* the peer is judged when the handshake is complete */
-        int alert;               /* to send for the failure, in place of GnuTLS's choice */
+        bool psk_unknown;                /* a random key is in the place of the peer's */
+        bool peer_has_protocols;         /* the client's hello names some */
+        bool verdict_due;                /* the peer is judged when the handshake is complete */
+        bool judged;                     /* what a resumed session says of its peer was looked at */
+        uint8_t offered[SESSION_ID_MAX]; /* a client's: of the session that it would take up */
+        size_t offered_size;
+        uint32_t ticket_lifetime; /* s, as the server said with its ticket */
+        int alert;                /* to send for the failure, in place of GnuTLS's choice */
 
         size_t mtu;      /* bound on the handshake's datagrams */
         size_t path_mtu; /* UDP payload of the path */
@@ -176,11 +183,23 @@ int ask_sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void 
 int ask_verdict(gnutls_session_t gnutls);
 /* The same question without a fiber, behind a complete handshake. */
 void ask_verdict_late(Session *session);
+/* The same look at the peer of a session that was taken up again. 0, or GnuTLS's code with the
+ * failure set. */
+int ask_verdict_resumed(Session *session);
 void ask_clear(Session *session);
 /* Who refuses the peer says why. */
 void ask_verdict_refused(Session *session);
 /* What a peer that was not accepted is told. */
 int ask_verdict_alert(const Session *session);
+
+/* ticket.c */
+bool ticket_is_wanted(const SessionConfig *config);
+int ticket_prepare(Session *session, const Secret *ticket);
+void ticket_note(Session *session, const gnutls_datum_t *message);
+/* Our hello, as a client. */
+void ticket_note_offer(Session *session, const gnutls_datum_t *hello);
+/* Whether this message, which GnuTLS has consumed, takes up an old session. */
+bool ticket_is_taken(const Session *session, unsigned type, const gnutls_datum_t *message);
 
 /* handshake.c */
 int handshake_global_init(void);

@@ -145,8 +145,10 @@ static void session_set_hello(Session *session, const Hello *hello) {
 
 static int session_init_gnutls(Session *session) {
         bool client = session->config->spec.role == DTLS_CLIENT;
-        unsigned flags = GNUTLS_DATAGRAM | GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS;
+        unsigned flags = GNUTLS_DATAGRAM | GNUTLS_NONBLOCK;
 
+        if (!ticket_is_wanted(session->config))
+                flags |= GNUTLS_NO_TICKETS;
         flags |= client ? GNUTLS_CLIENT : GNUTLS_SERVER;
         if (client && session->config->has_certificate)
                 flags |= GNUTLS_FORCE_CLIENT_CERT; /* also to a server that names another CA */
@@ -177,6 +179,10 @@ int session_new(const SessionSpec *spec, uint64_t now_usec, Session **ret) {
 
         session_set_name(session);
         r = alpn_offer(session);
+        if (r < 0)
+                return fault(r);
+
+        r = ticket_prepare(session, spec->ticket);
         if (r < 0)
                 return fault(r);
 

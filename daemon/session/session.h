@@ -45,6 +45,7 @@ typedef struct SessionSpec {
         const GArray *ignored;       /* of VerdictError; copied; may be NULL */
         const GArray *ignored_codes; /* of VerdictCode; copied; may be NULL */
         const Hello *hello;          /* server: of the datagram that will be received first */
+        const Secret *ticket; /* client: session_ticket()'s of an earlier session; NULL: none */
 } SessionSpec;
 
 typedef enum SessionState {
@@ -68,6 +69,7 @@ typedef enum SessionOutcome {
         SESSION_E_STALE,              /* answer: nobody asks that any more */
         SESSION_E_BAD_EXPORT,         /* export: a label of TLS itself, or a size out of range */
         SESSION_E_WEAK_MASTER_SECRET, /* export: no extended master secret (RFC 7627) */
+        SESSION_E_NO_TICKET,          /* ticket: there is none */
 } SessionOutcome;
 
 typedef enum SessionWant {
@@ -167,6 +169,11 @@ void session_close(Session *session, DatagramBatch *net);
 /* Keying material (RFC 5705). @label: 1 to SESSION_EXPORT_LABEL_MAX printable ASCII characters. */
 int session_export_keying_material(const Session *session, const char *label, const void *context,
                                    size_t context_size, size_t size, Secret **ret);
+
+/* What a client's later session can begin with, in place of a full handshake; it is as secret as
+ * the session's keys. SESSION_E_NO_TICKET: the server gave none, or the key was a pre-shared one.
+ * @ret_lifetime: s, the server's hint; 0: it gave none. */
+int session_ticket(const Session *session, Secret **ret, uint32_t *ret_lifetime);
 
 /* Whether the datagram last given to session_receive() carried a record that authenticated under
  * this session's keys: what tells an old association's records from those of a restarted peer

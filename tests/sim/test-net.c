@@ -87,6 +87,42 @@ static void test_reordering(void) {
         over_many_seeds((WireSetup){.reordering = 50, .mtu = 512}, N_SEEDS, 5 * WIRE_SECOND);
 }
 
+/* Full handshakes that give tickets out, and handshakes that begin with one. */
+static void test_tickets(void) {
+        WireSetup nets[] = {{.loss = 30},
+                            {.duplication = 50},
+                            {.reordering = 50},
+                            {.loss = 15, .duplication = 20, .reordering = 30}};
+
+        for (unsigned kind = WIRE_CERTIFICATE; kind < N_WIRE_KINDS; kind++) {
+                WireSetup good = {.kind = kind, .tickets = true};
+                g_autoptr(Wire) first = wire_new(&good);
+                g_autoptr(Secret) ticket = NULL;
+                uint32_t lifetime;
+
+                assert_opens(first, WIRE_SECOND);
+                g_assert_cmpint(session_ticket(first->client.session, &ticket, &lifetime), ==, 0);
+                for (unsigned seed = 1; seed <= N_SEEDS * G_N_ELEMENTS(nets); seed++) {
+                        WireSetup setup = nets[seed % G_N_ELEMENTS(nets)];
+                        g_autoptr(Wire) full = NULL, resumed = NULL;
+
+                        setup.kind = kind;
+                        setup.seed = seed;
+                        setup.cookies = seed % 3 == 0;
+                        setup.tickets = true;
+                        full = wire_new(&setup);
+                        assert_opens(full, 10 * MINUTE);
+
+                        setup.server_config = first->server.config;
+                        setup.ticket = ticket;
+                        resumed = wire_new(&setup);
+                        assert_opens(resumed, 10 * MINUTE);
+                        g_assert_true(session_facts(resumed->client.session)->resumed);
+                        g_assert_true(session_facts(resumed->server.session)->resumed);
+                }
+        }
+}
+
 static void test_all_of_it(void) {
         over_many_seeds((WireSetup){.loss = 15, .duplication = 20, .reordering = 30}, N_SEEDS,
                         10 * MINUTE);
@@ -358,6 +394,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/sim/net/loss-of-a-third", test_loss_of_a_third);
         g_test_add_func("/sim/net/duplication", test_duplication);
         g_test_add_func("/sim/net/reordering", test_reordering);
+        g_test_add_func("/sim/net/tickets", test_tickets);
         g_test_add_func("/sim/net/loss-duplication-and-reordering", test_all_of_it);
         g_test_add_func("/sim/net/corruption-opens-or-fails-and-never-hangs",
                         test_corruption_opens_or_fails_and_never_hangs);

@@ -76,6 +76,10 @@ static SessionConfig *end_config(const WireSetup *setup, DtlsRole role) {
         };
         SessionConfig *config;
 
+        if (server && setup->server_config)
+                return session_config_ref(setup->server_config);
+
+        spec.tickets = setup->tickets;
         if (setup->kind == WIRE_PSK) {
                 spec.psk = true;
                 spec.psk_hint = server ? setup->hint : NULL;
@@ -125,6 +129,7 @@ static Session *end_session(WireEnd *end, const Hello *hello) {
                 .handshake_deadline_usec = setup->handshake_deadline_usec,
                 .answer_deadline_usec = setup->answer_deadline_usec,
                 .hello = hello,
+                .ticket = end->role == DTLS_CLIENT ? setup->ticket : NULL,
         };
         Session *session;
 

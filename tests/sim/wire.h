@@ -51,11 +51,14 @@ typedef struct WireSetup {
         unsigned loss, duplication, reordering, corruption; /* percent of datagrams */
         uint64_t delay_usec;                                /* one way; 0: 10 ms */
 
-        uint16_t mtu;     /* of both sessions; 0: default */
-        const char *name; /* to verify and to send; NULL: WIRE_SERVER_NAME */
-        const char *hint; /* PSK */
-        bool wrong_key;   /* the server has another PSK */
-        bool distrust;    /* neither trusts the other's issuer */
+        uint16_t mtu;                 /* of both sessions; 0: default */
+        const char *name;             /* to verify and to send; NULL: WIRE_SERVER_NAME */
+        const char *hint;             /* PSK */
+        bool wrong_key;               /* the server has another PSK */
+        bool tickets;                 /* asked for and given out */
+        SessionConfig *server_config; /* of an earlier wire; NULL: a new one */
+        const Secret *ticket;         /* of an earlier wire's client */
+        bool distrust;                /* neither trusts the other's issuer */
         bool client_manual;
         WireAnswers answers;
         uint64_t answer_delay_usec;

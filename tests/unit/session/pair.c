@@ -80,11 +80,19 @@ static SessionConfig *pair_config(SessionConfigSpec spec, const TestIdentity *id
         return config;
 }
 
+SessionConfig *pair_server_config(const PairSpec *spec) {
+        return pair_config(spec->server, spec->server_identity, spec->server_der,
+                           spec->server_trust);
+}
+
 static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const TestIdentity *identity,
                           const TestIdentity *anchor, const PairSpec *spec, uint64_t now_usec) {
         bool client = config_spec.role == DTLS_CLIENT;
-        g_autoptr(SessionConfig) config = pair_config(
-                config_spec, identity, client ? spec->client_der : spec->server_der, anchor);
+        g_autoptr(SessionConfig) config =
+                !client && spec->server_config
+                        ? session_config_ref(spec->server_config)
+                        : pair_config(config_spec, identity,
+                                      client ? spec->client_der : spec->server_der, anchor);
         SessionSpec session_spec = {
                 .config = config,
                 .verification_name = client ? spec->name : NULL,
@@ -95,6 +103,7 @@ static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const Tes
                 .handshake_deadline_usec = PAIR_DEADLINE_USEC,
                 .answer_deadline_usec = PAIR_ANSWER_USEC,
                 .ignored_codes = client ? spec->ignored_codes : NULL,
+                .ticket = client ? spec->ticket : NULL,
         };
 
         end->net = datagram_batch_new(64, 128 * 1024);

@@ -59,8 +59,13 @@ typedef struct PairSpec {
         const char *name;
         uint16_t mtu;
         bool manual;
-        const GArray *ignored_codes; /* client's */
+        const GArray *ignored_codes;  /* client's */
+        SessionConfig *server_config; /* in place of server; NULL: made from it */
+        const Secret *ticket;         /* client's */
 } PairSpec;
+
+/* What @spec says of the server, for several pairs. */
+SessionConfig *pair_server_config(const PairSpec *spec);
 
 const TestIdentity *pair_identity(PairIdentity which);
 

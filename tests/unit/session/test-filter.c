@@ -519,6 +519,85 @@ static void test_takes_no_message_when_only_the_change_is_missing(void) {
         g_assert_cmpuint(pass(stage), ==, 0);
 }
 
+/* A ServerHello whose one extension is of this type, or cut at @cut. */
+static void consume_hello(Stage *stage, unsigned extension, size_t cut) {
+        uint8_t hello[2 + 32 + 1 + 3 + 2 + 4 + 1] = {0};
+
+        put(hello + 38, 5, 2);
+        put(hello + 40, extension, 2);
+        put(hello + 42, 1, 2);
+        filter_consumed(&stage->filter, SERVER_HELLO, hello, MIN(cut, sizeof hello));
+}
+
+static void test_takes_tickets_where_they_are_wanted(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        g_autoptr(Stage) client = stage_new(DTLS_CLIENT);
+
+        consume_server_flight(stage);
+        add_message(stage, NEW_SESSION_TICKET, 2, 100);
+        g_assert_cmpuint(pass(stage), ==, 0);
+
+        client->filter.tickets = true;
+        add_message(client, NEW_SESSION_TICKET, 1, 100);
+        g_assert_cmpuint(pass(client), ==, 1);
+        add_piece(client, (Piece){NEW_SESSION_TICKET, 2, FILTER_MESSAGE_MAX + 1, 0, 100});
+        g_assert_cmpuint(pass(client), ==, 0);
+}
+
+static void test_holds_the_change_until_a_promised_ticket_was_consumed(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+
+        stage->filter.tickets = true;
+        add(stage, CHANGE, 0, 1, "\x01", 1);
+        consume_hello(stage, 35, SIZE_MAX);
+        consume(stage, SERVER_HELLO_DONE, 0);
+        g_assert_cmpuint(pass(stage), ==, 0);
+        consume(stage, NEW_SESSION_TICKET, 60);
+        g_assert_cmpuint(pass(stage), ==, 1);
+}
+
+/* No cut or other hello makes it wait for what will not come. */
+static void test_waits_for_no_ticket_that_was_not_promised(void) {
+        for (size_t cut = 0; cut <= 44; cut++) {
+                g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+
+                stage->filter.tickets = true;
+                add(stage, CHANGE, 0, 1, "\x01", 1);
+                consume_hello(stage, cut < 44 ? 35 : 23, cut);
+                consume(stage, SERVER_HELLO_DONE, 0);
+                g_assert_cmpuint(pass(stage), ==, 1);
+        }
+}
+
+static void test_a_resumed_session_needs_no_more_messages(void) {
+        g_autoptr(Stage) client = stage_new(DTLS_CLIENT);
+        g_autoptr(Stage) renewed = stage_new(DTLS_CLIENT);
+        g_autoptr(Stage) server = stage_new(DTLS_SERVER);
+
+        add(client, CHANGE, 0, 1, "\x01", 1);
+        consume(client, SERVER_HELLO, 40);
+        filter_resume(&client->filter);
+        g_assert_cmpuint(pass(client), ==, 1);
+
+        renewed->filter.tickets = true;
+        add(renewed, CHANGE, 0, 1, "\x01", 1);
+        consume_hello(renewed, 35, SIZE_MAX);
+        filter_resume(&renewed->filter);
+        add_message(renewed, CERTIFICATE, 1, 60);
+        g_assert_cmpuint(pass(renewed), ==, 0);
+        add_message(renewed, NEW_SESSION_TICKET, 1, 60);
+        g_assert_cmpuint(pass(renewed), ==, 1);
+        consume(renewed, NEW_SESSION_TICKET, 60);
+        g_assert_cmpuint(pass(renewed), ==, 1);
+
+        add(server, CHANGE, 0, 1, "\x01", 1);
+        consume(server, CLIENT_HELLO, 40);
+        filter_resume(&server->filter);
+        g_assert_cmpuint(pass(server), ==, 1);
+        add_message(server, CLIENT_KEY_EXCHANGE, 1, 60);
+        g_assert_cmpuint(pass(server), ==, 0);
+}
+
 static void test_takes_one_change_of_one_shape(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
@@ -707,6 +786,14 @@ int main(int argc, char **argv) {
                     test_a_client_without_certificate_proves_nothing);
         FILTER_TEST("takes-no-message-when-only-the-change-is-missing",
                     test_takes_no_message_when_only_the_change_is_missing);
+        FILTER_TEST("takes-tickets-where-they-are-wanted",
+                    test_takes_tickets_where_they_are_wanted);
+        FILTER_TEST("holds-the-change-until-a-promised-ticket-was-consumed",
+                    test_holds_the_change_until_a_promised_ticket_was_consumed);
+        FILTER_TEST("waits-for-no-ticket-that-was-not-promised",
+                    test_waits_for_no_ticket_that_was_not_promised);
+        FILTER_TEST("a-resumed-session-needs-no-more-messages",
+                    test_a_resumed_session_needs_no_more_messages);
         FILTER_TEST("takes-one-change-of-one-shape", test_takes_one_change_of_one_shape);
         FILTER_TEST("puts-right-what-the-net-swapped", test_puts_right_what_the_net_swapped);
         FILTER_TEST("what-waits-leaves-room-for-the-rest",
