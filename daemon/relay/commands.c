@@ -766,6 +766,7 @@ static int command_write(Connection *connection, const void *data, size_t size, 
                 return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
                                   "An empty datagram cannot be sent");
 
+        connection_follow_path(connection, connection->spec->dont_fragment);
         connection_prepare(connection);
         r = connection_seal(connection, data, size);
         if (r < 0) {

@@ -47,8 +47,10 @@ static int egress_turn(Connection *connection) {
         }
 
         endpoint_flush(endpoint);
-        if (datagram_batch_count(relay->out) > 0)
+        if (datagram_batch_count(relay->out) > 0) {
                 connection_touch(connection);
+                connection_follow_path(connection, /* at_once= */ false);
+        }
 
         return r;
 }

@@ -58,6 +58,8 @@ static void ingress_take(Endpoint *endpoint) {
         }
 
         tally_endpoint(endpoint);
+        if (endpoint->connection)
+                connection_follow_path(endpoint->connection, /* at_once= */ false);
         for (size_t i = 0; i < datagram_batch_count(relay->rx); i++) {
                 Datagram in = datagram_batch_at(relay->rx, i);
                 Connection *connection = endpoint_find(endpoint, &in);

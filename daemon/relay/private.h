@@ -31,6 +31,7 @@
 #define CONNECTION_QUEUE_MAX 64 /* datagrams kept for connection_read() */
 #define CONNECTION_QUEUE_BYTES ((size_t)256 * 1024)
 #define CONNECTION_LINGER_USEC (10 * UINT64_C(1000000)) /* API: a listener's, once over */
+#define PATH_USEC UINT64_C(1000000)
 #define LISTENER_BACKLOG_MAX 256
 #define LISTENER_RETRY_USEC                                                                        \
         (20 * UINT64_C(1000)) /* how soon a full accept queue is tried again                       \
@@ -232,6 +233,8 @@ struct Connection {
         GBytes *psk_identity;
         SessionFacts agreed;
         uint32_t data_mtu;
+        uint64_t measured_usec; /* the path; 0: never */
+        uint64_t n_too_long;    /* what the endpoint's socket had counted then */
 
         Question question;
         GQueue queue; /* GBytes for connection_read() */
@@ -356,6 +359,8 @@ void connection_address_net(const Connection *connection);
 /* Around each call of the session outside ingress. */
 void connection_prepare(Connection *connection);
 void connection_finish(Connection *connection, int r);
+/* DataMtu is the path's as it is now; once in PATH_USEC, unless the kernel has said something. */
+void connection_follow_path(Connection *connection, bool at_once);
 /* After each call of the session: all that can have happened. */
 void connection_went_on(Connection *connection, int r);
 /* The association is over; the object stays, lingers or goes. */

@@ -237,22 +237,47 @@ int udp_take_hint(Udp *udp) {
         return hint;
 }
 
-size_t udp_path_payload(const Udp *udp) {
-        bool is_ipv4 = address_family(&udp->local) == AF_INET;
+static size_t udp_payload_of(int fd, int family) {
+        bool is_ipv4 = family == AF_INET;
         size_t headers = is_ipv4 ? UDP_HEADERS_IPV4 : UDP_HEADERS_IPV6;
         socklen_t size = sizeof(int);
         int mtu = 0;
         int r;
 
         if (is_ipv4)
-                r = getsockopt(udp->fd, IPPROTO_IP, IP_MTU, &mtu, &size);
+                r = getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size);
         else
-                r = getsockopt(udp->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &size);
+                r = getsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &size);
 
         if (r < 0 || mtu <= (int)headers)
-                return 0; /* not connected, most likely */
+                return 0;
 
         return (size_t)MIN(mtu, UDP_PACKET_MAX) - headers;
+}
+
+/* Only a connected socket has a path, so another one is connected to the same ends. */
+static size_t udp_probe_payload(const Address *local, const Address *peer) {
+        int family = address_family(peer);
+        Address from = *local;
+        g_autofd int fd = -1;
+
+        fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return 0;
+
+        address_set_port(&from, 0);
+        if (bind(fd, &from.sa, address_size(&from)) < 0 ||
+            connect(fd, &peer->sa, address_size(peer)) < 0)
+                return 0;
+
+        return udp_payload_of(fd, family);
+}
+
+size_t udp_path_payload(const Udp *udp, const Address *local, const Address *peer) {
+        if (address_is_set(&udp->peer))
+                return udp_payload_of(udp->fd, address_family(&udp->peer));
+
+        return udp_probe_payload(local, peer);
 }
 
 int udp_set_dont_fragment(Udp *udp, bool on) {
@@ -296,6 +321,8 @@ static void udp_take_errors(Udp *udp) {
                         return;
 
                 error = udp_find_error(&message);
+                if (error && error->ee_errno == EMSGSIZE)
+                        udp->stats.n_too_long++;
                 if (!error || (error->ee_origin != SO_EE_ORIGIN_ICMP &&
                                error->ee_origin != SO_EE_ORIGIN_ICMP6))
                         continue;

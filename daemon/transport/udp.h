@@ -34,6 +34,7 @@ typedef struct UdpStats {
         uint64_t n_dropped_full;    /* sends the socket would not take */
         uint64_t n_dropped_refused; /* sends the kernel refused (unreachable, EPERM, too long) */
         uint64_t n_icmp;            /* ICMP errors: a hint, never an end */
+        uint64_t n_too_long;        /* times the kernel has said that a path takes less */
 } UdpStats;
 
 int udp_new(const Address *local, Udp **ret); /* bound; port 0 picks one */
@@ -45,8 +46,8 @@ Address udp_local(const Udp *udp);
 UdpStats udp_stats(const Udp *udp);
 /* errno of the last ICMP error, as a hint for people, and 0 after asking */
 int udp_take_hint(Udp *udp);
-/* The path MTU as UDP payload for a connected socket; 0: not known. */
-size_t udp_path_payload(const Udp *udp);
+/* The MTU of the path from @local to @peer as UDP payload; 0: not known. */
+size_t udp_path_payload(const Udp *udp, const Address *local, const Address *peer);
 /* DontFragment: refuse to send what does not fit the path. */
 int udp_set_dont_fragment(Udp *udp, bool on);
 

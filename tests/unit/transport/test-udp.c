@@ -568,28 +568,29 @@ static void test_icmp_in_a_flood_goes_by(Scene *scene, const void *data) {
 
 /* ---- the path ---- */
 
-static void test_path_is_known_once_connected(Scene *scene, const void *data) {
-        Address peer = nobody();
+static void test_path_is_known(Scene *scene, const void *data) {
+        Address local = at("127.0.0.1", 0), foreign = at("192.0.2.1", 0), peer = nobody();
 
         scene->udp = bound("0.0.0.0");
-        g_assert_cmpuint(udp_path_payload(scene->udp), ==, 0);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), >, 0);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &foreign, &peer), ==, 0);
         g_assert_cmpint(udp_connect(scene->udp, &peer), ==, 0);
 
         /* the loopback device takes more than UDP has */
-        g_assert_cmpuint(udp_path_payload(scene->udp), >, 0);
-        g_assert_cmpuint(udp_path_payload(scene->udp), <=, 65507);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), >, 0);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), <=, 65507);
 }
 
 static void test_path_counts_the_headers_of_ipv6(Scene *scene, const void *data) {
-        Address peer = at("::1", 9);
+        Address local = at("::1", 0), peer = at("::1", 9);
 
         if (!has_ipv6())
                 return;
 
         scene->udp = bound("::");
         g_assert_cmpint(udp_connect(scene->udp, &peer), ==, 0);
-        g_assert_cmpuint(udp_path_payload(scene->udp), >, 0);
-        g_assert_cmpuint(udp_path_payload(scene->udp), <=, 65487);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), >, 0);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), <=, 65487);
 }
 
 /* ---- in a network of its own ---- */
@@ -726,13 +727,14 @@ static void test_link_local_keeps_its_scope(Scene *scene, const void *data) {
 
 static void body_small_link(Scene *scene) {
         g_autofree char *large = g_strnfill(1300, 'x'), *fits = g_strnfill(1280 - 28, 'x');
-        Address peer = at("10.99.0.2", 9);
+        Address local = at("10.99.0.1", 0), peer = at("10.99.0.2", 9);
 
         add_link("link set out mtu 1280");
         run_ip("neighbour replace 10.99.0.2 lladdr 02:00:00:00:00:01 dev out");
         scene->udp = bound("10.99.0.1");
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), ==, 1280 - 28);
         g_assert_cmpint(udp_connect(scene->udp, &peer), ==, 0);
-        g_assert_cmpuint(udp_path_payload(scene->udp), ==, 1280 - 28);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), ==, 1280 - 28);
 
         /* as it is, the kernel makes fragments of it */
         put(scene, &peer, NULL, large);
@@ -757,14 +759,14 @@ static void test_dont_fragment_refuses_what_does_not_fit(Scene *scene, const voi
 
 static void body_small_link_ipv6(Scene *scene) {
         g_autofree char *large = g_strnfill(1400, 'x');
-        Address peer = at("2001:db8::2", 9);
+        Address local = at("2001:db8::1", 0), peer = at("2001:db8::2", 9);
 
         add_link("link set out mtu 1280");
         run_ip("-6 address add 2001:db8::1/64 dev out nodad");
         run_ip("-6 neighbour replace 2001:db8::2 lladdr 02:00:00:00:00:01 dev out");
         scene->udp = bound("2001:db8::1");
         g_assert_cmpint(udp_connect(scene->udp, &peer), ==, 0);
-        g_assert_cmpuint(udp_path_payload(scene->udp), ==, 1280 - 48);
+        g_assert_cmpuint(udp_path_payload(scene->udp, &local, &peer), ==, 1280 - 48);
 
         put(scene, &peer, NULL, large);
         send_all(scene);
@@ -836,7 +838,7 @@ int main(int argc, char **argv) {
         add("icmp/does-not-stop-what-comes-in", test_icmp_does_not_stop_what_comes_in);
         add("icmp/does-not-stop-what-goes-out", test_icmp_does_not_stop_what_goes_out);
         add("icmp/in-a-flood-goes-by", test_icmp_in_a_flood_goes_by);
-        add("path/is-known-once-connected", test_path_is_known_once_connected);
+        add("path/is-known-once-connected", test_path_is_known);
         add("path/counts-the-headers-of-ipv6", test_path_counts_the_headers_of_ipv6);
         add("path/dont-fragment-refuses-what-does-not-fit",
             test_dont_fragment_refuses_what_does_not_fit);
