@@ -144,6 +144,9 @@ struct dtlsd_options {
         /* Not 0: a listener refuses clients without a certificate at once
          * (MissingCertificateIsFatal). */
         int missing_certificate_is_fatal;
+        /* Not 0: the server has to bring a good OCSP response of its certificate along. Not for
+         * listeners (OcspStapling). */
+        int ocsp_stapling;
         /* Errors that are none here, in pairs of name and certificate, which match exactly; at most
          * 256 (IgnoredErrors). */
         const struct dtlsd_verification_error *ignored_errors;
@@ -440,26 +443,29 @@ int dtlsd_connection_set_cookie_parameters(dtlsd_connection *connection,
  * (Connection.GetCookieGeneratorParameters). Errors: InvalidOperation (a client has none). */
 int dtlsd_connection_cookie_parameters(dtlsd_connection *connection,
                                        struct dtlsd_cookie_parameters *ret, sd_bus_error *error);
-/* Of dtlsd_connection_create_external(): the handshake's next datagram from the peer, which starts
- * that of a server. *ret_state (NULL: not wanted): afterwards (Connection.DoHandshake). Errors:
+/* The handshake's next datagram from the peer, at most 65535 bytes; it starts that of a server.
+ * *ret_state (NULL: not wanted): afterwards (Connection.DoHandshake). Errors:
  * InvalidInputParameters (empty), InvalidOperation (no peer is set; a client's, before
  * dtlsd_connection_do_handshake(); it is complete, or waits for a verdict; a carrier is open),
- * PeerVerificationError, TlsInitializationError, TlsFatalError. */
+ * MessageTooLong, TlsInitializationError, TlsFatalError (a server's first one has no good cookie,
+ * too). */
 int dtlsd_connection_handshake_datagram(dtlsd_connection *connection, const void *datagram,
                                         size_t size, enum dtlsd_handshake_state *ret_state,
                                         sd_bus_error *error);
-/* Of dtlsd_connection_create_external(), and complete: a datagram from the peer. *ret: the *ret_n
+/* Of a complete connection: a datagram from the peer, at most 65535 bytes. *ret: the *ret_n
  * datagrams of plaintext that are in it (more than one when its sender put them together), in one
  * piece; free() it. NULL and 0: it had none, or was not authentic (Connection.DecryptDatagram).
- * Errors: InvalidOperation (not complete; a carrier is open), RemoteClosedConnectionError. */
+ * Errors: InvalidOperation (not complete; a carrier is open), MessageTooLong,
+ * RemoteClosedConnectionError, TlsFatalError. */
 int dtlsd_connection_decrypt_datagram(dtlsd_connection *connection, const void *datagram,
                                       size_t size, struct dtlsd_bytes **ret, size_t *ret_n,
                                       sd_bus_error *error);
-/* Of dtlsd_connection_create_external(), in every state, once: a SOCK_SEQPACKET on which each
- * packet is one datagram of ciphertext, both ways, in place of those two functions and of the
- * handler datagram_to_send. Data comes by dtlsd_connection_read() or a channel then. *ret_fd: yours
- * to close, which ends the connection (Connection.OpenCarrier). Errors: InvalidOperation (a socket
- * of the service carries it), ChannelInUse. */
+/* In every state, one at a time: a SOCK_SEQPACKET on which each packet is one datagram of
+ * ciphertext, both ways, in place of those two functions and of the handler datagram_to_send. Data
+ * comes by dtlsd_connection_read() or a channel then. A server asks for cookies by itself there.
+ * *ret_fd: yours to close, which is to the connection the loss of its socket
+ * (Connection.OpenCarrier). Errors: InvalidOperation (a socket of the service carries it),
+ * ChannelInUse. */
 int dtlsd_connection_open_carrier(dtlsd_connection *connection, int *ret_fd, sd_bus_error *error);
 
 /* ---- what there is to know of a connection ---- */

@@ -394,8 +394,8 @@ static int check_reserved(const struct dtlsd_options *options, sd_bus_error *err
 static int append_special(sd_bus_message *m, const struct dtlsd_options *options,
                           enum options_for what, const char *peer, uint16_t port) {
         const unsigned creates = OPTIONS_FOR_CREATE | OPTIONS_FOR_EXTERNAL;
-        const unsigned serves = OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER |
-                                OPTIONS_FOR_EXTERNAL_SERVER | OPTIONS_FOR_CONNECTION |
+        const unsigned listens = OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER;
+        const unsigned serves = listens | OPTIONS_FOR_EXTERNAL_SERVER | OPTIONS_FOR_CONNECTION |
                                 OPTIONS_FOR_DEFAULT;
         int r = 0;
 
@@ -407,6 +407,8 @@ static int append_special(sd_bus_message *m, const struct dtlsd_options *options
                 r = append_local(m, options);
         if (r >= 0)
                 r = append_packets(m, options, what);
+        if (r >= 0 && options->ocsp_stapling && !(what & listens))
+                r = append_flag(m, "OcspStapling", 1);
         if (r >= 0 && what & serves)
                 r = append_listener(m, options);
         if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_EXTERNAL_SERVER))

@@ -208,8 +208,8 @@ static const struct dtlsd_options many_options = {
                 "|AnswerDeadline|500", "|IdleTimeout|600"
 
 static void test_options_of_a_connection_arrive(Scene *scene, const void *unused) {
-        const char *const made[] = {MANY_OPTIONS, "|DontFragment|1", "|MtuHint|1200",
-                                    "|Retransmission|manual", NULL};
+        const char *const made[] = {MANY_OPTIONS,    "|OcspStapling|1",        "|DontFragment|1",
+                                    "|MtuHint|1200", "|Retransmission|manual", NULL};
         const char *const set[] = {MANY_OPTIONS, "|DontFragment|1", "|MtuHint|1300",
                                    "|Retransmission|manual", NULL};
         const char *const reset[] = {"|DontFragment|1",
@@ -225,6 +225,7 @@ static void test_options_of_a_connection_arrive(Scene *scene, const void *unused
         dtlsd_connection *connection;
         const char *path;
 
+        options.ocsp_stapling = 1;
         options.dont_fragment = 1;
         options.mtu_hint = 1200;
         options.manual_retransmission = 1;
