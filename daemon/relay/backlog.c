@@ -90,7 +90,10 @@ static void backlog_wait(Listener *listener, Connection *connection) {
 
         connection->in_backlog = true;
         g_queue_push_tail(&listener->backlog, connection);
-        alarm_set(relay, &listener->alarm, relay_now(relay) + LISTENER_RETRY_USEC);
+        if (listener->backlog.length == 1) {
+                listener->retry_usec = LISTENER_RETRY_USEC;
+                alarm_set(relay, &listener->alarm, relay_now(relay) + listener->retry_usec);
+        }
         backlog_changed(listener);
 }
 
@@ -130,7 +133,8 @@ void listener_take(Listener *listener, Connection *connection) {
 }
 
 /* The accept queue's fd is writable long before a packet more may be undelivered, so there is no
- * event to wait for: a coarse alarm looks, and only while somebody waits. */
+ * event to wait for: a coarse alarm looks, only while somebody waits, and the more seldom the
+ * longer nobody reads. */
 void backlog_retry(void *owner, uint64_t now_usec) {
         Listener *listener = owner;
         guint n_before = listener->backlog.length;
@@ -149,10 +153,14 @@ void backlog_retry(void *owner, uint64_t now_usec) {
                 (void)backlog_pushed(listener, connection, r);
         }
 
-        if (listener->backlog.length != n_before)
+        if (listener->backlog.length != n_before) {
+                listener->retry_usec = LISTENER_RETRY_USEC;
                 backlog_changed(listener);
+        } else {
+                listener->retry_usec = MIN(listener->retry_usec * 2, LISTENER_RETRY_MAX_USEC);
+        }
         if (!g_queue_is_empty(&listener->backlog))
-                alarm_set(listener->relay, &listener->alarm, now_usec + LISTENER_RETRY_USEC);
+                alarm_set(listener->relay, &listener->alarm, now_usec + listener->retry_usec);
 }
 
 static int on_accept_queue_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {

@@ -306,6 +306,7 @@ static void connection_opened(Connection *connection) {
         char peer[ADDRESS_STRING_MAX];
 
         charges_drop_all(&connection->charges, QUOTA_HALF_OPEN);
+        source_drop(connection);
         connection_learn_peer(connection);
         connection->agreed = *session_facts(connection->session);
         connection_measure(connection);
@@ -435,6 +436,7 @@ static void connection_let_go(Connection *connection) {
         relay_bury(connection->relay, g_steal_pointer(&connection->session),
                    connection_release_session);
         charges_drop_all(&connection->charges, QUOTA_HALF_OPEN);
+        source_drop(connection);
 
         if (connection->listener)
                 replace_unlink(connection);

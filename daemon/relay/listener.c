@@ -88,6 +88,7 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         Reason reason = {0};
         int r;
 
+        sources_make_room(listener, &in->peer);
         r = listener_new_connection(listener, in, hello, &connection, &reason);
         if (r) {
                 listener_turn_away(listener, in, r, &reason);
@@ -96,6 +97,7 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
 
         relay_add_connection(relay, connection);
         g_hash_table_add(listener->connections, connection);
+        source_add(connection);
         connection->predecessor = predecessor;
         if (predecessor)
                 predecessor->successor = connection;
@@ -248,6 +250,7 @@ int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         listener->relay = relay;
         listener->spec = spec;
         listener->connections = g_hash_table_new(NULL, NULL);
+        listener->sources = sources_new();
         listener->alarm = (Alarm){.ring = backlog_retry, .owner = listener};
         g_queue_init(&listener->backlog);
         charges_init(&listener->charges, relay->quota, spec->uid);
@@ -277,6 +280,7 @@ Listener *listener_free(Listener *listener) {
         g_assert(g_hash_table_size(listener->connections) == 0 && !listener->alarm.iter);
         endpoint_free(listener->endpoint);
         g_hash_table_unref(listener->connections);
+        g_clear_pointer(&listener->sources, g_tree_unref);
         sd_event_source_disable_unref(listener->queue_source);
         accept_queue_free(listener->queue);
         session_config_unref(listener->config);

@@ -33,9 +33,9 @@
 #define CONNECTION_LINGER_USEC (10 * UINT64_C(1000000)) /* API: a listener's, once over */
 #define PATH_USEC UINT64_C(1000000)
 #define LISTENER_BACKLOG_MAX 256
-#define LISTENER_RETRY_USEC                                                                        \
-        (20 * UINT64_C(1000)) /* how soon a full accept queue is tried again                       \
-                               */
+/* How soon a full accept queue is tried again, and how late one that nobody reads. */
+#define LISTENER_RETRY_USEC (20 * UINT64_C(1000))
+#define LISTENER_RETRY_MAX_USEC (1000 * UINT64_C(1000))
 #define HELLO_RANDOM_SIZE 32
 
 /* ids for the journal's catalog */
@@ -47,6 +47,7 @@
 #define MSG_QUOTA_REFUSED "9e3c5a7d1f2b4e8690a1b2c3d4e5f766"
 
 typedef struct Endpoint Endpoint;
+typedef struct Source Source;
 
 /* ---- tally.c: what is counted, and under which name it is shown ---- */
 
@@ -218,6 +219,8 @@ struct Connection {
         bool announced;
         bool handed; /* given away over an accept queue: its channel is its life */
         bool in_backlog;
+        Source *source; /* a listener's, while it shakes */
+        GList *source_link;
 
         /* facts */
         Address local;
@@ -257,9 +260,11 @@ struct Listener {
         CookieJar *jar; /* with cookies off too: a restarted peer has to prove itself */
         Endpoint *endpoint;
         GHashTable *connections; /* a set */
+        GTree *sources;          /* host to Source */
         AcceptQueue *queue;
         sd_event_source *queue_source;
         GQueue backlog; /* Connections that wait for room in the queue */
+        uint64_t retry_usec;
         bool gone;
         Alarm alarm;
         Brake brake;
@@ -431,6 +436,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_free)
 Verifier *verifier_free(Verifier *verifier);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Verifier, verifier_free)
+
+/* ---- sources.c: a listener's unfinished handshakes, by host ---- */
+
+GTree *sources_new(void);
+void source_add(Connection *connection);
+void source_drop(Connection *connection); /* if it is in one */
+/* For one more from @peer, where its user's share is used up. */
+void sources_make_room(Listener *listener, const Address *peer);
 
 /* ---- backlog.c ---- */
 
