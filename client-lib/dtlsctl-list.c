@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME "io.github.dtlsd.Dtlsd1"
-#define ROOT "/io/github/dtlsd/Dtlsd1"
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 #define PAGE 200 /* connections asked for in one call */
 
@@ -118,19 +116,6 @@ static int read_all(sd_bus *bus, const char *path, Rows *rows, sd_bus_error *err
         return r;
 }
 
-static int read_one(sd_bus *bus, const char *path, const char *property, Rows *rows,
-                    sd_bus_error *error) {
-        sd_bus_message *reply = NULL;
-        int r;
-
-        r = sd_bus_call_method(bus, NAME, path, PROPERTIES, "Get", error, &reply, "ss",
-                               NAME ".Connection", property);
-        if (r >= 0)
-                r = rows_read_variant(rows, property, reply);
-        (void)sd_bus_message_unref(reply);
-        return r;
-}
-
 int command_show(sd_bus *bus, Settings *settings, char **arguments) {
         g_autoptr(Rows) rows = rows_new();
         g_autofree char *path = NULL;
@@ -145,7 +130,7 @@ int command_show(sd_bus *bus, Settings *settings, char **arguments) {
         path = g_strdup_printf(ROOT "/connection/%" G_GUINT64_FORMAT, number);
         r = read_all(bus, path, rows, &error);
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(asked_for); i++)
-                r = read_one(bus, path, asked_for[i], rows, &error);
+                r = rows_read_property(rows, bus, path, "Connection", asked_for[i], &error);
 
         if (sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
                 say("there is no connection %" G_GUINT64_FORMAT

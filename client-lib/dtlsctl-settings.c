@@ -31,6 +31,14 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                  "Own certificate, PEM; its chain in the same file or by repeating this", "FILE"},
                 {"key", 'k', 0, G_OPTION_ARG_FILENAME, &settings->key_file, "Own private key, PEM",
                  "FILE"},
+                {"identity", 0, 0, G_OPTION_ARG_STRING, &settings->identity,
+                 "Instead of these two: own certificate and key by their name in the service's "
+                 "store",
+                 "NAME"},
+                {"passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &settings->passphrase_file,
+                 "import: passphrase of the key, one line", "FILE"},
+                {"user", 0, 0, G_OPTION_ARG_STRING, &settings->user,
+                 "policy check: about this user (for root)", "NAME"},
                 {"psk-identity", 'i', 0, G_OPTION_ARG_STRING, &settings->psk_identity,
                  "Identity of the pre-shared key", "TEXT"},
                 {"psk-file", 'p', 0, G_OPTION_ARG_FILENAME, &settings->psk_file,
@@ -172,6 +180,18 @@ static bool read_psk(Settings *settings) {
 
 /* ---- what goes with what ---- */
 
+/* The commands that an option is for, as people say it. To be freed. */
+static char *commands_text(unsigned commands) {
+        static const char *const names[] = {"connect", "listen", "import", "policy check"};
+        GString *text = g_string_new(NULL);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                if (commands & 1u << i)
+                        g_string_append_printf(text, "%s%s", text->len ? " and " : "", names[i]);
+
+        return g_string_free(text, FALSE);
+}
+
 static bool check_for_command(const Settings *settings, CommandKind kind) {
         const unsigned both = COMMAND_CONNECT | COMMAND_LISTEN;
         const struct {
@@ -180,8 +200,9 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 unsigned commands;
         } rules[] = {
                 {"ca", settings->ca_files, both},
-                {"certificate", settings->certificate_files, both},
-                {"key", settings->key_file, both},
+                {"certificate", settings->certificate_files, both | COMMAND_IMPORT},
+                {"key", settings->key_file, both | COMMAND_IMPORT},
+                {"identity", settings->identity, both},
                 {"psk-identity", settings->psk_identity, both},
                 {"psk-file", settings->psk_file, both},
                 {"profile", settings->profile, both},
@@ -194,15 +215,15 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"psk-hint", settings->psk_hint, COMMAND_LISTEN},
                 {"echo", settings->echo, COMMAND_LISTEN},
                 {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
+                {"passphrase-file", settings->passphrase_file, COMMAND_IMPORT},
+                {"user", settings->user, COMMAND_POLICY},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
                 if (rules[i].given && !(rules[i].commands & kind)) {
-                        (void)say_usage("--%s is for %s", rules[i].option,
-                                        rules[i].commands == COMMAND_CONNECT ? "connect"
-                                        : rules[i].commands == COMMAND_LISTEN
-                                                ? "listen"
-                                                : "connect and listen");
+                        g_autofree char *commands = commands_text(rules[i].commands);
+
+                        (void)say_usage("--%s is for %s", rules[i].option, commands);
                         return false;
                 }
 
@@ -215,6 +236,10 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
                 return "--psk-identity and --psk-file go together";
         if (!settings->certificate_files != !settings->key_file)
                 return "--certificate and --key go together";
+        if (kind == COMMAND_IMPORT && !settings->key_file)
+                return "import needs --certificate and --key";
+        if (settings->identity && settings->key_file)
+                return "--identity and --key contradict each other";
         if (settings->profile && settings->ciphers)
                 return "--profile and --cipher contradict each other";
         if (settings->insecure && settings->ca_files)
@@ -222,8 +247,10 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
         if (settings->wait_seconds != G_MININT &&
             (settings->wait_seconds < 0 || settings->wait_seconds > WAIT_SECONDS_MAX))
                 return "--wait is a number of seconds from 0 to 86400";
-        if (kind == COMMAND_LISTEN && !settings->certificate_files && !settings->psk_file)
-                return "listen needs --certificate and --key, or --psk-identity and --psk-file";
+        if (kind == COMMAND_LISTEN && !settings->certificate_files && !settings->identity &&
+            !settings->psk_file)
+                return "listen needs --certificate and --key, --identity, or --psk-identity and "
+                       "--psk-file";
 
         return NULL;
 }
@@ -234,6 +261,7 @@ static void fill_options(Settings *settings, CommandKind kind) {
         options->ca_files = (const char *const *)settings->ca_files;
         options->certificate_chain_files = (const char *const *)settings->certificate_files;
         options->private_key_file = settings->key_file;
+        options->identity = settings->identity;
         options->verification_name = settings->name;
         options->psk_identity_hint = settings->psk_hint;
         options->cipher_profile = settings->profile;
@@ -287,5 +315,8 @@ void settings_done(Settings *settings) {
         g_free(settings->psk_hint);
         g_free(settings->profile);
         g_free(settings->protocol);
+        g_free(settings->identity);
+        g_free(settings->passphrase_file);
+        g_free(settings->user);
         explicit_bzero(settings->psk, sizeof settings->psk);
 }

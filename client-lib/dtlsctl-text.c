@@ -255,6 +255,20 @@ int rows_read_properties(Rows *rows, sd_bus_message *m) {
         return rows_read_dictionary(rows, "", "sv", m);
 }
 
+int rows_read_property(Rows *rows, sd_bus *bus, const char *path, const char *interface,
+                       const char *property, sd_bus_error *error) {
+        g_autofree char *whole = g_strconcat(NAME ".", interface, NULL);
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_call_method(bus, NAME, path, "org.freedesktop.DBus.Properties", "Get", error,
+                               &reply, "ss", whole, property);
+        if (r >= 0)
+                r = rows_read_variant(rows, property, reply);
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
 static const char *text_or_dash(const char *text) {
         return *text ? text : "-";
 }

@@ -17,16 +17,21 @@
 typedef struct Command {
         const char *name;
         CommandKind kind;
-        unsigned n_arguments;
+        unsigned n_arguments, n_more; /* that there must be; that there may be, too */
         const char *arguments;
         int (*run)(sd_bus *bus, Settings *settings, char **arguments);
 } Command;
 
 static const Command commands[] = {
-        {"connect", COMMAND_CONNECT, 2, " [OPTION...] HOST PORT", command_connect},
-        {"listen", COMMAND_LISTEN, 2, " [OPTION...] ADDRESS PORT", command_listen},
-        {"list", COMMAND_OTHER, 0, "", command_list},
-        {"show", COMMAND_OTHER, 1, " NUMBER", command_show},
+        {"connect", COMMAND_CONNECT, 2, 0, " [OPTION...] HOST PORT", command_connect},
+        {"listen", COMMAND_LISTEN, 2, 0, " [OPTION...] ADDRESS PORT", command_listen},
+        {"list", COMMAND_OTHER, 0, 0, "", command_list},
+        {"show", COMMAND_OTHER, 1, 0, " NUMBER", command_show},
+        {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE", command_import},
+        {"remove", COMMAND_OTHER, 1, 0, " NAME", command_remove},
+        {"identities", COMMAND_OTHER, 0, 0, "", command_identities},
+        {"policy", COMMAND_POLICY, 2, 2, " check VERB [ADDRESS PORT | ENTRY] [--user NAME]",
+         command_policy},
 };
 
 static const char *const description =
@@ -36,6 +41,11 @@ static const char *const description =
         "                       the peer that was heard last\n"
         "  list                 your connections (of root: everybody's)\n"
         "  show NUMBER          everything about one connection\n"
+        "  import NAME          keep a certificate with its key in the service's store\n"
+        "  remove NAME          forget it\n"
+        "  identities           the certificates of the store that you may use\n"
+        "  policy check VERB [ADDRESS PORT | ENTRY]\n"
+        "                       whether the rules let you, and which of them says so\n"
         "\n"
         "What one read of standard input gives is one datagram: a line of a terminal, a block of\n"
         "a file or a pipe. Exit status: 0, or 1 when it failed, 2 when the command line is wrong.\n"
@@ -44,7 +54,9 @@ static const char *const description =
         "  echo hello | dtlsctl connect --ca ca.pem server.example 5684\n"
         "  dtlsctl connect --psk-identity me --psk-file key.hex 192.0.2.1 5684\n"
         "  dtlsctl listen --certificate cert.pem --key key.pem --echo 0.0.0.0 5684\n"
-        "  dtlsctl show 17\n";
+        "  dtlsctl show 17\n"
+        "  dtlsctl import device --certificate cert.pem --key key.pem\n"
+        "  dtlsctl policy check use identity:device --user www-data\n";
 
 /* ---- what people are told ---- */
 
@@ -133,6 +145,7 @@ static int command_run(const Command *command, Settings *settings, char **argume
 
 static int run(Settings *settings, char **arguments) {
         const Command *command;
+        unsigned n;
 
         if (!arguments[0])
                 return say_usage("a command is missing");
@@ -140,7 +153,8 @@ static int run(Settings *settings, char **arguments) {
         command = command_find(arguments[0]);
         if (!command)
                 return say_usage("there is no command '%s'", arguments[0]);
-        if (g_strv_length(arguments + 1) != command->n_arguments)
+        n = g_strv_length(arguments + 1);
+        if (n < command->n_arguments || n > command->n_arguments + command->n_more)
                 return say_usage("usage: dtlsctl %s%s", command->name, command->arguments);
         if (!settings_complete(settings, command->kind))
                 return EXIT_USAGE;

@@ -24,18 +24,24 @@
 typedef enum CommandKind {
         COMMAND_CONNECT = 1 << 0,
         COMMAND_LISTEN = 1 << 1,
-        COMMAND_OTHER = 1 << 2, /* takes none */
+        COMMAND_IMPORT = 1 << 2,
+        COMMAND_POLICY = 1 << 3,
+        COMMAND_OTHER = 1 << 4, /* takes none */
 } CommandKind;
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
         char **ca_files, **certificate_files, **ciphers, **alpn;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
+        char *identity, *passphrase_file, *user;
         gboolean insecure, echo, cookies_off, version;
         int wait_seconds;             /* G_MININT: none was given */
         struct dtlsd_options options; /* made of the above; borrows from them */
         uint8_t psk[PSK_SIZE_MAX];
 } Settings;
+
+#define NAME "io.github.dtlsd.Dtlsd1"
+#define ROOT "/io/github/dtlsd/Dtlsd1"
 
 /* ---- the command line ---- */
 
@@ -76,6 +82,9 @@ Rows *rows_free(Rows *rows);
 int rows_read_properties(Rows *rows, sd_bus_message *m);
 /* Adds the variant that comes next in @m. */
 int rows_read_variant(Rows *rows, const char *name, sd_bus_message *m);
+/* Adds this property of an object; @interface without what all of ours begin with. */
+int rows_read_property(Rows *rows, sd_bus *bus, const char *path, const char *interface,
+                       const char *property, sd_bus_error *error);
 /* The value as text; "-" where there is none, or an empty one. */
 const char *rows_text(const Rows *rows, const char *name);
 void rows_print(const Rows *rows);
@@ -105,5 +114,9 @@ void signals_take(sigset_t *ret);
 /* Each returns an exit status. @arguments: those after the command, NULL-terminated. */
 int command_connect(sd_bus *bus, Settings *settings, char **arguments);
 int command_listen(sd_bus *bus, Settings *settings, char **arguments);
+int command_import(sd_bus *bus, Settings *settings, char **arguments);
+int command_remove(sd_bus *bus, Settings *settings, char **arguments);
+int command_identities(sd_bus *bus, Settings *settings, char **arguments);
 int command_list(sd_bus *bus, Settings *settings, char **arguments);
+int command_policy(sd_bus *bus, Settings *settings, char **arguments);
 int command_show(sd_bus *bus, Settings *settings, char **arguments);

@@ -219,6 +219,19 @@ struct dtlsd_options {
 int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *options,
                                     sd_bus_error *error);
 
+/* ---- identities: certificates whose key the service keeps ---- */
+
+/* Keeps a certificate with its key in the service's store, in the place of what had the name:
+ * afterwards options.identity takes it. @name: the administrator's, or a user's own "u/UID/NAME".
+ * Files as in dtlsd_options; @passphrase_file: a line, or NULL when the key is not encrypted
+ * (Manager.ImportIdentity). Errors: InvalidInputParameters, NotAuthorized, Failed. */
+int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
+                          const char *private_key_file, const char *passphrase_file,
+                          sd_bus_error *error);
+/* Objects that were made with it go on (Manager.RemoveIdentity). Errors: InvalidInputParameters
+ * (there is none), NotAuthorized. */
+int dtlsd_remove_identity(sd_bus *bus, const char *name, sd_bus_error *error);
+
 /* ---- connections ---- */
 
 /*

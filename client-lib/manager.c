@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-static int manager_call_new(sd_bus *bus, const char *member, sd_bus_message **ret) {
+int dtlsd_manager_call_new(sd_bus *bus, const char *member, sd_bus_message **ret) {
         int r;
 
         r = sd_bus_message_new_method_call(bus, ret, DTLSD_NAME, DTLSD_ROOT, DTLSD_MANAGER, member);
@@ -51,7 +51,7 @@ int dtlsd_connect(sd_bus *bus, const char *address, uint16_t port,
         sd_bus_message *m = NULL, *reply = NULL;
         int r;
 
-        r = manager_call_new(bus, "Connect", &m);
+        r = dtlsd_manager_call_new(bus, "Connect", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "sq", address, port);
         if (r >= 0)
@@ -86,7 +86,7 @@ static int connection_create(sd_bus *bus, const char *mode, enum options_for wha
         const char *path;
         int r;
 
-        r = manager_call_new(bus, "CreateConnection", &m);
+        r = dtlsd_manager_call_new(bus, "CreateConnection", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", mode);
         if (r >= 0)
@@ -124,7 +124,7 @@ int dtlsd_listen(sd_bus *bus, const char *address, uint16_t port,
         const char *path;
         int r;
 
-        r = manager_call_new(bus, "Listen", &m);
+        r = dtlsd_manager_call_new(bus, "Listen", &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "sq", address, port);
         if (r >= 0)
@@ -144,7 +144,7 @@ int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *opt
         sd_bus_message *m = NULL;
         int r;
 
-        r = manager_call_new(bus, "SetDefaultConfiguration", &m);
+        r = dtlsd_manager_call_new(bus, "SetDefaultConfiguration", &m);
         if (r >= 0)
                 r = dtlsd_options_append(m, options, OPTIONS_FOR_DEFAULT, NULL, 0, error);
         return dtlsd_call(m, r, error);

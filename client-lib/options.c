@@ -184,6 +184,15 @@ static int append_file(sd_bus_message *m, const char *path, sd_bus_error *error)
         return r;
 }
 
+int dtlsd_files_append(sd_bus_message *m, const char *const *paths, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "ay");
+        for (size_t i = 0; r >= 0 && paths && paths[i]; i++)
+                r = append_file(m, paths[i], error);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int append_files(sd_bus_message *m, const char *key, const char *const *paths,
                         sd_bus_error *error) {
         int r;
@@ -193,11 +202,7 @@ static int append_files(sd_bus_message *m, const char *key, const char *const *p
 
         r = open_entry(m, key, "aay");
         if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "ay");
-        for (size_t i = 0; r >= 0 && paths[i]; i++)
-                r = append_file(m, paths[i], error);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+                r = dtlsd_files_append(m, paths, error);
         return r < 0 ? r : close_entry(m);
 }
 
@@ -229,7 +234,8 @@ static int append_secret(sd_bus_message *m, const char *key, const void *data, s
         return r;
 }
 
-static int append_private_key(sd_bus_message *m, const char *path, sd_bus_error *error) {
+int dtlsd_secret_file_append(sd_bus_message *m, const char *key, const char *path, bool is_line,
+                             sd_bus_error *error) {
         uint8_t *data = NULL;
         size_t size = 0;
         int r;
@@ -241,7 +247,7 @@ static int append_private_key(sd_bus_message *m, const char *path, sd_bus_error 
         if (r < 0)
                 return r;
 
-        r = append_secret(m, "PrivateKey", data, size);
+        r = append_secret(m, key, data, size - (is_line && size > 0 && data[size - 1] == '\n'));
         explicit_bzero(data, size);
         free(data);
         return r;
@@ -253,7 +259,8 @@ static int append_credentials(sd_bus_message *m, const struct dtlsd_options *opt
 
         r = append_files(m, "CertificateChain", options->certificate_chain_files, error);
         if (r >= 0)
-                r = append_private_key(m, options->private_key_file, error);
+                r = dtlsd_secret_file_append(m, "PrivateKey", options->private_key_file,
+                                             /* is_line= */ false, error);
         if (r >= 0)
                 r = append_string(m, "Identity", options->identity);
         if (r >= 0)

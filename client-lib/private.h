@@ -5,6 +5,8 @@
 
 #include "dtlsd-client.h"
 
+#include <stdbool.h>
+
 #define DTLSD_NAME "io.github.dtlsd.Dtlsd1"
 #define DTLSD_ROOT "/io/github/dtlsd/Dtlsd1"
 #define DTLSD_MANAGER DTLSD_NAME ".Manager"
@@ -56,6 +58,7 @@ int dtlsd_connection_take_peer(dtlsd_connection *connection, const char *address
 int dtlsd_connection_take_psk_identity(dtlsd_connection *connection, const void *identity,
                                        size_t size);
 
+int dtlsd_manager_call_new(sd_bus *bus, const char *member, sd_bus_message **ret);
 int dtlsd_connection_call_new(const dtlsd_connection *connection, const char *member,
                               sd_bus_message **ret);
 /* Calls @m. It is unreferenced, and nothing is sent where @r, of making it, is negative. */
@@ -82,6 +85,12 @@ int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret, sd_b
 int dtlsd_options_append(sd_bus_message *m, const struct dtlsd_options *options,
                          enum options_for what, const char *peer, uint16_t port,
                          sd_bus_error *error);
+/* Appends the files' bytes, an aay; NULL: none. */
+int dtlsd_files_append(sd_bus_message *m, const char *const *paths, sd_bus_error *error);
+/* Appends the entry {sv} with a sealed memfd of the file's bytes; of a file that is a line, without
+ * its end. NULL: nothing. */
+int dtlsd_secret_file_append(sd_bus_message *m, const char *key, const char *path, bool is_line,
+                             sd_bus_error *error);
 /* Appends an a(say). */
 int dtlsd_verification_errors_append(sd_bus_message *m,
                                      const struct dtlsd_verification_error *errors, size_t n);

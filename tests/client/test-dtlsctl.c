@@ -129,7 +129,8 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl listen 127.0.0.1",
                  "dtlsctl: usage: dtlsctl listen [OPTION...] ADDRESS PORT\n"},
                 {"dtlsctl listen 127.0.0.1 0",
-                 "dtlsctl: listen needs --certificate and --key, or --psk-identity and --psk-file"},
+                 "dtlsctl: listen needs --certificate and --key, --identity, or --psk-identity and "
+                 "--psk-file\n"},
                 {"dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 x",
                  "dtlsctl: 'x' is not a port: a number from 0 to 65535\n"},
                 {"dtlsctl list 1", "dtlsctl: usage: dtlsctl list\n"},
@@ -155,6 +156,22 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl --certificate x connect h 1", "--certificate and --key go together"},
                 {"dtlsctl --psk-identity x connect h 1", "--psk-identity and --psk-file go"},
                 {"dtlsctl --psk-file x connect h 1", "--psk-identity and --psk-file go together"},
+                {"dtlsctl import", "dtlsctl: usage: dtlsctl import NAME --certificate FILE"},
+                {"dtlsctl import x", "dtlsctl: import needs --certificate and --key\n"},
+                {"dtlsctl import x --key y", "--certificate and --key go together"},
+                {"dtlsctl import x --identity y",
+                 "dtlsctl: --identity is for connect and listen\n"},
+                {"dtlsctl remove", "dtlsctl: usage: dtlsctl remove NAME\n"},
+                {"dtlsctl remove x --key y",
+                 "dtlsctl: --key is for connect and listen and import\n"},
+                {"dtlsctl identities x", "dtlsctl: usage: dtlsctl identities\n"},
+                {"dtlsctl policy check", "dtlsctl: usage: dtlsctl policy check VERB"},
+                {"dtlsctl policy show use", "dtlsctl: there is no command 'policy show'"},
+                {"dtlsctl policy check connect ::1 x", "'x' is not a port"},
+                {"dtlsctl list --user x", "dtlsctl: --user is for policy check\n"},
+                {"dtlsctl list --passphrase-file x", "dtlsctl: --passphrase-file is for import\n"},
+                {"dtlsctl connect --identity x " OPTIONS_CERTIFICATE " h 1",
+                 "dtlsctl: --identity and --key contradict each other\n"},
                 {"dtlsctl --insecure --ca x connect h 1", "--insecure and --ca contradict"},
         };
 
@@ -616,6 +633,134 @@ static void test_a_peers_control_characters_are_escaped(Scene *scene, const void
                "CipherProfile");
 }
 
+/* ---- the store ---- */
+
+static char *fingerprint(const Scene *scene, const char *name) {
+        g_autofree char *line = g_strdup_printf(
+                "openssl x509 -in \"$F/%s.crt\" -outform DER | sha256sum | cut -d' ' -f1", name);
+        g_autoptr(Program) program = program_start(line);
+
+        g_assert_cmpint(program_wait(program), ==, 0);
+        return g_strstrip(g_strdup(program_output(program)));
+}
+
+/* What `dtlsctl identities` says of one. */
+static void expect_identity(const Scene *scene, const char *name, const char *file) {
+        g_autofree char *sum = fingerprint(scene, file);
+        g_autofree char *row = g_strdup_printf("\n%-32s store    %s\n", name, sum);
+
+        expect("dtlsctl identities", 0, row, "");
+}
+
+static void expect_import(const char *name, const char *file) {
+        g_autofree char *line =
+                g_strdup_printf("dtlsctl import %s --certificate \"$F/%s.crt\" --key \"$F/%s.key\"",
+                                name, file, file);
+
+        expect(line, 0, "", "");
+}
+
+/* Names that whoever runs this may import: a plain one is for root. */
+static char *own_name(void) {
+        return g_strdup_printf("u/%u/device", geteuid());
+}
+
+static void test_identities_are_kept_used_replaced_and_forgotten(Scene *scene, const void *unused) {
+        g_autofree char *name = own_name(), *options = NULL, *port = NULL, *line = NULL;
+        g_autofree char *remove = g_strconcat("dtlsctl remove ", name, NULL);
+        g_autoptr(Program) server = NULL;
+
+        expect("dtlsctl identities", 0, "NAME ", "");
+        expect_import(name, "server");
+        expect_identity(scene, name, "server");
+
+        options = g_strconcat("--echo --identity ", name, NULL);
+        server = start_listener(options, &port);
+        line = g_strdup_printf("printf hello | dtlsctl connect --ca \"$F/ca.crt\" --identity %s "
+                               "127.0.0.1 %s",
+                               name, port);
+        expect(line, 0, "hello", "dtlsctl: connection ");
+
+        expect_import(name, "rsa");
+        expect_identity(scene, name, "rsa");
+        expect(remove, 0, "", "");
+        expect(line, 1, "", name);
+        expect(remove, 1, "", name);
+}
+
+static void test_an_encrypted_key_takes_its_passphrase_from_a_file(Scene *scene,
+                                                                   const void *unused) {
+        g_autofree char *name = own_name();
+        g_autofree char *line = g_strdup_printf("dtlsctl import %s --certificate \"$F/server.crt\" "
+                                                "--key \"$F/locked.key\"",
+                                                name);
+        g_autofree char *right = g_strconcat(line, " --passphrase-file \"$F/right\"", NULL);
+        g_autofree char *bare = g_strconcat(line, " --passphrase-file \"$F/bare\"", NULL);
+        g_autofree char *wrong = g_strconcat(line, " --passphrase-file \"$F/wrong\"", NULL);
+
+        expect("openssl pkcs8 -topk8 -in \"$F/server.key\" -out \"$F/locked.key\" "
+               "-passout pass:'open sesame'",
+               0, "", "");
+        expect("echo 'open sesame' >\"$F/right\"; printf 'open sesame' >\"$F/bare\"; "
+               "echo 'open barley' >\"$F/wrong\"",
+               0, "", "");
+        expect(line, 1, "", "the private key is encrypted");
+        expect(wrong, 1, "", "the passphrase is not that of the private key");
+        expect(right, 0, "", "");
+        expect(bare, 0, "", "");
+}
+
+static void test_import_says_why_not(Scene *scene, const void *unused) {
+        g_autofree char *name = own_name();
+        g_autofree char *mixed =
+                g_strdup_printf("dtlsctl import %s --certificate \"$F/server.crt\" "
+                                "--key \"$F/client.key\"",
+                                name);
+        g_autofree char *none =
+                g_strdup_printf("dtlsctl import %s --certificate nofile --key nofile", name);
+
+        expect(none, 1, "", "dtlsctl: nofile: No such file or directory\n");
+        expect(mixed, 1, "", name);
+        expect("dtlsctl import .. " OPTIONS_CERTIFICATE, 1, "", "dtlsctl: ..: ");
+        expect("dtlsctl remove ..", 1, "", "dtlsctl: ..: ");
+}
+
+/* ---- policy ---- */
+
+static void write_rules(const Scene *scene, const char *rules) {
+        g_autofree char *path =
+                g_build_filename(service_directory(scene->service), "policy.d", "10-x.conf", NULL);
+        sd_bus *root = service_bus(scene->service, 0);
+
+        g_assert_true(
+                g_file_set_contents_full(path, rules, -1, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+        (void)sd_bus_message_unref(call(root, ROOT, MANAGER, "Reload", ""));
+        (void)bus_leave(root);
+}
+
+static void test_policy_check_says_the_rule_and_where_it_stands(Scene *scene, const void *unused) {
+        if (!service_has_users())
+                return;
+
+        write_rules(scene, "[Games]\nSubjects=group:games\nVerdict=allow\n"
+                           "Use=identity:device\nConnect=192.0.2.0/24:5684\n\n"
+                           "[Nobody \\x1b else]\nSubjects=any\nVerdict=deny\n"
+                           "Use=identity:*\nConnect=192.0.2.0/24\n");
+        expect("dtlsctl policy check use identity:device", 0, "allow: root may do everything\n",
+               "");
+        expect("dtlsctl policy check use identity:device --user games", 0,
+               "/policy.d/10-x.conf:1: Games\n", "");
+        expect("dtlsctl policy check use identity:other --user games", 0, "deny: /", "");
+        expect("dtlsctl policy check use identity:device --user daemon", 0,
+               "/policy.d/10-x.conf:7: Nobody ", "");
+        expect("dtlsctl policy check connect 192.0.2.7 5684 --user games", 0, "allow: /", "");
+        expect("dtlsctl policy check connect 192.0.2.7 5685 --user games", 0, "deny: /", "");
+        expect("dtlsctl policy check reload --user games", 0, "ask: /", "");
+        expect("dtlsctl policy check fly", 1, "", "dtlsctl: fly: There is no action 'fly'");
+        expect("dtlsctl policy check use --user nobody-of-that-name", 1, "",
+               "dtlsctl: there is no user 'nobody-of-that-name'\n");
+}
+
 /* ---- no service, no bus ---- */
 
 static void test_no_service_says_how_to_start_it(Scene *scene, const void *unused) {
@@ -623,6 +768,9 @@ static void test_no_service_says_how_to_start_it(Scene *scene, const void *unuse
                 "dtlsctl list",
                 "dtlsctl show 1",
                 "dtlsctl connect 127.0.0.1 1",
+                "dtlsctl identities",
+                "dtlsctl remove x",
+                "dtlsctl policy check use",
                 "dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 0",
         };
 
@@ -673,6 +821,13 @@ int main(int argc, char **argv) {
         ADD("connect/says-that-the-service-has-ended",
             test_connect_says_that_the_service_has_ended);
         ADD("output/that-is-full-is-a-failure", test_an_output_that_is_full_is_a_failure);
+        ADD("identities/are-kept-used-replaced-and-forgotten",
+            test_identities_are_kept_used_replaced_and_forgotten);
+        ADD("identities/with-an-encrypted-key-take-its-passphrase-from-a-file",
+            test_an_encrypted_key_takes_its_passphrase_from_a_file);
+        ADD("identities/that-cannot-be-are-told-why", test_import_says_why_not);
+        ADD("policy/check-says-the-rule-and-where-it-stands",
+            test_policy_check_says_the_rule_and_where_it_stands);
         ADD("listen/echoes-to-openssl", test_listen_echoes_to_openssl);
         ADD("listen/keeps-standard-input-for-the-first-peer",
             test_listen_keeps_standard_input_for_the_first_peer);
