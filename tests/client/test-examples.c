@@ -2,15 +2,19 @@
 
 /*
  * The examples that were ported from QDtls: a client and a server with sockets of their own, with
- * each other and with OpenSSL's.
+ * each other and with OpenSSL's. And the one that talks over a serial line, two of it joined by
+ * pseudo-terminals and a cable that damages what goes over it.
  */
 
 #include "interop/scene.h"
 #include "program.h"
 #include "system/stage.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* ---- helpers ---- */
@@ -138,6 +142,137 @@ static void test_a_lost_flight_is_sent_again(Scene *scene, const void *unused) {
         expect_answer(client, "at last");
 }
 
+/* ---- a serial line ---- */
+
+#define NOISE_SIZE 3000     /* longer than any frame */
+#define BYTES_PER_FAULT 120 /* a frame of a handshake has about as many */
+#define FAULTS_MAX 6        /* each way */
+
+/* One direction of the cable. */
+typedef struct Lane {
+        int from_fd, to_fd;
+        GRand *dice;
+        unsigned n_faults;
+} Lane;
+
+/* Two terminals, as programs open them, and a thread that carries bytes from one to the other. */
+typedef struct Cable {
+        char *names[2];
+        int fds[2], terminal_fds[2]; /* those of the terminals are open so that it goes on */
+        int stop_fds[2];
+        Lane lanes[2];
+        GThread *thread;
+} Cable;
+
+static size_t damage(Lane *lane, uint8_t *bytes, size_t size) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < size; i++) {
+                uint8_t byte = bytes[i];
+
+                if (lane->n_faults < FAULTS_MAX &&
+                    g_rand_int_range(lane->dice, 0, BYTES_PER_FAULT) == 0) {
+                        lane->n_faults++;
+                        if (g_rand_boolean(lane->dice))
+                                continue;
+                        byte ^= (uint8_t)(1 << g_rand_int_range(lane->dice, 0, 8));
+                }
+                bytes[n++] = byte;
+        }
+        return n;
+}
+
+static void cable_carry(Lane *lane) {
+        uint8_t buffer[512];
+        ssize_t n;
+        size_t left;
+
+        n = read(lane->from_fd, buffer, sizeof buffer);
+        g_assert_cmpint(n, >, 0);
+        left = damage(lane, buffer, (size_t)n);
+        g_assert_cmpint(write(lane->to_fd, buffer, left), ==, (ssize_t)left);
+}
+
+static gpointer cable_run(gpointer userdata) {
+        Cable *cable = userdata;
+        struct pollfd polls[] = {{.fd = cable->fds[0], .events = POLLIN},
+                                 {.fd = cable->fds[1], .events = POLLIN},
+                                 {.fd = cable->stop_fds[0], .events = POLLIN}};
+
+        while (poll(polls, 3, -1) >= 0 && !polls[2].revents)
+                for (size_t i = 0; i < G_N_ELEMENTS(cable->lanes); i++)
+                        if (polls[i].revents)
+                                cable_carry(&cable->lanes[i]);
+        return NULL;
+}
+
+static void open_terminal(Cable *cable, size_t i) {
+        struct termios settings;
+
+        cable->fds[i] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        g_assert_cmpint(cable->fds[i], >=, 0);
+        g_assert_cmpint(grantpt(cable->fds[i]), ==, 0);
+        g_assert_cmpint(unlockpt(cable->fds[i]), ==, 0);
+        cable->names[i] = g_strdup(ptsname(cable->fds[i]));
+        cable->terminal_fds[i] = open(cable->names[i], O_RDWR | O_NOCTTY | O_CLOEXEC);
+        g_assert_cmpint(tcgetattr(cable->terminal_fds[i], &settings), ==, 0);
+        cfmakeraw(&settings);
+        g_assert_cmpint(tcsetattr(cable->terminal_fds[i], TCSANOW, &settings), ==, 0);
+}
+
+static void cable_new(Cable *cable) {
+        for (size_t i = 0; i < 2; i++)
+                open_terminal(cable, i);
+        for (size_t i = 0; i < 2; i++)
+                cable->lanes[i] = (Lane){cable->fds[i], cable->fds[1 - i],
+                                         g_rand_new_with_seed((guint32)i + 1), 0};
+        g_assert_cmpint(pipe(cable->stop_fds), ==, 0);
+        cable->thread = g_thread_new("cable", cable_run, cable);
+}
+
+static void cable_free(Cable *cable) {
+        g_assert_cmpint(write(cable->stop_fds[1], "", 1), ==, 1);
+        (void)g_thread_join(cable->thread);
+        for (size_t i = 0; i < 2; i++) {
+                (void)close(cable->fds[i]);
+                (void)close(cable->terminal_fds[i]);
+                (void)close(cable->stop_fds[i]);
+                g_free(cable->names[i]);
+                g_rand_free(cable->lanes[i].dice);
+        }
+}
+
+static void make_noise(const Cable *cable, size_t i) {
+        uint8_t noise[NOISE_SIZE];
+
+        for (size_t n = 0; n < sizeof noise; n++)
+                noise[n] = (uint8_t)(n % 0xC0); /* no end of a frame in it */
+        g_assert_cmpint(write(cable->fds[i], noise, sizeof noise), ==, (ssize_t)sizeof noise);
+}
+
+static Program *start_at_line(const char *terminal, const char *message) {
+        g_autofree char *line =
+                g_strdup_printf("exec serial-line %s sensor 'a key of both' %s", terminal, message);
+
+        return program_start(line);
+}
+
+static void test_a_bad_line_carries_it(Scene *scene, const void *unused) {
+        g_autoptr(Program) server = NULL, client = NULL;
+        Cable cable = {0};
+
+        cable_new(&cable);
+        server = start_at_line(cable.names[0], "");
+        make_noise(&cable, 0);
+        client = start_at_line(cable.names[1], "'over a bad line'");
+
+        expect_answer(client, "OVER A BAD LINE");
+        g_assert_cmpint(program_wait(server), ==, 0);
+        cable_free(&cable);
+        g_assert_cmpuint(cable.lanes[0].n_faults, >, 2);
+        g_assert_cmpuint(cable.lanes[1].n_faults, >, 2);
+}
+
 #define ADD(path, function)                                                                        \
         g_test_add("/examples/" path, Scene, NULL, set_up, function, scene_tear_down)
 
@@ -153,5 +288,6 @@ int main(int argc, char **argv) {
         ADD("qdtls/a-server-talks-to-openssl", test_a_server_talks_to_openssl);
         ADD("qdtls/a-client-distrusts", test_a_client_distrusts);
         ADD("qdtls/a-lost-flight-is-sent-again", test_a_lost_flight_is_sent_again);
+        ADD("serial-line/a-bad-line-carries-it", test_a_bad_line_carries_it);
         return g_test_run();
 }
