@@ -446,9 +446,9 @@ int dtlsd_connection_create_external(sd_bus *bus, enum dtlsd_mode mode, const ch
                                      uint16_t port, const struct dtlsd_options *options,
                                      dtlsd_connection **ret, sd_bus_error *error);
 
-/* Of a server of dtlsd_connection_create_external(), before the handshake; neither half is optional
- * (Connection.SetCookieGeneratorParameters). Errors: InvalidInputParameters, InvalidOperation (any
- * other connection; the handshake has begun). */
+/* Of a server of dtlsd_connection_create_external(), for hellos that come later; neither half is
+ * optional (Connection.SetCookieGeneratorParameters). Errors: InvalidInputParameters,
+ * InvalidOperation (any other connection). */
 int dtlsd_connection_set_cookie_parameters(dtlsd_connection *connection,
                                            const struct dtlsd_cookie_parameters *parameters,
                                            sd_bus_error *error);

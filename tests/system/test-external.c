@@ -7,6 +7,7 @@
 
 #include "stage.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #define IN_PROGRESS "HandshakeInProgress"
 #define COMPLETE "HandshakeComplete"
 #define NOT_STARTED "HandshakeNotStarted"
+#define REJECTED "PeerVerificationFailed"
 #define SECRET "a secret of both"
 #define ROUNDS 64
 
@@ -29,6 +31,7 @@ typedef struct World {
         Side client, server;
         bool has_cookies; /* the server */
         unsigned n_lost;  /* of the first datagrams */
+        unsigned n_timeouts;
 } World;
 
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -37,6 +40,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const void *data;
         size_t size;
 
+        if (sd_bus_message_is_signal(m, CONNECTION, "HandshakeTimeout"))
+                world->n_timeouts++;
         if (!sd_bus_message_is_signal(m, CONNECTION, "DatagramToSend"))
                 return 0;
 
@@ -47,7 +52,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-static char *create(World *world, const char *mode) {
+static sd_bus_message *create_begin(World *world, const char *mode) {
         sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", mode);
 
         g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "Transport", "s", "external",
@@ -58,8 +63,21 @@ static char *create(World *world, const char *mode) {
         else if (g_str_equal(mode, "server"))
                 g_assert_cmpint(sd_bus_message_append(m, "{sv}", "CookieVerification", "b", 0), >=,
                                 0);
+        return m;
+}
+
+static char *create(World *world, const char *mode) {
+        sd_bus_message *m = create_begin(world, mode);
+
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         return options_end_path(world->bus, m);
+}
+
+/* In place of the one that set_up() made. */
+static void replace(World *world, Side *side, sd_bus_message *m) {
+        close_object(world->bus, side->path, CONNECTION);
+        g_free(side->path);
+        side->path = options_end_path(world->bus, m);
 }
 
 static void set_up_with(World *world, bool has_cookies) {
@@ -293,51 +311,198 @@ static void nobody_else_may_call(World *world, const void *unused) {
 
 /* ---- cookies ---- */
 
-static GBytes *ask_verifier(World *world, const char *verifier, GBytes *hello, bool *ret_verified) {
-        sd_bus_message *m = NULL, *reply = NULL;
-        const void *data;
-        GBytes *answer;
-        size_t size;
-        int verified;
+/* Carries the hello to a verifier with the server's secret, and the cookie back. */
+static void prove(World *world) {
+        g_autofree char *verifier = make_verifier(world->bus, "Sha256", SECRET);
+        g_autoptr(GBytes) hello = g_queue_pop_head(&world->client.out);
+        g_autoptr(GBytes) ask = NULL;
 
-        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, verifier, VERIFIER,
-                                                       "VerifyClient"),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(hello, NULL),
-                                                    g_bytes_get_size(hello)),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_append(m, "sq", "192.0.2.1", 7), >=, 0);
-        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, NULL, &reply), >=, 0);
-        g_assert_cmpint(sd_bus_message_read(reply, "b", &verified), >=, 0);
-        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &data, &size), >=, 0);
-        answer = g_bytes_new(data, size);
-        *ret_verified = verified;
-        (void)sd_bus_message_unref(reply);
-        (void)sd_bus_message_unref(m);
-        return answer;
+        g_assert_false(verify_client(world->bus, verifier, hello, "192.0.2.1", 7, &ask));
+        give_well(world, &world->client, "DoHandshake", ask);
 }
 
-static void a_verified_hello_starts_a_server(World *world, const void *unused) {
-        sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "CreateClientVerifier", "");
-        g_autoptr(GBytes) hello = NULL, ask = NULL;
-        g_autofree char *verifier = NULL;
-        bool verified;
+/* What the client has to say now, which the server does not answer. */
+static void hello_is_refused(World *world) {
+        GBytes *hello = g_queue_peek_head(&world->client.out);
 
-        options_add_secret(m, "CookieSecret", SECRET, strlen(SECRET));
-        verifier = options_end_path(world->bus, m);
-
-        start(world);
-        hello = g_queue_pop_head(&world->client.out);
+        g_assert_nonnull(hello);
         give_refused(world, &world->server, "DoHandshake", g_bytes_get_data(hello, NULL),
                      g_bytes_get_size(hello), "TlsFatalError");
         g_assert_true(is_in(world, &world->server, NOT_STARTED));
         g_assert_true(g_queue_is_empty(&world->server.out));
+}
 
-        ask = ask_verifier(world, verifier, hello, &verified);
-        g_assert_false(verified);
-        give_well(world, &world->client, "DoHandshake", ask);
+static void a_verified_hello_starts_a_server(World *world, const void *unused) {
+        start(world);
+        hello_is_refused(world);
+        prove(world);
         carry_handshake(world);
         carry_data(world, &world->client, &world->server, "verified");
+}
+
+static void set_secret(World *world, const char *secret) {
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, world->server.path,
+                                                       CONNECTION, "SetCookieGeneratorParameters"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "Sha256"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', secret, strlen(secret)), >=, 0);
+        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, NULL, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+}
+
+static void has_secret(World *world, const char *expected) {
+        sd_bus_message *reply = call(world->bus, world->server.path, CONNECTION,
+                                     "GetCookieGeneratorParameters", "");
+        const char *hash;
+        const void *secret;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_message_read(reply, "s", &hash), >=, 0);
+        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &secret, &size), >=, 0);
+        g_assert_cmpstr(hash, ==, "Sha256");
+        g_assert_cmpmem(secret, size, expected, strlen(expected));
+        (void)sd_bus_message_unref(reply);
+}
+
+static void a_changed_secret_refuses_the_old_hello(World *world, const void *unused) {
+        has_secret(world, SECRET);
+        start(world);
+        prove(world);
+        set_secret(world, "another secret");
+        has_secret(world, "another secret");
+        hello_is_refused(world);
+        set_secret(world, SECRET);
+        carry_handshake(world);
+
+        g_free(call_refused("InvalidOperation", world->bus, world->client.path, CONNECTION,
+                            "SetCookieGeneratorParameters", "say", "Sha256", 1, 'x'));
+        g_free(call_refused("InvalidOperation", world->bus, world->client.path, CONNECTION,
+                            "GetCookieGeneratorParameters", ""));
+}
+
+/* ---- the application's own clock ---- */
+
+static bool has_timed_out(void *userdata) {
+        const World *world = userdata;
+
+        return world->n_timeouts > 0;
+}
+
+static bool handle_timeout(World *world) {
+        sd_bus_message *reply =
+                call(world->bus, world->client.path, CONNECTION, "HandleTimeout", "");
+        int handled;
+
+        g_assert_cmpint(sd_bus_message_read(reply, "b", &handled), >=, 0);
+        (void)sd_bus_message_unref(reply);
+        catch_up(world);
+        return handled;
+}
+
+static void a_lost_flight_waits_for_handle_timeout(World *world, const void *unused) {
+        sd_bus_message *m = create_begin(world, "client");
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "Retransmission", "s", "manual",
+                                              "RetransmitInitial", "u", 100),
+                        >=, 0);
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        replace(world, &world->client, m);
+
+        start(world);
+        g_assert_false(handle_timeout(world));
+        g_bytes_unref(g_queue_pop_head(&world->client.out));
+        bus_wait(world->bus, has_timed_out, world, "HandshakeTimeout");
+        g_assert_true(g_queue_is_empty(&world->client.out));
+        g_assert_true(handle_timeout(world));
+        g_assert_cmpuint(g_queue_get_length(&world->client.out), ==, 1);
+        g_assert_false(handle_timeout(world));
+        carry_handshake(world);
+}
+
+/* ---- a verdict on the peer ---- */
+
+static bool has_verdict(void *userdata) {
+        World *world = userdata;
+
+        return !g_queue_is_empty(&world->client.out) || !g_queue_is_empty(&world->server.out) ||
+               is_in(world, &world->client, REJECTED);
+}
+
+/* A client that knows no authority and a server with a certificate of its own, as far as the
+ * client's question. */
+static void carry_to_verdict(World *world, const TestIdentity *identity) {
+        sd_bus_message *client = create_begin(world, "client");
+        sd_bus_message *server = create_begin(world, "server");
+
+        g_assert_cmpint(sd_bus_message_append(client, "{sv}{sv}", "VerificationName", "s",
+                                              "localhost", "CaCertificates", "aay", 0),
+                        >=, 0);
+        replace(world, &world->client, client);
+        options_add_identity(server, identity);
+        replace(world, &world->server, server);
+
+        start(world);
+        for (int i = 0; i < ROUNDS && !is_in(world, &world->client, REJECTED); i++) {
+                bus_wait(world->bus, has_verdict, world, "a datagram to carry");
+                carry_one(world, &world->client, &world->server);
+                if (!is_in(world, &world->client, REJECTED))
+                        carry_one(world, &world->server, &world->client);
+        }
+        g_assert_true(is_in(world, &world->client, REJECTED));
+        g_assert_true(g_queue_is_empty(&world->client.out));
+}
+
+static void ignore_self_signed(World *world, const TestIdentity *identity) {
+        GBytes *der = test_identity_der(identity);
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, world->client.path,
+                                                       CONNECTION, "IgnoreVerificationErrors"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "(say)"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'r', "say"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "SelfSignedCertificate"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(der, NULL),
+                                                    g_bytes_get_size(der)),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, NULL, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+}
+
+static void resumes_what_it_did_not_trust(World *world, const void *unused) {
+        g_autoptr(TestIdentity) identity = test_identity_new("localhost", NULL, 0, TEST_KEY_ECDSA);
+
+        carry_to_verdict(world, identity);
+        give_refused(world, &world->client, "DoHandshake", "x", 1, "InvalidOperation");
+        g_free(call_refused("PeerVerificationError", world->bus, world->client.path, CONNECTION,
+                            "ResumeHandshake", ""));
+        ignore_self_signed(world, identity);
+        (void)sd_bus_message_unref(
+                call(world->bus, world->client.path, CONNECTION, "ResumeHandshake", ""));
+        catch_up(world);
+        g_assert_false(g_queue_is_empty(&world->client.out));
+        carry_handshake(world);
+        carry_data(world, &world->server, &world->client, "trusted after all");
+}
+
+static void aborts_what_it_does_not_trust(World *world, const void *unused) {
+        g_autoptr(TestIdentity) identity = test_identity_new("localhost", NULL, 0, TEST_KEY_ECDSA);
+        g_autoptr(GBytes) alert = NULL;
+
+        carry_to_verdict(world, identity);
+        (void)sd_bus_message_unref(
+                call(world->bus, world->client.path, CONNECTION, "AbortHandshake", ""));
+        catch_up(world);
+        g_assert_true(is_in(world, &world->client, NOT_STARTED));
+        alert = g_queue_pop_head(&world->client.out);
+        g_assert_nonnull(alert);
+        give_well(world, &world->server, "DoHandshake", alert);
+        /* anybody could have sent it: believed when nothing better comes */
+        wait_string(world->bus, world->server.path, CONNECTION, "HandshakeState", NOT_STARTED);
 }
 
 /* ---- carriers ---- */
@@ -407,6 +572,82 @@ static void carriers_take_it_all(World *world, const void *unused) {
         (void)close(link.fds[0]);
 }
 
+static void link_up(World *world, Link *link) {
+        *link = (Link){world,
+                       {open_carrier(world, &world->client), open_carrier(world, &world->server)}};
+        do_handshake(world->bus, world->client.path);
+        while (!link_is_done(link))
+                (void)wait_fd(link->fds[0]);
+}
+
+static void a_full_carrier_loses(World *world, const void *unused) {
+        static const uint8_t data[8000];
+        uint8_t buffer[16384];
+        Link link;
+
+        link_up(world, &link);
+        for (int i = 0; i < 100; i++) /* more than the kernel holds; each call is answered */
+                write_datagram(world->bus, world->client.path, data, sizeof data);
+        g_assert_cmpuint(get_counter(world->bus, world->client.path, CONNECTION, "Statistics",
+                                     "DroppedSocketFull"),
+                         >, 0);
+
+        while (recv(link.fds[0], buffer, sizeof buffer, MSG_DONTWAIT) > 0)
+                ;
+        write_datagram(world->bus, world->client.path, "room again", 10);
+        (void)wait_fd(link.fds[0]);
+        (void)link_is_done(&link);
+        read_datagram(world->bus, world->server.path, "room again");
+        (void)close(link.fds[0]);
+        (void)close(link.fds[1]);
+}
+
+static void fds_on_a_carrier_are_not_kept(World *world, const void *unused) {
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(int))];
+        } control = {0};
+        struct iovec iov = {(void *)"x", 1};
+        struct msghdr m = {.msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof control};
+        int carrier = open_carrier(world, &world->server), ends[2];
+
+        g_assert_cmpint(pipe(ends), ==, 0);
+        control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+                                          .cmsg_type = SCM_RIGHTS,
+                                          .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(&control.header), &ends[1], sizeof(int));
+        if (sendmsg(carrier, &m, MSG_NOSIGNAL) < 0)
+                g_test_message("the kernel refuses fds on a carrier");
+        (void)close(ends[1]);
+        g_assert_cmpint(wait_fd(ends[0]) & POLLHUP, !=, 0); /* nobody has the other end */
+        (void)close(ends[0]);
+        (void)close(carrier);
+}
+
+/* ---- the end ---- */
+
+static void goes_with_its_owner(World *world, const void *unused) {
+        sd_bus *mine = world->bus;
+        g_autofree char *path = NULL;
+        Side side = {0};
+        int carrier;
+
+        world->bus = service_bus(world->service, UID_ALICE);
+        side.path = path = create(world, "server");
+        carrier = open_carrier(world, &side);
+        (void)bus_leave(world->bus);
+        world->bus = mine;
+
+        g_assert_cmpint(wait_fd(carrier) & POLLHUP, !=, 0);
+        (void)close(carrier);
+        close_object(mine, world->client.path, CONNECTION);
+        close_object(mine, world->server.path, CONNECTION);
+        wait_nothing_used(mine);
+}
+
 #define ADD(path, cookies, test)                                                                   \
         g_test_add("/external/" path, World, GINT_TO_POINTER(cookies), set_up, test, tear_down)
 
@@ -418,6 +659,13 @@ int main(int argc, char **argv) {
         ADD("hostile-datagrams-move-nothing", 0, hostile_datagrams_move_nothing);
         ADD("nobody-else-may-call", 0, nobody_else_may_call);
         ADD("a-verified-hello-starts-a-server", 1, a_verified_hello_starts_a_server);
+        ADD("a-changed-secret-refuses-the-old-hello", 1, a_changed_secret_refuses_the_old_hello);
+        ADD("a-lost-flight-waits-for-handle-timeout", 0, a_lost_flight_waits_for_handle_timeout);
+        ADD("resumes-what-it-did-not-trust", 0, resumes_what_it_did_not_trust);
+        ADD("aborts-what-it-does-not-trust", 0, aborts_what_it_does_not_trust);
         ADD("carriers-take-it-all", 1, carriers_take_it_all);
+        ADD("a-full-carrier-loses", 1, a_full_carrier_loses);
+        ADD("fds-on-a-carrier-are-not-kept", 1, fds_on_a_carrier_are_not_kept);
+        ADD("goes-with-its-owner", 0, goes_with_its_owner);
         return g_test_run();
 }
