@@ -148,9 +148,16 @@ static int config_read_groups(GKeyFile *file, Config *config, char **ret_text) {
  */
 static int config_load(const char *path, bool must_exist, char **ret_contents, char **ret_text) {
         g_autoptr(GError) error = NULL;
+        gsize size;
 
-        if (g_file_get_contents(path, ret_contents, NULL, &error))
-                return 0;
+        if (g_file_get_contents(path, ret_contents, &size, &error)) {
+                /* what is behind a NUL would not be read, and what is no text cannot be told of */
+                if (g_utf8_validate_len(*ret_contents, size, NULL))
+                        return 0;
+
+                *ret_text = g_strdup_printf("%s: not a text in UTF-8, or with a NUL in it", path);
+                return CONFIG_E_BROKEN;
+        }
 
         if (!must_exist && g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
                 *ret_contents = g_strdup("");

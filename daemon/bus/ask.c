@@ -260,6 +260,12 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, const AccessQuestion *questio
         Asked *asked;
         int r;
 
+        /* cut off it would never be found again, and polkit be asked without end */
+        if (question->entry && strlen(question->entry) >= sizeof(asked->open.entry))
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "No entry of the store has a name of %zu bytes",
+                                       strlen(question->entry));
+
         r = errand_of(bus, m, &errand, error);
         if (r >= 0)
                 r = ask_charge(bus, errand->uid, error);

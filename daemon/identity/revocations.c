@@ -132,18 +132,23 @@ int revocations_add_denied(Revocations *revocations, GBytes *text, size_t *ret_n
                            size_t *ret_bad) {
         gsize size;
         const char *data = g_bytes_get_data(text, &size);
-        g_autofree char *copy = g_strndup(data, size);
-        g_auto(GStrv) lines = g_strsplit(copy, "\n", -1);
+        g_autoptr(GString) copy = g_string_new_len(data, (gssize)size);
+        char *rest = copy->str, *line;
         size_t n_bad = 0, bad = 0;
 
-        for (size_t i = 0; lines[i]; i++) {
+        /* a NUL would end the list, and what is behind it would be let in */
+        for (gsize i = 0; i < size; i++)
+                if (copy->str[i] == '\0')
+                        copy->str[i] = '?';
+
+        for (size_t i = 1; (line = strsep(&rest, "\n")); i++) {
                 GBytes *hash;
 
-                lines[i][strcspn(lines[i], "#")] = '\0';
-                if (*g_strstrip(lines[i]) == '\0')
+                line[strcspn(line, "#")] = '\0';
+                if (*g_strstrip(line) == '\0')
                         continue;
 
-                hash = denied_read(lines[i]);
+                hash = denied_read(line);
                 if (hash && g_hash_table_size(revocations->denied) >= REVOCATIONS_DENIED_MAX) {
                         g_bytes_unref(hash);
                         return REVOCATIONS_E_TOO_MANY;
@@ -151,7 +156,7 @@ int revocations_add_denied(Revocations *revocations, GBytes *text, size_t *ret_n
                 if (hash)
                         g_hash_table_add(revocations->denied, hash);
                 else if (n_bad++ == 0)
-                        bad = i + 1;
+                        bad = i;
         }
 
         *ret_n_bad = n_bad;

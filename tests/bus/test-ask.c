@@ -151,6 +151,16 @@ static void questions_are_bounded(void) {
                 call_free(calls[i]);
 }
 
+static void a_name_that_no_entry_has_is_not_asked_about(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autofree char *name = g_strnfill(200, 'a');
+        g_autoptr(Call) call = seat_call(seat, ":1.1", ROOT, MANAGER, "RemoveIdentity", "s", name);
+
+        seat_run(seat);
+        g_assert_cmpuint(seat->polkit->len, ==, 0);
+        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "InvalidInputParameters");
+}
+
 static void a_question_goes_with_its_caller(void) {
         g_autoptr(Seat) seat = seat_with_users();
         g_autoptr(Call) call = listen_below(seat, ":1.1", 1000);
@@ -319,6 +329,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/ask/a-verdict-is-for-its-message-alone",
                         a_verdict_is_for_its_message);
         g_test_add_func("/bus/ask/a-user-has-so-many-questions", questions_are_bounded);
+        g_test_add_func("/bus/ask/a-name-that-no-entry-has-is-not-asked-about",
+                        a_name_that_no_entry_has_is_not_asked_about);
         g_test_add_func("/bus/ask/a-question-goes-with-its-caller",
                         a_question_goes_with_its_caller);
         g_test_add_func("/bus/see/a-foreign-object-is-as-one-that-is-not-there",

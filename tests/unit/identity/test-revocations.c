@@ -78,6 +78,20 @@ static void test_bad_lines_are_counted_and_the_rest_counts(void) {
         read_denied(revocations, "", 0, 0);
 }
 
+static void test_a_nul_does_not_end_the_list(void) {
+        g_autoptr(Revocations) revocations = revocations_new();
+        g_autofree char *hash = certificate_fingerprint(test_identity_der(leaf));
+        g_autoptr(GString) text = g_string_new_len("\0\n", 2);
+        g_autoptr(GBytes) bytes = NULL;
+        size_t n_bad, bad;
+
+        g_string_append(text, hash);
+        bytes = g_bytes_new(text->str, text->len);
+        g_assert_cmpint(revocations_add_denied(revocations, bytes, &n_bad, &bad), ==, 0);
+        g_assert_cmpuint(n_bad, ==, 1);
+        g_assert_true(denies(revocations, leaf));
+}
+
 static void test_the_deny_list_is_bounded(void) {
         g_autoptr(Revocations) revocations = revocations_new();
         g_autoptr(GString) text = g_string_new(NULL);
@@ -298,6 +312,8 @@ int main(int argc, char **argv) {
                         test_lines_are_hashes_and_comments);
         g_test_add_func("/revocations/denied/bad-lines-are-counted-and-the-rest-counts",
                         test_bad_lines_are_counted_and_the_rest_counts);
+        g_test_add_func("/revocations/denied/a-nul-does-not-end-the-list",
+                        test_a_nul_does_not_end_the_list);
         g_test_add_func("/revocations/denied/is-bounded", test_the_deny_list_is_bounded);
         g_test_add_func("/revocations/list/revokes-what-it-lists",
                         test_a_list_revokes_what_it_lists);

@@ -113,6 +113,16 @@ static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
         refuse(f, "nonsense", "", "");
 }
 
+static void test_is_text_to_its_end(Fixture *f, gconstpointer data) {
+        static const char cut[] = "[Limits]\n\0ConnectionsPerUser=0\n";
+
+        refuse(f, "[Limits]\n# \xff\n", "UTF-8", "");
+        g_assert_true(g_file_set_contents(f->path, cut, sizeof(cut) - 1, NULL));
+        g_clear_pointer(&f->text, g_free);
+        g_assert_cmpint(config_read(f->path, true, &f->config, &f->text), ==, CONFIG_E_BROKEN);
+        g_assert_nonnull(strstr(f->text, "NUL"));
+}
+
 static void add(const char *name, void (*test)(Fixture *, gconstpointer)) {
         g_test_add(name, Fixture, NULL, fixture_set_up, test, fixture_tear_down);
 }
@@ -126,5 +136,6 @@ int main(int argc, char **argv) {
         add("/config/limits/have-two-keys-for-every-kind", test_every_kind_has_both_keys);
         add("/config/trust/names-files", test_names_files_of_trust);
         add("/config/error/says-where-the-file-is-broken", test_says_where_it_is_broken);
+        add("/config/error/is-what-is-not-text-to-its-end", test_is_text_to_its_end);
         return g_test_run();
 }
