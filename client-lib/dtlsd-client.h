@@ -154,8 +154,8 @@ struct dtlsd_options {
         /* The same by name alone, whatever the certificate (IgnoredErrorsOfAnyCertificate). */
         const char *const *ignored_errors_of_any_certificate;
 
-        /* "DtlsV1_2", "DtlsV1_2OrLater", "DtlsV1_0", "DtlsV1_0OrLater". NULL: the second
-         * (Protocol). */
+        /* "DtlsV1_2", "DtlsV1_2OrLater", "DtlsV1_0", "DtlsV1_0OrLater". NULL: the second. With
+         * QSsl's other names no handshake starts (Protocol). */
         const char *protocol;
         /* "default", "iot", "legacy". NULL: the first. Not with ciphers (CipherProfile). */
         const char *cipher_profile;

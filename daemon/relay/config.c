@@ -88,6 +88,9 @@ static const char *config_refusal(SessionConfigOutcome outcome) {
         case SESSION_CONFIG_E_NO_SUITE:
                 return "None of Ciphers can be spoken with this Protocol and these certificates or "
                        "pre-shared keys";
+        case SESSION_CONFIG_E_NOT_DTLS:
+                return "Protocol names one of TLS, and this is DTLS; say 'DtlsV1_2OrLater' or "
+                       "'DtlsV1_2'";
         case SESSION_CONFIG_E_BAD_CHAIN:
                 return "The certificate cannot be used for DTLS with these options: its key type "
                        "fits no cipher suite";

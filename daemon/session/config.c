@@ -338,6 +338,8 @@ int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret) {
         SessionConfig *config;
         int r;
 
+        if (spec->protocol >= N_DTLS_PROTOCOLS)
+                return SESSION_CONFIG_E_NOT_DTLS;
         if (!certificates && !spec->psk)
                 return SESSION_CONFIG_E_UNUSABLE;
 
@@ -377,11 +379,15 @@ const SessionConfigSpec *session_config_spec(const SessionConfig *config) {
         return &config->spec;
 }
 
-static const char *const protocol_names[N_DTLS_PROTOCOLS] = {
-        [PROTOCOL_DTLS_1_0] = "DtlsV1_0",
-        [PROTOCOL_DTLS_1_0_OR_LATER] = "DtlsV1_0OrLater",
-        [PROTOCOL_DTLS_1_2] = "DtlsV1_2",
-        [PROTOCOL_DTLS_1_2_OR_LATER] = "DtlsV1_2OrLater",
+static const char *const protocol_names[N_PROTOCOLS] = {
+        [PROTOCOL_DTLS_1_0] = "DtlsV1_0",       [PROTOCOL_DTLS_1_0_OR_LATER] = "DtlsV1_0OrLater",
+        [PROTOCOL_DTLS_1_2] = "DtlsV1_2",       [PROTOCOL_DTLS_1_2_OR_LATER] = "DtlsV1_2OrLater",
+        [PROTOCOL_TLS_1_0] = "TlsV1_0",         [PROTOCOL_TLS_1_0_OR_LATER] = "TlsV1_0OrLater",
+        [PROTOCOL_TLS_1_1] = "TlsV1_1",         [PROTOCOL_TLS_1_1_OR_LATER] = "TlsV1_1OrLater",
+        [PROTOCOL_TLS_1_2] = "TlsV1_2",         [PROTOCOL_TLS_1_2_OR_LATER] = "TlsV1_2OrLater",
+        [PROTOCOL_TLS_1_3] = "TlsV1_3",         [PROTOCOL_TLS_1_3_OR_LATER] = "TlsV1_3OrLater",
+        [PROTOCOL_ANY] = "AnyProtocol",         [PROTOCOL_SECURE] = "SecureProtocols",
+        [PROTOCOL_UNKNOWN] = "UnknownProtocol",
 };
 
 static const char *const profile_names[N_CIPHER_PROFILES] = {
@@ -403,7 +409,7 @@ static bool config_find_name(const char *const *names, size_t n_names, const cha
 }
 
 const char *dtls_protocol_name(DtlsProtocol protocol) {
-        g_assert(protocol < N_DTLS_PROTOCOLS);
+        g_assert(protocol < N_PROTOCOLS);
 
         return protocol_names[protocol];
 }
@@ -411,7 +417,7 @@ const char *dtls_protocol_name(DtlsProtocol protocol) {
 bool dtls_protocol_from_name(const char *name, DtlsProtocol *ret) {
         size_t i;
 
-        if (!config_find_name(protocol_names, N_DTLS_PROTOCOLS, name, &i))
+        if (!config_find_name(protocol_names, N_PROTOCOLS, name, &i))
                 return false;
 
         *ret = (DtlsProtocol)i;

@@ -15,12 +15,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum DtlsProtocol { /* QSsl::SslProtocol's DTLS values */
+typedef enum DtlsProtocol { /* QSsl::SslProtocol */
         PROTOCOL_DTLS_1_0,
         PROTOCOL_DTLS_1_0_OR_LATER,
         PROTOCOL_DTLS_1_2,
         PROTOCOL_DTLS_1_2_OR_LATER,
         N_DTLS_PROTOCOLS,
+        /* those of TLS have names, and no more: nothing can be made of them */
+        PROTOCOL_TLS_1_0 = N_DTLS_PROTOCOLS,
+        PROTOCOL_TLS_1_0_OR_LATER,
+        PROTOCOL_TLS_1_1,
+        PROTOCOL_TLS_1_1_OR_LATER,
+        PROTOCOL_TLS_1_2,
+        PROTOCOL_TLS_1_2_OR_LATER,
+        PROTOCOL_TLS_1_3,
+        PROTOCOL_TLS_1_3_OR_LATER,
+        PROTOCOL_ANY,
+        PROTOCOL_SECURE,
+        PROTOCOL_UNKNOWN,
+        N_PROTOCOLS,
 } DtlsProtocol;
 
 typedef enum CipherProfile {
@@ -68,6 +81,7 @@ typedef enum SessionConfigOutcome {
         SESSION_CONFIG_E_UNUSABLE = 1, /* a server with neither certificate and key nor PSK */
         SESSION_CONFIG_E_BAD_CHAIN,    /* GnuTLS takes the key type or the chain for no suite */
         SESSION_CONFIG_E_NO_SUITE,     /* none of ciphers fits the credentials or the protocol */
+        SESSION_CONFIG_E_NOT_DTLS,     /* the protocol is one of TLS */
 } SessionConfigOutcome;
 
 typedef struct SessionConfig SessionConfig;

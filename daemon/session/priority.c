@@ -22,13 +22,9 @@ static const char *priority_versions(DtlsProtocol protocol) {
                 return "+VERS-DTLS1.0";
         case PROTOCOL_DTLS_1_0_OR_LATER:
                 return "+VERS-DTLS1.2:+VERS-DTLS1.0";
-        case PROTOCOL_DTLS_1_2:
-        case PROTOCOL_DTLS_1_2_OR_LATER:
-        case N_DTLS_PROTOCOLS:
-                break;
+        default:
+                return "+VERS-DTLS1.2";
         }
-
-        return "+VERS-DTLS1.2";
 }
 
 static void priority_key_exchanges(GString *priority, const SessionConfigSpec *spec,

@@ -131,6 +131,67 @@ static void test_the_configuration_is_set_until_the_start(World *world, const vo
         (void)close(fd);
 }
 
+static void assert_initialization_refused(char *text) {
+        if (!strstr(text, "'DtlsV1_2OrLater'"))
+                g_error("it is not said what can be: %s", text);
+        g_free(text);
+}
+
+static void check_protocol_of_tls(World *world, const char *listener, uint16_t port,
+                                  const char *name) {
+        g_autofree char *path = create(world), *error = NULL;
+        g_autofree char *shown = g_strdup_printf("|Protocol|%s", name);
+
+        g_test_message("%s", name);
+        (void)sd_bus_message_unref(
+                call(world->bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "SetConfiguration", "a{sv}",
+                                        1, "Protocol", "s", name));
+        assert_property_has(world, path, "Configuration", shown);
+        assert_property(world, path, "Error", "|NoError|");
+        assert_initialization_refused(call_refused("TlsInitializationError", world->bus, path,
+                                                   CONNECTION, "DoHandshake", "ay", 0));
+        assert_property(world, path, "HandshakeState", "|HandshakeNotStarted");
+        error = get_error(world->bus, path);
+        g_assert_true(g_str_has_prefix(error, "TlsInitializationError: "));
+
+        assert_initialization_refused(call_refused("TlsInitializationError", world->bus, ROOT,
+                                                   MANAGER, "Connect", "sqa{sv}", "127.0.0.1", port,
+                                                   1, "Protocol", "s", name));
+        assert_initialization_refused(call_refused("TlsInitializationError", world->bus, ROOT,
+                                                   MANAGER, "Listen", "sqa{sv}", "127.0.0.1", 0, 1,
+                                                   "Protocol", "s", name));
+        assert_initialization_refused(call_refused("TlsInitializationError", world->bus, listener,
+                                                   LISTENER, "SetConfiguration", "a{sv}", 1,
+                                                   "Protocol", "s", name));
+
+        /* and with another one it goes on */
+        (void)sd_bus_message_unref(call(world->bus, path, CONNECTION, "SetConfiguration", "a{sv}",
+                                        1, "Protocol", "s", "DtlsV1_2"));
+        do_handshake(world->bus, path);
+        assert_property(world, path, "HandshakeState", "|HandshakeInProgress");
+        assert_property(world, path, "Error", "|NoError|");
+        close_object(world->bus, path, CONNECTION);
+}
+
+/* QSsl::SslProtocol, less what begins with Dtls. */
+static void test_protocols_of_tls_fail_at_the_handshake(World *world, const void *unused) {
+        static const char *const names[] = {"TlsV1_0",         "TlsV1_0OrLater", "TlsV1_1",
+                                            "TlsV1_1OrLater",  "TlsV1_2",        "TlsV1_2OrLater",
+                                            "TlsV1_3",         "TlsV1_3OrLater", "AnyProtocol",
+                                            "SecureProtocols", "UnknownProtocol"};
+        uint16_t port, silent;
+        int fd = udp_bind(&silent);
+        g_autofree char *listener = listen_psk(world->bus, &port);
+        g_autofree char *client = NULL;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                check_protocol_of_tls(world, listener, silent, names[i]);
+
+        client = open_client(world->bus, port, false); /* the listener has not changed */
+        (void)close(fd);
+}
+
 static ssize_t receive(int fd) {
         char buffer[4096];
 
@@ -401,6 +462,7 @@ int main(int argc, char **argv) {
         ADD("the-mtu-hint-is-set-and-read", test_the_mtu_hint_is_set_and_read);
         ADD("the-configuration-is-set-until-the-start",
             test_the_configuration_is_set_until_the_start);
+        ADD("protocols-of-tls-fail-at-the-handshake", test_protocols_of_tls_fail_at_the_handshake);
         ADD("a-flight-is-sent-again-when-told", test_a_flight_is_sent_again_when_told);
         ADD("the-session-is-told", test_the_session_is_told);
         ADD("the-cipher-has-every-member", test_the_cipher_has_every_member);

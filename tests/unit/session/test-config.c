@@ -99,11 +99,21 @@ static void test_makes_every_profile_and_protocol_in_both_roles(void) {
         }
 }
 
+static void test_makes_nothing_of_protocols_of_tls(void) {
+        for (int i = N_DTLS_PROTOCOLS; i < N_PROTOCOLS; i++) {
+                SessionConfigSpec spec = {.protocol = (DtlsProtocol)i, .psk = true};
+                SessionConfig *config = NULL;
+
+                g_assert_cmpint(session_config_new(&spec, &config), ==, SESSION_CONFIG_E_NOT_DTLS);
+                g_assert_null(config);
+        }
+}
+
 static void test_names_go_there_and_back(void) {
-        DtlsProtocol protocol = N_DTLS_PROTOCOLS;
+        DtlsProtocol protocol = N_PROTOCOLS;
         CipherProfile profile = N_CIPHER_PROFILES;
 
-        for (int i = 0; i < N_DTLS_PROTOCOLS; i++) {
+        for (int i = 0; i < N_PROTOCOLS; i++) {
                 g_assert_true(dtls_protocol_from_name(dtls_protocol_name(i), &protocol));
                 g_assert_cmpint(protocol, ==, i);
         }
@@ -119,6 +129,8 @@ static void test_names_go_there_and_back(void) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/session/config/makes-nothing-of-protocols-of-tls",
+                        test_makes_nothing_of_protocols_of_tls);
         g_test_add_func("/session/config/refuses-a-server-with-nothing",
                         test_refuses_a_server_with_nothing);
         g_test_add_func("/session/config/refuses-a-server-with-a-chain-and-no-key",
