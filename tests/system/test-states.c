@@ -13,6 +13,7 @@
 
 #define HEADING "## What a connection may do in which state"
 #define GONE "gone"
+#define SERVER "server" /* the role and the mode */
 #define NOT_STARTED "HandshakeNotStarted"
 #define IN_PROGRESS "HandshakeInProgress"
 #define FAILED "PeerVerificationFailed"
@@ -23,6 +24,11 @@ typedef struct World {
         sd_bus *bus;
         Ear *ear;
         TestIdentity *authority, *server, *stranger;
+        sd_bus_slot *carrying;
+        struct {
+                const char *path; /* borrowed; NULL: nothing is carried */
+                bool complete;
+        } carried[2]; /* each other's peers */
 } World;
 
 /* One connection whose methods are called, and what there is at its other end. */
@@ -96,7 +102,7 @@ static GPtrArray *read_table(void) {
 
                 g_assert_cmpuint(g_strv_length(cells), ==, g_strv_length(states) + 1);
                 row = g_new0(Row, 1);
-                row->method = g_strndup(cells[0] + 1, strlen(cells[0]) - 2); /* `Name` */
+                row->method = g_strndup(cells[0] + 1, strcspn(cells[0] + 1, "`")); /* `Name` */
                 row->cells = g_strdupv(cells + 1);
                 g_ptr_array_add(rows, row);
         }
@@ -104,14 +110,15 @@ static GPtrArray *read_table(void) {
         return rows;
 }
 
-/* A part of a cell, "WHO, SITUATION: OUTCOME", of which the first two may be missing. The outcome:
+/* A part of a cell, "WHO and WHO, SITUATION: OUTCOME", of which all but the last may be missing.
+ * The outcome:
  * "works", "true", "false", "op", "ERROR", "→ STATE", "→ STATE with ERROR". */
 typedef struct Clause {
-        char *role; /* NULL: all */
+        GStrv who; /* NULL: all */
         char *situation, *outcome;
 } Clause;
 
-static const char *const roles[] = {"client", "listener's", NULL};
+static const char *const roles[] = {"client", "listener's", "server", NULL};
 
 static char *without_ticks(const char *text) {
         g_auto(GStrv) parts = g_strsplit(text, "`", -1);
@@ -123,18 +130,19 @@ static Clause clause_parse(const char *text) {
         const char *colon = strstr(text, ": ");
         g_autofree char *when = g_strndup(text, colon ? (size_t)(colon - text) : 0);
         g_auto(GStrv) words = g_strsplit(when, ", ", 2);
-        bool has_role = words[0] && g_strv_contains(roles, words[0]);
+        g_auto(GStrv) who = g_strsplit(words[0] ? words[0] : "", " and ", -1);
+        bool has_role = who[0] && g_strv_contains(roles, who[0]);
         const char *situation = has_role ? words[1] : words[0];
 
         return (Clause){
-                .role = has_role ? g_strdup(words[0]) : NULL,
+                .who = has_role ? g_steal_pointer(&who) : NULL,
                 .situation = g_strdup(situation ? situation : ""),
                 .outcome = without_ticks(colon ? colon + 2 : text),
         };
 }
 
 static void clause_done(Clause *clause) {
-        g_free(clause->role);
+        g_strfreev(clause->who);
         g_free(clause->situation);
         g_free(clause->outcome);
 }
@@ -166,6 +174,70 @@ static sd_bus_message *begin_client(const Subject *subject, uint16_t port) {
         return m;
 }
 
+/* A server that is nobody's listener's needs somebody to carry its datagrams: the test. */
+static sd_bus_message *begin_carried(const Subject *subject, const char *mode) {
+        sd_bus_message *m =
+                options_begin(subject->world->bus, ROOT, MANAGER, "CreateConnection", "s", mode);
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "Transport", "s", "external",
+                                              "PeerAddress", "s", "127.0.0.1", "PeerPort", "q",
+                                              5684),
+                        >=, 0);
+        if (g_str_equal(mode, SERVER))
+                g_assert_cmpint(sd_bus_message_append(m, "{sv}", "CookieVerification", "b", 0), >=,
+                                0);
+        return m;
+}
+
+static void carry(World *world, unsigned to, sd_bus_message *datagram) {
+        const char *method = world->carried[to].complete ? "DecryptDatagram" : "DoHandshake";
+        sd_bus_message *m = NULL;
+        const void *data;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_message_read_array(datagram, 'y', &data, &size), >=, 0);
+        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME,
+                                                       world->carried[to].path, CONNECTION, method),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', data, size), >=, 0);
+        g_assert_cmpint(sd_bus_message_set_expect_reply(m, false), >=, 0);
+        g_assert_cmpint(sd_bus_send(world->bus, m, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+}
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        World *world = userdata;
+        const char *state;
+
+        for (unsigned i = 0; i < G_N_ELEMENTS(world->carried); i++) {
+                if (g_strcmp0(world->carried[i].path, sd_bus_message_get_path(m)) != 0)
+                        continue;
+
+                if (sd_bus_message_is_signal(m, CONNECTION, "DatagramToSend")) {
+                        carry(world, 1 - i, m);
+                } else if (sd_bus_message_is_signal(m, CONNECTION, "StateChanged")) {
+                        g_assert_cmpint(sd_bus_message_read(m, "s", &state), >=, 0);
+                        world->carried[i].complete = g_str_equal(state, COMPLETE);
+                }
+                g_assert_cmpint(sd_bus_message_rewind(m, true), >=, 0);
+        }
+
+        return 0;
+}
+
+static sd_bus_message *begin_far(const Subject *subject, const char *role) {
+        return g_str_equal(role, SERVER) ? begin_carried(subject, SERVER) : begin_listener(subject);
+}
+
+/* Ends what was begun for the far end, and begins the client that goes there. */
+static sd_bus_message *begin_near(Subject *subject, const char *role, sd_bus_message *far) {
+        if (!g_str_equal(role, SERVER))
+                return begin_client(subject, end_listener(subject, far));
+
+        subject->path = options_end_path(subject->world->bus, far);
+        return begin_carried(subject, "client");
+}
+
 static char *find_at_listener(const Subject *subject) {
         sd_bus_message *reply =
                 call(subject->world->bus, ROOT, MANAGER, "ListConnections", "tua{sv}", (uint64_t)0,
@@ -191,6 +263,14 @@ static void start(Subject *subject, const char *role, sd_bus_message *client) {
         char *near = options_end_path(world->bus, client), *far;
         bool is_client = g_str_equal(role, "client");
 
+        if (g_str_equal(role, SERVER)) {
+                subject->other = near;
+                world->carried[0].path = near;
+                world->carried[1].path = subject->path;
+                do_handshake(world->bus, near);
+                return;
+        }
+
         do_handshake(world->bus, near);
         bus_wait(world->bus, is_at_listener, subject, "a connection at the listener");
         far = find_at_listener(subject);
@@ -200,11 +280,11 @@ static void start(Subject *subject, const char *role, sd_bus_message *client) {
 
 static void start_with_keys(Subject *subject, const char *role, bool client_has,
                             bool listener_has) {
-        sd_bus_message *listener = begin_listener(subject), *client;
+        sd_bus_message *listener = begin_far(subject, role), *client;
 
         if (listener_has)
                 options_add_psk(listener, PSK_IDENTITY, PSK_KEY);
-        client = begin_client(subject, end_listener(subject, listener));
+        client = begin_near(subject, role, listener);
         if (client_has)
                 options_add_psk(client, PSK_IDENTITY, PSK_KEY);
         start(subject, role, client);
@@ -214,7 +294,7 @@ static void start_with_keys(Subject *subject, const char *role, bool client_has,
 static void start_with_certificates(Subject *subject, const char *role) {
         const World *world = subject->world;
         bool is_client = g_str_equal(role, "client");
-        sd_bus_message *listener = begin_listener(subject), *client;
+        sd_bus_message *listener = begin_far(subject, role), *client;
 
         options_add_identity(listener, world->server);
         options_add_certificate(listener, "CaCertificates", world->authority);
@@ -222,7 +302,7 @@ static void start_with_certificates(Subject *subject, const char *role) {
                 g_assert_cmpint(sd_bus_message_append(listener, "{sv}", "PeerVerifyMode", "s",
                                                       "VerifyPeer"),
                                 >=, 0);
-        client = begin_client(subject, end_listener(subject, listener));
+        client = begin_near(subject, role, listener);
         options_add_identity(client, world->stranger);
         options_add_certificate(client, "CaCertificates",
                                 is_client ? world->stranger : world->authority);
@@ -272,6 +352,10 @@ static void enter_not_started(Subject *subject, const char *role, const char *si
                 uint16_t port = *situation ? 0 : 5684;
 
                 subject->path = options_end_path(bus, begin_client(subject, port));
+                return;
+        }
+        if (g_str_equal(role, SERVER) && !*situation) {
+                subject->path = options_end_path(bus, begin_carried(subject, SERVER));
                 return;
         }
 
@@ -350,6 +434,7 @@ static void subject_done(Subject *subject) {
         sd_bus *bus = subject->world->bus;
         const char *const paths[] = {subject->path, subject->other};
 
+        memset(subject->world->carried, 0, sizeof(subject->world->carried));
         for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
                 if (paths[i])
                         (void)sd_bus_call_method(bus, NAME, paths[i], CONNECTION, "Close", NULL,
@@ -556,7 +641,8 @@ static void check_cell(World *world, const char *method, const char *state, cons
                 for (size_t j = 0; clauses[j]; j++) {
                         Clause clause = clause_parse(clauses[j]);
 
-                        if (!clause.role || g_str_equal(clause.role, roles[i])) {
+                        if (!clause.who ||
+                            g_strv_contains((const char *const *)clause.who, roles[i])) {
                                 n_usual += *clause.situation == '\0';
                                 check_clause(world, method, roles[i], state, &clause);
                         }
@@ -574,6 +660,7 @@ static void set_up(World *world) {
         world->service = service_start(NULL);
         world->bus = service_bus(world->service, UID_ALICE);
         world->ear = ear_new(world->bus);
+        g_assert_cmpint(sd_bus_add_filter(world->bus, &world->carrying, on_signal, world), >=, 0);
         world->authority = test_identity_new("CA", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
         world->server = test_identity_new("localhost", world->authority, TEST_IDENTITY_LOOPBACK,
                                           TEST_KEY_ECDSA);
@@ -581,6 +668,7 @@ static void set_up(World *world) {
 }
 
 static void tear_down(World *world) {
+        (void)sd_bus_slot_unref(world->carrying);
         world->ear = ear_free(world->ear);
         (void)bus_leave(world->bus);
         service_stop(world->service);
@@ -591,7 +679,7 @@ static void tear_down(World *world) {
 
 static void test_row(const void *data) {
         const Row *row = data;
-        World world;
+        World world = {};
 
         set_up(&world);
         for (size_t i = 0; states[i]; i++)
