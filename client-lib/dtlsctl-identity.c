@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define FOLDER ROOT "/identity"
-#define ROW "%-32s %-8s %s\n"
+#define ROW "%-32s %-8s %-10s %-64s %s\n"
 
 /* ---- import and remove ---- */
 
@@ -77,8 +77,23 @@ static int list_nodes(sd_bus *bus, GPtrArray *nodes, sd_bus_error *error) {
         return r;
 }
 
+/* A NotAfter as a day; "-" where it is none, or too far away. To be freed. */
+static char *day_text(const char *usec) {
+        gint64 seconds = (gint64)(g_ascii_strtoull(usec, NULL, 10) / G_USEC_PER_SEC);
+        g_autoptr(GDateTime) time = seconds > 0 ? g_date_time_new_from_unix_utc(seconds) : NULL;
+
+        return time ? g_date_time_format(time, "%Y-%m-%d") : g_strdup("-");
+}
+
+static void print_row(const Rows *rows) {
+        g_autofree char *day = day_text(rows_text(rows, "NotAfter"));
+
+        (void)printf(ROW, rows_text(rows, "Name"), rows_text(rows, "KeyType"), day,
+                     rows_text(rows, "Fingerprint"), rows_text(rows, "Subject"));
+}
+
 static int print_identity(sd_bus *bus, const char *node, sd_bus_error *error) {
-        const char *const properties[] = {"Name", "Source", "Fingerprint"};
+        const char *const properties[] = {"Name", "KeyType", "NotAfter", "Fingerprint", "Subject"};
         g_autofree char *path = g_strconcat(FOLDER "/", node, NULL);
         g_autoptr(Rows) rows = rows_new();
         int r = 0;
@@ -90,8 +105,7 @@ static int print_identity(sd_bus *bus, const char *node, sd_bus_error *error) {
                 return 0;
         }
         if (r >= 0)
-                (void)printf(ROW, rows_text(rows, "Name"), rows_text(rows, "Source"),
-                             rows_text(rows, "Fingerprint"));
+                print_row(rows);
         return r;
 }
 
@@ -100,7 +114,7 @@ int command_identities(sd_bus *bus, Settings *settings, char **arguments) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        (void)printf(ROW, "NAME", "KEY", "FINGERPRINT");
+        (void)printf(ROW, "NAME", "KEY", "UNTIL", "FINGERPRINT", "SUBJECT");
         r = list_nodes(bus, nodes, &error);
         for (guint i = 0; r >= 0 && i < nodes->len; i++)
                 r = print_identity(bus, nodes->pdata[i], &error);

@@ -7,6 +7,7 @@
 #include "base/memfd.h"
 #include "base/terms.h"
 #include "bus/private.h"
+#include "identity/facts.h"
 
 #include <string.h>
 
@@ -318,6 +319,31 @@ static int get_certificate(sd_bus *b, const char *path, const char *interface, c
         return append_byte_arrays(reply, identity->chain);
 }
 
+static Facts identity_facts(const KeysIdentity *identity) {
+        return facts_look(identity->chain->pdata[0]);
+}
+
+static int get_subject(sd_bus *b, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        g_auto(Facts) facts = identity_facts(userdata);
+
+        return append_text(reply, facts.subject);
+}
+
+static int get_not_after(sd_bus *b, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        g_auto(Facts) facts = identity_facts(userdata);
+
+        return sd_bus_message_append_basic(reply, 't', &facts.not_after_usec);
+}
+
+static int get_key_type(sd_bus *b, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        g_auto(Facts) facts = identity_facts(userdata);
+
+        return append_text(reply, facts.key_type);
+}
+
 static int get_source(sd_bus *b, const char *path, const char *interface, const char *property,
                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         return append_text(reply, "store");
@@ -329,6 +355,9 @@ const sd_bus_vtable identity_vtable[] = {
         SD_BUS_PROPERTY("Name", "s", get_name, 0, CONST),
         SD_BUS_PROPERTY("Fingerprint", "s", get_fingerprint, 0, EXPLICIT),
         SD_BUS_PROPERTY("Certificate", "aay", get_certificate, 0, EXPLICIT),
+        SD_BUS_PROPERTY("Subject", "s", get_subject, 0, EXPLICIT),
+        SD_BUS_PROPERTY("NotAfter", "t", get_not_after, 0, EXPLICIT),
+        SD_BUS_PROPERTY("KeyType", "s", get_key_type, 0, EXPLICIT),
         SD_BUS_PROPERTY("Source", "s", get_source, 0, CONST),
 
         SD_BUS_VTABLE_END,

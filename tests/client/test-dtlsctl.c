@@ -644,10 +644,23 @@ static char *fingerprint(const Scene *scene, const char *name) {
         return g_strstrip(g_strdup(program_output(program)));
 }
 
+/* The day on which a certificate ends. */
+static char *last_day(const char *name) {
+        g_autofree char *line = g_strdup_printf("date -u -d \"$(openssl x509 -in \"$F/%s.crt\" "
+                                                "-noout -enddate | cut -d= -f2)\" +%%F",
+                                                name);
+        g_autoptr(Program) program = program_start(line);
+
+        g_assert_cmpint(program_wait(program), ==, 0);
+        return g_strstrip(g_strdup(program_output(program)));
+}
+
 /* What `dtlsctl identities` says of one. */
-static void expect_identity(const Scene *scene, const char *name, const char *file) {
-        g_autofree char *sum = fingerprint(scene, file);
-        g_autofree char *row = g_strdup_printf("\n%-32s store    %s\n", name, sum);
+static void expect_identity(const Scene *scene, const char *name, const char *type,
+                            const char *file) {
+        g_autofree char *sum = fingerprint(scene, file), *day = last_day(file);
+        g_autofree char *row =
+                g_strdup_printf("\n%-32s %-8s %s %s CN=localhost\n", name, type, day, sum);
 
         expect("dtlsctl identities", 0, row, "");
 }
@@ -672,7 +685,7 @@ static void test_identities_are_kept_used_replaced_and_forgotten(Scene *scene, c
 
         expect("dtlsctl identities", 0, "NAME ", "");
         expect_import(name, "server");
-        expect_identity(scene, name, "server");
+        expect_identity(scene, name, "ECDSA", "server");
 
         options = g_strconcat("--echo --identity ", name, NULL);
         server = start_listener(options, &port);
@@ -682,7 +695,7 @@ static void test_identities_are_kept_used_replaced_and_forgotten(Scene *scene, c
         expect(line, 0, "hello", "dtlsctl: connection ");
 
         expect_import(name, "rsa");
-        expect_identity(scene, name, "rsa");
+        expect_identity(scene, name, "RSA", "rsa");
         expect(remove, 0, "", "");
         expect(line, 1, "", name);
         expect(remove, 1, "", name);
