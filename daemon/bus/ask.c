@@ -344,6 +344,19 @@ int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
         return ask(bus, m, (AccessQuestion){.verb = verb, .address = about}, error);
 }
 
+int bus_check_port(Bus *bus, sd_bus_message *m, const Address *bound, sd_bus_error *error) {
+        AccessQuestion question = {.verb = ACCESS_LISTEN, .address = bound};
+        AccessAnswer answer;
+
+        question.subject = caller_subject(caller_of(bus, m));
+        answer = access_decide(bus->access, &question);
+        if (answer.verdict == ACCESS_ALLOW)
+                return 1;
+
+        return ask_denied(&question, "the port that the kernel picked is kept; name another",
+                          &answer, error);
+}
+
 int bus_ask_entry(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *entry,
                   sd_bus_error *error) {
         return ask(bus, m, (AccessQuestion){.verb = verb, .entry = entry}, error);

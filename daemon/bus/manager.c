@@ -136,15 +136,25 @@ static int method_listen(sd_bus_message *m, void *userdata, sd_bus_error *error)
         char path[BUS_PATH_MAX];
         Listener *listener;
         Reason reason;
+        Address bound;
+        bool picked;
         int r;
 
         r = manager_read_listen(bus, m, spec, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
+        picked = address_port(&spec->local) == 0;
         r = relay_listen(bus->relay, g_steal_pointer(&spec), &listener, &reason);
         if (r)
                 return bus_refuse(error, r, &reason);
+
+        bound = listener_facts(listener).local;
+        r = picked ? bus_check_port(bus, m, &bound, error) : 1;
+        if (r < 0) {
+                listener_close(listener);
+                return r;
+        }
 
         (void)listener_path(listener_facts(listener).id, path);
         return sd_bus_reply_method_return(m, "o", path);

@@ -90,6 +90,10 @@ static int details_complete(Details *details, const Caller *caller, sd_bus_error
                                        "Uid and Gids are for root to name; without them the "
                                        "answer is about you");
 
+        if (!details->has_uid)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Gids are of a Uid; give both, or none of them");
+
         details->subject.uid = details->uid;
         return 1;
 }

@@ -58,8 +58,12 @@ static int read_chain(sd_bus_message *m, GPtrArray **ret) {
         if (r < 0)
                 return r;
 
+        r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return r;
+
         *ret = g_steal_pointer(&chain);
-        return sd_bus_message_exit_container(m);
+        return 0;
 }
 
 /* 1: one was read; 0: there are no more. */

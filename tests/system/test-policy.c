@@ -208,6 +208,23 @@ static void test_a_hangup_reloads(void) {
         world_free(&world);
 }
 
+/* Asking for any port until the right one comes is no way round a rule. */
+static void test_a_picked_port_is_judged_too(void) {
+        World world;
+        g_autofree char *text = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        write_rules(&world, "[Kept]\nSubjects=user:daemon\nVerdict=deny\nListen=*:1025-65535\n");
+        reload(&world);
+        text = call_refused("NotAuthorized", world.alice, ROOT, MANAGER, "Listen", "sqa{sv}",
+                            "127.0.0.1", 0, 0);
+        assert_says(text, "the port that the kernel picked is kept");
+        wait_statistic(world.alice, "ListenersInUse", 0);
+        world_free(&world);
+}
+
 /* ---- limits ---- */
 
 static void test_a_rule_can_limit_one_user(void) {
@@ -246,6 +263,7 @@ int main(int argc, char **argv) {
                         test_a_broken_file_changes_nothing_and_is_named);
         g_test_add_func("/policy/reload-is-not-everybodys", test_reload_is_not_everybodys);
         g_test_add_func("/policy/a-hangup-reloads", test_a_hangup_reloads);
+        g_test_add_func("/policy/a-picked-port-is-judged-too", test_a_picked_port_is_judged_too);
         g_test_add_func("/policy/a-rule-can-limit-one-user", test_a_rule_can_limit_one_user);
         return g_test_run();
 }
