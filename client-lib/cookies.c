@@ -23,7 +23,7 @@ static int parameters_answered(sd_bus_message *reply, struct dtlsd_cookie_parame
         if (strlen(hash) >= sizeof ret->hash || size > sizeof ret->secret)
                 return -EBADMSG;
 
-        strcpy(ret->hash, hash);
+        memcpy(ret->hash, hash, strlen(hash) + 1);
         memcpy(ret->secret, secret, size);
         ret->secret_size = size;
         return 0;
