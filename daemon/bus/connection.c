@@ -423,6 +423,29 @@ static int call_export_keying_material(sd_bus_message *m, Connection *connection
         return reply_secret(m, material);
 }
 
+static int call_get_session_ticket(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        g_autoptr(GBytes) ticket = NULL;
+        sd_bus_message *reply = NULL;
+        uint32_t lifetime;
+        Reason reason;
+        int r;
+
+        r = connection_session_ticket(connection, &ticket, &lifetime, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = append_bytes(reply, ticket);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "u", lifetime);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
 /* ---- the end ---- */
 
 static int call_shutdown(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
@@ -494,6 +517,7 @@ METHOD(decrypt_datagram)
 METHOD(open_carrier)
 METHOD(open_channel)
 METHOD(export_keying_material)
+METHOD(get_session_ticket)
 METHOD(shutdown)
 METHOD(close)
 
@@ -729,6 +753,13 @@ static int get_resumed(sd_bus *b, const char *path, const char *interface, const
         return sd_bus_message_append(reply, "b", (int)connection_facts(userdata).session.resumed);
 }
 
+static int get_session_ticket_life_time_hint(sd_bus *b, const char *path, const char *interface,
+                                             const char *property, sd_bus_message *reply,
+                                             void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "u",
+                                     connection_facts(userdata).session.ticket_lifetime);
+}
+
 static int get_psk_identity(sd_bus *b, const char *path, const char *interface,
                             const char *property, sd_bus_message *reply, void *userdata,
                             sd_bus_error *error) {
@@ -792,6 +823,9 @@ const sd_bus_vtable connection_vtable[] = {
                                 SD_BUS_ARGS("s", label, "ay", context, "u", length),
                                 SD_BUS_RESULT("ay", material), method_export_keying_material,
                                 SECRET),
+        SD_BUS_METHOD_WITH_ARGS("GetSessionTicket", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("ay", ticket, "u", lifetime),
+                                method_get_session_ticket, SECRET),
         SD_BUS_METHOD_WITH_ARGS("Shutdown", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_shutdown,
                                 OPEN),
         SD_BUS_METHOD_WITH_ARGS("Close", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_close, OPEN),
@@ -825,6 +859,8 @@ const sd_bus_vtable connection_vtable[] = {
         SD_BUS_PROPERTY("NextProtocol", "ay", get_next_protocol, 0, CHANGES),
         SD_BUS_PROPERTY("NextProtocolStatus", "s", get_next_protocol_status, 0, CHANGES),
         SD_BUS_PROPERTY("Resumed", "b", get_resumed, 0, CHANGES),
+        SD_BUS_PROPERTY("SessionTicketLifeTimeHint", "u", get_session_ticket_life_time_hint, 0,
+                        CHANGES),
         SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, CHANGES),
         SD_BUS_PROPERTY("PeerVerificationErrors", "a(say)", get_peer_verification_errors, 0, LONG),
         SD_BUS_PROPERTY("PeerCertificateChain", "aay", get_peer_certificate_chain, 0, LONG),

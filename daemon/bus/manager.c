@@ -470,6 +470,7 @@ static int get_features(sd_bus *b, const char *path, const char *interface, cons
                                                "ClientSideAlpn",
                                                "ServerSideAlpn",
                                                "Psk",
+                                               "SessionTicket",
                                                "Alerts",
                                                "AcceptQueue",
                                                "PlainChannel",

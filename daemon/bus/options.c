@@ -63,6 +63,7 @@ typedef struct Options {
         bool has_identity, has_chain, has_psk_identity;
         bool has_trust, has_ca_certificates;
         bool has_profile, has_ciphers;
+        bool has_ticket;
         int private_key_fd, psk_fd; /* the message's, -1: not given */
 } Options;
 
@@ -543,11 +544,17 @@ static size_t options_find_bad_protocol(const GPtrArray *protocols) {
         return SIZE_MAX;
 }
 
-/* QSsl::SslOption's names. Those but the first two ask for what this service never does anyway. */
+/* QSsl::SslOption's names. Those but the first four ask for what this service never does anyway. */
 static const char *const options_ssl[] = {
-        SPEC_NO_SERVER_NAME,     SPEC_NO_SERVER_PREFERENCE,    "DisableCompression",
-        "DisableEmptyFragments", "DisableLegacyRenegotiation", "DisableSessionPersistence",
-        "DisableSessionSharing", "DisableSessionTickets",      NULL,
+        SPEC_NO_SERVER_NAME,
+        SPEC_NO_SERVER_PREFERENCE,
+        SPEC_NO_PERSISTENCE,
+        SPEC_NO_TICKETS,
+        "DisableCompression",
+        "DisableEmptyFragments",
+        "DisableLegacyRenegotiation",
+        "DisableSessionSharing",
+        NULL,
 };
 
 static const char *ssl_option_from_name(const char *name) {
@@ -595,7 +602,6 @@ static int options_read_each(sd_bus_message *m, const DictKey *key,
         }
 }
 
-/* *ret: NULL when there is none. */
 static int options_read_names(sd_bus_message *m, const DictKey *key,
                               const char *(*from_name)(const char *name), GPtrArray **ret,
                               sd_bus_error *error) {
@@ -615,9 +621,20 @@ static int options_read_names(sd_bus_message *m, const DictKey *key,
                 return bus_refuse(error, r, NULL);
 
         g_clear_pointer(ret, g_ptr_array_unref);
-        if (names->len > 0)
-                *ret = g_steal_pointer(&names);
+        *ret = g_steal_pointer(&names);
         return 1;
+}
+
+/* Of what an empty list says nothing about: *ret is NULL then. */
+static int options_read_choice(sd_bus_message *m, const DictKey *key,
+                               const char *(*from_name)(const char *name), GPtrArray **ret,
+                               sd_bus_error *error) {
+        int r;
+
+        r = options_read_names(m, key, from_name, ret, error);
+        if (r > 0 && (*ret)->len == 0)
+                g_clear_pointer(ret, g_ptr_array_unref);
+        return r;
 }
 
 static int read_ciphers(sd_bus_message *m, const DictKey *key, void *userdata,
@@ -625,7 +642,7 @@ static int read_ciphers(sd_bus_message *m, const DictKey *key, void *userdata,
         Options *options = userdata;
         int r;
 
-        r = options_read_names(m, key, session_cipher_from_name, &options->spec->ciphers, error);
+        r = options_read_choice(m, key, session_cipher_from_name, &options->spec->ciphers, error);
         options->has_ciphers = r > 0 && options->spec->ciphers; /* an empty list says none */
         return r;
 }
@@ -633,7 +650,7 @@ static int read_ciphers(sd_bus_message *m, const DictKey *key, void *userdata,
 static int read_curves(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         Options *options = userdata;
 
-        return options_read_names(m, key, session_curve_from_name, &options->spec->curves, error);
+        return options_read_choice(m, key, session_curve_from_name, &options->spec->curves, error);
 }
 
 static int read_ssl_options(sd_bus_message *m, const DictKey *key, void *userdata,
@@ -767,6 +784,22 @@ static int read_dh_parameters(sd_bus_message *m, const DictKey *key, void *userd
         return 1;
 }
 
+static int read_session_ticket(sd_bus_message *m, const DictKey *key, void *userdata,
+                               sd_bus_error *error) {
+        Options *options = userdata;
+        GBytes **ticket = &options->spec->ticket;
+        int r;
+
+        r = options_read_bytes(m, key, ticket, error);
+        if (r < 0)
+                return r;
+
+        options->has_ticket = g_bytes_get_size(*ticket) > 0;
+        if (!options->has_ticket)
+                g_clear_pointer(ticket, g_bytes_unref);
+        return 1;
+}
+
 static int read_cookie_hash(sd_bus_message *m, const DictKey *key, void *userdata,
                             sd_bus_error *error) {
         Options *options = userdata;
@@ -848,6 +881,8 @@ static const DictKey options_keys[] = {
         {"NextProtocols", "aay", ALL, read_next_protocols, 0, 0, SESSION_NEXT_PROTOCOLS_MAX},
         {"DhParameters", "ay", SERVER | CREATE | SET_CONNECTION, read_dh_parameters, 0, 0,
          SESSION_DH_SIZE_MAX},
+        {"SessionTicket", "ay", CLIENT | SET_CONNECTION, read_session_ticket, 0, 0,
+         SPEC_TICKET_MAX},
         {"CookieVerification", "b", SERVER | CREATE | SET_CONNECTION, read_bool, FIELD(cookies), 0,
          0},
         {"CookieHash", "s", CREATE | LISTEN | VERIFIER, read_cookie_hash, 0, 0, 0},
@@ -866,7 +901,6 @@ static const DictKey options_keys[] = {
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {.name = "Channel"},
         {.name = "Psks"},
-        {.name = "SessionTicket"},
         {.name = "Share"},
 };
 
@@ -945,6 +979,10 @@ static int options_join_credentials(const Options *options, sd_bus_error *error)
         if (options->has_ciphers && options->has_profile)
                 return options_refuse(error, "Ciphers take the place of CipherProfile; give one of "
                                              "them");
+        if (options->has_ticket && !spec_has_tickets(spec))
+                return options_refuse(error, "SessionTicket needs SslOptions, which may be empty, "
+                                             "without DisableSessionTickets and "
+                                             "DisableSessionPersistence");
         if (spec->chain && spec->mtu_hint != 0 && spec->mtu_hint < MTU_HINT_MIN_CERTIFICATE)
                 return bus_refuse_text(error, "InvalidInputParameters",
                                        "MtuHint is %u; with CertificateChain it has to be 0, or %d "

@@ -33,6 +33,7 @@ static const struct {
         {"EphemeralServerKey", CHANGED_SESSION},
         {"NextProtocol", CHANGED_SESSION},
         {"NextProtocolStatus", CHANGED_SESSION},
+        {"SessionTicketLifeTimeHint", CHANGED_SESSION},
         {"Resumed", CHANGED_SESSION},
         {"PskIdentity", CHANGED_SESSION},
         {"PeerCertificateChain", CHANGED_SESSION},

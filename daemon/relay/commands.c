@@ -27,6 +27,7 @@ typedef enum Command {
         COMMAND_SHUTDOWN,
         COMMAND_OPEN_CHANNEL,
         COMMAND_EXPORT,
+        COMMAND_TICKET,
         N_COMMANDS,
 } Command;
 
@@ -55,6 +56,7 @@ static const char *const commands_refused[N_COMMANDS][N_HANDSHAKE_STATES] = {
         [COMMAND_SHUTDOWN] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_OPEN_CHANNEL] = {NOT_YET, NOT_YET, NOT_YET, NULL},
         [COMMAND_EXPORT] = {NOT_YET, NOT_YET, NOT_YET, NULL},
+        [COMMAND_TICKET] = {NOT_YET, NOT_YET, NOT_YET, NULL},
 };
 
 DtlsError command_error(RelayOutcome outcome) {
@@ -183,6 +185,10 @@ int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *
         if (r)
                 return r;
 
+        r = ticket_check(relay, spec, reason);
+        if (r)
+                return r;
+
         r = charges_add_spec(relay, spec, reason);
         if (r)
                 return r;
@@ -273,6 +279,10 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
         taken->owner = g_strdup(old->owner);
         g_free(taken->verification_name);
         taken->verification_name = g_strdup(old->verification_name);
+
+        r = ticket_check(connection->relay, taken, reason);
+        if (r)
+                return r;
 
         r = charges_add_spec(connection->relay, taken, reason);
         if (r)
@@ -903,4 +913,30 @@ int connection_export_keying_material(Connection *connection, const char *label,
                                       uint32_t size, Secret **ret, Reason *reason) {
         return command_done(connection,
                             command_export(connection, label, context, size, ret, reason), reason);
+}
+
+static int command_ticket(Connection *connection, GBytes **ret, uint32_t *ret_lifetime,
+                          Reason *reason) {
+        g_autoptr(Secret) session = NULL;
+        int r;
+
+        r = command_check(connection, COMMAND_TICKET, reason);
+        if (r)
+                return r;
+
+        r = session_ticket(connection->session, &session, ret_lifetime);
+        if (r > 0)
+                return reason_set(reason, RELAY_E_TLS_NON_FATAL,
+                                  "There is no session ticket: a client gets one with SslOptions "
+                                  "that do not disable it, from a server that gives tickets, and "
+                                  "not with a pre-shared key");
+
+        return r < 0 ? fault(r) : ticket_seal(connection->relay, connection->spec, session, ret);
+}
+
+int connection_session_ticket(Connection *connection, GBytes **ret, uint32_t *ret_lifetime,
+                              Reason *reason) {
+        int r = command_ticket(connection, ret, ret_lifetime, reason);
+
+        return r ? command_done(connection, r, reason) : 0; /* who reads changes no error */
 }

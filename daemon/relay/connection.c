@@ -185,20 +185,16 @@ static void connection_release_session(void *corpse) {
         session_free(corpse);
 }
 
-/* The peer's address as a certificate would have it: without a scope, which is this machine's. */
-static const char *connection_peer_literal(const Connection *connection,
-                                           char buffer[static ADDRESS_STRING_MAX]) {
-        address_format(&connection->spec->peer, buffer);
-        *strchrnul(buffer, '%') = '\0';
-        return buffer;
-}
-
 int connection_associate(Connection *connection, const Hello *hello, Reason *reason) {
         const Spec *spec = connection->spec;
+        g_autoptr(Secret) ticket = NULL;
         char literal[ADDRESS_STRING_MAX];
-        const char *name = spec->verification_name;
         SessionSpec session;
         int r;
+
+        r = ticket_open(connection->relay, spec, &ticket, reason);
+        if (r)
+                return r;
 
         r = charges_add(&connection->charges, QUOTA_HALF_OPEN, 1, reason);
         if (r)
@@ -206,12 +202,11 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
 
         if (!connection->ignored_said)
                 connection_set_ignored(connection, spec->ignored);
-        if (!name || !*name)
-                name = connection_peer_literal(connection, literal);
 
         session = (SessionSpec){
                 .config = connection->config,
-                .verification_name = spec->role == DTLS_CLIENT ? name : NULL,
+                .verification_name =
+                        spec->role == DTLS_CLIENT ? spec_peer_name(spec, literal) : NULL,
                 .mtu = spec->mtu_hint,
                 .manual = spec->manual,
                 .retransmit_initial_usec = spec->retransmit_initial_usec,
@@ -221,6 +216,7 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
                 .ignored = connection->ignored,
                 .ignored_codes = spec->ignored_codes,
                 .hello = hello,
+                .ticket = ticket,
         };
         r = session_new(&session, relay_now(connection->relay), &connection->session);
         if (r) {

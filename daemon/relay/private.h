@@ -15,6 +15,7 @@
  */
 
 #include "base/cleanup.h"
+#include "base/seal.h"
 #include "channel/accept-queue.h"
 #include "channel/channel.h"
 #include "relay/relay.h"
@@ -162,6 +163,7 @@ struct Relay {
         Trust *system_trust;
         bool system_trust_read;
         Revocations *revocations;
+        Seal *seal; /* of session tickets; they die with it */
         const RelayObserver *observer;
         void *observer_userdata;
         Tally tally;
@@ -304,6 +306,14 @@ int reason_set(Reason *reason, int outcome, const char *format, ...)
 int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason);
 /* The session configuration of a spec that is whole; else why it is not. */
 int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason);
+
+/* ---- ticket.c ---- */
+
+int ticket_seal(const Relay *relay, const Spec *spec, const Secret *session, GBytes **ret);
+/* Whether the ticket of @spec is this user's; who connects where is not known yet. */
+int ticket_check(const Relay *relay, const Spec *spec, Reason *reason);
+/* And is for this connection. *ret: what a session can begin with; not set when none was given. */
+int ticket_open(const Relay *relay, const Spec *spec, Secret **ret, Reason *reason);
 
 /* ---- cookies.c ---- */
 

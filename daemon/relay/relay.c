@@ -191,6 +191,10 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         if (r < 0)
                 return fault(r);
 
+        r = seal_new(&relay->seal);
+        if (r < 0)
+                return fault(r);
+
         *ret = g_steal_pointer(&relay);
         return 0;
 }
@@ -259,6 +263,7 @@ Relay *relay_free(Relay *relay) {
         g_clear_pointer(&relay->verifiers, g_tree_unref);
         g_clear_pointer(&relay->system_trust, trust_unref);
         g_clear_pointer(&relay->revocations, revocations_unref);
+        seal_free(relay->seal);
         datagram_batch_free(relay->rx);
         datagram_batch_free(relay->net);
         datagram_batch_free(relay->app);

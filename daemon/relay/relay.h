@@ -225,6 +225,9 @@ int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_d
 /* RFC 5705. @context: NULL: none, which is not an empty one. */
 int connection_export_keying_material(Connection *connection, const char *label, GBytes *context,
                                       uint32_t size, Secret **ret, Reason *reason);
+/* For Spec.ticket of a later client of the same user's; sealed. @ret_lifetime: s, 0: not known. */
+int connection_session_ticket(Connection *connection, GBytes **ret, uint32_t *ret_lifetime,
+                              Reason *reason);
 
 /* ---- listeners ---- */
 

@@ -111,6 +111,8 @@ int spec_charge(Spec *spec, Quota *quota) {
                 n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
         if (spec->dh_parameters)
                 n_bytes += g_bytes_get_size(spec->dh_parameters);
+        if (spec->ticket)
+                n_bytes += g_bytes_get_size(spec->ticket);
 
         r = quota_charge(quota, spec->uid, QUOTA_BYTES, n_bytes);
         if (r)
@@ -147,6 +149,7 @@ Spec *spec_copy(const Spec *spec) {
         copy->ssl_options = spec_ref_names(spec->ssl_options);
         copy->next_protocols = spec_ref_names(spec->next_protocols);
         copy->dh_parameters = spec->dh_parameters ? g_bytes_ref(spec->dh_parameters) : NULL;
+        copy->ticket = spec->ticket ? g_bytes_ref(spec->ticket) : NULL;
         copy->cookie_hash = g_strdup(spec->cookie_hash);
         copy->cookie_secret = spec->cookie_secret ? secret_new(secret_peek(spec->cookie_secret),
                                                                secret_size(spec->cookie_secret))
@@ -185,6 +188,7 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->ssl_options, g_ptr_array_unref);
         g_clear_pointer(&spec->next_protocols, g_ptr_array_unref);
         g_clear_pointer(&spec->dh_parameters, g_bytes_unref);
+        g_clear_pointer(&spec->ticket, g_bytes_unref);
         g_free(spec->cookie_hash);
         secret_free(spec->cookie_secret);
         if (spec->lease)
@@ -206,6 +210,24 @@ static bool spec_has_psk(const Spec *spec) {
 static bool spec_has_option(const Spec *spec, const char *name) {
         return spec->ssl_options &&
                g_ptr_array_find_with_equal_func(spec->ssl_options, name, g_str_equal, NULL);
+}
+
+const char *spec_peer_name(const Spec *spec, char buffer[static ADDRESS_STRING_MAX]) {
+        if (spec->verification_name && *spec->verification_name)
+                return spec->verification_name;
+
+        address_format(&spec->peer, buffer);
+        *strchrnul(buffer, '%') = '\0';
+        return buffer;
+}
+
+bool spec_has_tickets(const Spec *spec) {
+        if (!spec->ssl_options || spec_has_option(spec, SPEC_NO_PERSISTENCE) ||
+            spec_has_option(spec, SPEC_NO_TICKETS))
+                return false;
+
+        /* a server of one handshake would see none of its tickets again */
+        return spec->role == DTLS_CLIENT || !spec->external;
 }
 
 int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revocations,
@@ -232,6 +254,7 @@ int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revo
                 .curves = spec->curves,
                 .next_protocols = spec->next_protocols,
                 .dh_parameters = spec->dh_parameters,
+                .tickets = spec_has_tickets(spec),
         };
 
         return session_config_new(&config, ret);

@@ -20,6 +20,10 @@
 /* of ssl_options, by QSsl::SslOption's names: what these change; the others change nothing here */
 #define SPEC_NO_SERVER_NAME "DisableServerNameIndication"
 #define SPEC_NO_SERVER_PREFERENCE "DisableServerCipherPreference"
+#define SPEC_NO_PERSISTENCE "DisableSessionPersistence"
+#define SPEC_NO_TICKETS "DisableSessionTickets"
+
+#define SPEC_TICKET_MAX (128 * 1024) /* bytes, sealed; a peer's longest chain and ticket fit */
 
 #define COOKIE_SECRET_MAX 1024
 #define COOKIE_HASHES "Md5, Sha1, Sha224, Sha256, Sha384 or Sha512" /* for people */
@@ -69,6 +73,7 @@ typedef struct Spec {
         GPtrArray *next_protocols;                 /* of GBytes; likewise */
 
         GBytes *dh_parameters; /* server; session_dh_read()'s; NULL: not said */
+        GBytes *ticket;        /* client; connection_session_ticket()'s, sealed; NULL: not said */
 
         /* cookies (listeners, verifiers, external servers) */
         bool cookies;
@@ -100,6 +105,13 @@ bool spec_follow_identity(Spec *spec, const Keys *keys);
 int spec_charge(Spec *spec, Quota *quota);
 /* The bytes of the certificates in a GArray of VerdictError. */
 size_t spec_errors_memory(const GArray *errors);
+
+/* Whom a client expects: the verification name, or without one the peer's address as a certificate
+ * would have it: without a scope, which is this machine's. */
+const char *spec_peer_name(const Spec *spec, char buffer[static ADDRESS_STRING_MAX]);
+/* Whether a client asks for tickets and a server gives them out. As in Qt they are off until
+ * ssl_options is said without what forbids them. */
+bool spec_has_tickets(const Spec *spec);
 
 /* The session configuration that this spec describes; @system_trust: used where trust is NULL. */
 int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revocations,

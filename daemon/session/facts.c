@@ -80,6 +80,7 @@ void facts_read(Session *session) {
         if (kx == GNUTLS_KX_DHE_RSA || kx == GNUTLS_KX_DHE_PSK)
                 facts->dh_bits = (uint32_t)MAX(gnutls_dh_get_prime_bits(gnutls), 0);
         facts->resumed = gnutls_session_is_resumed(gnutls) != 0;
+        facts->ticket_lifetime = session->psk_identity ? 0 : session->ticket_lifetime;
         facts->extended_master_secret = gnutls_session_ext_master_secret_status(gnutls) != 0;
         alpn_read(session);
 }

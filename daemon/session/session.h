@@ -110,6 +110,7 @@ typedef struct SessionFacts {
         const char *curve; /* group of the ephemeral key, "" when none, or it has no name */
         uint32_t dh_bits;  /* of the prime of an ephemeral Diffie-Hellman key; 0: it is none */
         bool resumed;
+        uint32_t ticket_lifetime; /* s, of session_ticket(); 0: there is none, or no hint */
         bool extended_master_secret;
         /* "Negotiated"; "Unsupported": a client named protocols, and none is ours; "None" */
         const char *next_protocol_status;

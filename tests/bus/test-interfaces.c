@@ -303,6 +303,7 @@ static void methods_ask_for_themselves(gconstpointer data) {
                                              "WriteDatagramEncrypted",
                                              "ReadDatagram",
                                              "ExportKeyingMaterial",
+                                             "GetSessionTicket",
                                              NULL};
         const Interface *interface = data;
 

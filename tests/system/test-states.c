@@ -309,6 +309,18 @@ static void start_with_certificates(Subject *subject, const char *role) {
         start(subject, role, client);
 }
 
+static void start_with_tickets(Subject *subject, const char *role) {
+        const World *world = subject->world;
+        sd_bus_message *listener = begin_listener(subject), *client;
+
+        options_add_identity(listener, world->server);
+        g_assert_cmpint(sd_bus_message_append(listener, "{sv}", "SslOptions", "as", 0), >=, 0);
+        client = begin_client(subject, end_listener(subject, listener));
+        options_add_certificate(client, "CaCertificates", world->authority);
+        g_assert_cmpint(sd_bus_message_append(client, "{sv}", "SslOptions", "as", 0), >=, 0);
+        start(subject, role, client);
+}
+
 static void start_silently(Subject *subject, bool manual) {
         sd_bus *bus = subject->world->bus;
         sd_bus_message *m;
@@ -337,7 +349,10 @@ static void call_plainly(const Subject *subject, const char *path, const char *m
 }
 
 static void enter_complete(Subject *subject, const char *role, const char *situation) {
-        start_with_keys(subject, role, true, true);
+        if (g_str_equal(situation, "with tickets"))
+                start_with_tickets(subject, role);
+        else
+                start_with_keys(subject, role, true, true);
         wait_string(subject->world->bus, subject->path, CONNECTION, "HandshakeState", COMPLETE);
         wait_string(subject->world->bus, subject->other, CONNECTION, "HandshakeState", COMPLETE);
         if (g_str_equal(situation, "channel open"))
@@ -497,6 +512,7 @@ static const struct {
         {"OpenCarrier", NULL},
         {"OpenChannel", append_options},
         {"ExportKeyingMaterial", append_export},
+        {"GetSessionTicket", NULL},
         {"Shutdown", NULL},
         {"Close", NULL},
         {"SetCookieGeneratorParameters", append_cookie},

@@ -110,6 +110,13 @@ static int call_export(World *world, Connection *connection, Reason *reason) {
                                                  reason);
 }
 
+static int call_ticket(World *world, Connection *connection, Reason *reason) {
+        g_autoptr(GBytes) ticket = NULL;
+        uint32_t lifetime;
+
+        return connection_session_ticket(connection, &ticket, &lifetime, reason);
+}
+
 static int call_provide_psk(World *world, Connection *connection, Reason *reason) {
         g_autoptr(Secret) key = secret_new("key", 3);
 
@@ -150,6 +157,8 @@ static const struct {
          NEVER_CALL},
         {"ExportKeyingMaterial", call_export, RELAY_E_INVALID_OPERATION, RELAY_E_INVALID_OPERATION,
          NEVER_CALL},
+        {"GetSessionTicket", call_ticket, RELAY_E_INVALID_OPERATION, RELAY_E_INVALID_OPERATION,
+         RELAY_E_TLS_NON_FATAL},
         {"ProvidePsk", call_provide_psk, RELAY_E_INVALID_OPERATION, NEVER_CALL,
          RELAY_E_INVALID_OPERATION},
         {"RefusePsk", call_refuse_psk, RELAY_E_INVALID_OPERATION, NEVER_CALL,
