@@ -143,7 +143,7 @@ Asks *asks_free(Asks *asks);
 /* @about may be NULL. 1, 0 parked, negative. */
 int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
             sd_bus_error *error);
-/* About a port that the kernel has picked: what is not plainly allowed is refused. 1 or negative. */
+/* About a port that the kernel picked: what is not plainly allowed is refused. 1 or negative. */
 int bus_check_port(Bus *bus, sd_bus_message *m, const Address *bound, sd_bus_error *error);
 /* @entry: "identity:NAME". The same. */
 int bus_ask_entry(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *entry,
