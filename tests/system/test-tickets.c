@@ -191,6 +191,25 @@ static void test_take_a_session_up_at_our_listener(World *world, const void *unu
         read_datagram(world->bus, second, "back");
 }
 
+/* From session to session, one kept for another time too. */
+static void test_a_session_taken_up_has_one_too(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_with(world, NULL, &port);
+        g_autoptr(GBytes) ticket = earn_ticket(world, port);
+
+        for (int i = 0; i < 3; i++) {
+                g_autofree char *path = open_client_with(world, port, ticket);
+                g_autoptr(GBytes) before = g_steal_pointer(&ticket);
+                g_autofree char *again = open_client_with(world, port, before);
+                uint32_t lifetime;
+
+                g_assert_true(is_resumed(world, path));
+                g_assert_true(is_resumed(world, again));
+                ticket = get_ticket(world, path, &lifetime);
+                g_assert_cmpuint(get_hint(world, path), ==, lifetime);
+        }
+}
+
 static void test_connect_takes_one_too(World *world, const void *unused) {
         uint16_t port;
         g_autofree char *listener = listen_with(world, NULL, &port);
@@ -277,6 +296,38 @@ static void test_one_that_was_replaced_is_a_full_handshake(World *world, const v
         second = open_client_with(world, port, ticket);
         g_assert_false(is_resumed(world, second));
         g_assert_cmpuint(get_hint(world, second), ==, LIFETIME);
+}
+
+/* A default is a client's too, and is looked at where it is used. */
+static void test_one_can_be_a_default(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_with(world, NULL, &port);
+        g_autoptr(GBytes) ticket = earn_ticket(world, port);
+        g_autofree char *good = NULL, *none = NULL;
+        sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "SetDefaultConfiguration", "");
+
+        add_options(m, NULL);
+        add_ticket(m, ticket);
+        (void)sd_bus_message_unref(options_end(world->bus, m));
+        good = options_end_path(world->bus, begin_client(world, port, "localhost"));
+        do_handshake(world->bus, good);
+        wait_state(world, good, "HandshakeComplete");
+        g_assert_true(is_resumed(world, good));
+
+        /* an empty one takes its place */
+        m = begin_client(world, port, "localhost");
+        options_add_bytes(m, "SessionTicket", NULL, 0);
+        none = options_end_path(world->bus, m);
+        do_handshake(world->bus, none);
+        wait_state(world, none, "HandshakeComplete");
+        g_assert_false(is_resumed(world, none));
+
+        m = options_begin(world->bus, ROOT, MANAGER, "SetDefaultConfiguration", "");
+        add_options(m, NULL);
+        options_add_bytes(m, "SessionTicket", "x", 1);
+        (void)sd_bus_message_unref(options_end(world->bus, m));
+        m = begin_client(world, port, "localhost");
+        g_free(options_end_refused("InvalidInputParameters", world->bus, m));
 }
 
 /* ---- what is refused ---- */
@@ -513,11 +564,13 @@ static void test_a_peer_denied_since_is_not_taken_up(World *world, const void *u
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD("take-a-session-up-at-our-listener", test_take_a_session_up_at_our_listener);
+        ADD("a-session-taken-up-has-one-too", test_a_session_taken_up_has_one_too);
         ADD("connect-takes-one-too", test_connect_takes_one_too);
         ADD("are-not-shown", test_are_not_shown);
         ADD("are-off-unless-ssl-options-allow-them", test_are_off_unless_ssl_options_allow_them);
         ADD("one-that-was-replaced-is-a-full-handshake",
             test_one_that_was_replaced_is_a_full_handshake);
+        ADD("one-can-be-a-default", test_one_can_be_a_default);
         ADD("an-altered-one-is-refused", test_an_altered_one_is_refused);
         ADD("another-users-is-refused", test_another_users_is_refused);
         ADD("one-of-before-the-start-is-refused", test_one_of_before_the_start_is_refused);

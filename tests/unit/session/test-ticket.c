@@ -6,6 +6,9 @@
 
 #include "pair.h"
 
+#include <gnutls/gnutls.h>
+#include <time.h>
+
 static PairSpec spec_with_tickets(void) {
         PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
 
@@ -72,6 +75,30 @@ static void test_takes_up_a_session(void) {
         assert_resumed(pair, true);
         g_assert_cmpuint(pair->server.n_questions, ==, 0); /* no signature */
         g_assert_cmpuint(session_peer_chain(pair->client.session)->len, ==, 1);
+        pair_assert_talks(pair);
+}
+
+static time_t an_hour_later(time_t *ret) {
+        time_t later = time(NULL) + 3601;
+
+        if (ret)
+                *ret = later;
+        return later;
+}
+
+static void test_is_a_full_handshake_after_an_hour(void) {
+        PairSpec spec = spec_with_tickets();
+        g_autoptr(SessionConfig) server = NULL;
+        g_autoptr(Secret) ticket = NULL;
+        g_autoptr(Pair) pair = NULL;
+
+        spec.server_config = server = pair_server_config(&spec);
+        spec.ticket = ticket = first_session(&spec);
+        gnutls_global_set_time_function(an_hour_later);
+        pair = second_session(&spec);
+        gnutls_global_set_time_function(time);
+        pair_assert_open(pair);
+        assert_resumed(pair, false);
         pair_assert_talks(pair);
 }
 
@@ -205,6 +232,8 @@ static void test_loss(gconstpointer of_server) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/ticket/takes-up-a-session", test_takes_up_a_session);
+        g_test_add_func("/session/ticket/is-a-full-handshake-after-an-hour",
+                        test_is_a_full_handshake_after_an_hour);
         g_test_add_func("/session/ticket/a-client-certificate-comes-back",
                         test_a_client_certificate_comes_back);
         g_test_add_data_func("/session/ticket/the-server-is-judged-again", NULL,
