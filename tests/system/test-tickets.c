@@ -82,6 +82,13 @@ static char *listen_with(const World *world, const char *option, uint16_t *ret_p
         return listener;
 }
 
+static uint16_t listen_port(const World *world, const char *option) {
+        uint16_t port;
+
+        g_free(listen_with(world, option, &port));
+        return port;
+}
+
 static sd_bus_message *begin_client(const World *world, uint16_t port, const char *name) {
         sd_bus_message *m =
                 options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
@@ -193,8 +200,7 @@ static void test_take_a_session_up_at_our_listener(World *world, const void *unu
 
 /* From session to session, one kept for another time too. */
 static void test_a_session_taken_up_has_one_too(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
 
         for (int i = 0; i < 3; i++) {
@@ -211,8 +217,7 @@ static void test_a_session_taken_up_has_one_too(World *world, const void *unused
 }
 
 static void test_connect_takes_one_too(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
         sd_bus_message *m =
                 options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
@@ -232,8 +237,7 @@ static void test_connect_takes_one_too(World *world, const void *unused) {
 
 /* What is read back is whether there is one; whoever sees the object learns no more. */
 static void test_are_not_shown(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
         g_autofree char *with = make_client(world, port, "localhost", ticket);
         g_autofree char *without = make_client(world, port, "localhost", NULL);
@@ -270,14 +274,11 @@ static void expect_no_ticket(const World *world, uint16_t port, const char *opti
 
 static void test_are_off_unless_ssl_options_allow_them(World *world, const void *unused) {
         static const char *const off[] = {"DisableSessionTickets", "DisableSessionPersistence"};
-        uint16_t port, giving;
-        g_autofree char *listener = listen_with(world, NULL, &giving);
+        uint16_t giving = listen_port(world, NULL);
 
         expect_no_ticket(world, giving, NULL);
         for (size_t i = 0; i < G_N_ELEMENTS(off); i++) {
-                g_autofree char *silent = listen_with(world, off[i], &port);
-
-                expect_no_ticket(world, port, "");
+                expect_no_ticket(world, listen_port(world, off[i]), "");
                 expect_no_ticket(world, giving, off[i]);
         }
 }
@@ -300,8 +301,7 @@ static void test_one_that_was_replaced_is_a_full_handshake(World *world, const v
 
 /* A default is a client's too, and is looked at where it is used. */
 static void test_one_can_be_a_default(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
         g_autofree char *good = NULL, *none = NULL;
         sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "SetDefaultConfiguration", "");
@@ -343,8 +343,7 @@ static void expect_foreign(const World *world, uint16_t port, GBytes *ticket) {
 }
 
 static void test_an_altered_one_is_refused(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autofree char *client = make_client(world, port, "localhost", NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
         g_autoptr(GBytes) altered = NULL, cut = NULL;
@@ -376,14 +375,13 @@ static void test_an_altered_one_is_refused(World *world, const void *unused) {
 
 static void test_another_users_is_refused(World *world, const void *unused) {
         World bob = *world;
-        uint16_t port;
-        g_autofree char *listener = NULL;
         g_autoptr(GBytes) ticket = NULL;
+        uint16_t port;
 
         if (!service_has_users())
                 return;
 
-        listener = listen_with(world, NULL, &port);
+        port = listen_port(world, NULL);
         ticket = earn_ticket(world, port);
         bob.bus = service_bus(world->service, UID_BOB);
         expect_foreign(&bob, port, ticket);
@@ -391,8 +389,7 @@ static void test_another_users_is_refused(World *world, const void *unused) {
 }
 
 static void test_one_of_before_the_start_is_refused(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
         World other;
 
@@ -410,8 +407,7 @@ static void expect_other(const World *world, const char *path) {
 }
 
 static void test_one_of_another_connection_is_refused(World *world, const void *unused) {
-        uint16_t port;
-        g_autofree char *listener = listen_with(world, NULL, &port);
+        uint16_t port = listen_port(world, NULL);
         g_autoptr(GBytes) ticket = earn_ticket(world, port);
         g_autofree char *named = make_client(world, port, "127.0.0.1", ticket);
         g_autofree char *renamed = make_client(world, port, "localhost", ticket);
