@@ -245,18 +245,18 @@ Rule *rule_free(Rule *rule) {
         return NULL;
 }
 
-/* Of two with one name GKeyFile keeps the last, and what the first said would not hold. */
-static int read_keys(RuleReader *reader, gsize n_keys) {
-        gsize n = 0;
-        g_auto(GStrv) keys = g_key_file_get_keys(reader->file, reader->group, &n, NULL);
-
-        if (n != n_keys)
-                return reader_refuse(reader, "a key is there twice");
+static int read_keys(RuleReader *reader) {
+        g_auto(GStrv) keys = g_key_file_get_keys(reader->file, reader->group, NULL, NULL);
 
         for (char **key = keys; *key; key++) {
                 int r;
 
                 reader->key = *key;
+                /* of two GKeyFile has the last one's value, and what the first said would not hold
+                 */
+                if (g_strv_contains((const char *const *)key + 1, *key))
+                        return reader_refuse(reader, "it is there twice");
+
                 r = read_key(reader);
                 if (r)
                         return r;
@@ -283,47 +283,38 @@ static int check_rule(RuleReader *reader) {
 
 /* ---- a file ---- */
 
-typedef struct RuleLines {
-        unsigned first;
-        unsigned n_keys;
-} RuleLines;
-
-/* Where each group begins, and how many keys it has, in order: what GKeyFile does not tell. */
+/* The numbers of the lines that begin a group, in order: GKeyFile does not tell them. */
 static GArray *rules_find_lines(const char *contents) {
-        GArray *groups = g_array_new(FALSE, FALSE, sizeof(RuleLines));
-        RuleLines found = {.first = 1};
+        GArray *lines = g_array_new(FALSE, FALSE, sizeof(unsigned));
+        unsigned line = 1;
 
-        for (const char *at = contents; at; found.first++) {
-                const char *end = strchrnul(at, '\n');
-
+        for (const char *at = contents; at; line++) {
                 at += strspn(at, " \t");
                 if (*at == '[')
-                        g_array_append_val(groups, found);
-                else if (*at != '#' && memchr(at, '=', (size_t)(end - at)) && groups->len > 0)
-                        g_array_index(groups, RuleLines, groups->len - 1).n_keys++;
-                at = *end ? end + 1 : NULL;
+                        g_array_append_val(lines, line);
+                at = strchr(at, '\n');
+                at = at ? at + 1 : NULL;
         }
 
-        return groups;
+        return lines;
 }
 
-static int rules_read_group(RuleReader *reader, const char *path, const RuleLines *lines,
-                            GPtrArray *rules, char **ret_text) {
+static int rules_read_group(RuleReader *reader, const char *path, unsigned line, GPtrArray *rules,
+                            char **ret_text) {
         g_autoptr(Rule) rule = g_new0(Rule, 1);
         int r;
 
         rule->name = g_strdup(reader->group);
         rule->file = g_strdup(path);
-        rule->line = lines->first;
+        rule->line = line;
         rule->subjects = g_array_new(FALSE, FALSE, sizeof(Subject));
 
         reader->rule = rule;
-        r = read_keys(reader, lines->n_keys);
+        r = read_keys(reader);
         if (r == 0)
                 r = check_rule(reader);
         if (r) {
-                *ret_text = g_strdup_printf("%s:%u: [%s] %s", path, lines->first, rule->name,
-                                            reader->text);
+                *ret_text = g_strdup_printf("%s:%u: [%s] %s", path, line, rule->name, reader->text);
                 g_free(reader->text);
                 return r;
         }
@@ -352,7 +343,7 @@ static int rules_read(GKeyFile *file, const char *path, const char *contents, GP
                 RuleReader reader = {.file = file, .group = groups[i]};
                 int r;
 
-                r = rules_read_group(&reader, path, &g_array_index(lines, RuleLines, i), rules,
+                r = rules_read_group(&reader, path, g_array_index(lines, unsigned, i), rules,
                                      ret_text);
                 if (r)
                         return r;

@@ -137,7 +137,7 @@ int certificate_split(GBytes *blob, size_t n_max, GPtrArray *ders, GPtrArray *ce
                 return r;
 
         for (size_t i = n_before; i < ders->len; i++) {
-                gnutls_x509_crt_t certificate;
+                gnutls_x509_crt_t certificate = NULL;
 
                 if (g_bytes_get_size(ders->pdata[i]) > CERTIFICATE_SIZE_MAX)
                         return CERTIFICATE_E_TOO_LONG;

@@ -110,7 +110,7 @@ Revocations *revocations_unref(Revocations *revocations) {
 
 /* NULL: no hash. */
 static GBytes *denied_read(const char *text) {
-        uint8_t hash[SHA256_SIZE];
+        uint8_t hash[SHA256_SIZE] = {0};
         size_t n_digits = 0;
 
         for (; *text; text++) {
@@ -171,7 +171,7 @@ static bool denied_has(const Revocations *revocations, const uint8_t *hash) {
 }
 
 bool revocations_deny(const Revocations *revocations, gnutls_x509_crt_t certificate) {
-        uint8_t hash[SHA256_SIZE];
+        uint8_t hash[SHA256_SIZE] = {0};
         size_t size = sizeof(hash);
 
         if (g_hash_table_size(revocations->denied) == 0)

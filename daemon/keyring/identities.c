@@ -185,7 +185,7 @@ static void identities_load(Identities *identities, const char *name) {
         g_autofree char *file = store_file(identities->store, STORE_IDENTITY, name);
         const char *why = "it is damaged, not of this user alone, or sealed with another key";
         g_autoptr(Secret) text = NULL;
-        Identity *identity;
+        Identity *identity = NULL;
         int r;
 
         r = store_get(identities->store, STORE_IDENTITY, name, &text);
