@@ -9,6 +9,7 @@
 #include "bus/private.h"
 #include "identity/facts.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define IDENTITY_FOLDER DTLSD_ROOT_PATH "/identity"
@@ -181,12 +182,16 @@ typedef struct ImportOptions {
         int key_fd, passphrase_fd; /* -1: not given; the message's */
 } ImportOptions;
 
-static int import_read_fd(sd_bus_message *m, const DictKey *key, int *ret, sd_bus_error *error) {
+static int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata,
+                          sd_bus_error *error) {
+        const int *fd = (const int *)((uint8_t *)userdata + key->offset);
         int r;
 
-        r = sd_bus_message_read_basic(m, 'h', ret);
-        if (r >= 0)
-                r = memfd_check(*ret);
+        r = dict_read_basic(m, key, userdata, error);
+        if (r < 0)
+                return r;
+
+        r = memfd_check(*fd);
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (r > 0)
@@ -194,19 +199,6 @@ static int import_read_fd(sd_bus_message *m, const DictKey *key, int *ret, sd_bu
                                        key->name, memfd_outcome_text((MemfdOutcome)r));
 
         return 1;
-}
-
-static int read_key(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        ImportOptions *options = userdata;
-
-        return import_read_fd(m, key, &options->key_fd, error);
-}
-
-static int read_passphrase(sd_bus_message *m, const DictKey *key, void *userdata,
-                           sd_bus_error *error) {
-        ImportOptions *options = userdata;
-
-        return import_read_fd(m, key, &options->passphrase_fd, error);
 }
 
 static int identity_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_bus_error *error) {
@@ -229,8 +221,9 @@ static int identity_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_
 static int import_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArray **ret_blobs,
                        ImportOptions *options, sd_bus_error *error) {
         static const DictKey keys[] = {
-                {"Key", "h", 1, read_key, 0, 0, 0},
-                {"Passphrase", "h", 1, read_passphrase, 0, 0, 0},
+                {"Key", "h", 1, read_secret_fd, offsetof(ImportOptions, key_fd), 0, 0},
+                {"Passphrase", "h", 1, read_secret_fd, offsetof(ImportOptions, passphrase_fd), 0,
+                 0},
         };
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "ImportIdentity"};
         static const DictKey chain = {.name = "chain", .maximum = CHAIN_BLOBS_MAX};

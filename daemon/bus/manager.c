@@ -9,6 +9,7 @@
 #include "base/terms.h"
 #include "bus/private.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define LIST_PAGE_MAX 1000 /* connections in an answer: each is less than 1 KiB of it */
@@ -247,27 +248,10 @@ static int read_state(sd_bus_message *m, const DictKey *key, void *userdata, sd_
                            "'PeerVerificationFailed' or 'HandshakeComplete'");
 }
 
-static int read_listener(sd_bus_message *m, const DictKey *key, void *userdata,
-                         sd_bus_error *error) {
-        Filter *filter = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 'o', &filter->listener);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
-}
-
-static int read_mine(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        Filter *filter = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 'b', &filter->mine);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
-}
-
 static const DictKey filter_keys[] = {
         {"HandshakeState", "s", 1, read_state, 0, 0, 0},
-        {"Listener", "o", 1, read_listener, 0, 0, 0},
-        {"Mine", "b", 1, read_mine, 0, 0, 0},
+        {"Listener", "o", 1, dict_read_basic, offsetof(Filter, listener), 0, 0},
+        {"Mine", "b", 1, dict_read_basic, offsetof(Filter, mine), 0, 0},
 };
 static const Dict filter_dict = {filter_keys, G_N_ELEMENTS(filter_keys), 1, "ListConnections"};
 
@@ -424,16 +408,8 @@ static int method_list_connections(sd_bus_message *m, void *userdata, sd_bus_err
 
 /* ---- signals ---- */
 
-static int read_all(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        int *all = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 'b', all);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
-}
-
 static int method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        static const DictKey keys[] = {{"All", "b", 1, read_all, 0, 0, 0}};
+        static const DictKey keys[] = {{"All", "b", 1, dict_read_basic, 0, 0, 0}};
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "Subscribe"};
         Bus *bus = message_bus(m);
         int all = false, r;

@@ -7,6 +7,7 @@
 #include "access/access.h"
 #include "bus/private.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define ACTION_PREFIX "io.github.dtlsd.dtlsd1."
@@ -20,38 +21,11 @@ typedef struct Details {
         bool has_uid;
 } Details;
 
-static int read_address(sd_bus_message *m, const DictKey *key, void *userdata,
-                        sd_bus_error *error) {
-        Details *details = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 's', &details->address);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
-}
-
-static int read_port(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        Details *details = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 'q', &details->port);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
-}
-
-static int read_entry(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        Details *details = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 's', &details->entry);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
-}
-
 static int read_uid(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         Details *details = userdata;
-        int r;
 
         details->has_uid = true;
-        r = sd_bus_message_read_basic(m, 'u', &details->uid);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+        return dict_read_basic(m, key, userdata, error);
 }
 
 static int read_gids(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
@@ -69,10 +43,14 @@ static int read_gids(sd_bus_message *m, const DictKey *key, void *userdata, sd_b
         return 1;
 }
 
+#define FIELD(name) offsetof(Details, name)
+
 static const DictKey details_keys[] = {
-        {"Address", "s", 1, read_address, 0, 0, 0}, {"Entry", "s", 1, read_entry, 0, 0, 0},
-        {"Gids", "au", 1, read_gids, 0, 0, 0},      {"Port", "q", 1, read_port, 0, 0, 0},
-        {"Uid", "u", 1, read_uid, 0, 0, 0},
+        {"Address", "s", 1, dict_read_basic, FIELD(address), 0, 0},
+        {"Entry", "s", 1, dict_read_basic, FIELD(entry), 0, 0},
+        {"Gids", "au", 1, read_gids, 0, 0, 0},
+        {"Port", "q", 1, dict_read_basic, FIELD(port), 0, 0},
+        {"Uid", "u", 1, read_uid, FIELD(uid), 0, 0},
 };
 static const Dict details_dict = {details_keys, G_N_ELEMENTS(details_keys), 1, "CheckAccess"};
 

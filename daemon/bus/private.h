@@ -222,6 +222,8 @@ typedef struct Dict {
 
 /* Reads the a{sv} that comes next: known keys, each once, of the right type. 1 or negative. */
 int dict_read(sd_bus_message *m, const Dict *dict, void *userdata, sd_bus_error *error);
+/* A DictRead: a basic type, unchecked, into @userdata at the key's offset. */
+int dict_read_basic(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error);
 /* Refuses a value: "option 'KEY' is VALUE; it must be RULE". Always negative. */
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule);
 

@@ -136,6 +136,13 @@ int dict_read(sd_bus_message *m, const Dict *dict, void *userdata, sd_bus_error 
         return r < 0 ? bus_refuse(error, r, NULL) : 1;
 }
 
+int dict_read_basic(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_read_basic(m, key->signature[0], (uint8_t *)userdata + key->offset);
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule) {
         g_autofree char *quoted = text_quote(value);
 
