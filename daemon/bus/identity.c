@@ -4,6 +4,7 @@
  * methods that change them. The key goes from the caller's memfd to the keyring, which reads it.
  */
 
+#include "base/entry.h"
 #include "base/memfd.h"
 #include "base/terms.h"
 #include "bus/private.h"
@@ -209,6 +210,8 @@ static int identity_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
+        if (!entry_name_is_valid(*ret))
+                return bus_refuse_text(error, "InvalidInputParameters", ENTRY_NAME_RULE);
         if (identity_is_for(*ret, caller_of(bus, m)->uid) || caller_of(bus, m)->uid == 0)
                 return 1;
 

@@ -6,6 +6,7 @@
 
 #include "keyring/identities.h"
 
+#include "base/entry.h"
 #include "base/fault.h"
 #include "base/log.h"
 
@@ -40,12 +41,6 @@ static void identity_cleanup(Identity **identity) {
 
 #define identity_auto __attribute__((cleanup(identity_cleanup))) Identity *
 
-/* Whose it is, by its name. */
-static uid_t identity_uid(const char *name) {
-        return g_str_has_prefix(name, "u/") ? (uid_t)g_ascii_strtoull(name + 2, NULL, 10)
-                                            : UID_ADMINISTRATOR;
-}
-
 /* ---- from certificates and a key ---- */
 
 static int identity_check_pair(const Identity *identity, const char **ret_text) {
@@ -72,8 +67,8 @@ static int identity_new(Identities *identities, const char *name, GPtrArray *blo
         if (r < 0)
                 return fault(r);
 
-        r = vault_import_shared_key(identities->vault, identity_uid(name), secret, passphrase, &key,
-                                    ret_text);
+        r = vault_import_shared_key(identities->vault, entry_name_uid(name), secret, passphrase,
+                                    &key, ret_text);
         if (r)
                 return r == VAULT_E_FULL ? IDENTITIES_E_FULL
                        : r > 0           ? IDENTITIES_E_BAD_SECRET
@@ -237,14 +232,14 @@ static size_t identities_count(const Identities *identities, uid_t uid) {
 
         g_hash_table_iter_init(&iter, identities->by_name);
         while (g_hash_table_iter_next(&iter, (void **)&name, NULL))
-                n += identity_uid(name) == uid;
+                n += entry_name_uid(name) == uid;
 
         return n;
 }
 
 static int identities_check_room(const Identities *identities, const char *name,
                                  const char **ret_text) {
-        uid_t uid = identity_uid(name);
+        uid_t uid = entry_name_uid(name);
 
         if (g_hash_table_contains(identities->by_name, name))
                 return 0;

@@ -4,6 +4,7 @@
  * uid of the call here too: dtlsd's word alone does not let one user write another's.
  */
 
+#include "base/entry.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/memfd.h"
@@ -55,12 +56,9 @@ static int store_check_name(Server *server, const StoreCall *call, sd_bus_error 
         const ServerSubject subject = {.uid = call->uid};
         g_autofree char *own = g_strdup_printf("u/%" PRIu32 "/", call->uid);
 
-        if (!store_name_is_valid(call->name))
-                return server_refuse(
-                        server, subject, SERVER_ERROR_BAD_SECRET,
-                        "a name is 1 to 64 of A-Z a-z 0-9 . _ -, not with a dot first; "
-                        "a user's own is u/UID/NAME",
-                        ret_error);
+        if (!entry_name_is_valid(call->name))
+                return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET, ENTRY_NAME_RULE,
+                                     ret_error);
         if (g_str_has_prefix(call->name, "u/") && !g_str_has_prefix(call->name, own) &&
             call->uid != 0)
                 return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED,

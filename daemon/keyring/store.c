@@ -9,6 +9,7 @@
 #include "keyring/store.h"
 
 #include "base/cleanup.h"
+#include "base/entry.h"
 #include "base/fault.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 #define STORE_TAG_SIZE 16
 #define STORE_HEADER_MAX 160
 #define STORE_FILE_MAX (STORE_HEADER_MAX + STORE_NONCE_SIZE + STORE_ENTRY_MAX + STORE_TAG_SIZE)
-#define STORE_UID_DIGITS_MAX 10
 
 struct Store {
         char *path;
@@ -41,27 +41,6 @@ static const char *const store_kinds[N_STORE_KINDS] = {
 };
 
 /* ---- names ---- */
-
-static bool name_is_word(const char *text) {
-        size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                     "0123456789._-");
-
-        return length > 0 && length <= STORE_NAME_MAX && text[length] == '\0' && text[0] != '.';
-}
-
-bool store_name_is_valid(const char *name) {
-        g_auto(GStrv) parts = g_strsplit(name, "/", 3);
-        guint64 uid;
-
-        if (g_strv_length(parts) == 1)
-                return name_is_word(parts[0]);
-
-        /* one spelling of each number */
-        return g_strv_length(parts) == 3 && g_str_equal(parts[0], "u") && name_is_word(parts[2]) &&
-               strlen(parts[1]) <= STORE_UID_DIGITS_MAX &&
-               (parts[1][0] != '0' || parts[1][1] == '\0') &&
-               g_ascii_string_to_unsigned(parts[1], 10, 0, UINT32_MAX - 1, &uid, NULL);
-}
 
 static char *store_file_name(StoreKind kind, const char *name) {
         char *file = g_strdup_printf("%s:%s", store_kinds[kind], name);
@@ -80,7 +59,7 @@ static StoreName *store_name_of_file(const char *file) {
                         continue;
 
                 name = g_strdelimit(g_strdup(file + length + 1), ",", '/');
-                if (!store_name_is_valid(name))
+                if (!entry_name_is_valid(name))
                         return NULL;
 
                 found = g_new0(StoreName, 1);
@@ -391,7 +370,7 @@ int store_put(Store *store, StoreKind kind, const char *name, const Secret *cont
         g_autoptr(Secret) wrapped = NULL;
         int r;
 
-        g_assert(store_name_is_valid(name));
+        g_assert(entry_name_is_valid(name));
 
         if (secret_size(contents) > STORE_ENTRY_MAX)
                 return STORE_E_TOO_LONG;
@@ -405,7 +384,7 @@ int store_get(Store *store, StoreKind kind, const char *name, Secret **ret) {
         g_autoptr(Secret) wrapped = NULL;
         int r;
 
-        g_assert(store_name_is_valid(name));
+        g_assert(entry_name_is_valid(name));
 
         r = file_read(store, file, &wrapped);
         return r ? r : store_unwrap(store, kind, name, wrapped, ret);
@@ -414,7 +393,7 @@ int store_get(Store *store, StoreKind kind, const char *name, Secret **ret) {
 int store_remove(Store *store, StoreKind kind, const char *name) {
         g_autofree char *file = store_file_name(kind, name);
 
-        g_assert(store_name_is_valid(name));
+        g_assert(entry_name_is_valid(name));
 
         if (unlinkat(store->folder_fd, file, 0) < 0)
                 return errno == ENOENT ? STORE_E_UNKNOWN : fault(-errno);

@@ -7,8 +7,7 @@
  * a sealing key every entry is encrypted, and bound to its kind and name: a file under another name
  * is a damaged one.
  *
- * An entry has a kind and a name. "NAME" is the administrator's, "u/UID/NAME" that user's own; NAME
- * is 1 to 64 letters of A-Z a-z 0-9 . _ - and does not begin with a dot.
+ * An entry has a kind and a name (base/entry.h).
  *
  * Knows: files. Does not know: what is in an entry.
  */
@@ -17,7 +16,6 @@
 
 #include <stdbool.h>
 
-#define STORE_NAME_MAX 64
 #define STORE_ENTRY_MAX ((size_t)256 * 1024)
 #define STORE_SEAL_KEY_SIZE 32
 
@@ -46,8 +44,6 @@ typedef struct Store Store;
  * @ret_text: for people, when it is refused. */
 int store_open(const char *path, const Secret *seal_key, Store **ret, char **ret_text);
 Store *store_free(Store *store);
-
-bool store_name_is_valid(const char *name);
 
 /* On the disk when it returns 0; as it was when not. */
 int store_put(Store *store, StoreKind kind, const char *name, const Secret *contents);

@@ -343,6 +343,9 @@ static void test_names_are_words(void) {
                                "a name is 1 to 64");
         import_refused(world.root, long_name, world.first, test_identity_key_pem(world.first),
                        "InvalidInputParameters", "a name is 1 to 64");
+        /* who may not is not asked about what cannot be */
+        import_refused(world.alice, "../x", world.first, test_identity_key_pem(world.first),
+                       "InvalidInputParameters", "a name is 1 to 64");
         world_free(&world);
 }
 

@@ -139,45 +139,6 @@ static void lists_in_order(void) {
         world_done(&world);
 }
 
-static void names_are_words(void) {
-        g_autofree char *longest = g_strnfill(STORE_NAME_MAX, 'x');
-        g_autofree char *longer = g_strnfill(STORE_NAME_MAX + 1, 'x');
-        g_autofree char *longest_of_user = g_strconcat("u/4294967294/", longest, NULL);
-        const char *const good[] = {"a", "Gate.way-2_x", longest, "u/0/a", longest_of_user};
-        const char *const bad[] = {
-                "",
-                ".",
-                "..",
-                "../x",
-                ".hidden",
-                "a/b",
-                "u/1000",
-                "u/1000/",
-                "u/1000/../x",
-                "u//a",
-                "u/-1/a",
-                "u/01/a",
-                "u/4294967295/a",
-                "u/99999999999/a",
-                "g/1/a",
-                "u/1/a/b",
-                "a b",
-                "caf\xc3\xa9",
-                "a,b",
-                "a:b",
-                "a\nb",
-                "u/ 1/a",
-                longer,
-        };
-
-        for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
-                g_assert_true(store_name_is_valid(good[i]));
-        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
-                g_test_message("'%s'", bad[i]);
-                g_assert_false(store_name_is_valid(bad[i]));
-        }
-}
-
 static void refuses_what_is_too_long(void) {
         World world = world_new(false);
         g_autoptr(Store) store = open_store(&world);
@@ -437,7 +398,6 @@ int main(int argc, char **argv) {
         g_test_add_data_func("/store/plain/keeps-what-was-put", NULL, keeps_what_was_put);
         g_test_add_data_func("/store/sealed/keeps-what-was-put", "", keeps_what_was_put);
         g_test_add_func("/store/lists-in-order", lists_in_order);
-        g_test_add_func("/store/names-are-words", names_are_words);
         g_test_add_func("/store/refuses-what-is-too-long", refuses_what_is_too_long);
         g_test_add_func("/store/files-are-ours-alone", files_are_ours_alone);
         g_test_add_func("/store/sealed/nothing-can-be-read", seals_so_that_nothing_can_be_read);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Entry, see entry.h. */
+
+#include "base/entry.h"
+
+#include <glib.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ENTRY_UID_DIGITS_MAX 10
+
+static bool entry_is_word(const char *text) {
+        size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                     "0123456789._-");
+
+        return length > 0 && length <= ENTRY_WORD_MAX && text[length] == '\0' && text[0] != '.';
+}
+
+bool entry_name_is_valid(const char *name) {
+        g_auto(GStrv) parts = g_strsplit(name, "/", 3);
+        guint64 uid;
+
+        if (g_strv_length(parts) == 1)
+                return entry_is_word(parts[0]);
+
+        /* one spelling of each number */
+        return g_strv_length(parts) == 3 && g_str_equal(parts[0], "u") && entry_is_word(parts[2]) &&
+               strlen(parts[1]) <= ENTRY_UID_DIGITS_MAX &&
+               (parts[1][0] != '0' || parts[1][1] == '\0') &&
+               g_ascii_string_to_unsigned(parts[1], 10, 0, UINT32_MAX - 1, &uid, NULL);
+}
+
+uid_t entry_name_uid(const char *name) {
+        return g_str_has_prefix(name, "u/") ? (uid_t)g_ascii_strtoull(name + 2, NULL, 10) : 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Entry: how things that are kept are named. "NAME" is the administrator's, "u/UID/NAME" that
+ * user's own; NAME is 1 to ENTRY_WORD_MAX letters of A-Z a-z 0-9 . _ - and does not begin with a
+ * dot.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define ENTRY_WORD_MAX 64
+/* For people. */
+#define ENTRY_NAME_RULE                                                                            \
+        "a name is 1 to 64 of A-Z a-z 0-9 . _ -, not with a dot first; "                           \
+        "a user's own is u/UID/NAME"
+
+bool entry_name_is_valid(const char *name);
+/* Of a valid one: whose it is; 0 for the administrator's. */
+uid_t entry_name_uid(const char *name);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "base/entry.h"
+
+#include <glib.h>
+
+static void names_are_words(void) {
+        g_autofree char *longest = g_strnfill(ENTRY_WORD_MAX, 'x');
+        g_autofree char *longer = g_strnfill(ENTRY_WORD_MAX + 1, 'x');
+        g_autofree char *longest_of_user = g_strconcat("u/4294967294/", longest, NULL);
+        const char *const good[] = {"a", "Gate.way-2_x", longest, "u/0/a", longest_of_user};
+        const char *const bad[] = {
+                "",
+                ".",
+                "..",
+                "../x",
+                ".hidden",
+                "a/b",
+                "u/1000",
+                "u/1000/",
+                "u/1000/../x",
+                "u//a",
+                "u/-1/a",
+                "u/01/a",
+                "u/4294967295/a",
+                "u/99999999999/a",
+                "g/1/a",
+                "u/1/a/b",
+                "a b",
+                "caf\xc3\xa9",
+                "a,b",
+                "a:b",
+                "a\nb",
+                "u/ 1/a",
+                longer,
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
+                g_assert_true(entry_name_is_valid(good[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_test_message("'%s'", bad[i]);
+                g_assert_false(entry_name_is_valid(bad[i]));
+        }
+}
+
+static void say_whose_they_are(void) {
+        g_assert_cmpuint(entry_name_uid("gateway"), ==, 0);
+        g_assert_cmpuint(entry_name_uid("u-1000"), ==, 0);
+        g_assert_cmpuint(entry_name_uid("u/1000/gateway"), ==, 1000);
+        g_assert_cmpuint(entry_name_uid("u/4294967294/7"), ==, 4294967294);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/entry/names-are-words", names_are_words);
+        g_test_add_func("/entry/names-say-whose-they-are", say_whose_they_are);
+        return g_test_run();
+}
