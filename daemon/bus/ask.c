@@ -30,10 +30,9 @@ struct Asks {
 
 typedef struct Verdict {
         AccessVerb verb;
-        Address about;   /* not set: about no address */
-        char entry[128]; /* "": about no entry of the store */
-        bool is_allowed;
-        char why[160];
+        Address about;       /* not set: about no address */
+        char entry[128];     /* "": about no entry of the store */
+        const char *why_not; /* NULL: it is allowed */
 } Verdict;
 
 struct Asked {
@@ -85,6 +84,10 @@ int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_err
 }
 
 /* ---- polkit ---- */
+
+static bool is_interactive(sd_bus_message *m) {
+        return sd_bus_message_get_allow_interactive_authorization(m) > 0;
+}
 
 static bool verdict_is_about(const Verdict *verdict, const AccessQuestion *question) {
         const Address *about = question->address;
@@ -146,37 +149,37 @@ Asked *asked_free(Asked *asked) {
         return NULL;
 }
 
-static void polkit_read(sd_bus_message *reply, Verdict *verdict) {
+/* Why not; NULL: it may. */
+static const char *polkit_refusal(sd_bus_message *reply, bool interactive) {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
-        int is_authorized = 0, is_challenge = 0;
+        int is_authorized, is_challenge;
 
-        if (error && (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                      sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))) {
-                g_strlcpy(verdict->why, "polkit is not there, and without it the answer is no",
-                          sizeof(verdict->why));
-        } else if (error) {
+        if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+            sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
+                return "polkit is not there, and without it the answer is no";
+        if (error) {
                 log_warning("polkit does not answer: %s: %s", error->name, error->message);
-                g_strlcpy(verdict->why, "polkit did not answer, so the answer is no",
-                          sizeof(verdict->why));
-        } else if (sd_bus_message_read(reply, "(bba{ss})", &is_authorized, &is_challenge, 0) < 0) {
-                g_strlcpy(verdict->why, "polkit's answer cannot be read, so it is no",
-                          sizeof(verdict->why));
-        } else if (is_challenge) {
-                g_strlcpy(verdict->why,
-                          "polkit wants somebody to authenticate; call with interactive "
-                          "authorization allowed",
-                          sizeof(verdict->why));
-        } else {
-                g_strlcpy(verdict->why, "polkit says no", sizeof(verdict->why));
+                return "polkit did not answer, so the answer is no";
         }
 
-        verdict->is_allowed = is_authorized;
+        /* then come details, of any number */
+        if (sd_bus_message_enter_container(reply, 'r', "bba{ss}") <= 0 ||
+            sd_bus_message_read(reply, "bb", &is_authorized, &is_challenge) <= 0)
+                return "polkit's answer cannot be read, so it is no";
+        if (is_authorized)
+                return NULL;
+        if (!is_challenge)
+                return "polkit says no";
+
+        return interactive ? "polkit wants somebody to authenticate, and no agent is there to ask"
+                           : "polkit wants somebody to authenticate; call with interactive "
+                             "authorization allowed";
 }
 
 static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         Asked *asked = userdata;
 
-        polkit_read(reply, &asked->open);
+        asked->open.why_not = polkit_refusal(reply, is_interactive(asked->errand->m));
         g_array_append_val(asked->verdicts, asked->open);
         asked_close(asked);
         errand_ready(asked->errand);
@@ -189,12 +192,9 @@ static int polkit_question(Asked *asked, sd_bus_message **ret) {
         char about[ADDRESS_STRING_MAX] = "";
         Errand *errand = asked->errand;
         sd_bus_message *m = NULL;
-        uint32_t flags;
+        uint32_t flags = is_interactive(errand->m) ? POLKIT_ALLOW_INTERACTION : 0;
         int r;
 
-        flags = sd_bus_message_get_allow_interactive_authorization(errand->m) > 0
-                        ? POLKIT_ALLOW_INTERACTION
-                        : 0;
         if (address_is_set(&asked->open.about))
                 (void)address_format_port(&asked->open.about, about);
 
@@ -315,7 +315,7 @@ static int ask_further(Bus *bus, sd_bus_message *m, const AccessQuestion *questi
         if (!verdict)
                 return ask_polkit(bus, m, question, error);
 
-        return verdict->is_allowed ? 1 : ask_denied(question, verdict->why, answer, error);
+        return verdict->why_not ? ask_denied(question, verdict->why_not, answer, error) : 1;
 }
 
 static int ask(Bus *bus, sd_bus_message *m, AccessQuestion question, sd_bus_error *error) {

@@ -93,7 +93,8 @@ void seat_release(Seat *seat) {
 void seat_polkit_answers(Seat *seat, bool is_authorized, bool is_challenge) {
         for (guint i = 0; i < seat->polkit->len; i++)
                 must(sd_bus_reply_method_return(g_ptr_array_index(seat->polkit, i), "(bba{ss})",
-                                                is_authorized, is_challenge, 0),
+                                                is_authorized, is_challenge, 1, "polkit.detail",
+                                                "of no meaning"),
                      "answer for polkit");
         g_ptr_array_set_size(seat->polkit, 0);
 }

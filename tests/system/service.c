@@ -27,6 +27,7 @@ struct Service {
 };
 
 static const char *const UNPRIVILEGED = "nobody";
+#define SERVICE_BUS_POLICY NAME ".conf"
 
 bool service_has_users(void) {
         if (geteuid() == 0)
@@ -47,14 +48,20 @@ static void write_file(const Service *service, const char *name, const char *con
                 g_file_set_contents_full(path, contents, -1, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
 }
 
+/* Of policy/. */
+static char *shipped_file(const char *name) {
+        return g_build_filename(g_getenv("DTLSD_POLICY_DIRECTORY"), name, NULL);
+}
+
 /* The shipped ones. */
 static void write_rules(const Service *service) {
+        g_autofree char *shipped = shipped_file("90-default.conf");
         g_autofree char *folder = in_directory(service, "policy.d");
         g_autofree char *path = g_build_filename(folder, "90-default.conf", NULL);
         g_autofree char *rules = NULL;
 
         g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
-        g_assert_true(g_file_get_contents(g_getenv("DTLSD_RULES"), &rules, NULL, NULL));
+        g_assert_true(g_file_get_contents(shipped, &rules, NULL, NULL));
         g_assert_true(g_file_set_contents(path, rules, -1, NULL));
         g_assert_cmpint(chmod(path, 0644), ==, 0);
 }
@@ -79,18 +86,27 @@ static void copy_program(const Service *service, const char *name) {
                 g_file_set_contents_full(to, contents, size, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
 }
 
-static void write_bus_config(const Service *service) {
-        const char *user = geteuid() == 0 ? UNPRIVILEGED : g_get_user_name();
+/* The file @source as @name, with all of @what replaced. */
+static void write_replaced(const Service *service, const char *name, const char *source,
+                           const char *what, const char *replacement) {
         g_autofree char *contents = NULL;
         GString *text;
 
-        g_assert_true(
-                g_file_get_contents(g_getenv("DTLSD_PRIVATE_BUS_CONF"), &contents, NULL, NULL));
+        g_assert_true(g_file_get_contents(source, &contents, NULL, NULL));
         text = g_string_new(contents);
-        g_string_replace(text, "@DIRECTORY@", service->directory, 0);
-        g_string_replace(text, "@USER@", user, 0);
-        write_file(service, "bus.conf", text->str);
+        g_assert_cmpuint(g_string_replace(text, what, replacement, 0), >, 0);
+        write_file(service, name, text->str);
         g_string_free(text, TRUE);
+}
+
+static void write_bus_config(const Service *service) {
+        const char *user = geteuid() == 0 ? UNPRIVILEGED : g_get_user_name();
+        g_autofree char *users = g_strdup_printf("user=\"%s\"", user);
+        g_autofree char *policy = shipped_file(SERVICE_BUS_POLICY);
+
+        write_replaced(service, "bus.conf", g_getenv("DTLSD_PRIVATE_BUS_CONF"), "@DIRECTORY@",
+                       service->directory);
+        write_replaced(service, SERVICE_BUS_POLICY, policy, "user=\"dtlsd\"", users);
 }
 
 /* Runs in the child. */
@@ -152,20 +168,20 @@ static void show_log(const Service *service) {
         g_test_message("dtlsd said: %s", log);
 }
 
-static bool has_owner(sd_bus *bus) {
+static bool has_owner(sd_bus *bus, const char *name) {
         return sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
                                   "org.freedesktop.DBus", "GetNameOwner", NULL, NULL, "s",
-                                  NAME) >= 0;
+                                  name) >= 0;
 }
 
-static void wait_for_name(Service *service) {
+void service_wait_name(Service *service, const char *name) {
         sd_bus *bus = service_bus(service, geteuid());
         gint64 limit = g_get_monotonic_time() + (gint64)SERVICE_LIMIT_USEC;
 
-        while (!has_owner(bus)) {
+        while (!has_owner(bus, name)) {
                 if (g_get_monotonic_time() > limit) {
                         show_log(service);
-                        g_error("dtlsd did not take its name");
+                        g_error("nobody took the name %s", name);
                 }
                 (void)sd_bus_wait(bus, POLL_USEC);
         }
@@ -198,7 +214,7 @@ Service *service_start_limited(const char *config, unsigned n_fds) {
         (void)bus_leave(service_bus(service, geteuid())); /* the bus is there */
         service->n_fds = n_fds;
         start_daemon(service);
-        wait_for_name(service);
+        service_wait_name(service, NAME);
         return service;
 }
 
@@ -235,7 +251,11 @@ void service_stop(Service *service) {
 
 void service_restart(Service *service) {
         start_daemon(service);
-        wait_for_name(service);
+        service_wait_name(service, NAME);
+}
+
+const char *service_address(const Service *service) {
+        return service->address;
 }
 
 const char *service_directory(const Service *service) {

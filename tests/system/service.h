@@ -44,6 +44,9 @@ void service_restart(Service *service);
 void service_remove_directory(const char *path);
 
 const char *service_directory(const Service *service);
+const char *service_address(const Service *service); /* of the bus */
+/* Until somebody has this name on the bus. */
+void service_wait_name(Service *service, const char *name);
 pid_t service_pid(const Service *service);
 pid_t service_keyring_pid(const Service *service);
 /* What the daemon has logged so far. */
