@@ -188,13 +188,35 @@ void service_wait_name(Service *service, const char *name) {
         (void)bus_leave(bus);
 }
 
+/* The stock bus, or what the program on-dbus-broker says. */
+static void start_bus(Service *service) {
+        g_autofree char *config = g_strdup_printf("--config-file=%s/bus.conf", service->directory);
+        g_autofree char *socket = in_directory(service, "bus");
+        const char *const daemon[] = {"dbus-daemon", config,       "--nofork",
+                                      "--nopidfile", "--nosyslog", NULL};
+        /* it takes a socket of somebody else's, and looks for systemd on its own bus */
+        const char *const broker[] = {"systemd-socket-activate",
+                                      "--listen",
+                                      socket,
+                                      "--setenv=PATH",
+                                      "--setenv=DBUS_SYSTEM_BUS_ADDRESS",
+                                      "dbus-broker-launch",
+                                      "--scope=system",
+                                      config,
+                                      NULL};
+        bool has_broker = g_strcmp0(g_getenv("DTLSD_TEST_BUS"), "dbus-broker") == 0;
+
+        service->bus_pid = start(service, "bus.log", has_broker ? broker : daemon);
+        (void)bus_leave(service_bus(service, geteuid())); /* the bus is there */
+        g_assert_cmpint(g_chmod(socket, 0666), ==, 0);
+}
+
 Service *service_start(const char *config) {
         return service_start_limited(config, 0);
 }
 
 Service *service_start_limited(const char *config, unsigned n_fds) {
         Service *service = g_new0(Service, 1);
-        g_autofree char *bus_config = NULL;
 
         service->directory = g_dir_make_tmp("dtlsd-test.XXXXXX", NULL);
         g_assert_nonnull(service->directory);
@@ -207,11 +229,7 @@ Service *service_start_limited(const char *config, unsigned n_fds) {
         copy_program(service, "dtlsd");
         copy_program(service, "dtlsd-keyring");
 
-        bus_config = g_strdup_printf("--config-file=%s/bus.conf", service->directory);
-        service->bus_pid = start(service, "bus.log",
-                                 (const char *const[]){"dbus-daemon", bus_config, "--nofork",
-                                                       "--nopidfile", "--nosyslog", NULL});
-        (void)bus_leave(service_bus(service, geteuid())); /* the bus is there */
+        start_bus(service);
         service->n_fds = n_fds;
         start_daemon(service);
         service_wait_name(service, NAME);
