@@ -251,6 +251,7 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (r)
                 return server_refuse_vault(server, subject, r, NULL, ret_error);
 
+        request.uid = subject.uid;
         refusal = signer_refusal(&request);
         if (refusal)
                 return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED, refusal,
@@ -259,7 +260,7 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         r = signer_sign(server->signer, &request, on_signed, m);
         if (r)
                 return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
-                                     "too many signatures wait for this user's keys", ret_error);
+                                     "too many signatures of this user wait", ret_error);
 
         sd_bus_message_ref(m); /* on_signed() gives it back, from the loop */
         server_log_use(server, request.key, "signs");

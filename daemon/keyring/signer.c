@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Signer, see signer.h. A job is one signature. It waits in its uid's lane, is worked on in a
- * thread of GLib's pool, and comes back over a queue and an eventfd. Lanes are served in turn. Only
- * the loop's thread touches lanes, keys' counts and answers; a thread has a job to itself.
+ * Signer, see signer.h. A job of the workers is one signature; a thread has it to itself. Only the
+ * loop's thread touches keys' counts and answers.
  */
 
 #include "keyring/signer.h"
 
-#include "base/cleanup.h"
 #include "base/fault.h"
+#include "keyring/workers.h"
 
-#include <errno.h>
 #include <gnutls/crypto.h>
 #include <string.h>
-#include <sys/eventfd.h>
-
-typedef struct SignerLane {
-        uid_t uid;
-        GQueue waiting; /* of SignerJob */
-        unsigned n_working;
-} SignerLane;
 
 typedef struct SignerJob {
-        SignerLane *lane;
         VaultKey *key;
         gnutls_sign_algorithm_t algorithm;
         bool is_hash;
@@ -35,15 +25,7 @@ typedef struct SignerJob {
 } SignerJob;
 
 struct Signer {
-        GHashTable *lanes; /* uid to SignerLane, owned; those with a job */
-        GQueue turns;      /* lanes with jobs that wait, in the order they are served */
-        size_t n_waiting;
-        unsigned n_working;
-
-        GThreadPool *pool;
-        GAsyncQueue *done;
-        int done_fd;
-        sd_event_source *done_source;
+        Workers *workers;
 };
 
 /* What GnuTLS asks of a key in DTLS 1.2. RSA-RAW is how it asks for PKCS#1: the padding's inside is
@@ -136,11 +118,10 @@ const char *signer_refusal(const SignerRequest *request) {
         return "not a signature algorithm of DTLS 1.2 that is still safe";
 }
 
-/* ---- in a thread ---- */
+/* ---- jobs ---- */
 
-static void signer_work(gpointer data, gpointer userdata) {
+static void signer_work(void *data) {
         SignerJob *job = data;
-        Signer *signer = userdata;
         gnutls_datum_t input;
         gsize size;
 
@@ -151,172 +132,66 @@ static void signer_work(gpointer data, gpointer userdata) {
                                                         /* flags= */ 0, &input, &job->signature)
                             : gnutls_privkey_sign_data2(vault_key_private(job->key), job->algorithm,
                                                         /* flags= */ 0, &input, &job->signature);
-
-        g_async_queue_push(signer->done, job);
-        (void)eventfd_write(signer->done_fd, 1); /* fails only when it is readable anyway */
 }
 
-/* ---- in the loop ---- */
-
-static SignerLane *signer_lane(Signer *signer, uid_t uid) {
-        SignerLane *lane = g_hash_table_lookup(signer->lanes, GUINT_TO_POINTER(uid));
-
-        if (lane)
-                return lane;
-
-        lane = g_new0(SignerLane, 1);
-        lane->uid = uid;
-        g_queue_init(&lane->waiting);
-        g_hash_table_insert(signer->lanes, GUINT_TO_POINTER(uid), lane);
-        return lane;
-}
-
-static void signer_job_end(SignerJob *job, int outcome) {
-        job->answer(outcome, job->signature.data, job->signature.size, job->userdata);
-
+static void signer_job_free(SignerJob *job) {
         vault_key_unref(job->key);
         g_bytes_unref(job->input);
         gnutls_free(job->signature.data);
         g_free(job);
 }
 
-static void signer_start(Signer *signer, SignerLane *lane) {
-        SignerJob *job = g_queue_pop_head(&lane->waiting);
+static void signer_done(void *data, bool worked) {
+        SignerJob *job = data;
+        int outcome = !worked ? SIGNER_E_STOPPED : job->code < 0 ? SIGNER_E_FAILED : 0;
 
-        signer->n_waiting--;
-        signer->n_working++;
-        lane->n_working++;
-        g_thread_pool_push(signer->pool, job, NULL); /* its threads are there since signer_new() */
-}
-
-static void signer_dispatch(Signer *signer) {
-        for (guint n = signer->turns.length; n > 0 && signer->n_working < SIGNER_WORKERS; n--) {
-                SignerLane *lane = g_queue_pop_head(&signer->turns);
-
-                if (lane->n_working < SIGNER_WORKERS_PER_UID)
-                        signer_start(signer, lane);
-                if (lane->waiting.length > 0)
-                        g_queue_push_tail(&signer->turns, lane);
-        }
-}
-
-static void signer_take_back(Signer *signer, SignerJob *job) {
-        SignerLane *lane = job->lane;
-
-        signer->n_working--;
-        lane->n_working--;
-        if (lane->n_working == 0 && lane->waiting.length == 0)
-                g_hash_table_remove(signer->lanes, GUINT_TO_POINTER(lane->uid));
-
-        signer_job_end(job, job->code < 0 ? SIGNER_E_FAILED : 0);
-}
-
-static int on_signer_done(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Signer *signer = userdata;
-        eventfd_t count;
-        SignerJob *job;
-
-        (void)eventfd_read(fd, &count); /* only to make it unreadable */
-
-        job = g_async_queue_try_pop(signer->done);
-        while (job) {
-                signer_take_back(signer, job);
-                signer_dispatch(signer);
-                job = g_async_queue_try_pop(signer->done);
-        }
-
-        return 0;
+        job->answer(outcome, job->signature.data, job->signature.size, job->userdata);
+        signer_job_free(job);
 }
 
 int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answer, void *userdata) {
-        SignerLane *lane;
-        SignerJob *job;
+        SignerJob *job = g_new0(SignerJob, 1);
 
-        if (signer->n_waiting >= SIGNER_QUEUE_MAX)
-                return SIGNER_E_BUSY;
-
-        lane = signer_lane(signer, vault_key_uid(request->key));
-        if (lane->waiting.length >= SIGNER_QUEUE_PER_UID_MAX)
-                return SIGNER_E_BUSY;
-
-        job = g_new0(SignerJob, 1);
-        job->lane = lane;
         job->key = vault_key_ref(request->key);
         job->algorithm = gnutls_sign_get_id(request->algorithm);
         job->is_hash = request->is_hash;
         job->input = g_bytes_new(request->input, request->size);
         job->answer = answer;
         job->userdata = userdata;
+        if (workers_put(signer->workers, request->uid, vault_key_id(request->key), job) == 0)
+                return 0;
 
-        g_queue_push_tail(&lane->waiting, job);
-        signer->n_waiting++;
-        if (lane->waiting.length == 1)
-                g_queue_push_tail(&signer->turns, lane);
-        signer_dispatch(signer);
-        return 0;
+        signer_job_free(job);
+        return SIGNER_E_BUSY;
 }
 
+/* ---- the whole ---- */
+
 int signer_new(sd_event *event, Signer **ret) {
+        static const WorkersPlan plan = {
+                .n_threads = SIGNER_WORKERS,
+                .n_threads_per_uid = SIGNER_WORKERS_PER_UID,
+                .n_waiting_max = SIGNER_QUEUE_MAX,
+                .n_waiting_per_uid_max = SIGNER_QUEUE_PER_UID_MAX,
+                .work = signer_work,
+                .done = signer_done,
+        };
         g_autoptr(Signer) signer = g_new0(Signer, 1);
         int r;
 
-        signer->lanes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-        g_queue_init(&signer->turns);
-        signer->done = g_async_queue_new();
-
-        signer->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (signer->done_fd < 0)
-                return fault(-errno);
-
-        r = sd_event_add_io(event, &signer->done_source, signer->done_fd, EPOLLIN, on_signer_done,
-                            signer);
+        r = workers_new(event, &plan, &signer->workers);
         if (r < 0)
                 return fault(r);
-
-        signer->pool =
-                g_thread_pool_new(signer_work, signer, SIGNER_WORKERS, /* exclusive= */ TRUE, NULL);
-        if (!signer->pool || g_thread_pool_get_num_threads(signer->pool) == 0)
-                return fault(-EAGAIN);
 
         *ret = g_steal_pointer(&signer);
         return 0;
 }
 
-static void signer_drop_waiting(Signer *signer) {
-        GHashTableIter iter;
-        gpointer lane;
-
-        g_hash_table_iter_init(&iter, signer->lanes);
-        while (g_hash_table_iter_next(&iter, NULL, &lane)) {
-                SignerJob *job = g_queue_pop_head(&((SignerLane *)lane)->waiting);
-
-                while (job) {
-                        signer_job_end(job, SIGNER_E_STOPPED);
-                        job = g_queue_pop_head(&((SignerLane *)lane)->waiting);
-                }
-        }
-}
-
 Signer *signer_free(Signer *signer) {
-        SignerJob *job;
-
         if (!signer)
                 return NULL;
 
-        signer_drop_waiting(signer);
-        if (signer->pool)
-                g_thread_pool_free(signer->pool, /* immediate= */ FALSE, /* wait= */ TRUE);
-        job = g_async_queue_try_pop(signer->done);
-        while (job) {
-                signer_job_end(job, SIGNER_E_STOPPED);
-                job = g_async_queue_try_pop(signer->done);
-        }
-
-        sd_event_source_disable_unref(signer->done_source);
-        autofd_close(&signer->done_fd);
-        g_async_queue_unref(signer->done);
-        g_queue_clear(&signer->turns);
-        g_hash_table_unref(signer->lanes);
+        workers_free(signer->workers);
         g_free(signer);
         return NULL;
 }

@@ -3,13 +3,14 @@
 
 /*
  * Signer: signs in threads, so that an RSA signature of 9 ms stops neither the loop nor another
- * user's signatures. Users take turns, and one user never has all the threads.
+ * user's signatures, nor those with another key. Users take turns, each one's keys do, and one user
+ * never has all the threads.
  *
  * Whoever asks may have been taken over, so what is signed is only what a DTLS 1.2 handshake signs:
  * hashes of its algorithms, whole messages for Ed25519, and for RSA an exact DigestInfo. (A bare
  * hash does not show what it is a hash of: that these are handshakes is the caller's word.)
  *
- * Knows: signature algorithms, threads. Does not know: D-Bus, who calls.
+ * Knows: signature algorithms. Does not know: D-Bus, threads.
  */
 
 #include "keyring/vault.h"
@@ -33,6 +34,7 @@ typedef enum SignerOutcome {
 } SignerOutcome;
 
 typedef struct SignerRequest {
+        uid_t uid;             /* who signs; in a shared key's case not its owner */
         VaultKey *key;         /* referenced */
         const char *algorithm; /* as gnutls_sign_get_name() says */
         bool is_hash;

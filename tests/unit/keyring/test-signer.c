@@ -80,6 +80,7 @@ static void wait_for(Fixture *f, const Heard *heard, unsigned n_answers) {
 
 static SignerRequest request_for(VaultKey *key, const char *algorithm, GBytes *input) {
         SignerRequest request = {
+                .uid = vault_key_uid(key),
                 .key = key,
                 .algorithm = algorithm,
                 .is_hash = !g_str_equal(algorithm, "EdDSA-Ed25519"),
@@ -163,6 +164,7 @@ static void test_signs_with_ed25519(Fixture *f, gconstpointer data) {
 static void assert_refused(VaultKey *key, const char *algorithm, bool is_hash, const void *input,
                            size_t size) {
         SignerRequest request = {
+                .uid = vault_key_uid(key),
                 .key = key,
                 .algorithm = algorithm,
                 .is_hash = is_hash,
@@ -240,6 +242,26 @@ static void test_refuses_raw_rsa_of_anything_else(Fixture *f, gconstpointer data
 static void test_slow_keys_do_not_delay_others(Fixture *f, gconstpointer data) {
         VaultKey *slow = fixture_key(f, ALICE, GNUTLS_PK_RSA, 4096);
         VaultKey *fast = fixture_key(f, BOB, GNUTLS_PK_ECDSA, 256);
+        g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
+        SignerRequest many = request_for(slow, "RSA-SHA256", input);
+        SignerRequest one = request_for(fast, "ECDSA-SHA256", input);
+        Heard slow_heard = {0}, fast_heard = {.other = &slow_heard};
+
+        for (unsigned i = 0; i < SIGNER_QUEUE_PER_UID_MAX; i++)
+                g_assert_cmpint(signer_sign(f->signer, &many, on_answer, &slow_heard), ==, 0);
+        g_assert_cmpint(signer_sign(f->signer, &one, on_answer, &fast_heard), ==, 0);
+
+        wait_for(f, &fast_heard, 1);
+        g_assert_cmpuint(fast_heard.n_other, <, SIGNER_QUEUE_PER_UID_MAX / 4);
+        wait_for(f, &slow_heard, SIGNER_QUEUE_PER_UID_MAX);
+        heard_done(&slow_heard);
+        heard_done(&fast_heard);
+}
+
+/* An administrator's keys are used by one service user as well: its slow one is not in the way. */
+static void test_a_slow_key_does_not_delay_another_of_its_user(Fixture *f, gconstpointer data) {
+        VaultKey *slow = fixture_key(f, ALICE, GNUTLS_PK_RSA, 4096);
+        VaultKey *fast = fixture_key(f, ALICE, GNUTLS_PK_ECDSA, 256);
         g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
         SignerRequest many = request_for(slow, "RSA-SHA256", input);
         SignerRequest one = request_for(fast, "ECDSA-SHA256", input);
@@ -351,6 +373,8 @@ int main(int argc, char **argv) {
             test_refuses_raw_rsa_of_anything_else);
         add("/signer/turn/an-rsa-4096-key-does-not-delay-another-user",
             test_slow_keys_do_not_delay_others);
+        add("/signer/turn/an-rsa-4096-key-does-not-delay-another-key-of-its-user",
+            test_a_slow_key_does_not_delay_another_of_its_user);
         add("/signer/turn/users-are-served-in-turn", test_users_take_turns);
         add("/signer/limit/bounds-the-queue-of-a-uid", test_bounds_the_queue_of_a_uid);
         add("/signer/limit/bounds-the-queue-of-all", test_bounds_the_queue_of_all);
