@@ -58,21 +58,46 @@ bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner) {
         return access_decide(bus->access, &question).verdict == ACCESS_ALLOW;
 }
 
-bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec) {
-        return bus_may_see_uid(bus, caller, spec->uid);
+unsigned caller_rights(const Caller *caller, const GArray *shares) {
+        AccessSubject subject;
+
+        if (!caller || !shares)
+                return 0;
+
+        subject = caller_subject(caller);
+        return shares_rights(shares, &subject);
 }
 
-int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_error *error) {
-        sd_bus_message *m = sd_bus_get_current_message(bus->bus);
+bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec) {
+        return caller_rights(caller, spec->shares) || bus_may_see_uid(bus, caller, spec->uid);
+}
 
+bool caller_owns(const Caller *caller, const Spec *spec) {
+        /* a name alone proves nothing: a restarted bus hands the same ones out again */
+        return caller && caller->uid == spec->uid &&
+               (spec->persistent || g_strcmp0(caller->name, spec->owner) == 0);
+}
+
+int bus_may(Bus *bus, const Caller *caller, const Spec *spec, unsigned rights,
+            sd_bus_error *error) {
+        sd_bus_message *m = sd_bus_get_current_message(bus->bus);
+        const char *names[5];
+
+        if (caller_owns(caller, spec) || (caller_rights(caller, spec->shares) & rights))
+                return 1;
         if (!bus_may_see(bus, caller, spec))
                 return bus_refuse_unknown(error, m ? sd_bus_message_get_path(m) : NULL);
 
-        /* a name alone proves nothing: a restarted bus hands the same ones out again */
-        if (caller->uid == spec->uid &&
-            (spec->persistent || g_strcmp0(caller->name, spec->owner) == 0))
-                return 1;
+        share_right_names(rights, names);
+        if (rights) {
+                g_autofree char *wanted = g_strjoinv("' or '", (char **)names);
 
+                return bus_refuse_text(error, "NotAuthorized",
+                                       "The object belongs to user %u (%s), who has not shared it "
+                                       "with you for this; the right is '%s'",
+                                       spec->uid, spec->persistent ? "any name" : spec->owner,
+                                       wanted);
+        }
         if (spec->persistent)
                 return bus_refuse_text(error, "NotAuthorized",
                                        "The object belongs to user %u, and only that user may",

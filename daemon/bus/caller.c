@@ -427,6 +427,19 @@ void callers_limit(Bus *bus) {
                         caller_limit(bus, &entry->caller);
 }
 
+void callers_find_shared(Bus *bus, const GArray *shares, GPtrArray *names) {
+        GHashTableIter iter;
+        Entry *entry;
+
+        if (!shares)
+                return;
+
+        g_hash_table_iter_init(&iter, bus->callers->by_name);
+        while (g_hash_table_iter_next(&iter, NULL, (void **)&entry))
+                if (entry->is_known && caller_rights(&entry->caller, shares))
+                        g_ptr_array_add(names, entry->caller.name);
+}
+
 const Caller *caller_current(Bus *bus) {
         sd_bus_message *m = sd_bus_get_current_message(bus->bus);
 

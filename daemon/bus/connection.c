@@ -478,48 +478,54 @@ static void connection_keep_error(Connection *connection, const sd_bus_error *er
 }
 
 static int connection_call(sd_bus_message *m, Connection *connection, sd_bus_error *error,
-                           ConnectionCall call) {
+                           ConnectionCall call, unsigned rights) {
         Bus *bus = message_bus(m);
+        const Caller *caller = caller_of(bus, m);
+        const Spec *spec = connection_facts(connection).spec;
+        bool owns = caller_owns(caller, spec);
         int r;
 
-        r = bus_may_control(bus, caller_of(bus, m), connection_facts(connection).spec, error);
+        r = bus_may(bus, caller, spec, rights, error);
         if (r < 0)
                 return r;
 
         r = call(m, connection, error);
-        if (r < 0)
+        if (r < 0 && owns)
                 connection_keep_error(connection, error);
         return r;
 }
 
-/* method_x, as sd-bus calls it, of call_x. */
-#define METHOD(name)                                                                               \
+/* method_x, as sd-bus calls it, of call_x, which is the owner's, and theirs who have one of these
+ * rights by a share. */
+#define METHOD(name, rights)                                                                       \
         static int method_##name(sd_bus_message *m, void *userdata, sd_bus_error *error) {         \
-                return connection_call(m, userdata, error, call_##name);                           \
+                return connection_call(m, userdata, error, call_##name, rights);                   \
         }
 
-METHOD(set_peer)
-METHOD(set_peer_verification_name)
-METHOD(set_mtu_hint)
-METHOD(set_configuration)
-METHOD(set_cookie_generator_parameters)
-METHOD(get_cookie_generator_parameters)
-METHOD(ignore_verification_errors)
-METHOD(do_handshake)
-METHOD(handle_timeout)
-METHOD(resume_handshake)
-METHOD(abort_handshake)
-METHOD(provide_psk)
-METHOD(refuse_psk)
-METHOD(write_datagram_encrypted)
-METHOD(read_datagram)
-METHOD(decrypt_datagram)
-METHOD(open_carrier)
-METHOD(open_channel)
-METHOD(export_keying_material)
-METHOD(get_session_ticket)
-METHOD(shutdown)
-METHOD(close)
+METHOD(set_peer, 0)
+METHOD(set_peer_verification_name, 0)
+METHOD(set_mtu_hint, SHARE_CONTROL)
+METHOD(set_configuration, 0)
+METHOD(set_cookie_generator_parameters, 0)
+METHOD(get_cookie_generator_parameters, 0)
+METHOD(ignore_verification_errors, 0)
+METHOD(do_handshake, SHARE_CONTROL)
+METHOD(handle_timeout, SHARE_CONTROL)
+METHOD(resume_handshake, SHARE_CONTROL)
+METHOD(abort_handshake, SHARE_CONTROL)
+METHOD(provide_psk, 0)
+METHOD(refuse_psk, 0)
+METHOD(write_datagram_encrypted, SHARE_WRITE)
+METHOD(read_datagram, 0)
+METHOD(decrypt_datagram, 0)
+METHOD(open_carrier, 0)
+METHOD(open_channel, 0)
+METHOD(export_keying_material, 0)
+METHOD(get_session_ticket, 0)
+METHOD(shutdown, SHARE_CONTROL)
+METHOD(share, 0)
+METHOD(unshare, 0)
+METHOD(close, 0)
 
 /* ---- facts: what it is ---- */
 
@@ -828,6 +834,10 @@ const sd_bus_vtable connection_vtable[] = {
                                 method_get_session_ticket, SECRET),
         SD_BUS_METHOD_WITH_ARGS("Shutdown", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_shutdown,
                                 OPEN),
+        SD_BUS_METHOD_WITH_ARGS("Share", SD_BUS_ARGS("s", subject, "as", rights),
+                                SD_BUS_NO_RESULT, method_share, OPEN),
+        SD_BUS_METHOD_WITH_ARGS("Unshare", SD_BUS_ARGS("s", subject), SD_BUS_NO_RESULT,
+                                method_unshare, OPEN),
         SD_BUS_METHOD_WITH_ARGS("Close", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_close, OPEN),
 
         SD_BUS_SIGNAL_WITH_ARGS("HandshakeTimeout", SD_BUS_NO_ARGS, 0),
@@ -867,6 +877,7 @@ const sd_bus_vtable connection_vtable[] = {
         SD_BUS_PROPERTY("PskIdentity", "ay", get_psk_identity, 0, CHANGES),
         SD_BUS_PROPERTY("PendingPsk", "(bayayuu)", get_pending_psk, 0, CHANGES),
         SD_BUS_PROPERTY("Configuration", "a{sv}", get_configuration, 0, LONG),
+        SD_BUS_PROPERTY("Shares", "a(sas)", get_shares, 0, LONG),
         SD_BUS_PROPERTY("Statistics", "a{st}", get_statistics, 0, EXPLICIT),
 
         SD_BUS_VTABLE_END,

@@ -38,7 +38,7 @@ int listener_find(sd_bus *b, const char *path, const char *interface, void *user
 static int listener_control(sd_bus_message *m, const Listener *listener, sd_bus_error *error) {
         Bus *bus = message_bus(m);
 
-        return bus_may_control(bus, caller_of(bus, m), listener_facts(listener).spec, error);
+        return bus_may(bus, caller_of(bus, m), listener_facts(listener).spec, 0, error);
 }
 
 static int method_open_accept_queue(sd_bus_message *m, void *userdata, sd_bus_error *error) {

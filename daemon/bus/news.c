@@ -7,7 +7,8 @@
  * PropertiesChanged an object. What is new about an object's properties is read when it is sent;
  * what happened to it (states, its end) is kept by value, since the object may be gone by then.
  *
- * Who hears: the owning name, and watchers (who subscribed, or listed the objects) that may see it.
+ * Who hears: the owning name, whoever it is shared with and has called before, and watchers (who
+ * subscribed, or listed the objects) that may see it.
  * Plaintext, and what asks for a secret, is for the owner alone.
  */
 
@@ -37,7 +38,8 @@ typedef struct Topic {
         SignalObjectKind kind;
         uint32_t id;
         uid_t uid;
-        char *owner; /* NULL: persistent */
+        char *owner;    /* NULL: persistent */
+        GArray *shares; /* as it was told last */
         bool is_new;
         bool was_told;
         bool is_queued;
@@ -90,6 +92,7 @@ static Topic *topic_new(SignalObjectKind kind, uint32_t id, const Spec *spec) {
         topic->id = id;
         topic->uid = spec->uid;
         topic->owner = spec->persistent ? NULL : g_strdup(spec->owner);
+        topic->shares = spec->shares ? g_array_ref(spec->shares) : NULL;
         return topic;
 }
 
@@ -97,6 +100,7 @@ static void topic_done(gpointer data) {
         Topic *topic = data;
 
         g_free(topic->owner);
+        g_clear_pointer(&topic->shares, g_array_unref);
 }
 
 static void topic_unref(gpointer topic) {
@@ -372,12 +376,18 @@ static bool watcher_hears(Bus *bus, const Watcher *watcher, const Topic *topic, 
 
         if (!caller || topic_is_owner(bus, topic, caller))
                 return false; /* an owner is told anyway, once */
+        if (!is_private && caller_rights(caller, topic->shares))
+                return false; /* so is whom it is shared with */
         if (is_private)
                 return !topic->owner && watcher->is_subscriber && caller->uid == topic->uid;
         if (caller->uid == topic->uid)
                 return true;
 
         return watcher->all && bus_may_see_uid(bus, caller, topic->uid);
+}
+
+static bool names_have(GPtrArray *names, const char *name) {
+        return g_ptr_array_find_with_equal_func(names, name, g_str_equal, NULL);
 }
 
 /* Names, borrowed until something is called that may make one leave. */
@@ -387,7 +397,9 @@ static GPtrArray *news_audience(News *news, const Topic *topic, bool is_private)
         GHashTableIter iter;
         gpointer value;
 
-        if (topic_is_owner(news->bus, topic, owner))
+        if (!is_private)
+                callers_find_shared(news->bus, topic->shares, names);
+        if (topic_is_owner(news->bus, topic, owner) && !names_have(names, owner->name))
                 g_ptr_array_add(names, owner->name);
 
         g_hash_table_iter_init(&iter, news->watchers);
@@ -433,6 +445,29 @@ static SignalObject topic_object(const News *news, const Topic *topic) {
         return signal_object(topic->kind, topic->id, object);
 }
 
+/* To those who see it from now on it is new, and to those who do not any more it is gone. */
+static void topic_send_shares(News *news, Topic *topic, const Signal *changed) {
+        const Spec *spec = connection_facts(changed->object->object).spec;
+        g_autoptr(GPtrArray) before =
+                topic->is_new ? g_ptr_array_new() : news_audience(news, topic, false);
+        g_autoptr(GPtrArray) after = NULL;
+        Signal signal = *changed;
+
+        g_clear_pointer(&topic->shares, g_array_unref);
+        topic->shares = spec->shares ? g_array_ref(spec->shares) : NULL;
+        after = news_audience(news, topic, /* is_private= */ false);
+
+        for (guint i = 0; i < after->len; i++) {
+                signal.kind = names_have(before, after->pdata[i]) ? SIGNAL_CHANGED : SIGNAL_ADDED;
+                signal_send(news->bus->bus, &signal, after->pdata[i]);
+        }
+
+        signal.kind = SIGNAL_REMOVED;
+        for (guint i = 0; i < before->len; i++)
+                if (!names_have(after, before->pdata[i]))
+                        signal_send(news->bus->bus, &signal, before->pdata[i]);
+}
+
 static void topic_send(News *news, Topic *topic) {
         SignalObject object = topic_object(news, topic);
         Signal signal = {
@@ -448,9 +483,12 @@ static void topic_send(News *news, Topic *topic) {
         if (signal.kind == SIGNAL_CHANGED && !signal_is_worth_it(&signal))
                 return;
 
+        if (signal.mask & CHANGED_SHARES)
+                topic_send_shares(news, topic, &signal);
+        else
+                (void)news_tell(news, topic, /* is_private= */ false, &signal);
         topic->is_new = false;
         topic->was_told = true;
-        (void)news_tell(news, topic, /* is_private= */ false, &signal);
 }
 
 static void news_send_psk(News *news, const Note *note, Signal *signal) {

@@ -93,6 +93,8 @@ const Caller *caller_current(Bus *bus);
 const Spec *caller_defaults(Bus *bus, sd_bus_message *m);
 /* Takes @defaults; they go with the name. */
 void caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults);
+/* Adds the names of those that are known and that @shares are about; borrowed. */
+void callers_find_shared(Bus *bus, const GArray *shares, GPtrArray *names);
 /* A name that is on the bus and whose credentials are known, or NULL. */
 const Caller *caller_by_name(Bus *bus, const char *name);
 
@@ -136,8 +138,13 @@ Taken *taken_free(Taken *taken);
 
 bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner);
 bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec);
-/* The owning name, or the uid of a persistent object: 1; else NotAuthorized or UnknownObject. */
-int bus_may_control(Bus *bus, const Caller *caller, const Spec *spec, sd_bus_error *error);
+/* The owning name, or the uid of a persistent object. */
+bool caller_owns(const Caller *caller, const Spec *spec);
+/* What they leave to the caller; NULL is fine. */
+unsigned caller_rights(const Caller *caller, const GArray *shares);
+/* Its owner, or whom it is shared with and has one of @rights (0: the owner alone): 1; else
+ * NotAuthorized or UnknownObject. */
+int bus_may(Bus *bus, const Caller *caller, const Spec *spec, unsigned rights, sd_bus_error *error);
 int asks_new(Bus *bus, Asks **ret);
 Asks *asks_free(Asks *asks);
 /* @about may be NULL. 1, 0 parked, negative. */
@@ -332,6 +339,12 @@ int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *erro
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int identities_new(Bus *bus, IdentityCalls **ret);
 IdentityCalls *identities_free(IdentityCalls *calls);
+
+/* share.c: two methods and a property of a Connection, and an option. */
+int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error);
+int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error);
+int get_shares(sd_bus *b, const char *path, const char *interface, const char *property,
+               sd_bus_message *reply, void *userdata, sd_bus_error *error);
 
 /* policy.c: two methods of the Manager. */
 int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -42,6 +42,7 @@ static const struct {
         {"PendingPsk", CHANGED_PSK},
         {"Configuration", CHANGED_CONFIGURATION},
         {"Backlog", CHANGED_BACKLOG},
+        {"Shares", CHANGED_SHARES},
 };
 
 /* What sd-bus lists beside ours in GetManagedObjects; a client's object is gone when all are. */

@@ -37,7 +37,7 @@ int verifier_find(sd_bus *b, const char *path, const char *interface, void *user
 static int verifier_control(sd_bus_message *m, const Verifier *verifier, sd_bus_error *error) {
         Bus *bus = message_bus(m);
 
-        return bus_may_control(bus, caller_of(bus, m), verifier_facts(verifier).spec, error);
+        return bus_may(bus, caller_of(bus, m), verifier_facts(verifier).spec, 0, error);
 }
 
 static int verifier_answer(sd_bus_message *m, bool verified, GBytes *hello_verify_request) {

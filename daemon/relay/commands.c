@@ -279,6 +279,7 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
         taken->owner = g_strdup(old->owner);
         g_free(taken->verification_name);
         taken->verification_name = g_strdup(old->verification_name);
+        spec_share_as(taken, old);
 
         r = ticket_check(connection->relay, taken, reason);
         if (r)
@@ -761,6 +762,46 @@ int connection_refuse_psk(Connection *connection, Reason *reason) {
                                relay->net, relay->app);
         connection_finish(connection, r);
         return 0; /* that the handshake failed of it is the object's error, and no surprise */
+}
+
+/* ---- with whom it is shared ---- */
+
+static void command_set_shares(Connection *connection, GArray *shares) {
+        g_clear_pointer(&connection->spec->shares, g_array_unref);
+        connection->spec->shares = shares;
+        connection_changed(connection, CHANGED_SHARES);
+}
+
+int connection_share(Connection *connection, const Share *share, Reason *reason) {
+        GArray *shares = shares_with(connection->spec->shares, share);
+        int r = 0;
+
+        if (shares)
+                command_set_shares(connection, shares);
+        else
+                r = reason_set(reason, RELAY_E_QUOTA,
+                               "The connection is shared with %d subjects, and no more can be; "
+                               "Unshare one, or share with a group",
+                               SHARES_MAX);
+
+        return command_done(connection, r, reason);
+}
+
+int connection_unshare(Connection *connection, const Share *share, Reason *reason) {
+        char subject[SHARE_SUBJECT_MAX];
+        GArray *shares;
+        bool found;
+        int r = 0;
+
+        shares = shares_without(connection->spec->shares, share, &found);
+        command_set_shares(connection, shares);
+        if (!found)
+                r = reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                               "The connection is not shared with %s; Shares has whom it is shared "
+                               "with",
+                               share_format_subject(share, subject));
+
+        return command_done(connection, r, reason);
 }
 
 /* ---- encrypted ---- */

@@ -138,6 +138,7 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         taken->owner = g_strdup(listener->spec->owner);
         taken->persistent = listener->spec->persistent;
         taken->local = listener->spec->local;
+        spec_share_as(taken, listener->spec);
 
         r = charges_add_spec(listener->relay, taken, reason);
         if (r)

@@ -74,6 +74,7 @@ typedef enum ChangeMask { /* what PropertiesChanged is about */
         CHANGED_PSK = 1 << 5,     /* PendingPsk */
         CHANGED_CONFIGURATION = 1 << 6,
         CHANGED_BACKLOG = 1 << 7,
+        CHANGED_SHARES = 1 << 8,
 } ChangeMask;
 
 typedef struct PendingPsk {
@@ -214,6 +215,9 @@ int connection_set_cookie_parameters(Connection *connection, const CookieParamet
 /* The same, or its listener's. False: it has none. */
 bool connection_cookie_parameters(const Connection *connection, CookieParameters *ret);
 int connection_shutdown(Connection *connection, Reason *reason);
+/* The subject of @share has its rights from now on, and no others. */
+int connection_share(Connection *connection, const Share *share, Reason *reason);
+int connection_unshare(Connection *connection, const Share *share, Reason *reason);
 /* Shuts down if need be; the object goes at the end of the turn. */
 void connection_close(Connection *connection, EndReason why);
 /* For what was refused before it came to a command. */

@@ -134,6 +134,7 @@ Spec *spec_copy(const Spec *spec) {
 
         *copy = *spec; /* plain values; whatever is owned follows */
         copy->owner = g_strdup(spec->owner);
+        copy->shares = spec->shares ? g_array_ref(spec->shares) : NULL;
         copy->verification_name = g_strdup(spec->verification_name);
         copy->identity = g_strdup(spec->identity);
         copy->chain = spec->chain ? chain_ref(spec->chain) : NULL;
@@ -168,11 +169,19 @@ Spec *spec_derive(const Spec *spec, DtlsRole role) {
         return derived;
 }
 
+void spec_share_as(Spec *spec, const Spec *other) {
+        GArray *shares = other->shares ? g_array_ref(other->shares) : NULL;
+
+        g_clear_pointer(&spec->shares, g_array_unref);
+        spec->shares = shares;
+}
+
 Spec *spec_free(Spec *spec) {
         if (!spec)
                 return NULL;
 
         g_free(spec->owner);
+        g_clear_pointer(&spec->shares, g_array_unref);
         g_free(spec->verification_name);
         g_free(spec->identity);
         g_clear_pointer(&spec->chain, chain_unref);

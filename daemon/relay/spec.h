@@ -4,7 +4,7 @@
 /*
  * Spec: everything a caller chose for a connection or a listener, as a value. bus/ fills it from
  * options and gives it away; in its own copy relay writes only what a command changes by name
- * (peer, verification name, MTU hint, cookie parameters); Configuration shows it back.
+ * (peer, verification name, MTU hint, cookie parameters, shares); Configuration shows it back.
  */
 
 #include "access/quota.h"
@@ -15,6 +15,7 @@
 #include "identity/trust.h"
 #include "identity/verdict.h"
 #include "keys/keys.h"
+#include "relay/shares.h"
 #include "session/config.h"
 
 /* of ssl_options, by QSsl::SslOption's names: what these change; the others change nothing here */
@@ -35,6 +36,7 @@ typedef struct Spec {
         uid_t uid;
         char *owner; /* unique bus name; NULL when persistent */
         bool persistent;
+        GArray *shares; /* with whom else; NULL: with nobody. See relay/shares.h */
 
         bool external; /* Transport = "external": the owner carries the datagrams */
 
@@ -96,6 +98,9 @@ Spec *spec_copy(const Spec *spec);                           /* references what 
 /* A copy for another object, of this role: nothing is charged for it yet. */
 Spec *spec_derive(const Spec *spec, DtlsRole role);
 Spec *spec_free(Spec *spec);
+
+/* Takes the shares of @other on, in the place of its own. */
+void spec_share_as(Spec *spec, const Spec *other);
 
 /* chain and key as the store has them now. False: it has none of that name. */
 bool spec_follow_identity(Spec *spec, const Keys *keys);

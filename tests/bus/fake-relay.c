@@ -432,6 +432,25 @@ int connection_shutdown(Connection *connection, Reason *reason) {
         return 0;
 }
 
+int connection_share(Connection *connection, const Share *share, Reason *reason) {
+        GArray *shares = shares_with(connection->spec->shares, share);
+
+        g_clear_pointer(&connection->spec->shares, g_array_unref);
+        connection->spec->shares = shares;
+        fake_changed(connection, CHANGED_SHARES);
+        return 0;
+}
+
+int connection_unshare(Connection *connection, const Share *share, Reason *reason) {
+        bool found;
+        GArray *shares = shares_without(connection->spec->shares, share, &found);
+
+        g_clear_pointer(&connection->spec->shares, g_array_unref);
+        connection->spec->shares = shares;
+        fake_changed(connection, CHANGED_SHARES);
+        return found ? 0 : RELAY_E_INVALID_PARAMETERS;
+}
+
 void connection_close(Connection *connection, EndReason why) {
         connection->relay->close_reason = why;
 }

@@ -105,6 +105,52 @@ static void a_subscriber_of_the_same_user(void) {
         g_assert_cmpuint(seat_heard(seat, STRANGER, NULL), ==, 0);
 }
 
+static void share(Seat *seat, const Connection *connection, const char *subject, bool on) {
+        g_autofree char *path = g_strdup_printf(ROOT "/connection/%u", fake_id(connection));
+        g_autoptr(Call) call =
+                on ? seat_call(seat, OWNER, path, CONNECTION, "Share", "sas", subject, 1, "inspect")
+                   : seat_call(seat, OWNER, path, CONNECTION, "Unshare", "s", subject);
+
+        seat_run(seat);
+        g_assert_null(call_error(call));
+}
+
+/* Once each, whatever else it has subscribed to. */
+static void whom_it_is_shared_with(void) {
+        g_autoptr(Seat) seat = seat_with_people();
+        Connection *connection = fake_connection(seat->relay, 1000, OWNER, true);
+
+        seat_run(seat);
+        share(seat, connection, "uid:1001", true);
+        share(seat, connection, "uid:1000", true);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "InterfacesAdded"), ==, 1);
+        g_assert_cmpuint(seat_heard(seat, SAME_USER, "InterfacesAdded"), ==, 1);
+        g_assert_cmpuint(seat_heard(seat, OWNER, "InterfacesAdded"), ==, 1);
+        live_and_die(seat, connection);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "StateChanged"), ==, 2);
+        g_assert_cmpuint(seat_heard(seat, SAME_USER, "StateChanged"), ==, 2);
+        g_assert_cmpuint(seat_heard(seat, OWNER, "StateChanged"), ==, 2);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "Closed"), ==, 1);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "InterfacesRemoved"), ==, 1);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "PskRequired"), ==, 0);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "DatagramReceived"), ==, 0);
+        g_assert_cmpuint(seat_heard(seat, ROOT_USER, NULL), ==, 0);
+}
+
+static void no_more_than_it_is_shared(void) {
+        g_autoptr(Seat) seat = seat_with_people();
+        Connection *connection = fake_connection(seat->relay, 1000, OWNER, true);
+
+        seat_run(seat);
+        share(seat, connection, "uid:1001", true);
+        share(seat, connection, "uid:1001", false);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, "InterfacesRemoved"), ==, 1);
+        seat_forget(seat);
+        live_and_die(seat, connection);
+        g_assert_cmpuint(seat_heard(seat, STRANGER, NULL), ==, 0);
+        g_assert_cmpuint(seat_heard(seat, OWNER, "StateChanged"), ==, 2);
+}
+
 static void a_persistent_object(void) {
         g_autoptr(Seat) seat = seat_with_people();
 
@@ -426,6 +472,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/news/nobody-else-hears-anything", nobody_else_does);
         g_test_add_func("/bus/news/a-subscriber-of-the-same-user-hears-no-secrets",
                         a_subscriber_of_the_same_user);
+        g_test_add_func("/bus/news/whom-it-is-shared-with-hears-no-secrets-either",
+                        whom_it_is_shared_with);
+        g_test_add_func("/bus/news/who-does-not-see-it-any-more-hears-that-it-is-gone",
+                        no_more_than_it_is_shared);
         g_test_add_func("/bus/news/a-persistent-object-tells-its-users-subscribers",
                         a_persistent_object);
         g_test_add_func("/bus/news/all-is-for-who-may-inspect", all_is_for_inspectors);

@@ -186,6 +186,116 @@ static void any_name_of_the_user_may_what_is_persistent(void) {
         world_done(&world);
 }
 
+/* ---- rights by a share ---- */
+
+#define SHARED ":1.5"
+#define SHARED_UID 1005
+
+/* "owner, `write`, `read`" of a method, from the table of interfaces/README.md. */
+static char *who_may(const char *readme, const char *method) {
+        g_autofree char *pattern =
+                g_strdup_printf("^\\| `Connection\\.%s` \\| ([^|]*) \\|", method);
+        g_autoptr(GRegex) row = g_regex_new(pattern, G_REGEX_MULTILINE, 0, NULL);
+        g_autoptr(GMatchInfo) match = NULL;
+
+        if (!g_regex_match(row, readme, 0, &match))
+                g_error("%s has no row", method);
+
+        return g_match_info_fetch(match, 1);
+}
+
+static const char *answer_to(World *world, const char *sender, const sd_bus_vtable *row) {
+        sd_bus_message *m = seat_message(world->seat, sender, world->connection_path, CONNECTION,
+                                         row->x.method.member);
+        g_autoptr(Call) call = NULL;
+
+        append_nothing(m, row->x.method.signature);
+        call = seat_send(world->seat, m);
+        seat_run(world->seat);
+        return g_intern_string(call_error(call) ? call_error(call) : "");
+}
+
+static void each_right_is_good_for_what_the_table_says(void) {
+        static const char *const rights[] = {"inspect", "read", "write", "control"};
+        g_autofree char *readme = NULL;
+        unsigned n_allowed = 0;
+
+        g_assert_true(g_file_get_contents(INTERFACES_DIR "/README.md", &readme, NULL, NULL));
+        for (size_t i = 0; i < G_N_ELEMENTS(rights); i++) {
+                World world = world_new(OWNER);
+                g_autofree char *quoted = g_strdup_printf("`%s`", rights[i]);
+                g_autoptr(Call) share = NULL;
+
+                seat_enter(world.seat, SHARED, SHARED_UID);
+                share = seat_call(world.seat, OWNER, world.connection_path, CONNECTION, "Share",
+                                  "sas", "uid:1005", 1, rights[i]);
+                seat_run(world.seat);
+                g_assert_cmpstr(call_error(share), ==, NULL);
+
+                for (const sd_bus_vtable *row = connection_vtable + 1;
+                     row->type != _SD_BUS_VTABLE_END; row++) {
+                        g_autofree char *who = NULL;
+                        bool may;
+
+                        if (row->type != _SD_BUS_VTABLE_METHOD)
+                                continue;
+
+                        who = who_may(readme, row->x.method.member);
+                        may = !g_str_equal(answer_to(&world, SHARED, row), NOT_AUTHORIZED);
+                        if (may != (strstr(who, quoted) != NULL))
+                                g_error("%s by right %s: the table says '%s'", row->x.method.member,
+                                        rights[i], who);
+                        n_allowed += may;
+                }
+                g_assert_cmpstr(answer_to(&world, STRANGER, connection_vtable + 1), ==,
+                                SD_BUS_ERROR_UNKNOWN_OBJECT);
+                world_done(&world);
+        }
+        g_assert_cmpuint(n_allowed, >=, 7);
+}
+
+static void what_cannot_be_shared_is_refused(void) {
+        static const char *const subjects[] = {"",         "uid:",           "uid:bob",
+                                               "bob",      "uid:-1",         "uid:+1",
+                                               "uid: 1",   "uid:4294967295", "uid:4294967296",
+                                               "gid:0x10", "UID:1",          "uid:1 ",
+                                               "gid",      "pid:1",          "uid:1.0",
+                                               "uid::1",   "uid:1\n",        "uid:\xc3\xa9"};
+        World world = world_new(OWNER);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(subjects); i++) {
+                g_autoptr(Call) share =
+                        seat_call(world.seat, OWNER, world.connection_path, CONNECTION, "Share",
+                                  "sas", subjects[i], 1, "read");
+                g_autoptr(Call) unshare = seat_call(world.seat, OWNER, world.connection_path,
+                                                    CONNECTION, "Unshare", "s", subjects[i]);
+
+                seat_run(world.seat);
+                g_test_message("'%s'", subjects[i]);
+                g_assert_cmpstr(call_error(share), ==, ERROR_PREFIX "InvalidInputParameters");
+                g_assert_cmpstr(call_error(unshare), ==, ERROR_PREFIX "InvalidInputParameters");
+                g_assert_nonnull(strstr(sd_bus_message_get_error(share->reply)->message, "uid:N"));
+        }
+        world_done(&world);
+}
+
+static void a_right_that_is_none_is_refused(void) {
+        World world = world_new(OWNER);
+        g_autoptr(Call) none = seat_call(world.seat, OWNER, world.connection_path, CONNECTION,
+                                         "Share", "sas", "uid:1005", 0);
+        g_autoptr(Call) unknown = seat_call(world.seat, OWNER, world.connection_path, CONNECTION,
+                                            "Share", "sas", "uid:1005", 2, "read", "execute");
+
+        seat_run(world.seat);
+        g_assert_cmpstr(call_error(none), ==, ERROR_PREFIX "InvalidInputParameters");
+        g_assert_cmpstr(call_error(unknown), ==, ERROR_PREFIX "InvalidInputParameters");
+        g_assert_nonnull(strstr(sd_bus_message_get_error(unknown->reply)->message,
+                                "'execute' is no right; the rights are read, write, inspect, "
+                                "control"));
+        g_assert_null(connection_facts(world.connection).spec->shares);
+        world_done(&world);
+}
+
 /* ---- ListConnections ---- */
 
 /* The numbers of the paths, "1 2 5". */
@@ -323,6 +433,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/who/only-the-owning-name-may", only_the_owning_name_may);
         g_test_add_func("/who/any-name-of-the-user-may-what-is-persistent",
                         any_name_of_the_user_may_what_is_persistent);
+        g_test_add_func("/who/each-right-is-good-for-what-the-table-says",
+                        each_right_is_good_for_what_the_table_says);
+        g_test_add_func("/who/what-cannot-be-shared-is-refused", what_cannot_be_shared_is_refused);
+        g_test_add_func("/who/a-right-that-is-none-is-refused", a_right_that_is_none_is_refused);
         g_test_add_func("/who/lists-what-the-caller-sees-page-by-page",
                         lists_what_the_caller_sees_page_by_page);
         g_test_add_func("/who/a-filter-that-is-none-is-refused", a_filter_that_is_none_is_refused);

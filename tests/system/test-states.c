@@ -482,6 +482,8 @@ APPEND(options, "a{sv}", 0)
 APPEND(errors, "a(say)", 0)
 APPEND(export, "sayu", "EXPORTER-test", 0, 16)
 APPEND(cookie, "say", "Sha256", 1, 's')
+APPEND(share, "sas", "uid:5", 1, "read")
+APPEND(subject, "s", "uid:5")
 
 static int append_psk(sd_bus_message *m) {
         int r;
@@ -514,6 +516,8 @@ static const struct {
         {"ExportKeyingMaterial", append_export},
         {"GetSessionTicket", NULL},
         {"Shutdown", NULL},
+        {"Share", append_share},
+        {"Unshare", append_subject},
         {"Close", NULL},
         {"SetCookieGeneratorParameters", append_cookie},
         {"GetCookieGeneratorParameters", NULL},

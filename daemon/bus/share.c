@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * share: with whom a connection is shared: Share and Unshare, and how subjects and rights are
+ * written on the bus. What a right is good for stands with each method, in connection.c.
+ */
+
+#include "bus/private.h"
+
+/* ---- in ---- */
+
+static int share_read_subject(sd_bus_message *m, Share *ret, sd_bus_error *error) {
+        g_autofree char *quoted = NULL;
+        const char *subject;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 's', &subject);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (share_parse_subject(subject, ret))
+                return 1;
+
+        quoted = text_quote(subject);
+        return bus_refuse_text(error, "InvalidInputParameters",
+                               "'%s' is nobody to share with; it has to be " SHARE_SUBJECTS,
+                               quoted);
+}
+
+static int share_add_right(const char *name, Share *share, sd_bus_error *error) {
+        g_autofree char *quoted = NULL;
+        unsigned right;
+
+        if (share_right_from_name(name, &right)) {
+                share->rights |= right;
+                return 1;
+        }
+
+        quoted = text_quote(name);
+        return bus_refuse_text(error, "InvalidInputParameters",
+                               "'%s' is no right; the rights are " SHARE_RIGHTS, quoted);
+}
+
+static int share_read_rights(sd_bus_message *m, Share *share, sd_bus_error *error) {
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        while ((r = sd_bus_message_read_basic(m, 's', &name)) > 0) {
+                r = share_add_right(name, share, error);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (share->rights == 0)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "No right is named; the rights are " SHARE_RIGHTS
+                                       ". Unshare takes them away");
+
+        return 1;
+}
+
+int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        Reason reason;
+        Share share;
+        int r;
+
+        r = share_read_subject(m, &share, error);
+        if (r >= 0)
+                r = share_read_rights(m, &share, error);
+        if (r < 0)
+                return r;
+
+        r = bus_ask(message_bus(m), m, ACCESS_SHARE, NULL, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = connection_share(connection, &share, &reason);
+        return r ? bus_refuse(error, r, &reason) : sd_bus_reply_method_return(m, NULL);
+}
+
+int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
+        Reason reason;
+        Share share;
+        int r;
+
+        r = share_read_subject(m, &share, error);
+        if (r < 0)
+                return r;
+
+        r = connection_unshare(connection, &share, &reason);
+        return r ? bus_refuse(error, r, &reason) : sd_bus_reply_method_return(m, NULL);
+}
+
+/* ---- out ---- */
+
+static int append_share(sd_bus_message *reply, const Share *share) {
+        char subject[SHARE_SUBJECT_MAX];
+        const char *names[5];
+        int r;
+
+        share_right_names(share->rights, names);
+        r = sd_bus_message_open_container(reply, 'r', "sas");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", share_format_subject(share, subject));
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, (char **)names);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+int get_shares(sd_bus *b, const char *path, const char *interface, const char *property,
+               sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const GArray *shares = connection_facts(userdata).spec->shares;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(sas)");
+        for (guint i = 0; r >= 0 && shares && i < shares->len; i++)
+                r = append_share(reply, &g_array_index(shares, Share, i));
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}

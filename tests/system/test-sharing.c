@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * One connection, several programs: three users, two groups, and what each may by a share.
+ */
+
+#include "stage.h"
+
+#include <grp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define UNKNOWN "org.freedesktop.DBus.Error.UnknownObject"
+#define UID_CAROL ((uid_t)3) /* sys */
+#define GID_ONE ((gid_t)20)  /* dialout: carol's */
+#define GID_TWO ((gid_t)44)  /* video: bob's and carol's */
+#define BOB "uid:5"
+
+/* Alice has a connection; what its peer has is in the test's hands. */
+typedef struct World {
+        Service *service;
+        sd_bus *alice, *bob, *carol;
+        int queue, far; /* the peer's channel */
+        char *path;     /* alice's */
+} World;
+
+static sd_bus *bus_of_groups(Service *service, uid_t uid, size_t n, const gid_t *gids) {
+        sd_bus *bus;
+
+        g_assert_cmpint(setgroups(n, gids), ==, 0);
+        bus = service_bus(service, uid);
+        g_assert_cmpint(setgroups(0, NULL), ==, 0);
+        return bus;
+}
+
+static bool world_new(World *world) {
+        static const gid_t both[] = {GID_ONE, GID_TWO};
+        g_autofree char *listener = NULL;
+        uint16_t port;
+
+        if (!service_has_users())
+                return false;
+
+        world->service = service_start(NULL);
+        world->alice = service_bus(world->service, UID_ALICE);
+        world->bob = bus_of_groups(world->service, UID_BOB, 1, &both[1]);
+        world->carol = bus_of_groups(world->service, UID_CAROL, 2, both);
+        listener = listen_queue(world->alice, &port, &world->queue);
+        world->path = open_client(world->alice, port, false);
+        world->far = accept_channel(world->queue);
+        return true;
+}
+
+static void world_done(World *world) {
+        (void)close(world->far);
+        (void)close(world->queue);
+        (void)bus_leave(world->alice);
+        (void)bus_leave(world->bob);
+        (void)bus_leave(world->carol);
+        service_stop(world->service);
+        g_free(world->path);
+}
+
+static void share(const World *world, const char *subject, const char *one, const char *other) {
+        (void)sd_bus_message_unref(other ? call(world->alice, world->path, CONNECTION, "Share",
+                                                "sas", subject, 2, one, other)
+                                         : call(world->alice, world->path, CONNECTION, "Share",
+                                                "sas", subject, 1, one));
+}
+
+static void stop_sharing(const World *world, const char *subject) {
+        (void)sd_bus_message_unref(
+                call(world->alice, world->path, CONNECTION, "Unshare", "s", subject));
+}
+
+static void assert_refused(sd_bus *bus, const char *error, const World *world, const char *method) {
+        g_free(call_refused(error, bus, world->path, CONNECTION, method, ""));
+}
+
+/* Whether the reply to this call has the connection's path, or its number, in it. */
+static bool says(sd_bus *bus, const World *world, const char *what, sd_bus_message *reply) {
+        GString *text = message_flatten(reply);
+        bool has = strstr(text->str, what) != NULL;
+
+        g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+        return has;
+}
+
+static bool is_listed(sd_bus *bus, const World *world) {
+        g_autofree char *node = g_strdup_printf("<node name=\"%s\"", strrchr(world->path, '/') + 1);
+        bool managed = says(bus, world, world->path,
+                            call(bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", ""));
+        bool paged =
+                says(bus, world, world->path,
+                     call(bus, ROOT, MANAGER, "ListConnections", "tua{sv}", UINT64_C(0), 100, 0));
+        bool node_is_there = says(bus, world, node,
+                                  call(bus, ROOT "/connection",
+                                       "org.freedesktop.DBus.Introspectable", "Introspect", ""));
+
+        g_assert_cmpint(managed, ==, paged);
+        g_assert_cmpint(managed, ==, node_is_there);
+        return managed;
+}
+
+/* ---- rights over the bus ---- */
+
+static void test_inspect_is_to_see(void) {
+        World world = {0};
+        g_autofree char *state = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        g_assert_false(is_listed(world.bob, &world));
+        assert_refused(world.bob, UNKNOWN, &world, "Shutdown");
+        share(&world, BOB, "inspect", NULL);
+
+        g_assert_true(is_listed(world.bob, &world));
+        g_assert_false(is_listed(world.carol, &world));
+        state = get_string(world.bob, world.path, CONNECTION, "HandshakeState");
+        g_assert_cmpstr(state, ==, "HandshakeComplete");
+        assert_refused(world.bob, "NotAuthorized", &world, "Shutdown");
+        g_free(call_refused("NotAuthorized", world.bob, world.path, CONNECTION,
+                            "WriteDatagramEncrypted", "ay", 1, 'x'));
+
+        stop_sharing(&world, BOB);
+        g_assert_false(is_listed(world.bob, &world));
+        assert_refused(world.bob, UNKNOWN, &world, "Shutdown");
+        world_done(&world);
+}
+
+static void test_the_shared_hear_what_happens(void) {
+        World world = {0};
+        g_autoptr(Ear) bob = NULL;
+        g_autoptr(Ear) carol = NULL;
+        g_autofree char *state = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        bob = ear_new(world.bob);
+        carol = ear_new(world.carol);
+        state = g_strdup_printf("StateChanged|%s|HandshakeNotStarted", world.path);
+        /* without Subscribe: both have called once */
+        assert_refused(world.bob, UNKNOWN, &world, "Shutdown");
+        assert_refused(world.carol, UNKNOWN, &world, "Shutdown");
+        share(&world, BOB, "inspect", NULL);
+        (void)ear_wait(bob, "InterfacesAdded|");
+        (void)sd_bus_message_unref(call(world.alice, world.path, CONNECTION, "Shutdown", ""));
+        (void)ear_wait(bob, state);
+        (void)ear_wait(bob, "Closed|");
+        stop_sharing(&world, BOB);
+        (void)ear_wait(bob, "InterfacesRemoved|");
+        ear_catch_up(carol);
+        g_assert_cmpuint(ear_count(carol, ""), ==, 0);
+        bob = ear_free(bob);
+        carol = ear_free(carol);
+        world_done(&world);
+}
+
+static void test_control_is_to_drive(void) {
+        World world = {0};
+        int again;
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "control", NULL);
+        (void)sd_bus_message_unref(call(world.bob, world.path, CONNECTION, "Shutdown", ""));
+        wait_string(world.alice, world.path, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        (void)sd_bus_message_unref(call(world.bob, world.path, CONNECTION, "DoHandshake", "ay", 0));
+        wait_string(world.bob, world.path, CONNECTION, "HandshakeState", "HandshakeComplete");
+        again = accept_channel(world.queue);
+        (void)close(again);
+
+        /* with whom, by which keys and how long it is there is the owner's to say */
+        assert_refused(world.bob, "NotAuthorized", &world, "Close");
+        g_free(call_refused("NotAuthorized", world.bob, world.path, CONNECTION, "SetPeer", "sqs",
+                            "127.0.0.1", 1, ""));
+        g_free(call_refused("NotAuthorized", world.bob, world.path, CONNECTION, "Share", "sas",
+                            "uid:3", 1, "read"));
+        g_free(call_refused("NotAuthorized", world.bob, world.path, CONNECTION, "Unshare", "s",
+                            BOB));
+        g_free(call_refused("NotAuthorized", world.bob, world.path, CONNECTION,
+                            "ExportKeyingMaterial", "sayu", "EXPORTER-x", 0, 16));
+        world_done(&world);
+}
+
+static void test_write_is_to_send(void) {
+        World world = {0};
+        char buffer[16];
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "write", NULL);
+        write_datagram(world.bob, world.path, "bob's", 5);
+        (void)wait_fd(world.far);
+        g_assert_cmpint(recv(world.far, buffer, sizeof(buffer), 0), ==, 5);
+        g_assert_cmpmem(buffer, 5, "bob's", 5);
+        assert_refused(world.bob, "NotAuthorized", &world, "Shutdown");
+        world_done(&world);
+}
+
+static void test_a_group_is_who_the_bus_says(void) {
+        World world = {0};
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, "gid:20", "inspect", NULL);
+        g_assert_true(is_listed(world.carol, &world));
+        g_assert_false(is_listed(world.bob, &world));
+        share(&world, "gid:44", "control", NULL);
+        stop_sharing(&world, "gid:20");
+        g_assert_true(is_listed(world.carol, &world));
+        (void)sd_bus_message_unref(call(world.bob, world.path, CONNECTION, "Shutdown", ""));
+        world_done(&world);
+}
+
+/* Other programs of the owner's own user see it anyway, and may more by a share. */
+static void test_the_owners_user_is_a_subject_too(void) {
+        World world = {0};
+        sd_bus *other;
+
+        if (!world_new(&world))
+                return;
+
+        other = service_bus(world.service, UID_ALICE);
+        assert_refused(other, "NotAuthorized", &world, "Shutdown");
+        share(&world, "uid:1", "control", NULL);
+        (void)sd_bus_message_unref(call(other, world.path, CONNECTION, "Shutdown", ""));
+        (void)bus_leave(other);
+        world_done(&world);
+}
+
+static void test_the_second_share_takes_the_place_of_the_first(void) {
+        World world = {0};
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "control", "write");
+        share(&world, BOB, "inspect", NULL);
+        assert_refused(world.bob, "NotAuthorized", &world, "Shutdown");
+        g_assert_true(
+                says(world.bob, &world, "|" BOB "|inspect",
+                     call(world.bob, world.path, PROPERTIES, "Get", "ss", CONNECTION, "Shares")));
+        world_done(&world);
+}
+
+static void test_sixty_four_are_enough(void) {
+        g_autofree char *text = NULL;
+        World world = {0};
+
+        if (!world_new(&world))
+                return;
+
+        for (unsigned i = 0; i < 64; i++) {
+                g_autofree char *subject = g_strdup_printf("uid:%u", 2000 + i);
+
+                share(&world, subject, "read", NULL);
+        }
+        text = call_refused("QuotaExceeded", world.alice, world.path, CONNECTION, "Share", "sas",
+                            BOB, 1, "read");
+        g_assert_nonnull(strstr(text, "64"));
+        assert_refused(world.bob, UNKNOWN, &world, "Shutdown");
+        stop_sharing(&world, "uid:2000");
+        share(&world, BOB, "read", NULL);
+        g_free(call_refused("InvalidInputParameters", world.alice, world.path, CONNECTION,
+                            "Unshare", "s", "uid:2000"));
+        world_done(&world);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/sharing/inspect-is-to-see", test_inspect_is_to_see);
+        g_test_add_func("/sharing/the-shared-hear-what-happens", test_the_shared_hear_what_happens);
+        g_test_add_func("/sharing/control-is-to-drive", test_control_is_to_drive);
+        g_test_add_func("/sharing/write-is-to-send", test_write_is_to_send);
+        g_test_add_func("/sharing/a-group-is-who-the-bus-says", test_a_group_is_who_the_bus_says);
+        g_test_add_func("/sharing/the-owners-user-is-a-subject-too",
+                        test_the_owners_user_is_a_subject_too);
+        g_test_add_func("/sharing/the-second-share-takes-the-place-of-the-first",
+                        test_the_second_share_takes_the_place_of_the_first);
+        g_test_add_func("/sharing/sixty-four-are-enough", test_sixty_four_are_enough);
+        return g_test_run();
+}
