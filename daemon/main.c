@@ -88,7 +88,9 @@ static bool options_read(int argc, char **argv, Options *options) {
                 {"keyring-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring_socket,
                  "Use the keyring that serves this socket instead of starting one", "PATH"},
                 {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
-                 "Have the keyring that is started keep identities in this folder", "DIRECTORY"},
+                 "Have the keyring that is started keep identities and pre-shared keys in this "
+                 "folder",
+                 "DIRECTORY"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},
         };
@@ -278,7 +280,7 @@ static char *keyring_program(const Options *options) {
         return g_build_filename(folder, "dtlsd-keyring", NULL);
 }
 
-/* Whoever finds the name on the bus finds the store's identities too. A keyring that does not say
+/* Whoever finds the name on the bus finds what the store has too. A keyring that does not say
  * what it keeps keeps nobody waiting for long: it is started again later. */
 static int daemon_hear_keyring(Daemon *daemon) {
         int64_t limit = g_get_monotonic_time() + KEYRING_GREETING_USEC;

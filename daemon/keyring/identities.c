@@ -9,13 +9,13 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "keyring/entries.h"
 
 #include <errno.h>
 #include <gnutls/x509.h>
 #include <string.h>
 
 #define KEY_BEGIN "-----BEGIN PRIVATE KEY-----"
-#define UID_ADMINISTRATOR ((uid_t)0)
 
 struct Identities {
         Store *store;
@@ -225,35 +225,6 @@ Identities *identities_free(Identities *identities) {
         return NULL;
 }
 
-static size_t identities_count(const Identities *identities, uid_t uid) {
-        GHashTableIter iter;
-        const char *name;
-        size_t n = 0;
-
-        g_hash_table_iter_init(&iter, identities->by_name);
-        while (g_hash_table_iter_next(&iter, (void **)&name, NULL))
-                n += entry_name_uid(name) == uid;
-
-        return n;
-}
-
-static int identities_check_room(const Identities *identities, const char *name,
-                                 const char **ret_text) {
-        uid_t uid = entry_name_uid(name);
-
-        if (g_hash_table_contains(identities->by_name, name))
-                return 0;
-
-        if (g_hash_table_size(identities->by_name) >= IDENTITIES_MAX ||
-            (uid != UID_ADMINISTRATOR &&
-             identities_count(identities, uid) >= IDENTITIES_PER_USER_MAX)) {
-                *ret_text = "there are as many identities as there may be; remove some";
-                return IDENTITIES_E_FULL;
-        }
-
-        return 0;
-}
-
 static int identities_save(Identities *identities, const Identity *identity,
                            const char **ret_text) {
         g_autoptr(Secret) text = NULL;
@@ -278,9 +249,13 @@ int identities_put(Identities *identities, const char *name, GPtrArray *blobs, c
         if (!identities->store)
                 return IDENTITIES_E_NO_STORE;
 
-        r = identities_check_room(identities, name, ret_text);
-        if (r == 0)
-                r = identity_new(identities, name, blobs, key, passphrase, &identity, ret_text);
+        if (!entries_have_room(identities->by_name, name, IDENTITIES_PER_USER_MAX,
+                               IDENTITIES_MAX)) {
+                *ret_text = "there are as many identities as there may be; remove some";
+                return IDENTITIES_E_FULL;
+        }
+
+        r = identity_new(identities, name, blobs, key, passphrase, &identity, ret_text);
         if (r)
                 return r;
 
@@ -310,22 +285,6 @@ int identities_remove(Identities *identities, const char *name) {
         return r == STORE_E_UNKNOWN ? IDENTITIES_E_UNKNOWN : 0;
 }
 
-static int identities_compare(const void *a, const void *b) {
-        const Identity *x = *(const Identity *const *)a;
-        const Identity *y = *(const Identity *const *)b;
-
-        return strcmp(x->name, y->name);
-}
-
 GPtrArray *identities_list(const Identities *identities) {
-        GPtrArray *list = g_ptr_array_new();
-        GHashTableIter iter;
-        void *identity;
-
-        g_hash_table_iter_init(&iter, identities->by_name);
-        while (g_hash_table_iter_next(&iter, NULL, &identity))
-                g_ptr_array_add(list, identity);
-
-        g_ptr_array_sort(list, identities_compare);
-        return list;
+        return entries_list(identities->by_name);
 }

@@ -4,6 +4,7 @@
 /* What the files of the keyring's door see of each other; nobody else includes this. */
 
 #include "keyring/identities.h"
+#include "keyring/psks.h"
 #include "keyring/server.h"
 #include "keyring/signer.h"
 #include "keyring/vault.h"
@@ -23,6 +24,7 @@ struct Server {
         sd_bus *bus;
         Vault *vault;
         Identities *identities;
+        Psks *psks;
         Signer *signer;
         ServerClosed closed;
         void *userdata;
@@ -45,6 +47,17 @@ int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_
 
 /* ---- server-store.c: the methods about what is kept ---- */
 
+/* Whether @uid may write an entry of this name. */
+int server_check_name(Server *server, uid_t uid, const char *name, sd_bus_error *ret_error);
+int server_read_secret(Server *server, uid_t uid, int fd, Secret **ret, sd_bus_error *ret_error);
+int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error);
+
 int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- server-psk.c: of that the pre-shared keys ---- */
+
+int method_store_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_list_psks(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

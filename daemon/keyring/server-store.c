@@ -12,7 +12,6 @@
 #include "keyring/server-private.h"
 
 #include <errno.h>
-#include <inttypes.h>
 
 typedef struct StoreCall {
         uint32_t uid;
@@ -26,6 +25,11 @@ static void store_call_done(StoreCall *call) {
         g_clear_pointer(&call->blobs, g_ptr_array_unref);
         secret_free(call->key);
         secret_free(call->passphrase);
+}
+
+int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error) {
+        return server_refuse(server, (ServerSubject){.uid = uid}, SERVER_ERROR_FAILED,
+                             "the keyring has no store: it was started without --store", ret_error);
 }
 
 static int store_refuse(Server *server, const StoreCall *call, int r, const char *text,
@@ -44,23 +48,20 @@ static int store_refuse(Server *server, const StoreCall *call, int r, const char
         case IDENTITIES_E_FULL:
                 return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED, text, ret_error);
         case IDENTITIES_E_NO_STORE:
-                return server_refuse(server, subject, SERVER_ERROR_FAILED,
-                                     "the keyring has no store: it was started without --store",
-                                     ret_error);
+                return server_refuse_no_store(server, call->uid, ret_error);
         }
 
         g_assert_not_reached();
 }
 
-static int store_check_name(Server *server, const StoreCall *call, sd_bus_error *ret_error) {
-        const ServerSubject subject = {.uid = call->uid};
-        g_autofree char *own = g_strdup_printf("u/%" PRIu32 "/", call->uid);
+int server_check_name(Server *server, uid_t uid, const char *name, sd_bus_error *ret_error) {
+        const ServerSubject subject = {.uid = uid};
+        g_autofree char *own = g_strdup_printf("u/%u/", uid);
 
-        if (!entry_name_is_valid(call->name))
+        if (!entry_name_is_valid(name))
                 return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET, ENTRY_NAME_RULE,
                                      ret_error);
-        if (g_str_has_prefix(call->name, "u/") && !g_str_has_prefix(call->name, own) &&
-            call->uid != 0)
+        if (g_str_has_prefix(name, "u/") && !g_str_has_prefix(name, own) && uid != 0)
                 return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED,
                                      "the name is another user's", ret_error);
 
@@ -89,9 +90,8 @@ static int store_read_blobs(sd_bus_message *m, GPtrArray **ret) {
         return sd_bus_message_exit_container(m);
 }
 
-static int store_read_secret(Server *server, const StoreCall *call, int fd, Secret **ret,
-                             sd_bus_error *ret_error) {
-        const ServerSubject subject = {.uid = call->uid};
+int server_read_secret(Server *server, uid_t uid, int fd, Secret **ret, sd_bus_error *ret_error) {
+        const ServerSubject subject = {.uid = uid};
         int r;
 
         r = memfd_read(fd, ret);
@@ -112,12 +112,13 @@ static int store_read_secrets(Server *server, sd_bus_message *m, StoreCall *call
         if (r < 0)
                 return r;
 
-        r = store_read_secret(server, call, key_fd, &call->key, ret_error);
+        r = server_read_secret(server, call->uid, key_fd, &call->key, ret_error);
         if (r < 0)
                 return r;
 
         r = sd_bus_message_read(m, "h", &passphrase_fd);
-        return r > 0 ? store_read_secret(server, call, passphrase_fd, &call->passphrase, ret_error)
+        return r > 0 ? server_read_secret(server, call->uid, passphrase_fd, &call->passphrase,
+                                          ret_error)
                      : r;
 }
 
@@ -129,7 +130,7 @@ static int store_identity(Server *server, sd_bus_message *m, StoreCall *call, co
 
         r = sd_bus_message_read(m, "us", &call->uid, &call->name);
         if (r >= 0)
-                r = store_check_name(server, call, ret_error);
+                r = server_check_name(server, call->uid, call->name, ret_error);
         if (r >= 0)
                 r = store_read_blobs(m, &call->blobs);
         if (r >= 0)
@@ -192,7 +193,7 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 
         r = sd_bus_message_read(m, "us", &call.uid, &call.name);
         if (r >= 0)
-                r = store_check_name(server, &call, ret_error);
+                r = server_check_name(server, call.uid, call.name, ret_error);
         if (r < 0)
                 return r;
 

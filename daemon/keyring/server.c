@@ -347,6 +347,14 @@ static const sd_bus_vtable server_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ListIdentities", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("a(stayaay)", identities), method_list_identities,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("StorePsk",
+                                SD_BUS_ARGS("u", uid, "s", name, "ay", identity, "h", key),
+                                SD_BUS_RESULT("t", id), method_store_psk,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("RemovePsk", SD_BUS_ARGS("u", uid, "s", name), SD_BUS_NO_RESULT,
+                                method_remove_psk, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListPsks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(stay)", psks),
+                                method_list_psks, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -388,6 +396,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
 
         r = identities_new(store, server->vault, &server->identities);
         if (r == 0)
+                r = psks_new(store, server->vault, &server->psks);
+        if (r == 0)
                 r = signer_new(event, &server->signer);
         if (r < 0)
                 return fault(r);
@@ -407,6 +417,7 @@ Server *server_free(Server *server) {
         signer_free(server->signer); /* first: answers what waits, on the bus that still is there */
         sd_bus_close_unref(server->bus);
         identities_free(server->identities);
+        psks_free(server->psks);
         vault_free(server->vault);
         sd_event_unref(server->event);
         g_free(server);

@@ -350,6 +350,16 @@ int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **r
         return 0;
 }
 
+int vault_import_shared_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                            const char **ret_text) {
+        int r;
+
+        r = vault_import_psk(vault, uid, secret, ret, ret_text);
+        if (r == 0)
+                (*ret)->is_shared = true;
+        return r;
+}
+
 int vault_remove(Vault *vault, uint64_t id, VaultKey **ret) {
         VaultKey *key = g_hash_table_lookup(vault->keys, &id);
 

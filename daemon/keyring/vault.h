@@ -49,6 +49,9 @@ int vault_import_shared_key(Vault *vault, uid_t uid, const Secret *secret, const
                             VaultKey **ret, const char **ret_text);
 int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
                      const char **ret_text);
+/* Of the store, as above. */
+int vault_import_shared_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                            const char **ret_text);
 /* @ret: what was removed, the caller's now; NULL: it is of no interest. */
 int vault_remove(Vault *vault, uint64_t id, VaultKey **ret);
 

@@ -103,6 +103,7 @@ static void ask_free(gpointer data) {
         sd_bus_slot_unref(ask->slot);
         autofd_close(&ask->fd);
         keys_identity_free(ask->identity);
+        keys_psk_free(ask->psk);
         g_free(ask);
 }
 
@@ -125,6 +126,8 @@ static void ask_fail(Ask *ask, int outcome, const char *text) {
                 break;
         case ASK_STORE_IDENTITY:
         case ASK_REMOVE_IDENTITY:
+        case ASK_STORE_PSK:
+        case ASK_REMOVE_PSK:
                 ask->done(outcome, text, ask->userdata);
                 break;
         }
@@ -135,7 +138,7 @@ static bool ask_is_import(const Ask *ask) {
 }
 
 static bool ask_changes_store(const Ask *ask) {
-        return ask->kind == ASK_STORE_IDENTITY || ask->kind == ASK_REMOVE_IDENTITY;
+        return ask->identity || ask->psk;
 }
 
 /* Whether a reply must still be waited for although nobody is to be told: it says what there is. */
@@ -205,7 +208,7 @@ static void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
 
         if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "BadSecret") == 0)
                 outcome = KEYS_E_BAD_SECRET;
-        if (ask->kind == ASK_REMOVE_IDENTITY &&
+        if ((ask->kind == ASK_REMOVE_IDENTITY || ask->kind == ASK_REMOVE_PSK) &&
             g_strcmp0(error->name, DTLSD_ERROR_PREFIX "UnknownKey") == 0)
                 outcome = KEYS_E_UNKNOWN;
         ask_settle(ask, outcome, error->message ? error->message : error->name);
@@ -272,6 +275,10 @@ static int ask_read(Ask *ask, sd_bus_message *m) {
                 return ask_read_stored(ask, m);
         case ASK_REMOVE_IDENTITY:
                 return ask_read_removed(ask);
+        case ASK_STORE_PSK:
+                return ask_read_stored_psk(ask, m);
+        case ASK_REMOVE_PSK:
+                return ask_read_removed_psk(ask);
         }
 
         g_assert_not_reached();
@@ -423,6 +430,7 @@ static void keys_drop_connection(Keys *keys) {
         gpointer value;
 
         identities_drop(keys);
+        psks_drop(keys);
         g_hash_table_iter_init(&iter, keys->held);
         while (g_hash_table_iter_next(&iter, &value, NULL))
                 ((Key *)value)->keys = NULL;
@@ -455,7 +463,8 @@ static void on_keys_ready(Keys *keys) {
                         ask_begin(ask, ask_send_import(ask));
         }
 
-        identities_ask(keys);
+        psks_ask(keys);
+        identities_ask(keys); /* last: once they are known everything is */
 }
 
 static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -540,6 +549,7 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->asks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, ask_free);
         keys->held = g_hash_table_new(NULL, NULL);
         keys->identities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_identity_free);
+        keys->psks = psks_table_new();
 
         *ret = keys;
         return 0;
@@ -552,6 +562,7 @@ Keys *keys_free(Keys *keys) {
         keys_drop_connection(keys);
         g_hash_table_unref(keys->asks); /* unanswered: who asked is gone before */
         g_hash_table_unref(keys->identities);
+        g_tree_unref(keys->psks);
         g_hash_table_unref(keys->held);
         sd_event_unref(keys->event);
         g_free(keys);

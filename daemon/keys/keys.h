@@ -3,8 +3,8 @@
 
 /*
  * Keys: the asynchronous client of the keyring process. Private keys and PSKs are known here by
- * number only, identities by name. The connection to the keyring may die and be replaced; keys that
- * lived in the dead one are gone, and whoever asks for them is told so.
+ * number only, what is kept by name. The connection to the keyring may die and be replaced; keys
+ * that lived in the dead one are gone, and whoever asks for them is told so.
  *
  * Answers come from the event loop, never from inside the asking call. An asker that dies first
  * calls keys_forget().
@@ -29,7 +29,7 @@ typedef enum KeysOutcome {
         KEYS_E_REFUSED,    /* the keyring says no; text has its reason */
         KEYS_E_LATE,       /* no answer in time */
         KEYS_E_BAD_SECRET, /* import: not a key, empty, encrypted, not a sealed memfd; text */
-        KEYS_E_UNKNOWN,    /* there is no identity of that name */
+        KEYS_E_UNKNOWN,    /* nothing of that name is kept */
 } KeysOutcome;
 
 /* @outcome 0 or KeysOutcome; @text says why when it is not 0. What is handed over is borrowed:
@@ -48,6 +48,13 @@ typedef struct KeysIdentity {
         GPtrArray *chain; /* GBytes, DER, leaf first */
         Key *key;
 } KeysIdentity;
+
+/* A pre-shared key that the keyring keeps, and the identity it goes with on the wire. Likewise. */
+typedef struct KeysPsk {
+        char *name;
+        GBytes *identity;
+        Key *key;
+} KeysPsk;
 
 /* @name: of one that is new, replaced or removed; NULL: any may be. */
 typedef void (*KeysIdentitiesChanged)(const char *name, void *userdata);
@@ -80,6 +87,10 @@ uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, GPtrArray 
                              int passphrase_fd, KeysDone answer, void *userdata);
 uint64_t keys_remove_identity(Keys *keys, uid_t uid, const char *name, KeysDone answer,
                               void *userdata);
+/* Likewise; @identity: 1 to 255 bytes. */
+uint64_t keys_store_psk(Keys *keys, uid_t uid, const char *name, GBytes *identity, int key_fd,
+                        KeysDone answer, void *userdata);
+uint64_t keys_remove_psk(Keys *keys, uid_t uid, const char *name, KeysDone answer, void *userdata);
 /* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
 
@@ -91,6 +102,10 @@ const KeysIdentity *keys_identity(const Keys *keys, const char *name);
 GPtrArray *keys_identities(const Keys *keys);
 /* From the loop. */
 void keys_observe_identities(Keys *keys, KeysIdentitiesChanged changed, void *userdata);
+
+/* Names to const KeysPsk; known when the identities are. Borrowed; what is in it, until the loop
+ * turns. */
+GTree *keys_psks(const Keys *keys);
 
 Key *key_ref(Key *key);
 Key *key_unref(Key *key);

@@ -14,6 +14,8 @@ typedef enum AskKind {
         ASK_FETCH_PSK,
         ASK_STORE_IDENTITY,
         ASK_REMOVE_IDENTITY,
+        ASK_STORE_PSK,
+        ASK_REMOVE_PSK,
 } AskKind;
 
 typedef struct Ask {
@@ -36,7 +38,8 @@ typedef struct Ask {
 
         int fd; /* import: what waits for the connection to be ready; else -1 */
         uint32_t uid;
-        KeysIdentity *identity; /* store and remove: what it is about */
+        KeysIdentity *identity; /* store and remove: what it is about, */
+        KeysPsk *psk;           /* or this */
 } Ask;
 
 struct Keys {
@@ -53,6 +56,8 @@ struct Keys {
         sd_bus_slot *listing;
         GHashTable *identities; /* name in the identity itself to KeysIdentity, owned */
         bool identities_known;
+        sd_bus_slot *psks_listing;
+        GTree *psks; /* name in the PSK itself to KeysPsk, owned */
         KeysIdentitiesChanged changed;
         void *changed_userdata;
 };
@@ -76,3 +81,12 @@ void identities_drop(Keys *keys);
 /* The reply of ask->identity's call: negative when it cannot be read. */
 int ask_read_stored(Ask *ask, sd_bus_message *m);
 int ask_read_removed(Ask *ask);
+
+/* ---- psks.c: the same for pre-shared keys ---- */
+
+GTree *psks_table_new(void);
+void keys_psk_free(void *psk);
+void psks_ask(Keys *keys);
+void psks_drop(Keys *keys);
+int ask_read_stored_psk(Ask *ask, sd_bus_message *m);
+int ask_read_removed_psk(Ask *ask);

@@ -33,7 +33,7 @@ static int on_import(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         if (strcmp(member, "Remove") == 0)
                 keyring->n_removed++;
-        else if (strcmp(member, "ListIdentities") != 0)
+        else if (!g_str_has_prefix(member, "List"))
                 g_ptr_array_add(keyring->imports, sd_bus_message_ref(m));
         return 1;
 }

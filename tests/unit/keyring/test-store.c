@@ -5,14 +5,12 @@
  */
 
 #include "keyring/store.h"
+#include "killer.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define OLD "what was there"
@@ -293,64 +291,23 @@ static void refuses_a_folder_that_is_not_its_own(void) {
 
 /* ---- killed at every call ---- */
 
-typedef void (*Deed)(Store *store);
+static void replace(const void *world) {
+        g_autoptr(Store) store = open_store(world);
 
-static void replace(Store *store) {
+        killer_ready();
         if (put(store, STORE_IDENTITY, "a", NEW) != 0)
                 _exit(1);
 }
 
-static void drop(Store *store) {
+static void drop(const void *world) {
+        g_autoptr(Store) store = open_store(world);
+
+        killer_ready();
         if (store_remove(store, STORE_IDENTITY, "a") != 0)
                 _exit(1);
 }
 
-static pid_t start_traced(const World *world, Deed deed) {
-        pid_t pid = fork();
-
-        g_assert_cmpint(pid, >=, 0);
-        if (pid > 0)
-                return pid;
-
-        (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        {
-                g_autoptr(Store) store = open_store(world);
-
-                (void)raise(SIGSTOP); /* from here on it is counted */
-                deed(store);
-        }
-        _exit(0);
-}
-
-static void wait_stop(pid_t pid, int *status) {
-        g_assert_cmpint(waitpid(pid, status, 0), ==, pid);
-}
-
-/* Kills it at its @n-th stop, of two for each call. False: it was done before. */
-static bool kill_at(const World *world, Deed deed, unsigned n) {
-        pid_t pid = start_traced(world, deed);
-        int status;
-
-        wait_stop(pid, &status);
-        g_assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-        g_assert_cmpint(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL), ==, 0);
-
-        for (unsigned i = 0; i < n; i++) {
-                g_assert_cmpint(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), ==, 0);
-                wait_stop(pid, &status);
-                if (WIFEXITED(status)) {
-                        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
-                        return false;
-                }
-        }
-
-        g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
-        wait_stop(pid, &status);
-        g_assert_true(WIFSIGNALED(status));
-        return true;
-}
-
-static void kill_everywhere(Deed deed, bool sealed, const char *after) {
+static void kill_everywhere(KillerDeed deed, bool sealed, const char *after) {
         unsigned n_old = 0, n_new = 0, n = 1;
         World world = world_new(sealed);
 
@@ -363,7 +320,7 @@ static void kill_everywhere(Deed deed, bool sealed, const char *after) {
                 g_assert_cmpint(put(store, STORE_IDENTITY, "b", OLD), ==, 0);
                 store_free(store);
 
-                killed = kill_at(&world, deed, n);
+                killed = killer_kills(deed, &world, n);
 
                 store = open_store(&world);
                 text = get(store, STORE_IDENTITY, "a");

@@ -218,6 +218,18 @@ static void test_belongs_to_one_uid_and_is_of_one_kind(void) {
         g_assert_true(found == key);
 }
 
+static void test_a_psk_of_the_store_is_everybodys(void) {
+        g_autoptr(Vault) vault = vault_new();
+        g_autoptr(Secret) secret = secret_new("psk", 3);
+        const char *text = NULL;
+        VaultKey *key, *found;
+
+        g_assert_cmpint(vault_import_shared_psk(vault, ALICE, secret, &key, &text), ==, 0);
+        g_assert_cmpint(vault_use_psk(vault, vault_key_id(key), BOB, 0, &found), ==, 0);
+        g_assert_true(found == key);
+        g_assert_cmpuint(vault_count(vault, ALICE), ==, 1);
+}
+
 static void test_never_gives_a_number_twice(void) {
         g_autoptr(Vault) vault = vault_new();
         uint64_t last = 0;
@@ -334,6 +346,8 @@ int main(int argc, char **argv) {
                         test_refuses_empty_and_long_psks);
         g_test_add_func("/vault/key/belongs-to-one-uid-and-is-of-one-kind",
                         test_belongs_to_one_uid_and_is_of_one_kind);
+        g_test_add_func("/vault/a-psk-of-the-store-is-everybodys",
+                        test_a_psk_of_the_store_is_everybodys);
         g_test_add_func("/vault/key/never-has-a-number-twice", test_never_gives_a_number_twice);
         g_test_add_func("/vault/key/outlives-its-removal-while-it-is-used",
                         test_outlives_its_removal_while_it_is_used);
