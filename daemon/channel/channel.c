@@ -85,6 +85,7 @@ static int channel_deliver_one(Channel *channel, const Datagram *d) {
 
         if (send(channel->fd, d->data, d->size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
                 channel->stats.n_delivered++;
+                channel->stats.n_delivered_bytes += d->size;
                 return 0;
         }
 

@@ -28,6 +28,7 @@ typedef enum ChannelOutcome {
 
 typedef struct ChannelStats {
         uint64_t n_delivered, n_collected;
+        uint64_t n_delivered_bytes;
         uint64_t n_dropped_full;
         uint64_t n_dropped_too_long; /* packets over DATAGRAM_SIZE_MAX, or no batch would hold */
         uint64_t n_ignored_empty;    /* both ways */

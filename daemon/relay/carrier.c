@@ -25,6 +25,9 @@ static void carrier_tally_channel(Connection *connection) {
         ChannelStats *seen = &connection->seen_carrier;
         ChannelStats now = channel_stats(connection->carrier);
 
+        tally_connection(connection, TALLY_DATAGRAMS_SENT, now.n_delivered - seen->n_delivered);
+        tally_connection(connection, TALLY_BYTES_SENT,
+                         now.n_delivered_bytes - seen->n_delivered_bytes);
         tally_connection(connection, TALLY_DROPPED_SOCKET_FULL,
                          now.n_dropped_full - seen->n_dropped_full);
         tally_connection(connection, TALLY_DROPPED_TRUNCATED,
@@ -44,26 +47,26 @@ static bool carrier_signal(Connection *connection, const Datagram *out) {
         return relay->observer->connection_send(connection, out, relay->observer_userdata);
 }
 
-static void carrier_send_one(Connection *connection, const Datagram *out) {
-        if (!connection->carrier && !carrier_signal(connection, out))
-                tally_connection(connection, TALLY_DROPPED_SOCKET_FULL, 1);
-        else
-                carrier_tally(connection, TALLY_DATAGRAMS_SENT, TALLY_BYTES_SENT, out->size);
-}
-
-void carrier_send(Connection *connection, const DatagramBatch *net) {
-        /* that the other end is closed is seen when it is read */
-        if (connection->carrier)
-                (void)channel_deliver(connection->carrier, net);
-
+static void carrier_signal_all(Connection *connection, const DatagramBatch *net) {
         for (size_t i = 0; i < datagram_batch_count(net); i++) {
                 Datagram out = datagram_batch_at(net, i);
 
-                carrier_send_one(connection, &out);
+                if (carrier_signal(connection, &out))
+                        carrier_tally(connection, TALLY_DATAGRAMS_SENT, TALLY_BYTES_SENT, out.size);
+                else
+                        tally_connection(connection, TALLY_DROPPED_SOCKET_FULL, 1);
+        }
+}
+
+void carrier_send(Connection *connection, const DatagramBatch *net) {
+        if (!connection->carrier) {
+                carrier_signal_all(connection, net);
+                return;
         }
 
-        if (connection->carrier)
-                carrier_tally_channel(connection);
+        /* that the other end is closed is seen when it is read */
+        (void)channel_deliver(connection->carrier, net);
+        carrier_tally_channel(connection);
 }
 
 /* ---- in ---- */

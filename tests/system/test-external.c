@@ -590,20 +590,33 @@ static void link_up(World *world, Link *link) {
         link_run(link);
 }
 
+static uint64_t get_count(const World *world, const char *counter) {
+        return get_counter(world->bus, world->client.path, CONNECTION, "Statistics", counter);
+}
+
+/* What is lost is counted as lost, and not as sent. */
 static void a_full_carrier_loses(World *world, const void *unused) {
         static const uint8_t data[8000];
         uint8_t buffer[16384];
+        uint64_t n_sent, n_bytes;
+        ssize_t size;
         Link link;
 
         link_up(world, &link);
+        n_sent = get_count(world, "DatagramsSent");
+        n_bytes = get_count(world, "BytesSent");
         for (int i = 0; i < 100; i++) /* more than the kernel holds; each call is answered */
                 write_datagram(world->bus, world->client.path, data, sizeof data);
-        g_assert_cmpuint(get_counter(world->bus, world->client.path, CONNECTION, "Statistics",
-                                     "DroppedSocketFull"),
-                         >, 0);
+        g_assert_cmpuint(get_count(world, "DroppedSocketFull"), >, 0);
+        g_assert_cmpuint(get_count(world, "DroppedSocketFull") + get_count(world, "DatagramsSent"),
+                         ==, n_sent + 100);
 
-        while (recv(link.fds[0], buffer, sizeof buffer, MSG_DONTWAIT) > 0)
-                ;
+        while ((size = recv(link.fds[0], buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
+                n_sent++;
+                n_bytes += (uint64_t)size;
+        }
+        g_assert_cmpuint(get_count(world, "DatagramsSent"), ==, n_sent);
+        g_assert_cmpuint(get_count(world, "BytesSent"), ==, n_bytes);
         write_datagram(world->bus, world->client.path, "room again", 10);
         (void)wait_fd(link.fds[0]);
         (void)link_is_done(&link);
