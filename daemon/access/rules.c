@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define RULES_LIST_MAX 4096 /* words under one key */
+#define RULES_NAME_MAX 100  /* bytes: refusals have it in them */
 
 typedef struct RuleReader {
         GKeyFile *file;
@@ -270,6 +271,9 @@ static int check_rule(RuleReader *reader) {
         const Rule *rule = reader->rule;
         bool is_about = rule->may || rule->connect || rule->listen || rule->use;
 
+        if (strlen(rule->name) > RULES_NAME_MAX)
+                return reader_refuse(reader, "the name of a rule has at most %d bytes",
+                                     RULES_NAME_MAX);
         if (rule->subjects->len == 0)
                 return reader_refuse(reader, "Subjects= is missing: whom is it about?");
         if (is_about && !g_key_file_has_key(reader->file, reader->group, "Verdict", NULL))

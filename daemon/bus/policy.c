@@ -16,15 +16,22 @@ typedef struct Details {
         AccessSubject subject;
         const char *address; /* NULL: all */
         uint16_t port;
-        const char *entry;
+        const char *entry; /* NULL: all */
         uint32_t uid;
-        bool has_uid;
+        bool has_uid, has_port;
 } Details;
 
 static int read_uid(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         Details *details = userdata;
 
         details->has_uid = true;
+        return dict_read_basic(m, key, userdata, error);
+}
+
+static int read_port(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        Details *details = userdata;
+
+        details->has_port = true;
         return dict_read_basic(m, key, userdata, error);
 }
 
@@ -49,7 +56,7 @@ static const DictKey details_keys[] = {
         {"Address", "s", 1, dict_read_basic, FIELD(address), 0, 0},
         {"Entry", "s", 1, dict_read_basic, FIELD(entry), 0, 0},
         {"Gids", "au", 1, read_gids, 0, 0, 0},
-        {"Port", "q", 1, dict_read_basic, FIELD(port), 0, 0},
+        {"Port", "q", 1, read_port, FIELD(port), 0, 0},
         {"Uid", "u", 1, read_uid, FIELD(uid), 0, 0},
 };
 static const Dict details_dict = {details_keys, G_N_ELEMENTS(details_keys), 1, "CheckAccess"};
@@ -96,6 +103,24 @@ static int check_read_verb(sd_bus_message *m, AccessVerb *ret, sd_bus_error *err
                 "There is no action '%s'; the verbs of dtlsd-policy.d(5) are actions", quoted);
 }
 
+/* What would change nothing would leave who asks in the belief that it did. */
+static int check_details(const Details *details, AccessVerb verb, sd_bus_error *error) {
+        if (details->address && verb != ACCESS_CONNECT && verb != ACCESS_LISTEN)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Address is of connect and listen; nobody may %s here or "
+                                       "there",
+                                       access_verb_name(verb));
+        if (details->has_port && !details->address)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Port is of an Address; give both, or none of them");
+        if (details->entry && verb != ACCESS_USE && verb != ACCESS_MANAGE_STORE)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "Entry is of use and manage-store; %s is about none",
+                                       access_verb_name(verb));
+
+        return 1;
+}
+
 static int check_read_address(const Details *details, AccessVerb verb, Address *ret,
                               sd_bus_error *error) {
         if (!details->address)
@@ -121,6 +146,8 @@ int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 r = dict_read(m, &details_dict, &details, error);
         if (r >= 0)
                 r = details_complete(&details, caller, error);
+        if (r >= 0)
+                r = check_details(&details, question.verb, error);
         if (r >= 0)
                 r = check_read_address(&details, question.verb, &address, error);
         if (r < 0)

@@ -93,6 +93,24 @@ static void test_a_user_can_ask_what_it_may(void) {
         world_free(&world);
 }
 
+/* It would not change the answer, and who asks believe that it did. */
+static void test_a_detail_is_of_its_verb(void) {
+        World world;
+
+        if (!world_new(&world))
+                return;
+
+        g_free(call_refused("InvalidInputParameters", world.alice, ROOT, MANAGER, "CheckAccess",
+                            "sa{sv}", "connect", 1, "Port", "q", 5684));
+        g_free(call_refused("InvalidInputParameters", world.alice, ROOT, MANAGER, "CheckAccess",
+                            "sa{sv}", "persistent", 1, "Address", "s", "192.0.2.1"));
+        g_free(call_refused("InvalidInputParameters", world.alice, ROOT, MANAGER, "CheckAccess",
+                            "sa{sv}", "connect", 1, "Entry", "s", "identity:device"));
+        (void)sd_bus_message_unref(call(world.alice, ROOT, MANAGER, "CheckAccess", "sa{sv}", "use",
+                                        1, "Entry", "s", "identity:device"));
+        world_free(&world);
+}
+
 static void test_root_can_ask_for_others_and_is_told_where(void) {
         World world;
         g_autofree char *text = NULL;
@@ -255,6 +273,7 @@ static void test_a_rule_can_limit_one_user(void) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/policy/a-user-can-ask-what-it-may", test_a_user_can_ask_what_it_may);
+        g_test_add_func("/policy/a-detail-is-of-its-verb", test_a_detail_is_of_its_verb);
         g_test_add_func("/policy/root-can-ask-for-others-and-is-told-where",
                         test_root_can_ask_for_others_and_is_told_where);
         g_test_add_func("/policy/a-new-rule-is-for-what-comes-and-spares-what-is",

@@ -27,6 +27,9 @@ static AccessVerdict decide(const Access *access, AccessVerb verb) {
         return access_decide(access, &question).verdict;
 }
 
+#define NAME_OF_25 "abcdefghijklmnopqrstuvwxy"
+#define NAME_OF_101 NAME_OF_25 NAME_OF_25 NAME_OF_25 NAME_OF_25 "z"
+
 typedef struct Broken {
         const char *rules;
         const char *text;
@@ -63,6 +66,8 @@ static const Broken broken[] = {
         {"[a]\nSubjects=any\nListenersTotal=1\n", "ListenersTotal=: there is no such key"},
         {"[a]\nSubjects=any\nVerdict=allow\nMay=share\n[a]\nSubjects=any\nMay=reload\n",
          "two rules have the same name"},
+        {"[" NAME_OF_101 "]\nSubjects=any\nVerdict=allow\nMay=share\n",
+         "the name of a rule has at most 100 bytes"},
         {"Subjects=any\n", "test.conf: "},
         {"[a\n", "test.conf: "},
 };
