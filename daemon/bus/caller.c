@@ -456,11 +456,19 @@ const Spec *caller_defaults(Bus *bus, sd_bus_message *m) {
         return caller_entry(bus, m)->defaults;
 }
 
-void caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults) {
+int caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults) {
         Entry *entry = caller_entry(bus, m);
+        int r;
+
+        r = spec_charge_instead(defaults, entry->defaults, bus->quota);
+        if (r) {
+                (void)spec_free(defaults);
+                return r;
+        }
 
         (void)spec_free(entry->defaults);
         entry->defaults = defaults;
+        return 0;
 }
 
 /* ---- departures ---- */

@@ -189,19 +189,19 @@ static int method_set_default_configuration(sd_bus_message *m, void *userdata,
         Bus *bus = message_bus(m);
         g_autoptr(Spec) spec = options_new_defaults(bus, m);
         g_autofree char *why = NULL;
+        uid_t uid = spec->uid;
         int r;
 
         r = options_read(bus, m, OPTIONS_FOR_SET_DEFAULTS, spec, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = spec_charge(spec, bus->quota);
+        r = caller_set_defaults(bus, m, g_steal_pointer(&spec));
         if (r) {
-                why = quota_refusal(bus->quota, spec->uid, QUOTA_BYTES, (QuotaOutcome)r);
+                why = quota_refusal(bus->quota, uid, QUOTA_BYTES, (QuotaOutcome)r);
                 return bus_refuse_text(error, "QuotaExceeded", "%s", why);
         }
 
-        caller_set_defaults(bus, m, g_steal_pointer(&spec));
         return sd_bus_reply_method_return(m, NULL);
 }
 

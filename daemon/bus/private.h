@@ -91,10 +91,10 @@ void callers_limit(Bus *bus);
 const Caller *caller_current(Bus *bus);
 /* What the caller of the message has said for its later objects, or NULL. Borrowed. */
 const Spec *caller_defaults(Bus *bus, sd_bus_message *m);
-/* Takes @defaults; they go with the name. */
-void caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults);
 /* Adds the names of those that are known and that @shares are about; borrowed. */
 void callers_find_shared(Bus *bus, const GArray *shares, GPtrArray *names);
+/* Takes @defaults; they go with the name. 0, or a QuotaOutcome, and then those before stay. */
+int caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults);
 /* A name that is on the bus and whose credentials are known, or NULL. */
 const Caller *caller_by_name(Bus *bus, const char *name);
 

@@ -115,6 +115,11 @@ int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
                 return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
                                   "There is no identity '%s' in the store", spec->identity);
 
+        /* the store may have given it another chain since */
+        r = spec->lease ? charges_add_spec(relay, spec, reason) : 0;
+        if (r)
+                return r;
+
         r = config_check(spec, reason);
         if (r)
                 return r;

@@ -88,7 +88,7 @@ bool spec_follow_identity(Spec *spec, const Keys *keys) {
 }
 
 size_t spec_errors_memory(const GArray *errors) {
-        size_t n_bytes = 0;
+        size_t n_bytes = errors ? errors->len * sizeof(VerdictError) : 0;
 
         for (guint i = 0; errors && i < errors->len; i++) {
                 GBytes *certificate = g_array_index(errors, VerdictError, i).certificate;
@@ -99,28 +99,76 @@ size_t spec_errors_memory(const GArray *errors) {
         return n_bytes;
 }
 
-int spec_charge(Spec *spec, Quota *quota) {
+static size_t spec_bytes_memory(GBytes *bytes) {
+        return bytes ? g_bytes_get_size(bytes) : 0;
+}
+
+static size_t spec_names_memory(const GPtrArray *names) {
+        return names ? names->len * sizeof(names->pdata[0]) : 0;
+}
+
+/* What it holds that may be short or long: not the cookie secret, which a command may change, and
+ * which is as bounded as the number of those who have one. */
+static size_t spec_memory(const Spec *spec) {
         size_t n_bytes = spec_errors_memory(spec->ignored);
-        int r;
 
-        g_assert(!spec->lease);
-
-        if (spec->trust)
-                n_bytes += trust_memory(spec->trust);
+        n_bytes += spec->ignored_codes->len * sizeof(VerdictCode);
+        n_bytes += spec->trust ? trust_memory(spec->trust) : 0;
         for (size_t i = 0; spec->chain && i < chain_count(spec->chain); i++)
                 n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
-        if (spec->dh_parameters)
-                n_bytes += g_bytes_get_size(spec->dh_parameters);
-        if (spec->ticket)
-                n_bytes += g_bytes_get_size(spec->ticket);
+        n_bytes += spec_bytes_memory(spec->psk_identity);
+        n_bytes += spec->psk_hint ? strlen(spec->psk_hint) : 0;
+        n_bytes += spec_names_memory(spec->ciphers);
+        n_bytes += spec_names_memory(spec->curves);
+        n_bytes += spec_names_memory(spec->ssl_options);
+        for (guint i = 0; spec->next_protocols && i < spec->next_protocols->len; i++)
+                n_bytes += g_bytes_get_size(spec->next_protocols->pdata[i]);
+        n_bytes += spec_bytes_memory(spec->dh_parameters);
+        n_bytes += spec_bytes_memory(spec->ticket);
+        return n_bytes;
+}
 
-        r = quota_charge(quota, spec->uid, QUOTA_BYTES, n_bytes);
+static void spec_release(Spec *spec) {
+        if (spec->lease)
+                g_rc_box_release_full(g_steal_pointer(&spec->lease), spec_lease_done);
+}
+
+/* @n_had: so much of it is charged already. */
+static int spec_hold(Spec *spec, Quota *quota, size_t n_bytes, size_t n_had) {
+        SpecLease *lease;
+        int r;
+
+        r = n_bytes > n_had ? quota_charge(quota, spec->uid, QUOTA_BYTES, n_bytes - n_had) : 0;
         if (r)
                 return r;
 
-        spec->lease = g_rc_box_new(SpecLease);
-        *spec->lease = (SpecLease){.quota = quota, .uid = spec->uid, .n_bytes = n_bytes};
+        if (n_had > n_bytes)
+                quota_discharge(quota, spec->uid, QUOTA_BYTES, n_had - n_bytes);
+        lease = g_rc_box_new(SpecLease);
+        *lease = (SpecLease){.quota = quota, .uid = spec->uid, .n_bytes = n_bytes};
+        spec_release(spec);
+        spec->lease = lease;
         return 0;
+}
+
+int spec_charge(Spec *spec, Quota *quota) {
+        size_t n_bytes = spec_memory(spec);
+
+        if (spec->lease && spec->lease->n_bytes == n_bytes)
+                return 0;
+
+        return spec_hold(spec, quota, n_bytes, 0);
+}
+
+int spec_charge_instead(Spec *spec, Spec *old, Quota *quota) {
+        size_t n_had = old && old->lease ? old->lease->n_bytes : 0;
+        int r;
+
+        r = spec_hold(spec, quota, spec_memory(spec), n_had);
+        if (r == 0 && n_had > 0)
+                old->lease->n_bytes = 0;
+
+        return r;
 }
 
 /* ---- copies ---- */
@@ -164,8 +212,7 @@ Spec *spec_derive(const Spec *spec, DtlsRole role) {
 
         derived->role = role;
         derived->offer_psk = role == DTLS_CLIENT;
-        if (derived->lease)
-                g_rc_box_release_full(g_steal_pointer(&derived->lease), spec_lease_done);
+        spec_release(derived);
         return derived;
 }
 
@@ -200,8 +247,7 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->ticket, g_bytes_unref);
         g_free(spec->cookie_hash);
         secret_free(spec->cookie_secret);
-        if (spec->lease)
-                g_rc_box_release_full(spec->lease, spec_lease_done);
+        spec_release(spec);
         g_free(spec);
         return NULL;
 }

@@ -102,13 +102,17 @@ Spec *spec_free(Spec *spec);
 /* Takes the shares of @other on, in the place of its own. */
 void spec_share_as(Spec *spec, const Spec *other);
 
-/* chain and key as the store has them now. False: it has none of that name. */
+/* chain and key as the store has them now, to be charged. False: it has none of that name. */
 bool spec_follow_identity(Spec *spec, const Keys *keys);
 
-/* Charges the certificates and parameters it refers to to its uid, until it and all its copies are
- * gone. 0, or a QuotaOutcome. */
+/* Charges the certificates, names and parameters that it holds to its uid, until it and all its
+ * copies are gone; again, when it holds others since. 0, or a QuotaOutcome, and then what was
+ * charged stays. */
 int spec_charge(Spec *spec, Quota *quota);
-/* The bytes of the certificates in a GArray of VerdictError. */
+/* The same for one that takes the place of @old (NULL: of none), which has no copies and goes: what
+ * was charged for that counts. */
+int spec_charge_instead(Spec *spec, Spec *old, Quota *quota);
+/* The bytes of a GArray of VerdictError, with their certificates. */
 size_t spec_errors_memory(const GArray *errors);
 
 /* Whom a client expects: the verification name, or without one the peer's address as a certificate

@@ -208,11 +208,20 @@ static void test_are_charged(World *world, const void *unused) {
         Service *service = service_start("[Limits]\nBytesPerUser=100\n");
         sd_bus *bus = service_bus(service, UID_ALICE);
         sd_bus_message *m = begin(bus);
+        const char hint[60] = {[0 ... 59] = 'x'};
         g_autofree char *text = NULL;
 
         options_add_certificate(m, "CaCertificates", world->authority);
         text = options_end_refused("QuotaExceeded", bus, m);
         g_assert_nonnull(strstr(text, "100"));
+
+        /* those that take the place of others need no room beside them */
+        for (int i = 0; i < 2; i++) {
+                m = begin(bus);
+                options_add_bytes(m, "PskIdentityHint", hint, sizeof hint);
+                end(bus, m);
+                g_assert_cmpuint(get_statistic(bus, "BytesInUse"), ==, sizeof hint);
+        }
         (void)bus_leave(bus);
         service_stop(service);
 }

@@ -289,6 +289,23 @@ static void test_the_administrators_are_not_everybodys_to_change(void) {
         world_free(&world);
 }
 
+/* A listener has the chain that the store has, and pays for that one. */
+static void test_a_chain_costs_what_it_is(void) {
+        World world;
+        g_autofree char *listener = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        import(world.alice, "u/1/gateway", world.first);
+        listener = options_end_path(world.alice, listen_with(world.alice, "u/1/gateway"));
+        wait_statistic(world.alice, "BytesInUse", g_bytes_get_size(test_identity_der(world.first)));
+        import(world.alice, "u/1/gateway", world.second);
+        wait_statistic(world.alice, "BytesInUse",
+                       g_bytes_get_size(test_identity_der(world.second)));
+        world_free(&world);
+}
+
 /* ---- what is given ---- */
 
 static GBytes *encrypted(const TestIdentity *identity, const char *passphrase) {
@@ -359,6 +376,7 @@ int main(int argc, char **argv) {
                         test_a_users_own_are_nobody_elses);
         g_test_add_func("/identities/the-administrators-are-not-everybodys-to-change",
                         test_the_administrators_are_not_everybodys_to_change);
+        g_test_add_func("/identities/a-chain-costs-what-it-is", test_a_chain_costs_what_it_is);
         g_test_add_func("/identities/an-encrypted-key-needs-its-passphrase",
                         test_an_encrypted_key_needs_its_passphrase);
         g_test_add_func("/identities/names-are-words", test_names_are_words);

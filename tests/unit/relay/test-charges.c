@@ -126,6 +126,7 @@ static void bound_certificates(World *world, gconstpointer unused) {
 
 static void bound_errors_to_ignore(World *world, gconstpointer unused) {
         QuotaLimits limits = quota_limits_default(4096);
+        const size_t n_bytes = 1000 + sizeof(VerdictError);
         g_autoptr(GArray) errors = verdict_errors_new();
         g_autoptr(GBytes) certificate = g_bytes_new_take(g_malloc0(1000), 1000);
         Connection *connection;
@@ -139,7 +140,7 @@ static void bound_errors_to_ignore(World *world, gconstpointer unused) {
                 ==, 0);
         for (int i = 0; i < 3; i++) {
                 g_assert_cmpint(connection_ignore_errors(connection, errors, &reason), ==, 0);
-                g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, 1000);
+                g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, n_bytes);
         }
 
         verdict_errors_add(errors, VERDICT_HOST_NAME_MISMATCH, certificate);
@@ -147,6 +148,74 @@ static void bound_errors_to_ignore(World *world, gconstpointer unused) {
         connection_close(connection, END_CLOSE);
         world_spend(world, 1000);
         g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, 0);
+}
+
+static GPtrArray *names_of(unsigned n) {
+        GPtrArray *names = g_ptr_array_new();
+
+        for (unsigned i = 0; i < n; i++)
+                g_ptr_array_add(names, (void *)"name");
+        return names;
+}
+
+/* Whatever a caller may say in a few bytes or in many. */
+static void count_whatever_may_be_long(void) {
+        g_autoptr(Quota) quota = quota_of(10);
+        g_autoptr(Spec) spec = spec_new(DTLS_SERVER, 1000, ":1.5");
+        g_autoptr(GBytes) coap = g_bytes_new("coap", 4), h2 = g_bytes_new("h2", 2);
+        VerdictCode code = VERDICT_CERTIFICATE_EXPIRED;
+        size_t n_bytes;
+
+        g_array_append_val(spec->ignored_codes, code);
+        n_bytes = sizeof(code);
+        spec->psk_identity = g_bytes_new("device", 6);
+        n_bytes += 6;
+        spec->psk_hint = g_strdup("who are you?");
+        n_bytes += 12;
+        spec->ciphers = names_of(2);
+        spec->curves = names_of(3);
+        spec->ssl_options = names_of(4);
+        n_bytes += 9 * sizeof(void *);
+        spec->next_protocols = test_blobs(coap, h2, NULL);
+        n_bytes += 6;
+        spec->dh_parameters = g_bytes_new("a prime", 7);
+        spec->ticket = g_bytes_new("a ticket", 8);
+        n_bytes += 15;
+
+        g_assert_cmpint(spec_charge(spec, quota), ==, 0);
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, n_bytes);
+        g_assert_cmpint(spec_charge(spec, quota), ==, 0); /* not twice */
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, n_bytes);
+        spec = spec_free(spec);
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, 0);
+}
+
+static Spec *spec_with_hint(size_t n) {
+        Spec *spec = spec_new(DTLS_SERVER, 1000, ":1.5");
+
+        spec->psk_hint = g_strnfill(n, 'x');
+        return spec;
+}
+
+static void count_what_takes_the_place_of_another_once(void) {
+        QuotaLimits limits = quota_limits_default(4096);
+        g_autoptr(Quota) quota = NULL;
+        g_autoptr(Spec) first = spec_with_hint(90), second = spec_with_hint(100);
+        g_autoptr(Spec) third = spec_with_hint(40), too_long = spec_with_hint(101);
+
+        limits.per_uid[QUOTA_BYTES] = 100;
+        g_assert_cmpint(quota_new(&limits, &quota), ==, 0);
+        g_assert_cmpint(spec_charge_instead(first, NULL, quota), ==, 0);
+        g_assert_cmpint(spec_charge_instead(too_long, first, quota), ==, QUOTA_E_UID);
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, 90);
+        g_assert_cmpint(spec_charge_instead(second, first, quota), ==, 0);
+        first = spec_free(first);
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, 100);
+        g_assert_cmpint(spec_charge_instead(third, second, quota), ==, 0);
+        second = spec_free(second);
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, 40);
+        third = spec_free(third);
+        g_assert_cmpuint(quota_used(quota, 1000, QUOTA_BYTES), ==, 0);
 }
 
 int main(int argc, char **argv) {
@@ -160,6 +229,9 @@ int main(int argc, char **argv) {
                    count_certificates_once_for_all_copies, world_teardown);
         g_test_add("/charges/bound-certificates", World, NULL, NULL, bound_certificates,
                    world_teardown);
+        g_test_add_func("/charges/count-whatever-may-be-long", count_whatever_may_be_long);
+        g_test_add_func("/charges/count-what-takes-the-place-of-another-once",
+                        count_what_takes_the_place_of_another_once);
         g_test_add("/charges/bound-errors-to-ignore", World, NULL, NULL, bound_errors_to_ignore,
                    world_teardown);
         return g_test_run();
