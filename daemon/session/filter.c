@@ -7,10 +7,12 @@
 
 #define RECORD_HEADER_SIZE 13
 #define RECORD_PAYLOAD_MAX (16384 + 2048) /* RFC 5246 6.2.3 */
-#define RECORD_SEQUENCE_OFFSET 5
+#define RECORD_EPOCH_OFFSET 3
+#define RECORD_LENGTH_OFFSET 11
 #define MESSAGE_HEADER_SIZE 12
-#define HELLO_FIXED_SIZE (2 + 32)  /* version, random */
-#define HELLO_CHOICES_SIZE (2 + 1) /* suite, compression */
+#define PIECE_MAX (16384 - MESSAGE_HEADER_SIZE) /* of a message, in the record GnuTLS is given */
+#define HELLO_FIXED_SIZE (2 + 32)               /* version, random */
+#define HELLO_CHOICES_SIZE (2 + 1)              /* suite, compression */
 #define EXTENSION_TYPE_SIZE 2
 #define EXTENSION_SESSION_TICKET 35
 
@@ -35,8 +37,8 @@ enum {
         MESSAGE_CERTIFICATE_STATUS = 22,
 };
 
-/* What a peer may say in plaintext, in the order it is said, and how long it may be: what GnuTLS
- * is told to expect it allocates. */
+/* What a peer may say in plaintext, in the order it is said, and how long it may be: what may come
+ * is allocated. */
 typedef struct FilterRule {
         uint8_t type;
         uint8_t rank; /* a message is only taken behind one of a lower rank */
@@ -69,6 +71,7 @@ typedef struct FilterFragment {
         uint8_t type;
         uint16_t message;
         uint32_t length, offset, size;
+        const uint8_t *bytes;
 } FilterFragment;
 
 static uint64_t filter_number(const uint8_t *bytes, size_t size) {
@@ -78,6 +81,11 @@ static uint64_t filter_number(const uint8_t *bytes, size_t size) {
                 number = number << 8 | bytes[i];
 
         return number;
+}
+
+static void filter_put(uint8_t *to, uint64_t number, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                to[i] = number >> (8 * (size - 1 - i));
 }
 
 static const FilterRule *filter_rule(const Filter *filter, unsigned type) {
@@ -93,12 +101,19 @@ static const FilterRule *filter_rule(const Filter *filter, unsigned type) {
 void filter_init(Filter *filter, DtlsRole role, uint16_t first_message) {
         *filter = (Filter){
                 .role = role,
+                .version = 0xfefd,
                 .next_message = first_message,
                 .next_sequence = 1,
         };
 }
 
+static void filter_clear_messages(Filter *filter) {
+        for (size_t i = 0; i < FILTER_WINDOW; i++)
+                reassembly_clear(&filter->messages[i]);
+}
+
 void filter_done(Filter *filter) {
+        filter_clear_messages(filter);
         for (size_t i = 0; i < filter->n_queued; i++)
                 g_free(filter->queue[i].bytes);
 
@@ -117,8 +132,6 @@ static size_t filter_count(const Filter *filter, FilterRecordKind kind) {
 
 static bool filter_is_due(const Filter *filter, FilterRecordKind kind) {
         switch (kind) {
-        case FILTER_MESSAGE:
-                return true;
         case FILTER_CHANGE:
                 return filter->expects_change;
         case FILTER_SEALED:
@@ -182,6 +195,7 @@ static bool filter_read_fragment(const uint8_t *bytes, size_t size, FilterFragme
                 .message = filter_number(bytes + 4, 2),
                 .offset = filter_number(bytes + 6, 3),
                 .size = filter_number(bytes + 9, 3),
+                .bytes = bytes + MESSAGE_HEADER_SIZE,
         };
         if (fragment.size > size - MESSAGE_HEADER_SIZE)
                 return false;
@@ -203,118 +217,127 @@ static bool filter_is_old(const Filter *filter, const FilterFragment *fragment) 
         return filter_ahead(filter, fragment) >= 0x8000;
 }
 
-/* Whether GnuTLS can have a message of this type and length at this place beside those that other
- * fragments have claimed. */
-static bool filter_claim_fits(const Filter *filter, const FilterFragment *fragment) {
-        const FilterMessage *messages = filter->messages;
-        size_t place = filter_ahead(filter, fragment), claimed = fragment->length;
-
-        if (messages[place].type)
-                return messages[place].type == fragment->type &&
-                       messages[place].length == fragment->length;
-
-        for (size_t i = 0; i < FILTER_WINDOW; i++) {
-                /* GnuTLS tells messages apart by their type alone */
-                if (messages[i].type == fragment->type)
-                        return false;
-                claimed += messages[i].length;
-        }
-
-        return claimed <= FILTER_CLAIM_MAX;
-}
-
-static bool filter_fragment_is_good(const Filter *filter, const FilterFragment *fragment) {
-        const FilterRule *rule = filter_rule(filter, fragment->type);
-
-        if (!rule || fragment->length > rule->length_max)
+/* Whether the peer may say this some time behind what was consumed. */
+static bool filter_may_come(const Filter *filter, const FilterRule *rule) {
+        if (filter->expects_change)
                 return false;
-        if (fragment->type == MESSAGE_NEW_SESSION_TICKET && !filter->tickets)
+        if (rule->type == MESSAGE_NEW_SESSION_TICKET && !filter->tickets)
                 return false;
-        if (filter_is_old(filter, fragment))
-                return true;
-        if (filter_ahead(filter, fragment) >= FILTER_WINDOW)
-                return false;
-        if (fragment->type == MESSAGE_HELLO_VERIFY_REQUEST)
+        if (rule->type == MESSAGE_HELLO_VERIFY_REQUEST)
                 return filter->last_rank <= rule->rank &&
-                       filter->n_hello_verify < FILTER_HELLO_VERIFY_MAX &&
-                       filter_claim_fits(filter, fragment);
+                       filter->n_hello_verify < FILTER_HELLO_VERIFY_MAX;
 
-        return rule->rank > filter->last_rank && filter_claim_fits(filter, fragment);
+        return rule->rank > filter->last_rank;
 }
 
-static void filter_claim(Filter *filter, const FilterFragment *fragment) {
-        if (filter_is_old(filter, fragment))
-                return;
+static size_t filter_claimed(const Filter *filter, size_t n_messages) {
+        size_t claimed = 0;
 
-        filter->messages[filter_ahead(filter, fragment)] = (FilterMessage){
-                .type = fragment->type,
-                .length = fragment->length,
-        };
+        for (size_t i = 0; i < n_messages; i++)
+                claimed += filter->messages[i].length;
+
+        return claimed;
 }
 
-/* A record of messages is good as a whole or not at all: every fragment in it, one after the
- * other. With old messages alone it is of no use; beside new ones they are a retransmission. */
-static bool filter_messages_are_good(Filter *filter, const uint8_t *bytes, size_t size) {
-        FilterMessage before[FILTER_WINDOW];
-        bool news = false;
+/* Begins a message at this place. Where there is no room for all, those further ahead give way. */
+static bool filter_begin(Filter *filter, size_t place, const FilterFragment *fragment) {
+        if (filter_claimed(filter, place) + fragment->length > FILTER_CLAIM_MAX)
+                return false;
 
-        memcpy(before, filter->messages, sizeof(before));
+        reassembly_begin(&filter->messages[place], fragment->type, fragment->length);
+        for (size_t i = FILTER_WINDOW - 1; filter_claimed(filter, i + 1) > FILTER_CLAIM_MAX; i--)
+                reassembly_clear(&filter->messages[i]);
+        return true;
+}
+
+/* Whether it was taken for a part of a message that is yet to come. */
+static bool filter_add_fragment(Filter *filter, const FilterFragment *fragment) {
+        const FilterRule *rule = filter_rule(filter, fragment->type);
+        size_t place = filter_ahead(filter, fragment);
+        Reassembly *message;
+
+        if (place < filter->n_settled || place >= FILTER_WINDOW)
+                return false;
+        if (!rule || fragment->length > rule->length_max || !filter_may_come(filter, rule))
+                return false;
+
+        message = &filter->messages[place];
+        if (!reassembly_is_for(message, fragment->type, fragment->length) &&
+            !filter_begin(filter, place, fragment))
+                return false;
+
+        reassembly_add(message, fragment->offset, fragment->bytes, fragment->size);
+        return true;
+}
+
+/* Takes the fragments of a record, one after the other; behind one that cannot be read there is
+ * nothing. Whether any was of use. */
+static bool filter_add_fragments(Filter *filter, const uint8_t *bytes, size_t size) {
+        bool useful = false, only_old = true;
 
         while (size > 0) {
                 FilterFragment fragment;
 
-                if (!filter_read_fragment(bytes, size, &fragment) ||
-                    !filter_fragment_is_good(filter, &fragment)) {
-                        memcpy(filter->messages, before, sizeof(before));
-                        return false;
-                }
+                if (!filter_read_fragment(bytes, size, &fragment))
+                        return useful;
 
-                filter_claim(filter, &fragment);
-                news |= !filter_is_old(filter, &fragment);
+                useful |= filter_add_fragment(filter, &fragment);
+                only_old &= filter_is_old(filter, &fragment) && filter_rule(filter, fragment.type);
                 bytes += MESSAGE_HEADER_SIZE + fragment.size;
                 size -= MESSAGE_HEADER_SIZE + fragment.size;
         }
 
-        return news;
+        filter->n_repeated += only_old;
+        return useful;
 }
 
-static bool filter_note_alert(Filter *filter, const uint8_t *payload, size_t size) {
-        if (size == 2) {
-                filter->has_alert = true;
-                filter->alert_level = payload[0];
-                filter->alert_description = payload[1];
-        }
+static void filter_note_alert(Filter *filter, const uint8_t *payload, size_t size) {
+        if (filter->changed || size != 2)
+                return;
 
-        return false;
+        filter->has_alert = true;
+        filter->alert_level = payload[0];
+        filter->alert_description = payload[1];
 }
 
-static bool filter_judge_plain(Filter *filter, uint8_t type, const uint8_t *payload, size_t size,
-                               FilterRecordKind *ret_kind) {
-        if (filter->open || filter->changed)
+static bool filter_change_is_good(const Filter *filter, const uint8_t *payload, size_t size) {
+        return size == 1 && payload[0] == 1 && !filter->changed &&
+               filter_count(filter, FILTER_CHANGE) == 0;
+}
+
+/* Whether something came of it. */
+static bool filter_judge_plain(Filter *filter, const uint8_t *record, size_t size) {
+        const uint8_t *payload = record + RECORD_HEADER_SIZE;
+        size_t payload_size = size - RECORD_HEADER_SIZE;
+
+        if (filter->open)
                 return false;
 
-        switch (type) {
+        switch (record[0]) {
         case CONTENT_CHANGE_CIPHER_SPEC:
-                *ret_kind = FILTER_CHANGE;
-                return size == 1 && payload[0] == 1 && filter_count(filter, FILTER_CHANGE) == 0;
+                if (!filter_change_is_good(filter, payload, payload_size))
+                        return false;
+
+                filter_queue(filter, FILTER_CHANGE, record, size);
+                return true;
         case CONTENT_ALERT:
-                return filter_note_alert(filter, payload, size);
+                filter_note_alert(filter, payload, payload_size);
+                return false;
         case CONTENT_HANDSHAKE:
-                *ret_kind = FILTER_MESSAGE;
-                return !filter->expects_change && filter_messages_are_good(filter, payload, size);
+                return filter_add_fragments(filter, payload, payload_size);
         default:
                 return false;
         }
 }
 
-static bool filter_judge_sealed(uint8_t type, FilterRecordKind *ret_kind) {
-        switch (type) {
+static bool filter_judge_sealed(Filter *filter, const uint8_t *record, size_t size) {
+        switch (record[0]) {
         case CONTENT_ALERT:
         case CONTENT_HANDSHAKE:
-                *ret_kind = FILTER_SEALED;
+                filter_queue(filter, FILTER_SEALED, record, size);
                 return true;
         case CONTENT_APPLICATION_DATA:
-                *ret_kind = FILTER_DATA;
+                filter_queue(filter, FILTER_DATA, record, size);
                 return true;
         default: /* heartbeat, connection IDs: never agreed on */
                 return false;
@@ -322,19 +345,15 @@ static bool filter_judge_sealed(uint8_t type, FilterRecordKind *ret_kind) {
 }
 
 static void filter_judge(Filter *filter, const uint8_t *record, size_t size) {
-        uint64_t epoch = filter_number(record + 3, 2);
-        FilterRecordKind kind;
+        uint64_t epoch = filter_number(record + RECORD_EPOCH_OFFSET, 2);
         bool good = false;
 
         if (epoch == 0)
-                good = filter_judge_plain(filter, record[0], record + RECORD_HEADER_SIZE,
-                                          size - RECORD_HEADER_SIZE, &kind);
+                good = filter_judge_plain(filter, record, size);
         else if (epoch == 1) /* a third epoch would be a renegotiation */
-                good = filter_judge_sealed(record[0], &kind);
+                good = filter_judge_sealed(filter, record, size);
 
-        if (good)
-                filter_queue(filter, kind, record, size);
-        else
+        if (!good)
                 filter->n_dropped++;
 }
 
@@ -347,14 +366,25 @@ static size_t filter_frame(const uint8_t *data, size_t size) {
         if (data[1] != 0xfe || (data[2] != 0xfd && data[2] != 0xff))
                 return 0;
 
-        payload = filter_number(data + 11, 2);
+        payload = filter_number(data + RECORD_LENGTH_OFFSET, 2);
         if (payload == 0 || payload > RECORD_PAYLOAD_MAX || payload > size - RECORD_HEADER_SIZE)
                 return 0;
 
         return RECORD_HEADER_SIZE + payload;
 }
 
+/* Messages that only wait for GnuTLS to take them. */
+static size_t filter_settled(const Filter *filter) {
+        size_t n = 0;
+
+        while (n < FILTER_WINDOW && reassembly_is_whole(&filter->messages[n]))
+                n++;
+
+        return n;
+}
+
 void filter_input(Filter *filter, const uint8_t *data, size_t size) {
+        filter->n_settled = filter_settled(filter);
         do {
                 size_t record = filter_frame(data, size);
 
@@ -379,43 +409,87 @@ static bool filter_find_due(const Filter *filter, size_t *ret) {
         return false;
 }
 
+static bool filter_message_is_due(const Filter *filter) {
+        return reassembly_is_whole(&filter->messages[0]) && !filter->given;
+}
+
 bool filter_ready(const Filter *filter) {
         size_t i;
 
-        return filter_find_due(filter, &i);
+        return filter_message_is_due(filter) || filter_find_due(filter, &i);
 }
 
-/* Numbers in plaintext records are anybody's: a high one would close GnuTLS's replay window. */
-static void filter_renumber(Filter *filter, uint8_t *record) {
-        uint64_t sequence = filter->next_sequence++;
+/* A plaintext record's, but for its length. Numbers are anybody's, a high one would close GnuTLS's
+ * replay window; and of another version than was agreed on GnuTLS takes no ChangeCipherSpec. */
+static void filter_put_header(Filter *filter, uint8_t *record, uint8_t type) {
+        filter_put(record, type, 1);
+        filter_put(record + 1, filter->version, 2);
+        filter_put(record + RECORD_EPOCH_OFFSET, filter->next_sequence++, 8); /* epoch 0 */
+}
 
-        for (size_t i = 0; i < 6; i++)
-                record[RECORD_SEQUENCE_OFFSET + i] = sequence >> (8 * (5 - i));
+static void filter_put_piece(const Filter *filter, uint8_t *to, uint32_t size) {
+        const Reassembly *message = &filter->messages[0];
+
+        filter_put(to, message->type, 1);
+        filter_put(to + 1, message->length, 3);
+        filter_put(to + 4, filter->next_message, 2);
+        filter_put(to + 6, filter->n_given, 3);
+        filter_put(to + 9, size, 3);
+        if (size > 0)
+                memcpy(to + MESSAGE_HEADER_SIZE, message->bytes + filter->n_given, size);
+}
+
+/* The next message, or as much of it as a record takes. */
+static size_t filter_take_message(Filter *filter, uint8_t *buffer, size_t size) {
+        Reassembly *message = &filter->messages[0];
+        uint32_t piece = MIN(message->length - filter->n_given, PIECE_MAX);
+        size_t payload = MESSAGE_HEADER_SIZE + piece;
+
+        if (RECORD_HEADER_SIZE + payload > size) {
+                reassembly_clear(message);
+                filter->n_given = 0;
+                filter->n_dropped++;
+                return 0;
+        }
+
+        filter_put_header(filter, buffer, CONTENT_HANDSHAKE);
+        filter_put(buffer + RECORD_LENGTH_OFFSET, payload, 2);
+        filter_put_piece(filter, buffer + RECORD_HEADER_SIZE, piece);
+        filter->n_given += piece;
+        filter->given = filter->n_given == message->length;
+        return RECORD_HEADER_SIZE + payload;
+}
+
+static size_t filter_take_queued(Filter *filter, size_t i, uint8_t *buffer, size_t size) {
+        FilterRecord record = filter_unqueue(filter, i);
+        bool fits = record.size <= size;
+
+        if (fits)
+                memcpy(buffer, record.bytes, record.size);
+        else
+                filter->n_dropped++;
+        g_free(record.bytes);
+
+        if (!fits)
+                return 0;
+
+        if (record.kind == FILTER_CHANGE) {
+                filter_put_header(filter, buffer, CONTENT_CHANGE_CIPHER_SPEC);
+                filter->changed = true;
+        }
+
+        return record.size;
 }
 
 size_t filter_take(Filter *filter, uint8_t *buffer, size_t size) {
-        size_t i;
+        size_t taken = 0, i;
 
-        while (filter_find_due(filter, &i)) {
-                FilterRecord record = filter_unqueue(filter, i);
-                bool fits = record.size <= size;
+        if (filter_message_is_due(filter))
+                taken = filter_take_message(filter, buffer, size);
+        while (taken == 0 && filter_find_due(filter, &i))
+                taken = filter_take_queued(filter, i, buffer, size);
 
-                if (fits) {
-                        if (record.kind == FILTER_MESSAGE || record.kind == FILTER_CHANGE)
-                                filter_renumber(filter, record.bytes);
-                        if (record.kind == FILTER_CHANGE)
-                                filter->changed = true;
-                        memcpy(buffer, record.bytes, record.size);
-                }
-
-                g_free(record.bytes);
-                if (fits)
-                        return record.size;
-
-                filter->n_dropped++;
-        }
-
-        return 0;
+        return taken;
 }
 
 /* The bytes of a vector whose length has @length_size bytes, 0 when it is cut; moves behind it. */
@@ -488,6 +562,16 @@ static void filter_expect_change(Filter *filter, unsigned type, const uint8_t *b
         }
 }
 
+/* What was laid in for later and cannot come any more. */
+static void filter_judge_again(Filter *filter) {
+        for (size_t i = 0; i < FILTER_WINDOW; i++) {
+                uint8_t type = filter->messages[i].type;
+
+                if (type && !filter_may_come(filter, filter_rule(filter, type)))
+                        reassembly_clear(&filter->messages[i]);
+        }
+}
+
 void filter_consumed(Filter *filter, unsigned type, const uint8_t *body, size_t size) {
         const FilterRule *rule = filter_rule(filter, type);
 
@@ -498,20 +582,26 @@ void filter_consumed(Filter *filter, unsigned type, const uint8_t *body, size_t 
         if (type == MESSAGE_HELLO_VERIFY_REQUEST)
                 filter->n_hello_verify++;
 
-        filter->next_message++;
+        reassembly_clear(&filter->messages[0]);
         memmove(&filter->messages[0], &filter->messages[1],
                 (FILTER_WINDOW - 1) * sizeof(filter->messages[0]));
-        filter->messages[FILTER_WINDOW - 1] = (FilterMessage){};
+        filter->messages[FILTER_WINDOW - 1] = (Reassembly){0};
+        filter->next_message++;
+        filter->given = false;
+        filter->n_given = 0;
+        filter_judge_again(filter);
 }
 
 void filter_resume(Filter *filter) {
         filter->last_rank = FILTER_RANK_AGREED;
         filter->expects_change = !filter->expects_ticket;
+        filter_judge_again(filter);
 }
 
 void filter_open(Filter *filter) {
         filter->open = true;
         filter->changed = true;
+        filter_clear_messages(filter);
         filter_forget_alert(filter);
 }
 

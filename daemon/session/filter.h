@@ -6,26 +6,36 @@
  *
  * Whoever can write a source address can send datagrams that look like the peer's. GnuTLS takes
  * many of them badly: an empty one ends the session, a header that promises 16 KiB swallows what
- * follows, a plaintext alert ends a handshake, a fragment that claims 16 MB gets them. So every
- * datagram is cut into records here, each record is judged, and GnuTLS gets one good record for
- * each pull.
+ * follows, a plaintext alert ends a handshake, any fragment at all is the answer to our flight,
+ * which then is never sent again. So every datagram is cut into records here, each record is
+ * judged, and GnuTLS gets one good record for each pull.
  *
- *   datagram -> filter_input() -> bounded queue -> filter_take() -> GnuTLS
- *                                        ^
+ *                     +-> messages, from fragments --+
+ *   filter_input() ---+                              +-> filter_take() -> GnuTLS
+ *                     +-> bounded queue -------------+
+ *                                ^
  *        filter_consumed() (GnuTLS's POST hook of incoming messages), filter_open()
  *
- * The queue also puts right what the net swapped: a ChangeCipherSpec waits until every message
- * before it was consumed, what is encrypted waits for the ChangeCipherSpec, application data for
- * the end of the handshake.
+ * Plaintext handshake messages are put together here. GnuTLS is given the one that is next, when it
+ * is whole, and nothing of the others. Until then whoever speaks last is believed: what a forger
+ * lays in the peer's own words replace, at the latest when the peer says them again. Only what is
+ * whole and next in line while GnuTLS cannot take it, as it waits for an answer, stays as it is. So
+ * a forger has to forge a whole message of a kind that the peer may say, which DTLS 1.2 cannot tell
+ * from the peer's before the end of the handshake.
  *
- * Sequence numbers of plaintext records are not believed; those records are numbered anew.
+ * The queue puts right what the net swapped: a ChangeCipherSpec waits until every message before it
+ * was consumed, what is encrypted waits for the ChangeCipherSpec, application data for the end of
+ * the handshake.
+ *
+ * Numbers and versions of plaintext records are not believed; those records get new ones.
  *
  * Knows: the shape of DTLS 1.0 and 1.2 records and handshake fragments, full handshakes and those
- * that take up an old session. Does not know: keys, time, GnuTLS. A value, to be embedded; its
- * queue is on the heap.
+ * that take up an old session. Does not know: keys, time, GnuTLS. A value, to be embedded; what it
+ * keeps is on the heap.
  */
 
 #include "base/terms.h"
+#include "session/reassembly.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,16 +44,15 @@
 #define FILTER_QUEUE_RECORDS_MAX 32
 #define FILTER_QUEUE_BYTES_MAX ((size_t)64 * 1024)
 #define FILTER_HELD_MAX 8 /* of each kind of record that waits for something */
-#define FILTER_WINDOW 6   /* messages ahead; GnuTLS keeps 6 and ends the handshake at a 7th */
+#define FILTER_WINDOW 6   /* messages; the longest flight, a server's, has as many in plaintext */
 #define FILTER_MESSAGE_MAX ((size_t)32 * 1024) /* bytes of one handshake message */
 #define FILTER_CLAIM_MAX ((size_t)48 * 1024)   /* bytes of all messages in the window */
 #define FILTER_HELLO_VERIFY_MAX 4              /* GnuTLS ends the handshake at the next one */
 
 typedef enum FilterRecordKind {
-        FILTER_MESSAGE, /* epoch 0, handshake */
-        FILTER_CHANGE,  /* epoch 0, ChangeCipherSpec */
-        FILTER_SEALED,  /* epoch 1, handshake or alert */
-        FILTER_DATA,    /* epoch 1, application data */
+        FILTER_CHANGE, /* epoch 0, ChangeCipherSpec */
+        FILTER_SEALED, /* epoch 1, handshake or alert */
+        FILTER_DATA,   /* epoch 1, application data */
 } FilterRecordKind;
 
 typedef struct FilterRecord {
@@ -51,11 +60,6 @@ typedef struct FilterRecord {
         uint8_t *bytes;
         size_t size;
 } FilterRecord;
-
-typedef struct FilterMessage {
-        uint8_t type; /* 0: no fragment of it was seen (HelloRequest has that type: never taken) */
-        uint32_t length;
-} FilterMessage;
 
 typedef struct Filter {
         DtlsRole role;
@@ -66,11 +70,16 @@ typedef struct Filter {
         bool tickets;        /* a client that takes NewSessionTickets */
         bool expects_ticket; /* the server said that one comes before it */
 
+        uint16_t version;       /* of plaintext records; any until one was agreed on */
         uint16_t next_message;  /* message_seq of the next message to be consumed */
         uint8_t last_rank;      /* place in a handshake's order of the one consumed last */
         uint8_t n_hello_verify; /* HelloVerifyRequests consumed */
         uint64_t next_sequence; /* number given to the next plaintext record */
-        FilterMessage messages[FILTER_WINDOW]; /* [i]: next_message + i, as its fragments say */
+
+        Reassembly messages[FILTER_WINDOW]; /* [i]: next_message + i */
+        size_t n_settled;                   /* of these, from the first: as they are they stay */
+        uint32_t n_given;                   /* bytes of the first that GnuTLS was given */
+        bool given;                         /* all of it */
 
         bool has_alert; /* a plaintext alert came: not to be believed while things go on */
         uint8_t alert_level, alert_description;
@@ -80,6 +89,11 @@ typedef struct Filter {
 
         uint64_t n_dropped;      /* records, or tails of datagrams, that were taken out */
         uint64_t n_dropped_full; /* good records the queue had no room for */
+        /* Records that came in plaintext before the handshake was complete, with nothing but
+         * messages that were consumed: the peer sends its flight again, as it has not got ours or
+         * could do nothing with it. Nobody vouches for them: a forger can send as many as he likes,
+         * so only that they come in time, once an interval, says a little. */
+        uint64_t n_repeated;
 } Filter;
 
 /* @first_message: message_seq of the first message to come: 0, or a cookie hello's. */
@@ -91,7 +105,7 @@ void filter_input(Filter *filter, const uint8_t *data, size_t size);
 
 /* Whether filter_take() has something now. */
 bool filter_ready(const Filter *filter);
-/* The next record into @buffer; its size, or 0: none. A record longer than @size is dropped. */
+/* The next record into @buffer; its size, or 0: none. What is longer than @size is dropped. */
 size_t filter_take(Filter *filter, uint8_t *buffer, size_t size);
 
 /* GnuTLS consumed a handshake message; @type and @body as its hook was told. */

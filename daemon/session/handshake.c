@@ -62,6 +62,8 @@ static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned w
 
         if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO)
                 alpn_note_hello(session, message);
+        session->filter.version =
+                gnutls_protocol_get_version(gnutls) == GNUTLS_DTLS1_0 ? 0xfeff : 0xfefd;
         filter_consumed(&session->filter, type, message->data, message->size);
         if (ticket_is_taken(session, type, message))
                 filter_resume(&session->filter);

@@ -2,7 +2,7 @@
 
 /*
  * Datagrams at the filter: whatever comes in, what goes on to GnuTLS is one whole record of a kind
- * that is due, within the bounds.
+ * that is due, and of messages only the next one when it is whole, within the bounds.
  *
  * The input's first byte is the role; then come steps: a byte that says what happens, and with a
  * datagram two bytes of length and its bytes.
@@ -13,6 +13,7 @@
 #include "session/filter.h"
 
 #include <glib.h>
+#include <string.h>
 
 #define RECORD_HEADER_SIZE 13
 #define MESSAGE_HEADER_SIZE 12
@@ -31,20 +32,22 @@ static unsigned number(const uint8_t *bytes, size_t size) {
         return value;
 }
 
-static void check_messages(const uint8_t *bytes, size_t size) {
-        while (size > 0) {
-                unsigned length, offset, fragment;
+/* One fragment: of the message that is next, and that alone. */
+static void check_message(const Filter *filter, const uint8_t *bytes, size_t size) {
+        const Reassembly *message = &filter->messages[0];
+        unsigned length, offset, fragment;
 
-                g_assert(size >= MESSAGE_HEADER_SIZE);
-                length = number(bytes + 1, 3);
-                offset = number(bytes + 6, 3);
-                fragment = number(bytes + 9, 3);
-                g_assert(length <= FILTER_MESSAGE_MAX && offset + fragment <= length);
-                g_assert(fragment <= size - MESSAGE_HEADER_SIZE);
-                g_assert(fragment > 0 || length == 0);
-                bytes += MESSAGE_HEADER_SIZE + fragment;
-                size -= MESSAGE_HEADER_SIZE + fragment;
-        }
+        g_assert(size >= MESSAGE_HEADER_SIZE && size <= 16384);
+        length = number(bytes + 1, 3);
+        offset = number(bytes + 6, 3);
+        fragment = number(bytes + 9, 3);
+        g_assert(bytes[0] == message->type && length == message->length);
+        g_assert(reassembly_is_whole(message) && length <= FILTER_MESSAGE_MAX);
+        g_assert(number(bytes + 4, 2) == filter->next_message);
+        g_assert(fragment == size - MESSAGE_HEADER_SIZE);
+        g_assert(offset + fragment == filter->n_given && filter->n_given <= length);
+        g_assert(filter->given == (filter->n_given == length));
+        g_assert(memcmp(message->bytes + offset, bytes + MESSAGE_HEADER_SIZE, fragment) == 0);
 }
 
 static void check_record(const Filter *filter, const uint8_t *record, size_t size) {
@@ -57,7 +60,7 @@ static void check_record(const Filter *filter, const uint8_t *record, size_t siz
         g_assert(record[0] != 23 || filter->open);
         g_assert(record[0] != 20 || (epoch == 0 && filter->expects_change));
         if (epoch == 0 && record[0] == 22)
-                check_messages(record + RECORD_HEADER_SIZE, size - RECORD_HEADER_SIZE);
+                check_message(filter, record + RECORD_HEADER_SIZE, size - RECORD_HEADER_SIZE);
         else
                 g_assert(record[0] >= 20 && record[0] <= 23);
 }
@@ -73,6 +76,16 @@ static void check_bounds(const Filter *filter) {
         g_assert(filter->n_queued_bytes <= FILTER_QUEUE_BYTES_MAX);
 }
 
+/* What is whole and next does not change under GnuTLS's hands. */
+static void input_datagram(Filter *filter, const uint8_t *data, size_t size) {
+        const Reassembly *message = &filter->messages[0];
+        size_t length = reassembly_is_whole(message) ? message->length : 0;
+        g_autofree uint8_t *before = g_memdup2(message->bytes, length);
+
+        filter_input(filter, data, size);
+        g_assert(length == 0 || memcmp(message->bytes, before, length) == 0);
+}
+
 static void step_datagram(Filter *filter, Input *input) {
         size_t size;
 
@@ -80,7 +93,7 @@ static void step_datagram(Filter *filter, Input *input) {
                 return;
 
         size = MIN(number(input->next, 2), input->left - 2);
-        filter_input(filter, input->next + 2, size);
+        input_datagram(filter, input->next + 2, size);
         input->next += 2 + size;
         input->left -= 2 + size;
 }
@@ -106,8 +119,8 @@ static void step(Filter *filter, Input *input) {
         case 1:
                 step_take(filter, what);
                 break;
-        case 2: /* GnuTLS consumes what is there, never what is not */
-                if (filter->messages[0].type)
+        case 2: /* GnuTLS consumes what it was given, never what it was not */
+                if (filter->given)
                         filter_consumed(filter, filter->messages[0].type, body, what / 64 + 1);
                 break;
         case 3:

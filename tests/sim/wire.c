@@ -123,7 +123,7 @@ static Session *end_session(WireEnd *end, const Hello *hello) {
         SessionSpec spec = {
                 .config = end->config,
                 .mtu = setup->mtu,
-                .manual = end->role == DTLS_CLIENT && setup->client_manual,
+                .manual = end->role == DTLS_CLIENT ? setup->client_manual : setup->server_manual,
                 .retransmit_initial_usec = WIRE_SECOND,
                 .retransmit_max_usec = 8 * WIRE_SECOND,
                 .handshake_deadline_usec = setup->handshake_deadline_usec,

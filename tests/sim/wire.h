@@ -59,7 +59,7 @@ typedef struct WireSetup {
         SessionConfig *server_config; /* of an earlier wire; NULL: a new one */
         const Secret *ticket;         /* of an earlier wire's client */
         bool distrust;                /* neither trusts the other's issuer */
-        bool client_manual;
+        bool client_manual, server_manual;
         WireAnswers answers;
         uint64_t answer_delay_usec;
         uint64_t handshake_deadline_usec; /* 0: an hour */

@@ -123,6 +123,29 @@ static void consume(Stage *stage, unsigned type, size_t size) {
         filter_consumed(&stage->filter, type, body, size);
 }
 
+/* Gives the datagram to the filter, and consumes each message that comes out whole, as GnuTLS does;
+ * how many records come out? */
+static size_t pass_and_consume(Stage *stage) {
+        static const uint8_t body[1024];
+        size_t n = 0;
+
+        filter_input(&stage->filter, stage->datagram, stage->size);
+        stage->size = 0;
+        for (;;) {
+                const uint8_t *record = stage->record;
+
+                stage->record_size =
+                        filter_take(&stage->filter, stage->record, sizeof(stage->record));
+                if (stage->record_size == 0)
+                        return n;
+
+                n++;
+                if (record[0] == HANDSHAKE && stage->filter.given)
+                        filter_consumed(&stage->filter, record[PAYLOAD_OFFSET], body,
+                                        MIN(stage->filter.messages[0].length, sizeof(body)));
+        }
+}
+
 /* The server's whole flight was consumed by a client; the peer's CCS may come. */
 static void consume_server_flight(Stage *stage) {
         consume(stage, SERVER_HELLO, 40);
@@ -137,7 +160,7 @@ static void test_lets_a_server_flight_through(void) {
         add_message(stage, SERVER_KEY_EXCHANGE, 2, 150);
         add_message(stage, CERTIFICATE_REQUEST, 3, 50);
         add_message(stage, SERVER_HELLO_DONE, 4, 0);
-        g_assert_cmpuint(pass(stage), ==, 5);
+        g_assert_cmpuint(pass_and_consume(stage), ==, 5);
         g_assert_cmpuint(stage->filter.n_dropped, ==, 0);
 }
 
@@ -145,12 +168,11 @@ static void test_lets_a_client_flight_through(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_SERVER);
 
         add_message(stage, CLIENT_HELLO, 0, 200);
-        g_assert_cmpuint(pass(stage), ==, 1);
-        consume(stage, CLIENT_HELLO, 200);
+        g_assert_cmpuint(pass_and_consume(stage), ==, 1);
         add_message(stage, CERTIFICATE, 1, 800);
         add_message(stage, CLIENT_KEY_EXCHANGE, 2, 66);
         add_message(stage, CERTIFICATE_VERIFY, 3, 80);
-        g_assert_cmpuint(pass(stage), ==, 3);
+        g_assert_cmpuint(pass_and_consume(stage), ==, 3);
         g_assert_cmpuint(stage->filter.n_dropped, ==, 0);
 }
 
@@ -167,16 +189,37 @@ static void test_hands_out_the_very_bytes_but_for_the_number(void) {
 
 static void test_numbers_plaintext_records_anew(void) {
         static const uint64_t claimed[] = {0xffffffffffff, 0xfffffffffffe, 0, 7, 7};
+        static const uint8_t types[] = {SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE,
+                                        CERTIFICATE_REQUEST, SERVER_HELLO_DONE};
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
         for (size_t i = 0; i < G_N_ELEMENTS(claimed); i++) {
+                uint32_t length = types[i] == SERVER_HELLO_DONE ? 0 : 40;
                 uint8_t payload[64], number[6];
 
                 add(stage, HANDSHAKE, 0, claimed[i], payload,
-                    write_piece(payload, (Piece){SERVER_HELLO, 0, 40, 0, 40}));
-                g_assert_cmpuint(pass(stage), ==, 1);
+                    write_piece(payload, (Piece){types[i], i, length, 0, length}));
+                g_assert_cmpuint(pass_and_consume(stage), ==, 1);
                 put(number, i + 1, 6);
                 g_assert_cmpmem(stage->record + 5, 6, number, 6);
+        }
+
+        add(stage, CHANGE, 0, 0xffffffffffff, "\x01", 1);
+        g_assert_cmpuint(pass(stage), ==, 1);
+        g_assert_cmpmem(stage->record + 3, 8, "\0\0\0\0\0\0\0\x06", 8);
+}
+
+/* GnuTLS takes no ChangeCipherSpec of another; and there is but one. */
+static void test_plaintext_records_are_of_the_agreed_version(void) {
+        for (unsigned version = 0xfefd; version <= 0xfeff; version += 2) {
+                g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+
+                stage->filter.version = version;
+                consume_server_flight(stage);
+                add(stage, CHANGE, 0, 1, "\x01", 1);
+                put(stage->datagram + 1, version ^ 2, 2);
+                g_assert_cmpuint(pass(stage), ==, 1);
+                g_assert_cmpuint(stage->record[1] << 8 | stage->record[2], ==, version);
         }
 }
 
@@ -260,6 +303,7 @@ static void test_an_open_session_takes_sealed_records_alone(void) {
         add(stage, CHANGE, 0, 1, "\x01", 1);
         g_assert_cmpuint(pass(stage), ==, 0);
         add_message(stage, CLIENT_HELLO, 2, 60);
+        add_message(stage, CERTIFICATE_REQUEST, 2, 60);
         g_assert_cmpuint(pass(stage), ==, 0);
 }
 
@@ -291,6 +335,7 @@ static void test_takes_no_message_that_belongs_before_a_consumed_one(void) {
         add_message(client, CERTIFICATE, 3, 60);
         add_message(client, SERVER_KEY_EXCHANGE, 2, 60);
         g_assert_cmpuint(pass(client), ==, 0);
+        g_assert_cmpuint(client->filter.n_dropped, ==, 4);
         add_message(client, CERTIFICATE_REQUEST, 2, 60);
         g_assert_cmpuint(pass(client), ==, 1);
 
@@ -333,6 +378,7 @@ static void test_drops_malformed_fragments(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(pieces); i++) {
                 add_piece(stage, pieces[i]);
                 g_assert_cmpuint(pass(stage), ==, 0);
+                g_assert_cmpuint(stage->filter.n_dropped, ==, i + 1);
         }
 
         /* the record ends inside a header, or inside a body */
@@ -349,56 +395,232 @@ static void test_drops_malformed_fragments(void) {
         g_assert_cmpuint(pass(stage), ==, 1);
 }
 
-static void test_drops_fragments_that_contradict_each_other(void) {
+/* A fragment of this message with bytes of its own. */
+static void add_text(Stage *stage, Piece piece, uint8_t text) {
+        uint8_t payload[2048];
+        size_t size = write_piece(payload, piece);
+
+        memset(payload + 12, text, piece.size);
+        add(stage, HANDSHAKE, 0, 5, payload, size);
+}
+
+/* Whether the record that came out last is one whole message of this type, length and bytes. */
+static bool came_out(const Stage *stage, unsigned type, uint32_t length, uint8_t text) {
+        uint8_t record[2048];
+        size_t size = PAYLOAD_OFFSET + 12 + length;
+
+        memcpy(record, stage->record, PAYLOAD_OFFSET + 12);
+        put(record, HANDSHAKE, 1);
+        put(record + PAYLOAD_OFFSET, type, 1);
+        put(record + PAYLOAD_OFFSET + 1, length, 3);
+        put(record + PAYLOAD_OFFSET + 6, 0, 3);
+        put(record + PAYLOAD_OFFSET + 9, length, 3);
+        memset(record + PAYLOAD_OFFSET + 12, text, length);
+        return stage->record_size == size && memcmp(stage->record, record, size) == 0;
+}
+
+static void test_gives_a_message_when_it_is_whole_and_once(void) {
+        static const Piece pieces[] = {
+                {CERTIFICATE, 1, 600, 500, 100}, {CERTIFICATE, 1, 600, 100, 300},
+                {CERTIFICATE, 1, 600, 200, 250}, {CERTIFICATE, 1, 600, 0, 101},
+                {CERTIFICATE, 1, 600, 449, 51},
+        };
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
         consume(stage, SERVER_HELLO, 40);
-        add_piece(stage, (Piece){CERTIFICATE, 1, 600, 0, 100});
+        for (unsigned round = 0; round < 2; round++)
+                for (size_t i = 0; i < G_N_ELEMENTS(pieces); i++) {
+                        bool last = round == 0 && i == G_N_ELEMENTS(pieces) - 1;
+
+                        add_text(stage, pieces[i], 'c');
+                        g_assert_cmpuint(pass(stage), ==, last);
+                }
+        g_assert_true(came_out(stage, CERTIFICATE, 600, 'c'));
+}
+
+static void test_gives_no_message_before_the_one_that_is_next(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+
+        add_message(stage, SERVER_HELLO_DONE, 2, 0);
+        add_message(stage, CERTIFICATE, 1, 60);
+        g_assert_cmpuint(pass(stage), ==, 0);
+        add_message(stage, SERVER_HELLO, 0, 60);
         g_assert_cmpuint(pass(stage), ==, 1);
-        add_piece(stage, (Piece){CERTIFICATE, 1, 601, 100, 100});
+        g_assert_cmpuint(stage->record[PAYLOAD_OFFSET], ==, SERVER_HELLO);
+        consume(stage, SERVER_HELLO, 60);
+        g_assert_cmpuint(filter_take(&stage->filter, stage->record, sizeof(stage->record)), ==,
+                         PAYLOAD_OFFSET + 12 + 60);
+        g_assert_cmpuint(stage->record[PAYLOAD_OFFSET], ==, CERTIFICATE);
+        g_assert_false(filter_ready(&stage->filter));
+        consume(stage, CERTIFICATE, 60);
+        g_assert_true(filter_ready(&stage->filter));
+}
+
+static void test_gives_a_long_message_in_several_records(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        uint32_t length = FILTER_MESSAGE_MAX, given = 0;
+
+        consume(stage, SERVER_HELLO, 40);
+        for (uint32_t offset = 0; offset < length; offset += 1024)
+                add_piece(stage, (Piece){CERTIFICATE, 1, length, offset, 1024});
+        filter_input(&stage->filter, stage->datagram, stage->size);
+        while (given < length) {
+                const uint8_t *message = stage->record + PAYLOAD_OFFSET;
+                size_t size = filter_take(&stage->filter, stage->record, sizeof(stage->record));
+                uint8_t numbers[6];
+
+                g_assert_cmpuint(size, >, PAYLOAD_OFFSET + 12);
+                g_assert_cmpuint(size, <=, PAYLOAD_OFFSET + 16384);
+                put(numbers, given, 3);
+                put(numbers + 3, size - PAYLOAD_OFFSET - 12, 3);
+                g_assert_cmpmem(message + 6, 6, numbers, 6);
+                given += size - PAYLOAD_OFFSET - 12;
+        }
+        g_assert_cmpuint(given, ==, length);
+        g_assert_false(filter_ready(&stage->filter));
+}
+
+/* Before, among and behind the peer's own fragments. */
+static void test_the_peers_words_replace_what_was_laid_in(void) {
+        static const Piece forged[] = {
+                {CERTIFICATE, 1, 600, 0, 100},         {CERTIFICATE, 1, 601, 100, 100},
+                {CERTIFICATE, 1, 100, 0, 99},          {CERTIFICATE, 1, 1000, 0, 1000},
+                {SERVER_KEY_EXCHANGE, 1, 600, 0, 100}, {SERVER_KEY_EXCHANGE, 2, 600, 0, 600},
+                {CERTIFICATE, 2, 600, 100, 100},
+        };
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(forged); i++)
+                add_text(stage, forged[i], 'f');
         g_assert_cmpuint(pass(stage), ==, 0);
-        add_piece(stage, (Piece){CERTIFICATE, 1, 200, 100, 100});
-        g_assert_cmpuint(pass(stage), ==, 0);
-        add_piece(stage, (Piece){SERVER_KEY_EXCHANGE, 1, 600, 100, 100});
-        g_assert_cmpuint(pass(stage), ==, 0);
-        add_piece(stage, (Piece){CERTIFICATE, 2, 600, 100, 100});
-        g_assert_cmpuint(pass(stage), ==, 0); /* GnuTLS would merge it with the first */
-        add_piece(stage, (Piece){CERTIFICATE, 1, 600, 100, 500});
+
+        add_text(stage, (Piece){SERVER_HELLO, 0, 70, 0, 70}, 'h');
+        add_text(stage, (Piece){CERTIFICATE, 1, 600, 0, 300}, 'c');
+        add_text(stage, (Piece){SERVER_KEY_EXCHANGE, 1, 600, 0, 100}, 'f');
+        add_text(stage, (Piece){CERTIFICATE, 1, 600, 300, 300}, 'c');
         g_assert_cmpuint(pass(stage), ==, 1);
+        g_assert_true(came_out(stage, SERVER_HELLO, 70, 'h'));
+        consume(stage, SERVER_HELLO, 70);
+
+        /* that cost the first half; the peer says all of it again */
+        add_text(stage, (Piece){SERVER_HELLO, 0, 70, 0, 70}, 'h');
+        add_text(stage, (Piece){CERTIFICATE, 1, 600, 0, 300}, 'c');
+        add_text(stage, (Piece){CERTIFICATE, 1, 600, 300, 300}, 'c');
+        g_assert_cmpuint(pass(stage), ==, 1);
+        g_assert_true(came_out(stage, CERTIFICATE, 600, 'c'));
+}
+
+/* While GnuTLS waits for an answer it takes nothing. */
+static void test_what_is_whole_and_next_in_line_stays_as_it_is(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_SERVER);
+        g_autoptr(Stage) proof = stage_new(DTLS_SERVER);
+        Filter *filter = &stage->filter;
+
+        consume(stage, CLIENT_HELLO, 40);
+        add_text(stage, (Piece){CLIENT_KEY_EXCHANGE, 1, 66, 0, 66}, 'k');
+        add_text(stage, (Piece){CERTIFICATE_VERIFY, 2, 80, 0, 80}, 'v');
+        filter_input(filter, stage->datagram, stage->size);
+
+        stage->size = 0;
+        for (unsigned message = 1; message < 3; message++) {
+                add_text(stage, (Piece){CLIENT_KEY_EXCHANGE, message, 66, 0, 66}, 'f');
+                add_text(stage, (Piece){CERTIFICATE_VERIFY, message, 80, 0, 30}, 'f');
+                add_text(stage, (Piece){CERTIFICATE, message, 10, 0, 5}, 'f');
+        }
+        g_assert_cmpuint(pass(stage), ==, 1);
+        g_assert_true(came_out(stage, CLIENT_KEY_EXCHANGE, 66, 'k'));
+        filter_consumed(filter, CLIENT_KEY_EXCHANGE, (const uint8_t *)"", 0);
+        g_assert_false(filter_ready(filter)); /* without a certificate there is no proof of it */
+
+        filter = &proof->filter;
+        consume(proof, CLIENT_HELLO, 40);
+        consume(proof, CERTIFICATE, 40);
+        add_text(proof, (Piece){CLIENT_KEY_EXCHANGE, 2, 66, 0, 66}, 'k');
+        add_text(proof, (Piece){CERTIFICATE_VERIFY, 3, 80, 0, 80}, 'v');
+        filter_input(filter, proof->datagram, proof->size);
+        proof->size = 0;
+        add_text(proof, (Piece){CERTIFICATE_VERIFY, 3, 80, 0, 80}, 'f');
+        g_assert_cmpuint(pass(proof), ==, 1);
+        consume(proof, CLIENT_KEY_EXCHANGE, 66);
+        proof->record_size = filter_take(filter, proof->record, sizeof(proof->record));
+        g_assert_true(came_out(proof, CERTIFICATE_VERIFY, 80, 'v'));
+}
+
+static void test_what_can_no_longer_come_is_forgotten(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        g_autoptr(Stage) resumed = stage_new(DTLS_SERVER);
+
+        add_message(stage, CERTIFICATE, 1, 60);
+        add_message(stage, HELLO_VERIFY_REQUEST, 2, 19);
+        g_assert_cmpuint(pass(stage), ==, 0);
+        consume(stage, SERVER_KEY_EXCHANGE, 40);
+        g_assert_false(filter_ready(&stage->filter));
+        consume(stage, CERTIFICATE_REQUEST, 40);
+        g_assert_false(filter_ready(&stage->filter));
+
+        add_message(resumed, CLIENT_KEY_EXCHANGE, 1, 60);
+        g_assert_cmpuint(pass(resumed), ==, 0);
+        consume(resumed, CLIENT_HELLO, 40);
+        g_assert_true(filter_ready(&resumed->filter));
+        filter_resume(&resumed->filter);
+        g_assert_false(filter_ready(&resumed->filter));
 }
 
 static void test_forgets_a_claim_with_its_message(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
-        for (unsigned i = 0; i < 2; i++) {
-                add_piece(stage, (Piece){CERTIFICATE, 1, FILTER_MESSAGE_MAX, 0, 100});
-                g_assert_cmpuint(pass(stage), ==, 1 - i);
-                add_piece(stage, (Piece){CERTIFICATE_REQUEST, 2, FILTER_MESSAGE_MAX, 0, 100});
-                g_assert_cmpuint(pass(stage), ==, i);
-                consume(stage, SERVER_HELLO, 40);
-                consume(stage, CERTIFICATE, 40);
-        }
+        add_piece(stage, (Piece){CERTIFICATE, 0, FILTER_MESSAGE_MAX, 0, 100});
+        add_piece(stage, (Piece){CERTIFICATE_REQUEST, 1, FILTER_MESSAGE_MAX, 0, 100});
+        g_assert_cmpuint(pass(stage), ==, 0);
+        g_assert_cmpuint(stage->filter.n_dropped, ==, 1);
+        consume(stage, CERTIFICATE, 40);
+        add_piece(stage, (Piece){CERTIFICATE_REQUEST, 1, FILTER_MESSAGE_MAX, 0, 100});
+        g_assert_cmpuint(pass(stage), ==, 0);
+        g_assert_cmpuint(stage->filter.n_dropped, ==, 1);
 }
 
-/* What GnuTLS may be made to allocate before anybody proved anything. */
+static size_t claimed(const Filter *filter) {
+        size_t sum = 0;
+
+        for (size_t i = 0; i < FILTER_WINDOW; i++)
+                sum += filter->messages[i].length;
+
+        return sum;
+}
+
+/* What may be allocated before anybody proved anything. */
 static void test_bounds_what_fragments_can_claim(void) {
         static const uint8_t types[] = {
                 SERVER_HELLO,        CERTIFICATE,         22,
                 SERVER_KEY_EXCHANGE, CERTIFICATE_REQUEST, SERVER_HELLO_DONE};
         static const uint32_t lengths[] = {0xfffff0, 0x10000, FILTER_MESSAGE_MAX, 8192, 4096};
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
-        size_t claimed = 0;
 
         for (size_t l = 0; l < G_N_ELEMENTS(lengths); l++)
                 for (unsigned message = 0; message < 10; message++)
                         for (size_t t = 0; t < G_N_ELEMENTS(types); t++) {
                                 add_piece(stage, (Piece){types[t], message, lengths[l], 0, 30});
-                                if (pass(stage) > 0)
-                                        claimed += lengths[l];
+                                g_assert_cmpuint(pass(stage), ==, 0);
+                                g_assert_cmpuint(claimed(&stage->filter), <=, FILTER_CLAIM_MAX);
                         }
+        g_assert_cmpuint(claimed(&stage->filter), >, 0);
+}
 
-        g_assert_cmpuint(claimed, >, 0);
-        g_assert_cmpuint(claimed, <=, FILTER_CLAIM_MAX);
+static void test_the_messages_further_ahead_give_way(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        const Reassembly *messages = stage->filter.messages;
+
+        for (unsigned message = 5; message > 1; message--)
+                add_piece(stage, (Piece){CERTIFICATE, message, FILTER_CLAIM_MAX / 4, 0, 100});
+        g_assert_cmpuint(pass(stage), ==, 0);
+        g_assert_cmpuint(claimed(&stage->filter), ==, FILTER_CLAIM_MAX);
+
+        add_piece(stage, (Piece){CERTIFICATE, 1, FILTER_CLAIM_MAX / 4 + 1, 0, 100});
+        g_assert_cmpuint(pass(stage), ==, 0);
+        g_assert_cmpuint(messages[1].type, ==, CERTIFICATE);
+        g_assert_cmpuint(messages[3].type, ==, CERTIFICATE);
+        g_assert_cmpuint(messages[4].type, ==, 0);
+        g_assert_cmpuint(messages[5].type, ==, 0);
 }
 
 static void test_takes_no_message_from_beyond_the_window(void) {
@@ -407,10 +629,10 @@ static void test_takes_no_message_from_beyond_the_window(void) {
                 CERTIFICATE_REQUEST, SERVER_HELLO_DONE, 3};
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
-        for (unsigned i = 0; i <= FILTER_WINDOW; i++) {
+        for (unsigned i = 0; i <= FILTER_WINDOW; i++)
                 add_message(stage, types[i], i, types[i] == SERVER_HELLO_DONE ? 0 : 20);
-                g_assert_cmpuint(pass(stage), ==, i < FILTER_WINDOW);
-        }
+        g_assert_cmpuint(pass_and_consume(stage), ==, FILTER_WINDOW);
+        g_assert_cmpuint(stage->filter.n_dropped, ==, 1);
 }
 
 static void test_counts_from_the_cookie_hellos_number(void) {
@@ -426,27 +648,47 @@ static void test_counts_from_the_cookie_hellos_number(void) {
         g_assert_cmpuint(pass(stage), ==, 1);
 }
 
-static void test_old_messages_pass_beside_new_ones_alone(void) {
+static void test_of_a_record_what_is_good_is_taken(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
         uint8_t payload[512];
         size_t size;
 
         consume(stage, SERVER_HELLO, 40);
-        add_message(stage, SERVER_HELLO, 0, 60);
-        g_assert_cmpuint(pass(stage), ==, 0);
-
         size = write_piece(payload, (Piece){SERVER_HELLO, 0, 60, 0, 60});
+        size += write_piece(payload + size, (Piece){HELLO_REQUEST, 1, 0, 0, 0});
         size += write_piece(payload + size, (Piece){CERTIFICATE, 1, 60, 0, 60});
+        size += write_piece(payload + size, (Piece){SERVER_KEY_EXCHANGE, 2, 61, 0, 62});
         add(stage, HANDSHAKE, 0, 1, payload, size);
-        g_assert_cmpuint(pass(stage), ==, 1);
+        g_assert_cmpuint(pass_and_consume(stage), ==, 1);
+        g_assert_cmpuint(stage->record[PAYLOAD_OFFSET], ==, CERTIFICATE);
+        g_assert_cmpuint(stage->filter.n_repeated, ==, 0);
+}
 
-        /* one bad fragment spoils the record, and what it claimed before is forgotten */
-        size = write_piece(payload, (Piece){SERVER_KEY_EXCHANGE, 2, 61, 0, 61});
-        size += write_piece(payload + size, (Piece){HELLO_REQUEST, 3, 0, 0, 0});
-        add(stage, HANDSHAKE, 0, 1, payload, size);
+static void test_counts_the_records_that_repeat_what_was_consumed(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        const Filter *filter = &stage->filter;
+
+        add_message(stage, SERVER_HELLO, 0, 60);
+        add_message(stage, CERTIFICATE, 1, 60);
+        add_message(stage, SERVER_HELLO_DONE, 2, 0);
+        g_assert_cmpuint(pass_and_consume(stage), ==, 3);
+        g_assert_cmpuint(filter->n_repeated, ==, 0);
+
+        add_message(stage, CERTIFICATE, 1, 60);
+        add_piece(stage, (Piece){SERVER_HELLO, 0, 60, 30, 10});
         g_assert_cmpuint(pass(stage), ==, 0);
-        add_message(stage, SERVER_KEY_EXCHANGE, 2, 62);
-        g_assert_cmpuint(pass(stage), ==, 1);
+        g_assert_cmpuint(filter->n_repeated, ==, 2);
+
+        add_message(stage, CERTIFICATE, 5, 60); /* what was not, or cannot be said at all */
+        add_message(stage, CLIENT_KEY_EXCHANGE, 1, 60);
+        add(stage, HANDSHAKE, 0, 5, "nothing", 7);
+        g_assert_cmpuint(pass(stage), ==, 0);
+        g_assert_cmpuint(filter->n_repeated, ==, 2);
+
+        filter_open(&stage->filter);
+        add_message(stage, CERTIFICATE, 1, 60);
+        g_assert_cmpuint(pass(stage), ==, 0);
+        g_assert_cmpuint(filter->n_repeated, ==, 2);
 }
 
 static void test_remembers_a_plaintext_alert_and_passes_none(void) {
@@ -538,10 +780,11 @@ static void test_takes_tickets_where_they_are_wanted(void) {
         g_assert_cmpuint(pass(stage), ==, 0);
 
         client->filter.tickets = true;
-        add_message(client, NEW_SESSION_TICKET, 1, 100);
-        g_assert_cmpuint(pass(client), ==, 1);
-        add_piece(client, (Piece){NEW_SESSION_TICKET, 2, FILTER_MESSAGE_MAX + 1, 0, 100});
+        add_piece(client, (Piece){NEW_SESSION_TICKET, 0, FILTER_MESSAGE_MAX + 1, 0, 100});
         g_assert_cmpuint(pass(client), ==, 0);
+        g_assert_cmpuint(client->filter.n_dropped, ==, 1);
+        add_message(client, NEW_SESSION_TICKET, 0, 100);
+        g_assert_cmpuint(pass(client), ==, 1);
 }
 
 static void test_holds_the_change_until_a_promised_ticket_was_consumed(void) {
@@ -669,31 +912,42 @@ static void test_what_was_laid_in_before_keeps_nothing_out(void) {
 }
 
 static void test_the_queue_is_bounded_and_drops_the_newest(void) {
+        static const uint8_t payload[6000];
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
         Filter *filter = &stage->filter;
 
-        for (unsigned i = 0; i < FILTER_QUEUE_RECORDS_MAX + 5; i++) {
-                stage->size = 0;
-                add_piece(stage, (Piece){CERTIFICATE, 0, 6000, i * 10, 10});
-                filter_input(filter, stage->datagram, stage->size);
-        }
+        filter_open(filter);
+        for (unsigned i = 0; i < FILTER_QUEUE_RECORDS_MAX + 5; i++)
+                add(stage, DATA, 1, i, payload, 10);
+        filter_input(filter, stage->datagram, stage->size);
         g_assert_cmpuint(filter->n_queued, ==, FILTER_QUEUE_RECORDS_MAX);
         g_assert_cmpuint(filter->n_dropped_full, ==, 5);
         for (unsigned i = 0; i < FILTER_QUEUE_RECORDS_MAX; i++) {
-                uint8_t offset[3];
+                uint8_t sequence[6];
 
-                put(offset, i * 10, 3);
+                put(sequence, i, 6);
                 g_assert_cmpuint(filter_take(filter, stage->record, sizeof(stage->record)), >, 0);
-                g_assert_cmpmem(stage->record + PAYLOAD_OFFSET + 6, 3, offset, 3);
+                g_assert_cmpmem(stage->record + 5, 6, sequence, 6);
         }
 
         stage->size = 0;
         for (unsigned i = 0; i < 4; i++)
-                add_piece(stage, (Piece){CERTIFICATE, 0, 6000, 0, 6000});
+                add(stage, DATA, 1, i, payload, sizeof(payload));
         for (unsigned i = 0; i < 5; i++)
                 filter_input(filter, stage->datagram, stage->size);
         g_assert_cmpuint(filter->n_queued_bytes, <=, FILTER_QUEUE_BYTES_MAX);
-        g_assert_cmpuint(filter->n_queued_bytes, >, FILTER_QUEUE_BYTES_MAX - 6025);
+        g_assert_cmpuint(filter->n_queued_bytes, >, FILTER_QUEUE_BYTES_MAX - 6013);
+}
+
+static void test_a_message_too_long_for_its_reader_may_come_again(void) {
+        g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
+        Filter *filter = &stage->filter;
+
+        add_message(stage, SERVER_HELLO, 0, 60);
+        filter_input(filter, stage->datagram, stage->size);
+        g_assert_cmpuint(filter_take(filter, stage->record, 50), ==, 0);
+        g_assert_false(filter_ready(filter));
+        g_assert_cmpuint(pass(stage), ==, 1);
 }
 
 static void test_a_record_too_long_for_its_reader_is_dropped_whole(void) {
@@ -752,6 +1006,8 @@ int main(int argc, char **argv) {
         FILTER_TEST("hands-out-the-very-bytes-but-for-the-number",
                     test_hands_out_the_very_bytes_but_for_the_number);
         FILTER_TEST("numbers-plaintext-records-anew", test_numbers_plaintext_records_anew);
+        FILTER_TEST("plaintext-records-are-of-the-agreed-version",
+                    test_plaintext_records_are_of_the_agreed_version);
         FILTER_TEST("keeps-the-numbers-of-sealed-records",
                     test_keeps_the_numbers_of_sealed_records);
         FILTER_TEST("drops-what-is-no-record", test_drops_what_is_no_record);
@@ -768,16 +1024,29 @@ int main(int argc, char **argv) {
         FILTER_TEST("takes-so-many-hello-verify-requests",
                     test_takes_so_many_hello_verify_requests);
         FILTER_TEST("drops-malformed-fragments", test_drops_malformed_fragments);
-        FILTER_TEST("drops-fragments-that-contradict-each-other",
-                    test_drops_fragments_that_contradict_each_other);
+        FILTER_TEST("gives-a-message-when-it-is-whole-and-once",
+                    test_gives_a_message_when_it_is_whole_and_once);
+        FILTER_TEST("gives-no-message-before-the-one-that-is-next",
+                    test_gives_no_message_before_the_one_that_is_next);
+        FILTER_TEST("gives-a-long-message-in-several-records",
+                    test_gives_a_long_message_in_several_records);
+        FILTER_TEST("the-peers-words-replace-what-was-laid-in",
+                    test_the_peers_words_replace_what_was_laid_in);
+        FILTER_TEST("what-is-whole-and-next-in-line-stays-as-it-is",
+                    test_what_is_whole_and_next_in_line_stays_as_it_is);
+        FILTER_TEST("what-can-no-longer-come-is-forgotten",
+                    test_what_can_no_longer_come_is_forgotten);
         FILTER_TEST("forgets-a-claim-with-its-message", test_forgets_a_claim_with_its_message);
         FILTER_TEST("bounds-what-fragments-can-claim", test_bounds_what_fragments_can_claim);
+        FILTER_TEST("the-messages-further-ahead-give-way",
+                    test_the_messages_further_ahead_give_way);
         FILTER_TEST("takes-no-message-from-beyond-the-window",
                     test_takes_no_message_from_beyond_the_window);
         FILTER_TEST("counts-from-the-cookie-hellos-number",
                     test_counts_from_the_cookie_hellos_number);
-        FILTER_TEST("old-messages-pass-beside-new-ones-alone",
-                    test_old_messages_pass_beside_new_ones_alone);
+        FILTER_TEST("of-a-record-what-is-good-is-taken", test_of_a_record_what_is_good_is_taken);
+        FILTER_TEST("counts-the-records-that-repeat-what-was-consumed",
+                    test_counts_the_records_that_repeat_what_was_consumed);
         FILTER_TEST("remembers-a-plaintext-alert-and-passes-none",
                     test_remembers_a_plaintext_alert_and_passes_none);
         FILTER_TEST("holds-the-change-until-all-before-it-was-consumed",
@@ -804,6 +1073,8 @@ int main(int argc, char **argv) {
                     test_the_queue_is_bounded_and_drops_the_newest);
         FILTER_TEST("a-record-too-long-for-its-reader-is-dropped-whole",
                     test_a_record_too_long_for_its_reader_is_dropped_whole);
+        FILTER_TEST("a-message-too-long-for-its-reader-may-come-again",
+                    test_a_message_too_long_for_its_reader_may_come_again);
         FILTER_TEST("random-bytes-come-out-well-formed-or-not-at-all",
                     test_random_bytes_come_out_well_formed_or_not_at_all);
 
