@@ -88,8 +88,7 @@ static bool options_read(int argc, char **argv, Options *options) {
                 {"keyring-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->keyring_socket,
                  "Use the keyring that serves this socket instead of starting one", "PATH"},
                 {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
-                 "Have the keyring that is started keep identities and pre-shared keys in this "
-                 "folder",
+                 "Have the keyring that is started keep what has a name in this folder",
                  "DIRECTORY"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},

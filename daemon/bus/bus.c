@@ -391,7 +391,7 @@ static int bus_make_parts(Bus *bus) {
         if (r >= 0)
                 r = callers_new(bus, &bus->callers);
         if (r >= 0)
-                r = identities_new(bus, &bus->identity_calls);
+                r = store_calls_new(bus, &bus->store_calls);
         if (r >= 0)
                 r = news_new(bus, &bus->news);
         return r;
@@ -458,7 +458,7 @@ Bus *bus_free(Bus *bus) {
         bus->news = news_free(bus->news);
         bus->callers = callers_free(bus->callers);
         bus->pending = pending_free(bus->pending);
-        bus->identity_calls = identities_free(bus->identity_calls);
+        bus->store_calls = store_calls_free(bus->store_calls);
         bus->errands = errands_free(bus->errands);
         bus->asks = asks_free(bus->asks);
         bus->bin = bin_free(bus->bin);

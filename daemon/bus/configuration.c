@@ -120,13 +120,20 @@ static int append_ignored_codes(sd_bus_message *reply, const GArray *codes) {
                                     (const char *const *)names->pdata);
 }
 
+static const char *trust_text(const Spec *spec) {
+        if (spec->trust_name)
+                return spec->trust_name;
+
+        return spec->trust_system ? "system" : "";
+}
+
 static int append_whom_we_trust(sd_bus_message *reply, const Spec *spec) {
         int r;
 
         if (spec->trust)
                 r = append_entry_strings(reply, "CaCertificates", trust_fingerprints(spec->trust));
         else
-                r = append_entry_text(reply, "Trust", spec->trust_system ? "system" : "");
+                r = append_entry_text(reply, "Trust", trust_text(spec));
         if (r >= 0)
                 r = append_entry_text(reply, "PeerVerifyMode",
                                       peer_verify_mode_name(spec->verify_mode));

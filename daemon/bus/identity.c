@@ -4,7 +4,6 @@
  * methods that change them. The key goes from the caller's memfd to the keyring, which reads it.
  */
 
-#include "base/entry.h"
 #include "base/memfd.h"
 #include "base/terms.h"
 #include "bus/private.h"
@@ -16,53 +15,6 @@
 #define IDENTITY_FOLDER DTLSD_ROOT_PATH "/identity"
 #define CHAIN_BLOBS_MAX 16
 
-/* A call that the keyring works on. */
-typedef struct IdentityCall {
-        Bus *bus;
-        sd_bus_message *m;
-        uid_t uid;
-        uint64_t ticket;
-} IdentityCall;
-
-struct IdentityCalls {
-        GHashTable *waiting; /* a set of IdentityCall, owned */
-};
-
-/* ---- names ---- */
-
-bool identity_is_for(const char *name, uid_t uid) {
-        g_autofree char *own = g_strdup_printf("u/%u/", uid);
-
-        return !g_str_has_prefix(name, "u/") || g_str_has_prefix(name, own);
-}
-
-int identity_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *name,
-                 sd_bus_error *error) {
-        g_autofree char *entry = NULL;
-
-        if (g_str_has_prefix(name, "u/"))
-                return 1;
-
-        entry = g_strconcat("identity:", name, NULL);
-        return bus_ask_entry(bus, m, verb, entry, error);
-}
-
-/* Who may use it, or may ask to. */
-static bool identity_may_see(Bus *bus, const Caller *caller, const char *name) {
-        g_autofree char *entry = g_strconcat("identity:", name, NULL);
-        AccessQuestion question = {.verb = ACCESS_USE, .entry = entry};
-
-        if (!caller)
-                return false;
-        if (caller->uid == 0)
-                return true;
-        if (g_str_has_prefix(name, "u/"))
-                return identity_is_for(name, caller->uid);
-
-        question.subject = caller_subject(caller);
-        return access_decide(bus->access, &question).verdict != ACCESS_DENY;
-}
-
 int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error) {
         Bus *bus = bus_of(b);
@@ -73,7 +25,7 @@ int identity_find(sd_bus *b, const char *path, const char *interface, void *user
                 return 0;
 
         identity = keys_identity(bus->keys, name);
-        if (!identity || !identity_may_see(bus, caller_current(bus), name))
+        if (!identity || !store_may_see(bus, caller_current(bus), "identity", name))
                 return 0;
 
         *found = (void *)identity;
@@ -91,7 +43,7 @@ int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata,
                 const KeysIdentity *identity = list->pdata[i];
                 char *path;
 
-                if (!identity_may_see(bus, caller, identity->name))
+                if (!store_may_see(bus, caller, "identity", identity->name))
                         continue;
                 if (sd_bus_path_encode(IDENTITY_FOLDER, identity->name, &path) >= 0)
                         g_ptr_array_add(paths, path);
@@ -100,81 +52,6 @@ int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata,
         g_ptr_array_add(paths, NULL);
         *ret_nodes = (char **)g_ptr_array_steal(paths, NULL);
         return 0;
-}
-
-/* ---- calls that the keyring answers ---- */
-
-static void identity_call_free(void *data) {
-        IdentityCall *call = data;
-        Bus *bus = call->bus;
-
-        keys_forget(bus->keys, call->ticket);
-        quota_discharge(bus->quota, call->uid, QUOTA_CALLS, 1);
-        bin_put(bus, call->m);
-        g_free(call);
-}
-
-static int identity_call_new(Bus *bus, sd_bus_message *m, IdentityCall **ret, sd_bus_error *error) {
-        uid_t uid = caller_of(bus, m)->uid;
-        g_autofree char *text = NULL;
-        IdentityCall *call;
-        int r;
-
-        r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
-        if (r) {
-                text = quota_refusal(bus->quota, uid, QUOTA_CALLS, (QuotaOutcome)r);
-                return bus_refuse_text(error, "QuotaExceeded", "%s", text);
-        }
-
-        call = g_new0(IdentityCall, 1);
-        call->bus = bus;
-        call->m = sd_bus_message_ref(m);
-        call->uid = uid;
-        (void)g_hash_table_add(bus->identity_calls->waiting, call);
-        *ret = call;
-        return 1;
-}
-
-static const char *identity_error(int outcome) {
-        switch ((KeysOutcome)outcome) {
-        case KEYS_E_LATE:
-                return DTLSD_ERROR_PREFIX "TimedOut";
-        case KEYS_E_BAD_SECRET:
-        case KEYS_E_UNKNOWN:
-                return DTLSD_ERROR_PREFIX "InvalidInputParameters";
-        case KEYS_E_GONE:
-        case KEYS_E_REFUSED:
-                break;
-        }
-
-        return DTLSD_ERROR_PREFIX "Failed";
-}
-
-static void on_done(int outcome, const char *text, void *userdata) {
-        IdentityCall *call = userdata;
-
-        if (outcome)
-                (void)sd_bus_reply_method_errorf(call->m, identity_error(outcome), "%s", text);
-        else
-                (void)sd_bus_reply_method_return(call->m, NULL);
-
-        call->ticket = 0;
-        (void)g_hash_table_remove(call->bus->identity_calls->waiting, call);
-}
-
-int identities_new(Bus *bus, IdentityCalls **ret) {
-        *ret = g_new0(IdentityCalls, 1);
-        (*ret)->waiting = g_hash_table_new_full(NULL, NULL, identity_call_free, NULL);
-        return 0;
-}
-
-IdentityCalls *identities_free(IdentityCalls *calls) {
-        if (!calls)
-                return NULL;
-
-        g_hash_table_unref(calls->waiting);
-        g_free(calls);
-        return NULL;
 }
 
 /* ---- methods of the Manager ---- */
@@ -202,25 +79,6 @@ static int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata,
         return 1;
 }
 
-static int identity_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_bus_error *error) {
-        g_autofree char *quoted = NULL;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 's', ret);
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        if (!entry_name_is_valid(*ret))
-                return bus_refuse_text(error, "InvalidInputParameters", ENTRY_NAME_RULE);
-        if (identity_is_for(*ret, caller_of(bus, m)->uid) || caller_of(bus, m)->uid == 0)
-                return 1;
-
-        quoted = text_quote(*ret);
-        return bus_refuse_text(error, "NotAuthorized",
-                               "'%s' is another user's; yours are u/%u/NAME", quoted,
-                               caller_of(bus, m)->uid);
-}
-
 static int import_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArray **ret_blobs,
                        ImportOptions *options, sd_bus_error *error) {
         static const DictKey keys[] = {
@@ -232,7 +90,7 @@ static int import_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrA
         static const DictKey chain = {.name = "chain", .maximum = CHAIN_BLOBS_MAX};
         int r;
 
-        r = identity_read_name(bus, m, ret_name, error);
+        r = store_read_name(bus, m, ret_name, error);
         if (r >= 0)
                 r = certificates_read(m, &chain, ret_blobs, error);
         if (r >= 0)
@@ -251,42 +109,42 @@ int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *erro
         ImportOptions options = {.key_fd = -1, .passphrase_fd = -1};
         g_autoptr(GPtrArray) blobs = NULL;
         Bus *bus = message_bus(m);
-        IdentityCall *call;
+        StoreCall *call;
         const char *name;
         int r;
 
         r = import_read(bus, m, &name, &blobs, &options, error);
         if (r >= 0)
-                r = identity_ask(bus, m, ACCESS_MANAGE_STORE, name, error);
+                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "identity", name, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = identity_call_new(bus, m, &call, error);
+        r = store_call_new(bus, m, &call, error);
         if (r < 0)
                 return r;
 
         call->ticket = keys_store_identity(bus->keys, call->uid, name, blobs, options.key_fd,
-                                           options.passphrase_fd, on_done, call);
+                                           options.passphrase_fd, on_store_done, call);
         return 1;
 }
 
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        IdentityCall *call;
+        StoreCall *call;
         const char *name;
         int r;
 
-        r = identity_read_name(bus, m, &name, error);
+        r = store_read_name(bus, m, &name, error);
         if (r >= 0)
-                r = identity_ask(bus, m, ACCESS_MANAGE_STORE, name, error);
+                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "identity", name, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = identity_call_new(bus, m, &call, error);
+        r = store_call_new(bus, m, &call, error);
         if (r < 0)
                 return r;
 
-        call->ticket = keys_remove_identity(bus->keys, call->uid, name, on_done, call);
+        call->ticket = keys_remove_identity(bus->keys, call->uid, name, on_store_done, call);
         return 1;
 }
 

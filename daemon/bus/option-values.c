@@ -139,11 +139,9 @@ int read_trust(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_err
         if (r < 0)
                 return r;
 
-        if (strcmp(word, "system") != 0)
-                return dict_refuse(error, key, word,
-                                   "'system': named sets are not in this version of dtlsd");
-
         options->has_trust = true;
+        g_free(options->spec->trust_name);
+        options->spec->trust_name = strcmp(word, "system") == 0 ? NULL : g_strdup(word);
         return 1;
 }
 

@@ -221,14 +221,16 @@ static void options_join_choices(const Options *options) {
                 g_clear_pointer(&spec->trust, trust_unref);
                 spec->trust_said = true;
         }
+        if (options->has_ca_certificates)
+                g_clear_pointer(&spec->trust_name, g_free);
         if (options->has_profile)
                 g_clear_pointer(&spec->ciphers, g_ptr_array_unref);
         if (options->has_ciphers)
                 spec->profile = PROFILE_DEFAULT;
 
         /* who has a pre-shared key and says nothing of certificates wants no certificate */
-        spec->trust_system =
-                !spec->trust && (spec->trust_said || spec->chain || !spec->psk_identity);
+        spec->trust_system = !spec->trust && !spec->trust_name &&
+                             (spec->trust_said || spec->chain || !spec->psk_identity);
 }
 
 static int options_join(Options *options, OptionsFor what, sd_bus_error *error) {
@@ -265,19 +267,25 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
 
 /* ---- the store ---- */
 
-/* One user's name of another's is as if it were not there. */
 static int options_take_identity(Bus *bus, const Options *options, sd_bus_error *error) {
         Spec *spec = options->spec;
-        g_autofree char *quoted = NULL;
 
         if (!spec->identity)
                 return 1;
-        if (identity_is_for(spec->identity, spec->uid) && spec_follow_identity(spec, bus->keys))
+        if (store_name_is_for(spec->identity, spec->uid) && spec_follow_identity(spec, bus->keys))
                 return 1;
 
-        quoted = text_quote(spec->identity);
-        return bus_refuse_text(error, "InvalidInputParameters",
-                               "There is no identity '%s' in the store", quoted);
+        return store_refuse_unknown("identity", spec->identity, error);
+}
+
+static int options_take_trust(Bus *bus, const Spec *spec, sd_bus_error *error) {
+        if (!spec->trust_name)
+                return 1;
+        if (store_name_is_for(spec->trust_name, spec->uid) &&
+            keys_trust(bus->keys, spec->trust_name))
+                return 1;
+
+        return store_refuse_unknown("trust set", spec->trust_name, error);
 }
 
 /* ---- secrets ---- */
@@ -336,6 +344,10 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
         if (r < 0)
                 return r;
 
+        r = options_take_trust(bus, spec, error);
+        if (r < 0)
+                return r;
+
         r = options_take_private_key(bus, m, &options, error);
         if (r <= 0)
                 return r;
@@ -361,6 +373,11 @@ static bool options_are_legacy(const Spec *spec) {
                spec->protocol == PROTOCOL_DTLS_1_0_OR_LATER || spec->profile == PROFILE_LEGACY;
 }
 
+static int options_ask_store(Bus *bus, sd_bus_message *m, const char *kind, const char *name,
+                             sd_bus_error *error) {
+        return name ? store_ask(bus, m, ACCESS_USE, kind, name, error) : 1;
+}
+
 int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
                 sd_bus_error *error) {
         bool birth = BIRTH & (1u << what);
@@ -381,7 +398,9 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
         };
         int r;
 
-        r = spec->identity ? identity_ask(bus, m, ACCESS_USE, spec->identity, error) : 1;
+        r = options_ask_store(bus, m, "identity", spec->identity, error);
+        if (r > 0)
+                r = options_ask_store(bus, m, "trust", spec->trust_name, error);
         if (r <= 0)
                 return r;
 

@@ -24,7 +24,7 @@ typedef struct News News;
 typedef struct Pending Pending;
 typedef struct Errands Errands;
 typedef struct Bin Bin;
-typedef struct IdentityCalls IdentityCalls;
+typedef struct StoreCalls StoreCalls;
 
 struct Bus {
         sd_bus *bus;
@@ -38,7 +38,7 @@ struct Bus {
         Asks *asks;
         News *news;
         Pending *pending;
-        IdentityCalls *identity_calls;
+        StoreCalls *store_calls;
         Bin *bin;
         GPtrArray *slots; /* what bus.c put on the connection */
         sd_event_source *turn;
@@ -324,21 +324,48 @@ const char *transport_name(const Spec *spec);
 #define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
 #define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
 
+/* ---- store.c ---- */
+
+/* A call that the keyring works on. */
+typedef struct StoreCall {
+        Bus *bus;
+        sd_bus_message *m;
+        uid_t uid;
+        uint64_t ticket;
+} StoreCall;
+
+/* Whether @name can be meant by @uid: a plain one, or its own "u/UID/NAME". */
+bool store_name_is_for(const char *name, uid_t uid);
+/* What comes next in m: a name that the caller may ask to change. 1 or negative. */
+int store_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_bus_error *error);
+/* One user's name of another's is as if it were not there. @what: for people. */
+int store_refuse_unknown(const char *what, const char *name, sd_bus_error *error);
+/* About a name that is for the caller: its own are not asked about. @kind: "identity". As
+ * bus_ask(). */
+int store_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *kind, const char *name,
+              sd_bus_error *error);
+/* Who may use it, or may ask to. */
+bool store_may_see(Bus *bus, const Caller *caller, const char *kind, const char *name);
+/* 1 or negative. The call goes with on_store_done(), which answers it and is a KeysDone. */
+int store_call_new(Bus *bus, sd_bus_message *m, StoreCall **ret, sd_bus_error *error);
+void on_store_done(int outcome, const char *text, void *userdata);
+int store_calls_new(Bus *bus, StoreCalls **ret);
+StoreCalls *store_calls_free(StoreCalls *calls);
+
 /* identity.c: the store's certificates; and two methods of the Manager. */
 
-/* Whether the name @name can be meant by @uid: a plain one, or its own "u/UID/NAME". */
-bool identity_is_for(const char *name, uid_t uid);
-/* About a name that is for the caller: its own are not asked about. As bus_ask(). */
-int identity_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *name,
-                 sd_bus_error *error);
 int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error);
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error);
 int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
-int identities_new(Bus *bus, IdentityCalls **ret);
-IdentityCalls *identities_free(IdentityCalls *calls);
+
+/* trust.c: four methods of the Manager, about the store's trust sets. */
+int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /* share.c: two methods and a property of a Connection, and an option. */
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error);

@@ -4,7 +4,9 @@
  */
 
 #include "identity/pem.h"
+#include "base/fault.h"
 
+#include <errno.h>
 #include <gnutls/gnutls.h>
 #include <string.h>
 
@@ -70,5 +72,19 @@ int pem_split(GBytes *blob, const char *label, size_t n_max, GPtrArray *ders) {
                         return r;
         }
 
+        return 0;
+}
+
+int pem_append(GByteArray *text, const char *label, GBytes *der) {
+        gsize size;
+        const void *data = g_bytes_get_data(der, &size);
+        const gnutls_datum_t in = {(unsigned char *)data, (unsigned)size};
+        gnutls_datum_t out = {NULL, 0};
+
+        if (gnutls_pem_base64_encode2(label, &in, &out) < 0)
+                return fault(-ENOMEM);
+
+        (void)g_byte_array_append(text, out.data, out.size);
+        gnutls_free(out.data);
         return 0;
 }

@@ -134,19 +134,33 @@ int trust_new(GPtrArray *blobs, Trust **ret) {
         return 0;
 }
 
-static void trust_learn_anchors(Trust *trust) {
+static int trust_compare_ders(const void *a, const void *b) {
+        return g_bytes_compare(*(const GBytes *const *)a, *(const GBytes *const *)b);
+}
+
+GPtrArray *trust_anchors(const Trust *trust) {
+        GPtrArray *ders = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
         gnutls_x509_trust_list_iter_t iterator = NULL;
         gnutls_x509_crt_t anchor;
 
         while (gnutls_x509_trust_list_iter_get_ca(trust->list, &iterator, &anchor) >= 0) {
-                g_autoptr(GBytes) der = certificate_export(anchor);
+                GBytes *der = certificate_export(anchor);
 
                 if (der)
-                        g_hash_table_add(trust->anchors, certificate_fingerprint(der));
+                        g_ptr_array_add(ders, der);
                 gnutls_x509_crt_deinit(anchor);
         }
 
         gnutls_x509_trust_list_iter_deinit(iterator);
+        g_ptr_array_sort(ders, trust_compare_ders);
+        return ders;
+}
+
+static void trust_learn_anchors(Trust *trust) {
+        g_autoptr(GPtrArray) ders = trust_anchors(trust);
+
+        for (guint i = 0; i < ders->len; i++)
+                (void)g_hash_table_add(trust->anchors, certificate_fingerprint(ders->pdata[i]));
 }
 
 int trust_new_system(Trust **ret) {

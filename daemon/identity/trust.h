@@ -35,6 +35,8 @@ Trust *trust_unref(Trust *trust);
 size_t trust_memory(const Trust *trust);
 /* Fingerprints (SHA-256, hexadecimal) of the anchors that were given; empty for the system's. */
 const char *const *trust_fingerprints(const Trust *trust);
+/* The DER of every anchor, in an order of their own; new, of GBytes. */
+GPtrArray *trust_anchors(const Trust *trust);
 /* Whether this very certificate is an anchor. */
 bool trust_has(const Trust *trust, GBytes *der);
 /* The gnutls_x509_trust_list_t inside, for identity/ itself. */

@@ -9,6 +9,7 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "identity/pem.h"
 #include "keyring/entries.h"
 
 #include <errno.h>
@@ -87,24 +88,9 @@ static int identity_new(Identities *identities, const char *name, GPtrArray *blo
 
 /* ---- to PEM and back ---- */
 
-static int append_pem(GByteArray *text, const char *label, const gnutls_datum_t *der) {
-        gnutls_datum_t pem = {NULL, 0};
-
-        if (gnutls_pem_base64_encode2(label, der, &pem) < 0)
-                return fault(-ENOMEM);
-
-        (void)g_byte_array_append(text, pem.data, pem.size);
-        gnutls_memset(pem.data, 0, pem.size);
-        gnutls_free(pem.data);
-        return 0;
-}
-
 static int append_chain(GByteArray *text, const Chain *chain) {
         for (size_t i = 0; i < chain_count(chain); i++) {
-                gsize size;
-                const void *data = g_bytes_get_data(chain_der(chain, i), &size);
-                const gnutls_datum_t der = {(unsigned char *)data, (unsigned)size};
-                int r = append_pem(text, "CERTIFICATE", &der);
+                int r = pem_append(text, "CERTIFICATE", chain_der(chain, i));
 
                 if (r < 0)
                         return r;

@@ -44,7 +44,7 @@ static bool options_read(int argc, char **argv, Options *options) {
                  "The user, by name or number, that dtlsd runs as (default: the same as this)",
                  "USER"},
                 {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
-                 "Keep identities and pre-shared keys in this folder", "DIRECTORY"},
+                 "Keep what has a name in this folder", "DIRECTORY"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},
         };

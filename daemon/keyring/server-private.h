@@ -7,6 +7,7 @@
 #include "keyring/psks.h"
 #include "keyring/server.h"
 #include "keyring/signer.h"
+#include "keyring/trusts.h"
 #include "keyring/vault.h"
 
 #include <systemd/sd-bus.h>
@@ -25,6 +26,7 @@ struct Server {
         Vault *vault;
         Identities *identities;
         Psks *psks;
+        Trusts *trusts;
         Signer *signer;
         ServerClosed closed;
         void *userdata;
@@ -51,6 +53,9 @@ int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_
 int server_check_name(Server *server, uid_t uid, const char *name, sd_bus_error *ret_error);
 int server_read_secret(Server *server, uid_t uid, int fd, Secret **ret, sd_bus_error *ret_error);
 int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error);
+/* "aay", of GBytes. */
+int server_read_blobs(sd_bus_message *m, GPtrArray **ret);
+int server_append_blobs(sd_bus_message *m, GPtrArray *blobs);
 
 int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
@@ -61,3 +66,9 @@ int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 int method_store_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_list_psks(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- server-trust.c: those about trust sets ---- */
+
+int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

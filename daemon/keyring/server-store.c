@@ -68,7 +68,7 @@ int server_check_name(Server *server, uid_t uid, const char *name, sd_bus_error 
         return 0;
 }
 
-static int store_read_blobs(sd_bus_message *m, GPtrArray **ret) {
+int server_read_blobs(sd_bus_message *m, GPtrArray **ret) {
         g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
         int r;
 
@@ -132,7 +132,7 @@ static int store_identity(Server *server, sd_bus_message *m, StoreCall *call, co
         if (r >= 0)
                 r = server_check_name(server, call->uid, call->name, ret_error);
         if (r >= 0)
-                r = store_read_blobs(m, &call->blobs);
+                r = server_read_blobs(m, &call->blobs);
         if (r >= 0)
                 r = store_read_secrets(server, m, call, ret_error);
         if (r < 0)
@@ -153,6 +153,15 @@ static int append_bytes(sd_bus_message *m, GBytes *bytes) {
         const void *data = g_bytes_get_data(bytes, &size);
 
         return sd_bus_message_append_array(m, 'y', data, size);
+}
+
+int server_append_blobs(sd_bus_message *m, GPtrArray *blobs) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "ay");
+        for (guint i = 0; r >= 0 && i < blobs->len; i++)
+                r = append_bytes(m, blobs->pdata[i]);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int append_chain(sd_bus_message *m, const Chain *chain) {

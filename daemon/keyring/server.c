@@ -355,6 +355,14 @@ static const sd_bus_vtable server_vtable[] = {
                                 method_remove_psk, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListPsks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(stay)", psks),
                                 method_list_psks, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "AddTrustAnchors", SD_BUS_ARGS("u", uid, "s", name, "aay", certificates),
+                SD_BUS_RESULT("aay", ders), method_add_trust_anchors, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "RemoveTrustAnchor", SD_BUS_ARGS("u", uid, "s", name, "ay", fingerprint),
+                SD_BUS_RESULT("aay", ders), method_remove_trust_anchor, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListTrusts", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(saay)", trusts),
+                                method_list_trusts, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -398,6 +406,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         if (r == 0)
                 r = psks_new(store, server->vault, &server->psks);
         if (r == 0)
+                r = trusts_new(store, &server->trusts);
+        if (r == 0)
                 r = signer_new(event, &server->signer);
         if (r < 0)
                 return fault(r);
@@ -416,6 +426,7 @@ Server *server_free(Server *server) {
 
         signer_free(server->signer); /* first: answers what waits, on the bus that still is there */
         sd_bus_close_unref(server->bus);
+        trusts_free(server->trusts);
         identities_free(server->identities);
         psks_free(server->psks);
         vault_free(server->vault);

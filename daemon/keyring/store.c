@@ -38,6 +38,7 @@ struct Store {
 static const char *const store_kinds[N_STORE_KINDS] = {
         [STORE_IDENTITY] = "identity",
         [STORE_PSK] = "psk",
+        [STORE_TRUST] = "trust",
 };
 
 /* ---- names ---- */

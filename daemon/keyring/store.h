@@ -22,6 +22,7 @@
 typedef enum StoreKind {
         STORE_IDENTITY,
         STORE_PSK,
+        STORE_TRUST,
         N_STORE_KINDS,
 } StoreKind;
 

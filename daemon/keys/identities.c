@@ -42,8 +42,8 @@ static void identities_tell(Keys *keys, const char *name) {
 
 /* ---- what there is ---- */
 
-static int read_chain(sd_bus_message *m, GPtrArray **ret) {
-        g_autoptr(GPtrArray) chain = blobs_new();
+int read_blobs(sd_bus_message *m, GPtrArray **ret) {
+        g_autoptr(GPtrArray) blobs = blobs_new();
         int r;
 
         r = sd_bus_message_enter_container(m, 'a', "ay");
@@ -53,7 +53,7 @@ static int read_chain(sd_bus_message *m, GPtrArray **ret) {
 
                 r = sd_bus_message_read_array(m, 'y', &data, &size);
                 if (r >= 0)
-                        g_ptr_array_add(chain, g_bytes_new(data, size));
+                        g_ptr_array_add(blobs, g_bytes_new(data, size));
         }
         if (r < 0)
                 return r;
@@ -62,7 +62,7 @@ static int read_chain(sd_bus_message *m, GPtrArray **ret) {
         if (r < 0)
                 return r;
 
-        *ret = g_steal_pointer(&chain);
+        *ret = g_steal_pointer(&blobs);
         return 0;
 }
 
@@ -84,7 +84,7 @@ static int read_identity(Keys *keys, sd_bus_message *m) {
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &spki, &size);
         if (r >= 0)
-                r = read_chain(m, &chain);
+                r = read_blobs(m, &chain);
         if (r < 0)
                 return r;
 
@@ -171,7 +171,7 @@ void keys_observe_identities(Keys *keys, KeysIdentitiesChanged changed, void *us
 
 /* ---- changing it ---- */
 
-static int append_blobs(sd_bus_message *m, GPtrArray *blobs) {
+int append_blobs(sd_bus_message *m, GPtrArray *blobs) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "ay");
@@ -252,7 +252,7 @@ int ask_read_stored(Ask *ask, sd_bus_message *m) {
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &spki, &size);
         if (r >= 0)
-                r = read_chain(m, &chain);
+                r = read_blobs(m, &chain);
         if (r < 0) {
                 keys_identity_free(identity);
                 return r;

@@ -104,6 +104,7 @@ static void ask_free(gpointer data) {
         autofd_close(&ask->fd);
         keys_identity_free(ask->identity);
         keys_psk_free(ask->psk);
+        g_free(ask->trust);
         g_free(ask);
 }
 
@@ -128,6 +129,7 @@ static void ask_fail(Ask *ask, int outcome, const char *text) {
         case ASK_REMOVE_IDENTITY:
         case ASK_STORE_PSK:
         case ASK_REMOVE_PSK:
+        case ASK_CHANGE_TRUST:
                 ask->done(outcome, text, ask->userdata);
                 break;
         }
@@ -138,7 +140,7 @@ static bool ask_is_import(const Ask *ask) {
 }
 
 static bool ask_changes_store(const Ask *ask) {
-        return ask->identity || ask->psk;
+        return ask->identity || ask->psk || ask->trust;
 }
 
 /* Whether a reply must still be waited for although nobody is to be told: it says what there is. */
@@ -208,8 +210,7 @@ static void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
 
         if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "BadSecret") == 0)
                 outcome = KEYS_E_BAD_SECRET;
-        if ((ask->kind == ASK_REMOVE_IDENTITY || ask->kind == ASK_REMOVE_PSK) &&
-            g_strcmp0(error->name, DTLSD_ERROR_PREFIX "UnknownKey") == 0)
+        if (ask_changes_store(ask) && g_strcmp0(error->name, DTLSD_ERROR_PREFIX "UnknownKey") == 0)
                 outcome = KEYS_E_UNKNOWN;
         ask_settle(ask, outcome, error->message ? error->message : error->name);
 }
@@ -279,6 +280,8 @@ static int ask_read(Ask *ask, sd_bus_message *m) {
                 return ask_read_stored_psk(ask, m);
         case ASK_REMOVE_PSK:
                 return ask_read_removed_psk(ask);
+        case ASK_CHANGE_TRUST:
+                return ask_read_trust(ask, m);
         }
 
         g_assert_not_reached();
@@ -431,6 +434,7 @@ static void keys_drop_connection(Keys *keys) {
 
         identities_drop(keys);
         psks_drop(keys);
+        trusts_forget(keys);
         g_hash_table_iter_init(&iter, keys->held);
         while (g_hash_table_iter_next(&iter, &value, NULL))
                 ((Key *)value)->keys = NULL;
@@ -464,6 +468,7 @@ static void on_keys_ready(Keys *keys) {
         }
 
         psks_ask(keys);
+        trusts_ask(keys);
         identities_ask(keys); /* last: once they are known everything is */
 }
 
@@ -550,6 +555,7 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->held = g_hash_table_new(NULL, NULL);
         keys->identities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_identity_free);
         keys->psks = psks_table_new();
+        keys->trusts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_trust_free);
 
         *ret = keys;
         return 0;
@@ -563,6 +569,7 @@ Keys *keys_free(Keys *keys) {
         g_hash_table_unref(keys->asks); /* unanswered: who asked is gone before */
         g_hash_table_unref(keys->identities);
         g_tree_unref(keys->psks);
+        g_hash_table_unref(keys->trusts);
         g_hash_table_unref(keys->held);
         sd_event_unref(keys->event);
         g_free(keys);

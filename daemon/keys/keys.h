@@ -59,6 +59,16 @@ typedef struct KeysPsk {
 /* @name: of one that is new, replaced or removed; NULL: any may be. */
 typedef void (*KeysIdentitiesChanged)(const char *name, void *userdata);
 
+/* Certificates that may vouch for peers, which the keyring keeps. They are no secret, so they stay
+ * when the keyring dies, until the next one says what there is. */
+typedef struct KeysTrust {
+        char *name;         /* "NAME", or "u/UID/NAME" */
+        GPtrArray *anchors; /* GBytes, DER; never empty */
+} KeysTrust;
+
+/* @name: of a set that is new, changed or gone; NULL: any may be. */
+typedef void (*KeysTrustsChanged)(const char *name, void *userdata);
+
 int keys_new(sd_event *event, Keys **ret);
 /* Whoever asks must be gone before: what is still asked is not answered. Keys may live on, dead. */
 Keys *keys_free(Keys *keys);
@@ -91,10 +101,17 @@ uint64_t keys_remove_identity(Keys *keys, uid_t uid, const char *name, KeysDone 
 uint64_t keys_store_psk(Keys *keys, uid_t uid, const char *name, GBytes *identity, int key_fd,
                         KeysDone answer, void *userdata);
 uint64_t keys_remove_psk(Keys *keys, uid_t uid, const char *name, KeysDone answer, void *userdata);
+/* To the set of this name, which is made when it is not there; in keys_trust() when the answer
+ * comes. @blobs: as above. */
+uint64_t keys_add_trust_anchors(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs,
+                                KeysDone answer, void *userdata);
+/* @fingerprint: SHA-256 of the certificate; empty: the whole set. It goes with its last. */
+uint64_t keys_remove_trust_anchor(Keys *keys, uid_t uid, const char *name, const void *fingerprint,
+                                  size_t size, KeysDone answer, void *userdata);
 /* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
 
-/* Whether the keyring has said what it keeps. Until then there are none. */
+/* Whether the keyring has said what it keeps, of all kinds. Until then there are no identities. */
 bool keys_identities_known(const Keys *keys);
 /* Borrowed, until the loop turns; NULL: there is none. */
 const KeysIdentity *keys_identity(const Keys *keys, const char *name);
@@ -106,6 +123,10 @@ void keys_observe_identities(Keys *keys, KeysIdentitiesChanged changed, void *us
 /* Names to const KeysPsk; known when the identities are. Borrowed; what is in it, until the loop
  * turns. */
 GTree *keys_psks(const Keys *keys);
+/* As with identities; NULL: there is none. */
+const KeysTrust *keys_trust(const Keys *keys, const char *name);
+GPtrArray *keys_trusts(const Keys *keys);
+void keys_observe_trusts(Keys *keys, KeysTrustsChanged changed, void *userdata);
 
 Key *key_ref(Key *key);
 Key *key_unref(Key *key);

@@ -16,6 +16,7 @@ typedef enum AskKind {
         ASK_REMOVE_IDENTITY,
         ASK_STORE_PSK,
         ASK_REMOVE_PSK,
+        ASK_CHANGE_TRUST, /* anchors added or removed */
 } AskKind;
 
 typedef struct Ask {
@@ -40,6 +41,7 @@ typedef struct Ask {
         uint32_t uid;
         KeysIdentity *identity; /* store and remove: what it is about, */
         KeysPsk *psk;           /* or this */
+        char *trust;            /* or the set of this name */
 } Ask;
 
 struct Keys {
@@ -60,6 +62,11 @@ struct Keys {
         GTree *psks; /* name in the PSK itself to KeysPsk, owned */
         KeysIdentitiesChanged changed;
         void *changed_userdata;
+
+        sd_bus_slot *trusts_listing;
+        GHashTable *trusts; /* name in the set itself to KeysTrust, owned */
+        KeysTrustsChanged trusts_changed;
+        void *trusts_userdata;
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
@@ -81,6 +88,9 @@ void identities_drop(Keys *keys);
 /* The reply of ask->identity's call: negative when it cannot be read. */
 int ask_read_stored(Ask *ask, sd_bus_message *m);
 int ask_read_removed(Ask *ask);
+/* "aay", of GBytes. */
+int read_blobs(sd_bus_message *m, GPtrArray **ret);
+int append_blobs(sd_bus_message *m, GPtrArray *blobs);
 
 /* ---- psks.c: the same for pre-shared keys ---- */
 
@@ -90,3 +100,11 @@ void psks_ask(Keys *keys);
 void psks_drop(Keys *keys);
 int ask_read_stored_psk(Ask *ask, sd_bus_message *m);
 int ask_read_removed_psk(Ask *ask);
+
+/* ---- trusts.c ---- */
+
+void keys_trust_free(void *trust);
+/* What the keyring keeps is asked for. The old ones stay until it is known. */
+void trusts_ask(Keys *keys);
+void trusts_forget(Keys *keys); /* the question */
+int ask_read_trust(Ask *ask, sd_bus_message *m);

@@ -3,7 +3,7 @@
  * Config: from what a caller chose to what its sessions have in common; and everything that can be
  * wrong with that choice, said before the first datagram.
  *
- * Knows: specs, chains, keys, the system's trust. Does not know: connections, listeners.
+ * Knows: specs, chains, keys. Does not know: connections, listeners.
  */
 
 #include "base/fault.h"
@@ -99,13 +99,17 @@ static const char *config_refusal(SessionConfigOutcome outcome) {
         return "This configuration cannot be used";
 }
 
-/* Reading the system's store costs files and time: not for who trusts others, or looks at nobody.
- */
-static Trust *config_system_trust(Relay *relay, const Spec *spec) {
-        if (spec->trust || !spec->trust_system || spec->verify_mode == VERIFY_NONE)
-                return NULL;
+int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason) {
+        int r;
 
-        return relay_system_trust(relay);
+        r = spec_session_config(spec, trusts_for(relay, spec), relay->revocations, ret);
+        if (r < 0)
+                return fault(r);
+        if (r > 0)
+                return reason_set(reason, RELAY_E_TLS_INITIALIZATION, "%s",
+                                  config_refusal((SessionConfigOutcome)r));
+
+        return 0;
 }
 
 int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
@@ -124,12 +128,5 @@ int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
         if (r)
                 return r;
 
-        r = spec_session_config(spec, config_system_trust(relay, spec), relay->revocations, ret);
-        if (r < 0)
-                return fault(r);
-        if (r > 0)
-                return reason_set(reason, RELAY_E_TLS_INITIALIZATION, "%s",
-                                  config_refusal((SessionConfigOutcome)r));
-
-        return 0;
+        return config_make_again(relay, spec, ret, reason);
 }

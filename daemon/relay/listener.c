@@ -170,7 +170,15 @@ CookieParameters listener_cookie_parameters(const Listener *listener) {
         return cookies_parameters(listener->jar);
 }
 
+/* Whatever is wrong with its own keys, whom it does not trust any more must not come in. */
+static int listener_keep_keys(Listener *listener, const Spec *spec, SessionConfig **ret) {
+        spec_free(listener->spec);
+        listener->spec = spec_copy(spec);
+        return config_make_again(listener->relay, listener->spec, ret, NULL);
+}
+
 void listener_refresh(Listener *listener) {
+        g_autoptr(Spec) before = spec_copy(listener->spec);
         SessionConfig *config;
         Reason reason;
         int r;
@@ -180,8 +188,10 @@ void listener_refresh(Listener *listener) {
                 log_listener(listener, LOG_WARNING, NULL,
                              "Listener %" G_GUINT32_FORMAT " goes on with what it has: %s",
                              listener->id, r > 0 ? reason.text : g_strerror(-r));
-                return;
+                r = listener_keep_keys(listener, before, &config);
         }
+        if (r)
+                return;
 
         session_config_unref(listener->config);
         listener->config = config;

@@ -162,6 +162,7 @@ struct Relay {
         sd_event_source *timer;
         Trust *system_trust;
         bool system_trust_read;
+        GHashTable *trusts; /* name to Trust, of the store's sets that were used */
         Revocations *revocations;
         Seal *seal; /* of session tickets; they die with it */
         const RelayObserver *observer;
@@ -279,8 +280,6 @@ struct Listener {
 uint64_t relay_now(const Relay *relay);
 void relay_bury(Relay *relay, void *corpse, void (*release)(void *corpse));
 void relay_settle(Relay *relay);
-/* NULL where the system has none. Borrowed. */
-Trust *relay_system_trust(Relay *relay);
 void relay_add_connection(Relay *relay, Connection *connection);
 void relay_drop_connection(Relay *relay, Connection *connection);
 void relay_add_listener(Relay *relay, Listener *listener);
@@ -306,6 +305,16 @@ int reason_set(Reason *reason, int outcome, const char *format, ...)
 int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason);
 /* The session configuration of a spec that is whole; else why it is not. */
 int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason);
+/* The same of one that was whole, for who goes on with the keys it has. */
+int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason);
+
+/* ---- trusts.c ---- */
+
+void trusts_open(Relay *relay);
+void trusts_close(Relay *relay);
+void trusts_reload_system(Relay *relay);
+/* Whom @spec trusts, as it is now; NULL: nobody. Borrowed. */
+Trust *trusts_for(Relay *relay, const Spec *spec);
 
 /* ---- ticket.c ---- */
 

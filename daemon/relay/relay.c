@@ -6,7 +6,6 @@
  */
 
 #include "base/fault.h"
-#include "base/log.h"
 #include "relay/private.h"
 
 typedef struct Grave {
@@ -172,6 +171,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay->event = sd_event_ref(event);
         relay->keys = keys;
         keys_observe_identities(keys, on_identities_changed, relay);
+        trusts_open(relay);
         relay->quota = quota;
         relay->registry = registry_new();
         relay->rx = datagram_batch_new(UDP_BATCH_MAX, UDP_RECEIVE_BYTES);
@@ -261,7 +261,7 @@ Relay *relay_free(Relay *relay) {
         g_clear_pointer(&relay->connections, g_tree_unref);
         g_clear_pointer(&relay->listeners, g_tree_unref);
         g_clear_pointer(&relay->verifiers, g_tree_unref);
-        g_clear_pointer(&relay->system_trust, trust_unref);
+        trusts_close(relay);
         g_clear_pointer(&relay->revocations, revocations_unref);
         seal_free(relay->seal);
         datagram_batch_free(relay->rx);
@@ -325,45 +325,14 @@ void relay_keyring_lost(Relay *relay) {
         }
 }
 
-/* ---- the system's trust ---- */
-
-static void relay_read_system_trust(Relay *relay) {
-        Trust *trust = NULL;
-        int r;
-
-        relay->system_trust_read = true;
-
-        r = trust_new_system(&trust);
-        if (r < 0) {
-                (void)fault(r);
-                log_warning("Cannot read the system's trusted certificates; going on with those "
-                            "from before, if any");
-                return;
-        }
-        if (r > 0) {
-                log_warning("%s; peers are trusted by CaCertificates alone",
-                            trust_outcome_text((TrustOutcome)r));
-                return;
-        }
-
-        g_clear_pointer(&relay->system_trust, trust_unref);
-        relay->system_trust = trust;
-}
-
-Trust *relay_system_trust(Relay *relay) {
-        if (!relay->system_trust_read)
-                relay_read_system_trust(relay);
-
-        return relay->system_trust;
-}
+/* ---- whom anybody trusts ---- */
 
 void relay_reload_trust(Relay *relay, Revocations *revocations) {
         g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
 
         g_clear_pointer(&relay->revocations, revocations_unref);
         relay->revocations = revocations_ref(revocations);
-        if (relay->system_trust_read) /* else its first use reads it */
-                relay_read_system_trust(relay);
+        trusts_reload_system(relay);
 
         for (guint i = 0; i < ids->len; i++)
                 listener_refresh(relay_find_listener(relay, g_array_index(ids, uint32_t, i)));

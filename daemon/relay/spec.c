@@ -191,6 +191,7 @@ Spec *spec_copy(const Spec *spec) {
         copy->psk = spec->psk ? key_ref(spec->psk) : NULL;
         copy->psk_hint = g_strdup(spec->psk_hint);
         copy->trust = spec->trust ? trust_ref(spec->trust) : NULL;
+        copy->trust_name = g_strdup(spec->trust_name);
         copy->ignored = spec_copy_errors(spec->ignored);
         copy->ignored_codes = spec_copy_codes(spec->ignored_codes);
         copy->ciphers = spec_ref_names(spec->ciphers);
@@ -237,6 +238,7 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->psk, key_unref);
         g_free(spec->psk_hint);
         g_clear_pointer(&spec->trust, trust_unref);
+        g_free(spec->trust_name);
         g_clear_pointer(&spec->ignored, g_array_unref);
         g_clear_pointer(&spec->ignored_codes, g_array_unref);
         g_clear_pointer(&spec->ciphers, g_ptr_array_unref);
@@ -285,7 +287,7 @@ bool spec_has_tickets(const Spec *spec) {
         return spec->role == DTLS_CLIENT || !spec->external;
 }
 
-int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revocations,
+int spec_session_config(const Spec *spec, Trust *trust, Revocations *revocations,
                         SessionConfig **ret) {
         SessionConfigSpec config = {
                 .role = spec->role,
@@ -294,9 +296,9 @@ int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revo
                 .chain = spec->chain,
                 .key_id = spec->key ? key_id(spec->key) : 0,
                 .psk = spec_has_psk(spec),
-                .psk_alone = !spec->trust && !spec->trust_system,
+                .psk_alone = !spec->trust && !spec->trust_name && !spec->trust_system,
                 .psk_hint = spec->psk_hint,
-                .trust = spec->trust ? spec->trust : system_trust,
+                .trust = trust,
                 .revocations = revocations,
                 .verify_mode = spec->verify_mode,
                 .verify_depth = spec->verify_depth,

@@ -57,8 +57,9 @@ typedef struct Spec {
         bool offer_psk;       /* client: PskRequired may be asked */
 
         /* whom we trust */
-        Trust *trust;      /* NULL: the system's, loaded at first use */
-        bool trust_system; /* Trust = "system" or nothing said */
+        Trust *trust;      /* CaCertificates; NULL: */
+        char *trust_name;  /* Trust, a set of the store; NULL: */
+        bool trust_system; /* Trust = "system" or nothing said; false: nobody */
         bool trust_said;   /* and which of both */
         PeerVerifyMode verify_mode;
         uint32_t verify_depth;
@@ -122,8 +123,8 @@ const char *spec_peer_name(const Spec *spec, char buffer[static ADDRESS_STRING_M
  * ssl_options is said without what forbids them. */
 bool spec_has_tickets(const Spec *spec);
 
-/* The session configuration that this spec describes; @system_trust: used where trust is NULL. */
-int spec_session_config(const Spec *spec, Trust *system_trust, Revocations *revocations,
+/* The session configuration that this spec describes. @trust: NULL: nobody. */
+int spec_session_config(const Spec *spec, Trust *trust, Revocations *revocations,
                         SessionConfig **ret);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spec, spec_free)

@@ -22,7 +22,11 @@ static void ticket_add_text(GChecksum *checksum, const char *text) {
 static void ticket_add_trust(GChecksum *checksum, const Spec *spec) {
         const char *const *fingerprints = spec->trust ? trust_fingerprints(spec->trust) : NULL;
 
-        ticket_add_text(checksum, spec->trust ? "these" : spec->trust_system ? "system" : "nobody");
+        ticket_add_text(checksum, spec->trust          ? "these"
+                                  : spec->trust_name   ? "set"
+                                  : spec->trust_system ? "system"
+                                                       : "nobody");
+        ticket_add_text(checksum, spec->trust_name ? spec->trust_name : "");
         for (size_t i = 0; fingerprints && fingerprints[i]; i++)
                 ticket_add_text(checksum, fingerprints[i]);
         ticket_add_text(checksum, "");

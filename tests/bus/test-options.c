@@ -321,7 +321,7 @@ static void words_that_are_none_are_refused_with_those_there_are(void) {
                 {'L', "Transport", "external", "CreateConnection alone"},
                 {'C', "Transport", "tcp", "'external'"},
                 {'C', "Trust", "system", NULL},
-                {'C', "Trust", "u/1000/mine", "'system'"},
+                {'C', "Trust", "u/1000/mine", "no trust set 'u/1000/mine'"},
                 {'C', "PeerVerifyMode", "VerifyPeer", NULL},
                 {'C', "PeerVerifyMode", "verifypeer", "'AutoVerifyPeer'"},
                 {'C', "Protocol", "DtlsV1_2", NULL},

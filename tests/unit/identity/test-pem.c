@@ -56,11 +56,29 @@ static void test_damage_is_refused(void) {
         refuse(broken, strlen(broken), PEM_E_MALFORMED);
 }
 
+static void test_what_is_appended_is_split_again(void) {
+        g_autoptr(GByteArray) text = g_byte_array_new();
+        g_autoptr(GPtrArray) ders = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        g_autoptr(GBytes) first = g_bytes_new_static("\0one", 4);
+        g_autoptr(GBytes) second = g_bytes_new_static("two", 3);
+        g_autoptr(GBytes) blob = NULL;
+
+        g_assert_cmpint(pem_append(text, "CERTIFICATE", first), ==, 0);
+        g_assert_cmpint(pem_append(text, "CERTIFICATE", second), ==, 0);
+        blob = g_bytes_new(text->data, text->len);
+        g_assert_cmpint(pem_split(blob, "CERTIFICATE", 2, ders), ==, 0);
+        g_assert_cmpuint(ders->len, ==, 2);
+        g_assert_true(g_bytes_equal(ders->pdata[0], first));
+        g_assert_true(g_bytes_equal(ders->pdata[1], second));
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/pem/every-block-is-taken", test_every_block_is_taken);
         g_test_add_func("/pem/no-more-than-asked-for", test_no_more_than_asked_for);
         g_test_add_func("/pem/other-kinds-are-refused", test_other_kinds_are_refused);
         g_test_add_func("/pem/damage-is-refused", test_damage_is_refused);
+        g_test_add_func("/pem/what-is-appended-is-split-again",
+                        test_what_is_appended_is_split_again);
         return g_test_run();
 }

@@ -32,6 +32,27 @@ static void test_every_certificate_given_is_an_anchor(void) {
         g_assert_nonnull(trust_list(trust));
 }
 
+static void test_anchors_come_out_as_they_went_in(void) {
+        g_autoptr(GPtrArray) blobs =
+                test_blobs(test_identity_pem(other), test_identity_der(root), NULL);
+        g_autoptr(GPtrArray) turned =
+                test_blobs(test_identity_der(root), test_identity_der(other), NULL);
+        g_autoptr(GPtrArray) anchors = NULL, same = NULL;
+        g_autoptr(Trust) trust = NULL, again = NULL;
+
+        g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
+        g_assert_cmpint(trust_new(turned, &again), ==, 0);
+        anchors = trust_anchors(trust);
+        same = trust_anchors(again);
+        g_assert_cmpuint(anchors->len, ==, 2);
+        g_assert_cmpuint(same->len, ==, 2);
+        for (guint i = 0; i < anchors->len; i++) {
+                g_assert_true(trust_has(trust, anchors->pdata[i]));
+                g_assert_true(g_bytes_equal(anchors->pdata[i], same->pdata[i]));
+        }
+        g_assert_false(g_bytes_equal(anchors->pdata[0], anchors->pdata[1]));
+}
+
 static void test_what_comes_twice_is_one(void) {
         g_autoptr(GBytes) pem = test_chain_pem(root, other, root, NULL);
         g_autoptr(GPtrArray) blobs = test_blobs(pem, test_identity_der(root), NULL);
@@ -125,6 +146,8 @@ int main(int argc, char **argv) {
 
         g_test_add_func("/trust/new/every-certificate-given-is-an-anchor",
                         test_every_certificate_given_is_an_anchor);
+        g_test_add_func("/trust/new/anchors-come-out-as-they-went-in",
+                        test_anchors_come_out_as_they_went_in);
         g_test_add_func("/trust/new/what-comes-twice-is-one", test_what_comes_twice_is_one);
         g_test_add_func("/trust/new/none-trusts-nobody", test_none_trusts_nobody);
         g_test_add_func("/trust/new/one-bad-blob-refuses-all", test_one_bad_blob_refuses_all);

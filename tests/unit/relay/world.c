@@ -219,9 +219,9 @@ void world_start_keyring(World *world) {
 
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
                         ==, 0);
-        g_assert_cmpint(
-                server_new(world->event, pair[0], NULL, on_keyring_closed, world, &world->keyring),
-                ==, 0);
+        g_assert_cmpint(server_new(world->event, pair[0], world->store, on_keyring_closed, world,
+                                   &world->keyring),
+                        ==, 0);
         g_assert_cmpint(keys_connect(world->keys, pair[1], on_keyring_lost, world), ==, 0);
         world->keyring_lost = false;
         world_wait(world, keys_connected(world->keys));

@@ -23,6 +23,7 @@ typedef struct World {
         Quota *quota;
         Relay *relay;
         Server *keyring;
+        Store *store; /* the keyring's, when a test has one */
         bool keyring_lost;
 
         /* answers every PskRequired in world_turn(); NULL key: nobody answers */

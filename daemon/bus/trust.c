@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* trust: the Manager's methods about the store's trust sets. */
+
+#include "bus/private.h"
+#include "identity/facts.h"
+
+#define FINGERPRINT_SIZE 32
+
+/* ---- changing ---- */
+
+static int add_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArray **ret_blobs,
+                    sd_bus_error *error) {
+        static const DictKey certificates = {.name = "certificates", .maximum = TRUST_ANCHORS_MAX};
+        int r;
+
+        r = store_read_name(bus, m, ret_name, error);
+        return r < 0 ? r : certificates_read(m, &certificates, ret_blobs, error);
+}
+
+int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        g_autoptr(GPtrArray) blobs = NULL;
+        Bus *bus = message_bus(m);
+        StoreCall *call;
+        const char *name;
+        int r;
+
+        r = add_read(bus, m, &name, &blobs, error);
+        if (r >= 0)
+                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "trust", name, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = store_call_new(bus, m, &call, error);
+        if (r < 0)
+                return r;
+
+        call->ticket =
+                keys_add_trust_anchors(bus->keys, call->uid, name, blobs, on_store_done, call);
+        return 1;
+}
+
+static int remove_read(Bus *bus, sd_bus_message *m, const char **ret_name, const void **ret_digest,
+                       size_t *ret_size, sd_bus_error *error) {
+        int r;
+
+        r = store_read_name(bus, m, ret_name, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read_array(m, 'y', ret_digest, ret_size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (*ret_size != 0 && *ret_size != FINGERPRINT_SIZE)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "The fingerprint has %zu bytes; it has to have %d, those of "
+                                       "a certificate's SHA-256, or none, for the whole set",
+                                       *ret_size, FINGERPRINT_SIZE);
+
+        return 1;
+}
+
+int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        const void *fingerprint;
+        StoreCall *call;
+        const char *name;
+        size_t size;
+        int r;
+
+        r = remove_read(bus, m, &name, &fingerprint, &size, error);
+        if (r >= 0)
+                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "trust", name, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = store_call_new(bus, m, &call, error);
+        if (r < 0)
+                return r;
+
+        call->ticket = keys_remove_trust_anchor(bus->keys, call->uid, name, fingerprint, size,
+                                                on_store_done, call);
+        return 1;
+}
+
+/* ---- listing ---- */
+
+int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        g_autoptr(GPtrArray) list = keys_trusts(bus->keys);
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        sd_bus_message *reply = NULL;
+        int r;
+
+        for (guint i = 0; i < list->len; i++) {
+                const KeysTrust *trust = list->pdata[i];
+
+                if (store_may_see(bus, caller_of(bus, m), "trust", trust->name))
+                        g_ptr_array_add(names, trust->name);
+        }
+        g_ptr_array_add(names, NULL);
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, (char **)names->pdata);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
+static int append_anchor(sd_bus_message *reply, GBytes *der) {
+        g_autofree char *fingerprint = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, der);
+        g_auto(Facts) facts = facts_look(der);
+
+        return sd_bus_message_append(reply, "(sst)", fingerprint, facts.subject,
+                                     facts.not_after_usec);
+}
+
+static int append_anchors(sd_bus_message *reply, const KeysTrust *trust) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(sst)");
+        for (guint i = 0; r >= 0 && i < trust->anchors->len; i++)
+                r = append_anchor(reply, trust->anchors->pdata[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        sd_bus_message *reply = NULL;
+        const KeysTrust *trust;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 's', &name);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        trust = keys_trust(bus->keys, name);
+        if (!trust || !store_may_see(bus, caller_of(bus, m), "trust", name))
+                return store_refuse_unknown("trust set", name, error);
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = append_anchors(reply, trust);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+
+        (void)sd_bus_message_unref(reply);
+        return r;
+}

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Trust sets: certificates of the store that vouch for peers: kept, changed while connections run,
+ * one's own and the administrator's. The servers are OpenSSL's where it is a client that judges.
+ */
+
+#include "interop/peer.h"
+#include "stage.h"
+
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct World {
+        Service *service;
+        sd_bus *root, *alice, *bob;
+        char *directory;
+        TestIdentity *ca, *other, *server; /* the server's is the CA's */
+} World;
+
+static bool world_new(World *world) {
+        if (!service_has_users())
+                return false;
+
+        *world = (World){.service = service_start(NULL)};
+        world->root = service_bus(world->service, 0);
+        world->alice = service_bus(world->service, UID_ALICE);
+        world->bob = service_bus(world->service, UID_BOB);
+        world->directory = g_dir_make_tmp("dtlsd-trust.XXXXXX", NULL);
+        world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        world->other = test_identity_new("other", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        world->server =
+                test_identity_new("server", world->ca, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
+        test_identity_write(world->server, world->directory, "server");
+        return true;
+}
+
+static void world_free(World *world) {
+        (void)bus_leave(world->root);
+        (void)bus_leave(world->alice);
+        (void)bus_leave(world->bob);
+        test_identity_free(world->server);
+        test_identity_free(world->other);
+        test_identity_free(world->ca);
+        service_stop(world->service);
+        service_remove_directory(world->directory);
+        g_free(world->directory);
+}
+
+static void let_alice_use(const World *world) {
+        g_autofree char *path =
+                g_build_filename(service_directory(world->service), "policy.d", "10-x.conf", NULL);
+
+        g_assert_true(g_file_set_contents(path,
+                                          "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
+                                          "Use=trust:field*\n",
+                                          -1, NULL));
+        g_assert_cmpint(g_chmod(path, 0644), ==, 0);
+        (void)sd_bus_message_unref(call(world->root, ROOT, MANAGER, "Reload", ""));
+}
+
+/* ---- changing ---- */
+
+static sd_bus_message *add_begin(sd_bus *bus, const char *name, const void *data, size_t size) {
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(
+                sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "AddTrustAnchors"), >=,
+                0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "ay"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', data, size), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        return m;
+}
+
+static sd_bus_message *add_message(sd_bus *bus, const char *name, const TestIdentity *anchor) {
+        GBytes *der = test_identity_der(anchor);
+
+        return add_begin(bus, name, g_bytes_get_data(der, NULL), g_bytes_get_size(der));
+}
+
+static int add_call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error) {
+        sd_bus_message *reply = NULL;
+        int r = sd_bus_call(bus, m, CALL_USEC, error, &reply);
+
+        (void)sd_bus_message_unref(reply);
+        (void)sd_bus_message_unref(m);
+        return r;
+}
+
+static void add(sd_bus *bus, const char *name, const TestIdentity *anchor) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (add_call(bus, add_message(bus, name, anchor), &error) < 0)
+                g_error("%s: %s", error.name, error.message);
+}
+
+static void add_refused(sd_bus *bus, sd_bus_message *m, const char *name, const char *expected) {
+        g_autofree char *whole = g_strconcat(ERROR_PREFIX, name, NULL);
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        g_assert_cmpint(add_call(bus, m, &error), <, 0);
+        g_assert_cmpstr(error.name, ==, whole);
+        if (!strstr(error.message, expected))
+                g_error("'%s' does not say '%s'", error.message, expected);
+        sd_bus_error_free(&error);
+}
+
+static sd_bus_message *drop_message(sd_bus *bus, const char *name, const TestIdentity *anchor) {
+        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+        GBytes *der = test_identity_der(anchor);
+        sd_bus_message *m = NULL;
+        uint8_t digest[32];
+        gsize size = sizeof(digest);
+
+        g_checksum_update(checksum, g_bytes_get_data(der, NULL), (gssize)g_bytes_get_size(der));
+        g_checksum_get_digest(checksum, digest, &size);
+        g_assert_cmpint(
+                sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "RemoveTrustAnchor"),
+                >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', digest, size), >=, 0);
+        return m;
+}
+
+static void drop(sd_bus *bus, const char *name, const TestIdentity *anchor) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (add_call(bus, drop_message(bus, name, anchor), &error) < 0)
+                g_error("%s: %s", error.name, error.message);
+}
+
+/* ---- listing ---- */
+
+static char *list_text(sd_bus *bus, const char *member, const char *types, const char *name) {
+        sd_bus_message *reply = call(bus, ROOT, MANAGER, member, types, name);
+        GString *text = message_flatten(reply);
+
+        (void)sd_bus_message_unref(reply);
+        return g_string_free(text, FALSE);
+}
+
+static char *list(sd_bus *bus) {
+        return list_text(bus, "ListTrusts", "", NULL);
+}
+
+static char *list_anchors(sd_bus *bus, const char *name) {
+        return list_text(bus, "ListTrustAnchors", "s", name);
+}
+
+static bool lists(sd_bus *bus, const char *name, const TestIdentity *anchor) {
+        g_autofree char *text = list_anchors(bus, name);
+        g_autofree char *fingerprint =
+                g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(anchor));
+
+        return strstr(text, fingerprint);
+}
+
+/* ---- using ---- */
+
+static Peer *start_server(const World *world, uint16_t *ret_port) {
+        g_autofree char *certificate = g_strdup_printf("%s/server.crt", world->directory);
+        g_autofree char *key = g_strdup_printf("%s/server.key", world->directory);
+        Peer *peer = peer_start((const char *const[]){"openssl", "s_server", "-dtls1_2", "-accept",
+                                                      "127.0.0.1:0", "-cert", certificate, "-key",
+                                                      key, NULL});
+        g_autofree char *port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+
+        *ret_port = (uint16_t)g_ascii_strtoull(port, NULL, 10);
+        return peer;
+}
+
+static sd_bus_message *client_begin(sd_bus *bus, const char *trust, uint16_t port) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "Trust", "s", trust,
+                                              "PeerAddress", "s", "127.0.0.1", "PeerPort", "q",
+                                              port, "SslOptions", "as", 0),
+                        >=, 0);
+        return m;
+}
+
+static char *create(sd_bus *bus, const char *trust, uint16_t port) {
+        return options_end_path(bus, client_begin(bus, trust, port));
+}
+
+static void shake(sd_bus *bus, const char *path, const char *state) {
+        do_handshake(bus, path);
+        wait_string(bus, path, CONNECTION, "HandshakeState", state);
+}
+
+static void shut(sd_bus *bus, const char *path) {
+        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "Shutdown", ""));
+}
+
+static void give_up(sd_bus *bus, const char *path) {
+        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "AbortHandshake", ""));
+}
+
+static void kill_both(const World *world) {
+        int status;
+
+        g_assert_cmpint(kill(service_keyring_pid(world->service), SIGKILL), ==, 0);
+        g_assert_cmpint(kill(service_pid(world->service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(world->service), &status, 0), >, 0);
+        service_restart(world->service);
+}
+
+static void test_is_used_by_name_and_kept(void) {
+        World world;
+        g_autofree char *path = NULL, *text = NULL, *again = NULL, *names = NULL;
+        Peer *peer;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        add(world.root, "field", world.other);
+        add(world.root, "field", world.ca);
+        peer = start_server(&world, &port);
+        text = options_end_refused("NotAuthorized", world.alice,
+                                   client_begin(world.alice, "field", port));
+        g_assert_nonnull(strstr(text, "may not use"));
+        let_alice_use(&world);
+        path = create(world.alice, "field", port);
+        shake(world.alice, path, "HandshakeComplete");
+        shut(world.alice, path);
+        names = list(world.alice);
+        g_assert_cmpstr(names, ==, "|field");
+        g_assert_true(lists(world.alice, "field", world.ca));
+        g_assert_true(lists(world.alice, "field", world.other));
+
+        kill_both(&world); /* with everything that is only in their memory */
+        again = create(world.alice, "field", port);
+        shake(world.alice, again, "HandshakeComplete");
+        peer_stop(peer);
+        world_free(&world);
+}
+
+/* What is there already: its next handshake is judged by what is there then. */
+static void test_is_as_it_is_when_a_handshake_begins(void) {
+        World world;
+        g_autofree char *open = NULL, *path = NULL, *text = NULL;
+        Peer *peer;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        add(world.alice, "u/1/mine", world.ca);
+        add(world.alice, "u/1/mine", world.other);
+        peer = start_server(&world, &port);
+        path = create(world.alice, "u/1/mine", port);
+        open = create(world.alice, "u/1/mine", port);
+        shake(world.alice, open, "HandshakeComplete");
+
+        drop(world.alice, "u/1/mine", world.ca);
+        write_datagram(world.alice, open, "still\n", 6);
+        g_free(peer_wait_for(peer, "^still$"));
+        shut(world.alice, open);
+        shake(world.alice, path, "PeerVerificationFailed");
+        text = get_error(world.alice, path);
+        g_assert_nonnull(strstr(text, "UnableToVerifyFirstCertificate"));
+        give_up(world.alice, path);
+
+        /* gone with its last: not the system, and not what it was */
+        drop(world.alice, "u/1/mine", world.other);
+        shake(world.alice, path, "PeerVerificationFailed");
+        give_up(world.alice, path);
+        g_free(options_end_refused("InvalidInputParameters", world.alice,
+                                   client_begin(world.alice, "u/1/mine", port)));
+
+        add(world.alice, "u/1/mine", world.ca);
+        shake(world.alice, path, "HandshakeComplete");
+        peer_stop(peer);
+        world_free(&world);
+}
+
+/* ---- a listener ---- */
+
+static char *listen_with(const World *world, const char *trust, uint16_t *ret_port) {
+        sd_bus_message *m =
+                options_begin(world->alice, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        char *listener;
+
+        options_add_identity(m, world->server);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "Trust", "s", trust,
+                                              "PeerVerifyMode", "s", "VerifyPeer", "AnswerDeadline",
+                                              "u", 100, "SslOptions", "as", 0),
+                        >=, 0);
+        listener = options_end_path(world->alice, m);
+        *ret_port = get_port(world->alice, listener);
+        return listener;
+}
+
+/* Bob's, who has a certificate of the other CA. */
+static char *create_certified(const World *world, const TestIdentity *identity, uint16_t port,
+                              GBytes *ticket) {
+        sd_bus_message *m =
+                options_begin(world->bob, ROOT, MANAGER, "CreateConnection", "s", "client");
+
+        options_add_identity(m, identity);
+        options_add_certificate(m, "CaCertificates", world->ca);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
+                                              "PeerPort", "q", port, "SslOptions", "as", 0),
+                        >=, 0);
+        if (ticket)
+                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
+                                  g_bytes_get_size(ticket));
+        return options_end_path(world->bob, m);
+}
+
+static GBytes *get_ticket(sd_bus *bus, const char *path) {
+        sd_bus_message *reply = call(bus, path, CONNECTION, "GetSessionTicket", "");
+        const void *data;
+        GBytes *ticket;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &data, &size), >=, 0);
+        ticket = g_bytes_new(data, size);
+        (void)sd_bus_message_unref(reply);
+        return ticket;
+}
+
+static bool is_resumed(sd_bus *bus, const char *path) {
+        int resumed;
+
+        g_assert_cmpint(sd_bus_get_property_trivial(bus, NAME, path, CONNECTION, "Resumed", NULL,
+                                                    'b', &resumed),
+                        >=, 0);
+        return resumed;
+}
+
+/* The alert that Bob's client gets. */
+static void wait_turned_away(const World *world, const char *path) {
+        g_autofree char *text = NULL;
+
+        wait_string(world->bob, path, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        text = get_error(world->bob, path);
+        if (!g_str_has_prefix(text, "TlsFatalError"))
+                g_error("turned away with '%s'", text);
+}
+
+static void test_a_live_listener_follows_it(void) {
+        World world;
+        g_autofree char *listener = NULL, *open = NULL, *late = NULL, *resumed = NULL,
+                        *again = NULL;
+        g_autoptr(TestIdentity) bobs = NULL;
+        g_autoptr(GBytes) ticket = NULL;
+        g_autoptr(Ear) ear = NULL;
+        g_autofree char *server_end = NULL;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        bobs = test_identity_new("bob", world.other, 0, TEST_KEY_ECDSA);
+        ear = ear_new(world.alice);
+        add(world.alice, "u/1/peers", world.other);
+        listener = listen_with(&world, "u/1/peers", &port);
+        open = create_certified(&world, bobs, port, NULL);
+        shake(world.bob, open, "HandshakeComplete");
+        server_end = ear_wait_connection(ear, listener, 1);
+        ticket = get_ticket(world.bob, open);
+        resumed = create_certified(&world, bobs, port, ticket);
+        shake(world.bob, resumed, "HandshakeComplete");
+        g_assert_true(is_resumed(world.bob, resumed));
+        close_object(world.bob, resumed, CONNECTION);
+
+        /* the set is gone, and with it every way in, but nobody who is in */
+        drop(world.alice, "u/1/peers", world.other);
+        write_datagram(world.bob, open, "still", 5);
+        read_datagram(world.alice, server_end, "still");
+        late = create_certified(&world, bobs, port, NULL);
+        do_handshake(world.bob, late);
+        wait_turned_away(&world, late);
+        g_free(resumed);
+        resumed = create_certified(&world, bobs, port, ticket);
+        do_handshake(world.bob, resumed);
+        wait_turned_away(&world, resumed);
+
+        add(world.alice, "u/1/peers", world.other);
+        again = create_certified(&world, bobs, port, NULL);
+        shake(world.bob, again, "HandshakeComplete");
+        world_free(&world);
+}
+
+/* A client that takes a session up: the server shows no certificate, and is judged all the same. */
+static void test_a_ticket_dies_with_its_anchor(void) {
+        World world;
+        g_autofree char *listener = NULL, *first = NULL, *second = NULL, *third = NULL;
+        g_autoptr(GBytes) ticket = NULL;
+        sd_bus_message *m;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        m = options_begin(world.bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        options_add_identity(m, world.server);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
+        listener = options_end_path(world.bob, m);
+        port = get_port(world.bob, listener);
+        add(world.alice, "u/1/mine", world.ca);
+        add(world.alice, "u/1/mine", world.other);
+
+        first = create(world.alice, "u/1/mine", port);
+        shake(world.alice, first, "HandshakeComplete");
+        ticket = get_ticket(world.alice, first);
+        m = client_begin(world.alice, "u/1/mine", port);
+        options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
+                          g_bytes_get_size(ticket));
+        second = options_end_path(world.alice, m);
+        shake(world.alice, second, "HandshakeComplete");
+        g_assert_true(is_resumed(world.alice, second));
+
+        drop(world.alice, "u/1/mine", world.ca);
+        m = client_begin(world.alice, "u/1/mine", port);
+        options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
+                          g_bytes_get_size(ticket));
+        third = options_end_path(world.alice, m);
+        shake(world.alice, third, "PeerVerificationFailed");
+        world_free(&world);
+}
+
+/* ---- whose ---- */
+
+static void test_a_users_own_are_nobody_elses(void) {
+        World world;
+        g_autofree char *text = NULL, *names = NULL, *path = NULL, *anchors = NULL;
+        Peer *peer;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        add(world.alice, "u/1/x", world.ca);
+        peer = start_server(&world, &port);
+        text = options_end_refused("InvalidInputParameters", world.bob,
+                                   client_begin(world.bob, "u/1/x", port));
+        g_assert_nonnull(strstr(text, "no trust set 'u/1/x'"));
+        names = list(world.bob);
+        g_assert_cmpstr(names, ==, "");
+        anchors = call_refused("InvalidInputParameters", world.bob, ROOT, MANAGER,
+                               "ListTrustAnchors", "s", "u/1/x");
+        add_refused(world.bob, add_message(world.bob, "u/1/x", world.other), "NotAuthorized",
+                    "another user's");
+        add_refused(world.bob, drop_message(world.bob, "u/1/x", world.ca), "NotAuthorized",
+                    "another user's");
+
+        /* the same name of Bob's own is another set, and the system's is not touched */
+        add(world.bob, "u/5/x", world.other);
+        path = create(world.bob, "u/5/x", port);
+        shake(world.bob, path, "PeerVerificationFailed");
+        give_up(world.bob, path);
+        g_free(path);
+        path = create(world.bob, "system", port);
+        shake(world.bob, path, "PeerVerificationFailed");
+        give_up(world.bob, path);
+        g_free(path);
+        path = create(world.alice, "u/1/x", port);
+        shake(world.alice, path, "HandshakeComplete");
+        peer_stop(peer);
+        world_free(&world);
+}
+
+static void test_the_administrators_are_not_everybodys_to_change(void) {
+        World world;
+
+        if (!world_new(&world))
+                return;
+
+        add(world.root, "field", world.ca);
+        add_refused(world.alice, add_message(world.alice, "field", world.other), "NotAuthorized",
+                    "may not manage-store");
+        add_refused(world.alice, drop_message(world.alice, "field", world.ca), "NotAuthorized",
+                    "may not manage-store");
+        g_assert_true(lists(world.root, "field", world.ca));
+        world_free(&world);
+}
+
+/* ---- what is given ---- */
+
+static void test_names_are_words(void) {
+        static const char *const names[] = {"",    "../x",     ".x",          "a b",
+                                            "u/1", "u/1/../y", "caf\xc3\xa9", "u/01/x"};
+        World world;
+        g_autofree char *long_name = g_strnfill(300, 'x');
+
+        if (!world_new(&world))
+                return;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                add_refused(world.alice, add_message(world.alice, names[i], world.ca),
+                            "InvalidInputParameters", "a name is 1 to 64");
+        add_refused(world.alice, add_message(world.alice, long_name, world.ca),
+                    "InvalidInputParameters", "a name is 1 to 64");
+        add_refused(world.root, add_message(world.root, "system", world.ca),
+                    "InvalidInputParameters", "what the system trusts");
+        g_free(options_end_refused("InvalidInputParameters", world.alice,
+                                   client_begin(world.alice, long_name, 1)));
+        world_free(&world);
+}
+
+static void test_bytes_are_certificates(void) {
+        g_autofree char *much = g_strnfill(5 * 1024 * 1024, 'x');
+        World world;
+        GBytes *key;
+        sd_bus_message *m = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        key = test_identity_key_pem(world.ca);
+        add_refused(world.alice, add_begin(world.alice, "u/1/x", "", 0), "InvalidInputParameters",
+                    "not certificates");
+        add_refused(world.alice, add_begin(world.alice, "u/1/x", "\0\xff", 2),
+                    "InvalidInputParameters", "not certificates");
+        add_refused(
+                world.alice,
+                add_begin(world.alice, "u/1/x", g_bytes_get_data(key, NULL), g_bytes_get_size(key)),
+                "InvalidInputParameters", "not certificates");
+        add_refused(world.alice, add_begin(world.alice, "u/1/x", much, 5 * 1024 * 1024),
+                    "InvalidInputParameters", "more than");
+        g_assert_cmpint(sd_bus_message_new_method_call(world.alice, &m, NAME, ROOT, MANAGER,
+                                                       "RemoveTrustAnchor"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "say", "u/1/x", 3, 1, 2, 3), >=, 0);
+        add_refused(world.alice, m, "InvalidInputParameters", "3 bytes");
+        world_free(&world);
+}
+
+/* ---- death ---- */
+
+/* Nobody's trust is the keyring's alone; what is changed is. */
+static void test_outlives_its_keyring(void) {
+        World world;
+        g_autofree char *path = NULL;
+        Peer *peer;
+        uint16_t port;
+        pid_t keyring;
+
+        if (!world_new(&world))
+                return;
+
+        add(world.alice, "u/1/x", world.ca);
+        peer = start_server(&world, &port);
+        keyring = service_keyring_pid(world.service);
+        g_assert_cmpint(kill(keyring, SIGSTOP), ==, 0);
+        path = create(world.alice, "u/1/x", port);
+        shake(world.alice, path, "HandshakeComplete");
+        shut(world.alice, path);
+        g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
+        shake(world.alice, path, "HandshakeComplete");
+        peer_stop(peer);
+        world_free(&world);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/trust/is-used-by-name-and-kept", test_is_used_by_name_and_kept);
+        g_test_add_func("/trust/is-as-it-is-when-a-handshake-begins",
+                        test_is_as_it_is_when_a_handshake_begins);
+        g_test_add_func("/trust/a-live-listener-follows-it", test_a_live_listener_follows_it);
+        g_test_add_func("/trust/a-ticket-dies-with-its-anchor", test_a_ticket_dies_with_its_anchor);
+        g_test_add_func("/trust/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
+        g_test_add_func("/trust/the-administrators-are-not-everybodys-to-change",
+                        test_the_administrators_are_not_everybodys_to_change);
+        g_test_add_func("/trust/names-are-words", test_names_are_words);
+        g_test_add_func("/trust/bytes-are-certificates", test_bytes_are_certificates);
+        g_test_add_func("/trust/outlives-its-keyring", test_outlives_its_keyring);
+        return g_test_run();
+}
