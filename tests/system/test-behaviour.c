@@ -6,8 +6,9 @@
  *
  *  1 peers that are none; when a peer may be set   /bad-input/peers-that-cannot-be-are-refused,
  *                                                  /qdtls/the-peer-is-set-and-read,
- * /states/of/SetPeer 2 when a handshake may begin                    /states/of/DoHandshake 3 when
- * a configuration may be set, and which    /states/of/SetConfiguration,
+ *                                                  /states/of/SetPeer
+ *  2 when a handshake may begin                    /states/of/DoHandshake/ both of it
+ *  3 when a configuration may be set, and which    /states/of/SetConfiguration,
  *                                                  /qdtls/the-configuration-is-set-until-the-start
  *  4 a lost ClientHello and a lost ServerHello     /behaviour/lost-hellos-are-sent-again-by-hand
  *  5 whose order of suites counts                  /behaviour/the-servers-order-of-suites-counts

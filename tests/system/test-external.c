@@ -254,19 +254,6 @@ static void a_lost_flight_is_sent_again(World *world, const void *unused) {
                          >, 0);
 }
 
-static void keeps_to_the_state_table(World *world, const void *unused) {
-        give_refused(world, &world->server, "DoHandshake", NULL, 0, "InvalidInputParameters");
-        give_refused(world, &world->client, "DoHandshake", "x", 1, "InvalidInputParameters");
-        give_refused(world, &world->client, "DecryptDatagram", "x", 1, "InvalidOperation");
-        start(world);
-        give_refused(world, &world->client, "DoHandshake", NULL, 0, "InvalidInputParameters");
-        carry_handshake(world);
-        give_refused(world, &world->client, "DoHandshake", NULL, 0, "InvalidOperation");
-        give_refused(world, &world->client, "DoHandshake", "x", 1, "InvalidOperation");
-        g_free(call_refused("InvalidOperation", world->bus, world->client.path, CONNECTION,
-                            "OpenChannel", "a{sv}", 0));
-}
-
 static void hostile_datagrams_move_nothing(World *world, const void *unused) {
         g_autofree uint8_t *noise = g_malloc0(70000);
 
@@ -678,7 +665,6 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD("shakes-hands-by-signals", 0, shakes_hands_by_signals);
         ADD("a-lost-flight-is-sent-again", 0, a_lost_flight_is_sent_again);
-        ADD("keeps-to-the-state-table", 0, keeps_to_the_state_table);
         ADD("hostile-datagrams-move-nothing", 0, hostile_datagrams_move_nothing);
         ADD("nobody-else-may-call", 0, nobody_else_may_call);
         ADD("a-verified-hello-starts-a-server", 1, a_verified_hello_starts_a_server);
