@@ -391,11 +391,14 @@ static int daemon_build(Daemon *daemon, const Config *config) {
                 r = keys_new(daemon->event, &daemon->keys);
         if (r >= 0)
                 r = relay_new(daemon->event, daemon->keys, daemon->quota, &daemon->relay);
-        if (r < 0)
+        if (r < 0) {
                 log_error("cannot start: %s", g_strerror(-fault(r)));
-        else
-                daemon_read_trust(daemon, config);
-        return r;
+                return r;
+        }
+
+        relay_set_access(daemon->relay, daemon->access);
+        daemon_read_trust(daemon, config);
+        return 0;
 }
 
 static void daemon_done(Daemon *daemon) {

@@ -75,6 +75,8 @@ static int append_who_we_are(sd_bus_message *reply, const Spec *spec) {
                 r = append_entry_bytes(reply, "PreSharedKeyIdentity", spec->psk_identity);
         if (r >= 0)
                 r = append_entry_bool(reply, "PreSharedKey", spec->psk);
+        if (r >= 0 && spec->psks)
+                r = append_entry_strings(reply, "Psks", (const char *const *)spec->psks->patterns);
         if (r >= 0 && spec->psk_hint) {
                 hint = g_bytes_new(spec->psk_hint, strlen(spec->psk_hint));
                 r = append_entry_bytes(reply, "PskIdentityHint", hint);

@@ -60,8 +60,7 @@ typedef struct ImportOptions {
         int key_fd, passphrase_fd; /* -1: not given; the message's */
 } ImportOptions;
 
-static int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata,
-                          sd_bus_error *error) {
+int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         const int *fd = (const int *)((uint8_t *)userdata + key->offset);
         int r;
 

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define PSKS_PATTERN_MAX 96 /* more than any name has */
+
 const char *const cookie_hashes[] = {"Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512", NULL};
 
 /* What a room says of a value: done, a fault, or an outcome with its text. */
@@ -94,33 +96,69 @@ int read_psk(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error
         return read_fd(m, &options->psk_fd, error);
 }
 
-static int options_read_bytes(sd_bus_message *m, const DictKey *key, GBytes **ret,
-                              sd_bus_error *error) {
-        const void *data;
-        size_t size;
-        int r;
-
-        r = sd_bus_message_read_array(m, 'y', &data, &size);
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        if (size < key->minimum || size > key->maximum)
-                return bus_refuse_text(
-                        error, "InvalidInputParameters",
-                        "Option '%s' has %zu bytes; it has to have %" G_GUINT64_FORMAT
-                        " to %" G_GUINT64_FORMAT,
-                        key->name, size, key->minimum, key->maximum);
-
-        g_clear_pointer(ret, g_bytes_unref);
-        *ret = g_bytes_new(data, size);
-        return 1;
-}
-
 int read_psk_identity(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         Options *options = userdata;
 
         options->has_psk_identity = true;
-        return options_read_bytes(m, key, &options->spec->psk_identity, error);
+        return bytes_read(m, key, &options->spec->psk_identity, error);
+}
+
+/* Letters of names, and what stands for some. */
+static bool psks_pattern_can_be(const char *pattern) {
+        static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                      "0123456789._-/*?";
+        size_t length = strspn(pattern, letters);
+
+        return length > 0 && length <= PSKS_PATTERN_MAX && pattern[length] == '\0';
+}
+
+static int psks_read(sd_bus_message *m, const DictKey *key, GPtrArray *patterns,
+                     sd_bus_error *error) {
+        const char *word;
+        int r;
+
+        while ((r = sd_bus_message_read_basic(m, 's', &word)) > 0) {
+                if (patterns->len >= key->maximum)
+                        return bus_refuse_text(error, "InvalidInputParameters",
+                                               "Option '%s' has more than %" G_GUINT64_FORMAT
+                                               " elements",
+                                               key->name, key->maximum);
+                if (!psks_pattern_can_be(word))
+                        return dict_refuse(error, key, word,
+                                           "names in the store, in which '*' stands for any "
+                                           "letters and '?' for one");
+                g_ptr_array_add(patterns, (void *)word);
+        }
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        g_ptr_array_add(patterns, NULL);
+        return 1;
+}
+
+int read_psks(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        AccessSubject subject = caller_subject(caller_of(message_bus(m), m));
+        g_autoptr(GPtrArray) patterns = g_ptr_array_new();
+        Options *options = userdata;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        r = psks_read(m, key, patterns, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        options->has_psks = patterns->pdata[0] != NULL; /* an empty list says none */
+        g_clear_pointer(&options->spec->psks, psk_choice_unref);
+        if (options->has_psks)
+                options->spec->psks = psk_choice_new(&subject, (char **)patterns->pdata);
+        return 1;
 }
 
 int read_psk_hint(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
@@ -130,7 +168,7 @@ int read_psk_hint(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_
         gsize size;
         int r;
 
-        r = options_read_bytes(m, key, &hint, error);
+        r = bytes_read(m, key, &hint, error);
         if (r < 0)
                 return r;
 
@@ -150,7 +188,7 @@ int read_dh_parameters(sd_bus_message *m, const DictKey *key, void *userdata, sd
         g_autoptr(GBytes) parameters = NULL;
         int r;
 
-        r = options_read_bytes(m, key, &parameters, error);
+        r = bytes_read(m, key, &parameters, error);
         if (r < 0)
                 return r;
 
@@ -170,7 +208,7 @@ int read_session_ticket(sd_bus_message *m, const DictKey *key, void *userdata,
         GBytes **ticket = &options->spec->ticket;
         int r;
 
-        r = options_read_bytes(m, key, ticket, error);
+        r = bytes_read(m, key, ticket, error);
         if (r < 0)
                 return r;
 

@@ -16,7 +16,7 @@ typedef struct Options {
         bool has_peer_port;
         bool has_idle_timeout;
         bool inherits_signals; /* a default that an object without a name has no use for */
-        bool has_identity, has_chain, has_psk_identity;
+        bool has_identity, has_chain, has_psk_identity, has_psks;
         bool has_trust, has_ca_certificates;
         bool has_profile, has_ciphers;
         bool has_ticket;
@@ -62,6 +62,7 @@ OptionReader read_private_key;
 OptionReader read_psk;
 OptionReader read_psk_identity;
 OptionReader read_psk_hint;
+OptionReader read_psks;
 OptionReader read_dh_parameters;
 OptionReader read_session_ticket;
 OptionReader read_cookie_hash;

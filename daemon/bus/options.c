@@ -16,6 +16,7 @@
 #define IDLE_PERSISTENT_USEC (300 * 1000 * MSEC_USEC)
 #define MTU_HINT_MIN_CERTIFICATE 512 /* with certificates GnuTLS needs more */
 #define NAMES_MAX 256                /* more than there are */
+#define PSKS_MAX 32                  /* names or patterns, each asked about */
 
 #define CREATE (1u << OPTIONS_FOR_CREATE)
 #define CONNECT (1u << OPTIONS_FOR_CONNECT)
@@ -61,6 +62,7 @@ static const DictKey options_keys[] = {
         {"PrivateKey", "h", ALL, read_private_key, 0, 0, 0},
         {"PreSharedKeyIdentity", "ay", ALL, read_psk_identity, 0, 1, SESSION_PSK_IDENTITY_MAX},
         {"PreSharedKey", "h", ALL, read_psk, 0, 0, 0},
+        {"Psks", "as", ALL, read_psks, 0, 0, PSKS_MAX},
         {"PskIdentityHint", "ay", SERVER | CREATE | SET_CONNECTION, read_psk_hint, 0, 0,
          SESSION_PSK_IDENTITY_MAX},
         {"Trust", "s", ALL, read_trust, 0, 0, 0},
@@ -100,7 +102,6 @@ static const DictKey options_keys[] = {
         {"Persistent", "b", CREATE | LISTEN, read_bool, FIELD(persistent), 0, 0},
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {.name = "Channel"},
-        {.name = "Psks"},
         {.name = "Share"},
 };
 
@@ -162,7 +163,7 @@ static int options_join_transport(const Options *options, OptionsFor what, sd_bu
         return 1;
 }
 
-static int options_join_credentials(const Options *options, sd_bus_error *error) {
+static int options_join_credentials(const Options *options, OptionsFor what, sd_bus_error *error) {
         const Spec *spec = options->spec;
 
         if (options->has_identity && (options->has_chain || options->private_key_fd >= 0))
@@ -173,6 +174,11 @@ static int options_join_credentials(const Options *options, sd_bus_error *error)
         if (options->has_psk_identity != (options->psk_fd >= 0))
                 return options_refuse(error, "PreSharedKeyIdentity and PreSharedKey belong "
                                              "together");
+        if (options->has_psk_identity && options->has_psks && spec->role == DTLS_CLIENT &&
+            what != OPTIONS_FOR_SET_DEFAULTS)
+                return options_refuse(error, "Psks take the place of a client's "
+                                             "PreSharedKeyIdentity and PreSharedKey; give one of "
+                                             "them");
         if (options->has_ca_certificates && options->has_trust)
                 return options_refuse(error, "CaCertificates take the place of Trust; give one of "
                                              "them");
@@ -228,9 +234,15 @@ static void options_join_choices(const Options *options) {
         if (options->has_ciphers)
                 spec->profile = PROFILE_DEFAULT;
 
+        if (options->has_psks && spec->role == DTLS_CLIENT && !options->has_psk_identity) {
+                g_clear_pointer(&spec->psk_identity, g_bytes_unref);
+                g_clear_pointer(&spec->psk, key_unref);
+        }
+
         /* who has a pre-shared key and says nothing of certificates wants no certificate */
-        spec->trust_system = !spec->trust && !spec->trust_name &&
-                             (spec->trust_said || spec->chain || !spec->psk_identity);
+        spec->trust_system =
+                !spec->trust && !spec->trust_name &&
+                (spec->trust_said || spec->chain || !(spec->psk_identity || spec->psks));
 }
 
 static int options_join(Options *options, OptionsFor what, sd_bus_error *error) {
@@ -249,7 +261,7 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
         if (r < 0)
                 return r;
 
-        r = options_join_credentials(options, error);
+        r = options_join_credentials(options, what, error);
         if (r < 0)
                 return r;
 
@@ -261,7 +273,8 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
                 g_clear_pointer(&spec->owner, g_free);
         options_join_choices(options);
         if (what == OPTIONS_FOR_CONNECT)
-                spec->offer_psk = spec->psk_identity; /* nobody could be asked for one */
+                spec->offer_psk =
+                        spec->psk_identity || spec->psks; /* nobody could be asked for one */
         return 1;
 }
 
@@ -401,6 +414,8 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
         r = options_ask_store(bus, m, "identity", spec->identity, error);
         if (r > 0)
                 r = options_ask_store(bus, m, "trust", spec->trust_name, error);
+        for (size_t i = 0; r > 0 && spec->psks && spec->psks->patterns[i]; i++)
+                r = options_ask_store(bus, m, "psk", spec->psks->patterns[i], error);
         if (r <= 0)
                 return r;
 

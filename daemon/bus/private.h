@@ -231,6 +231,8 @@ typedef struct Dict {
 int dict_read(sd_bus_message *m, const Dict *dict, void *userdata, sd_bus_error *error);
 /* A DictRead: a basic type, unchecked, into @userdata at the key's offset. */
 int dict_read_basic(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error);
+/* "ay" of a length in the key's range, in the place of *ret. 1 or negative. */
+int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error *error);
 /* Refuses a value: "option 'KEY' is VALUE; it must be RULE". Always negative. */
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule);
 
@@ -358,8 +360,15 @@ int identity_find(sd_bus *b, const char *path, const char *interface, void *user
                   sd_bus_error *error);
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error);
+/* A DictRead: a sealed memfd, borrowed from m, into an int at the key's offset. */
+int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error);
 int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+/* psk.c: three methods of the Manager, about the store's pre-shared keys. */
+int method_set_psk(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_list_psks(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /* trust.c: four methods of the Manager, about the store's trust sets. */
 int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error);

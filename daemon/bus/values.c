@@ -143,6 +143,27 @@ int dict_read_basic(sd_bus_message *m, const DictKey *key, void *userdata, sd_bu
         return r < 0 ? bus_refuse(error, r, NULL) : 1;
 }
 
+int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error *error) {
+        const void *data;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(m, 'y', &data, &size);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        if (size < key->minimum || size > key->maximum)
+                return bus_refuse_text(
+                        error, "InvalidInputParameters",
+                        "Option '%s' has %zu bytes; it has to have %" G_GUINT64_FORMAT
+                        " to %" G_GUINT64_FORMAT,
+                        key->name, size, key->minimum, key->maximum);
+
+        g_clear_pointer(ret, g_bytes_unref);
+        *ret = g_bytes_new(data, size);
+        return 1;
+}
+
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule) {
         g_autofree char *quoted = text_quote(value);
 

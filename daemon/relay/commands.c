@@ -189,6 +189,10 @@ int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *
         if (r)
                 return r;
 
+        r = psks_check(relay, spec, reason);
+        if (r)
+                return r;
+
         r = charges_add_spec(relay, spec, reason);
         if (r)
                 return r;
@@ -282,6 +286,10 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
         spec_share_as(taken, old);
 
         r = ticket_check(connection->relay, taken, reason);
+        if (r)
+                return r;
+
+        r = psks_check(connection->relay, taken, reason);
         if (r)
                 return r;
 

@@ -128,5 +128,9 @@ int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
         if (r)
                 return r;
 
+        r = psks_check(relay, spec, reason);
+        if (r)
+                return r;
+
         return config_make_again(relay, spec, ret, reason);
 }

@@ -151,6 +151,7 @@ struct Relay {
         sd_event *event;
         Keys *keys;
         Quota *quota;
+        const Access *access; /* NULL: not known yet */
         Registry *registry;
         DatagramBatch *rx, *net, *app, *out;
         size_t net_mark; /* what the connection whose turn it is adds to net begins here */
@@ -193,8 +194,9 @@ typedef struct Question {
         bool open;
         uint32_t serial;
         SessionWant want;
-        uint64_t ticket; /* of the keyring's answer; 0: it is not asked */
-        PendingPsk psk;  /* with references of its own */
+        uint64_t ticket;  /* of the keyring's answer; 0: it is not asked */
+        GBytes *identity; /* of the PSK it is asked for */
+        PendingPsk psk;   /* with references of its own */
 } Question;
 
 struct Connection {
@@ -315,6 +317,15 @@ void trusts_close(Relay *relay);
 void trusts_reload_system(Relay *relay);
 /* Whom @spec trusts, as it is now; NULL: nobody. Borrowed. */
 Trust *trusts_for(Relay *relay, const Spec *spec);
+
+/* ---- psks.c: what is borrowed is until the loop turns ---- */
+
+/* Of several with this identity the first by name; NULL: there is none. */
+const KeysPsk *psks_find(const Relay *relay, const Spec *spec, GBytes *identity);
+/* What a client uses: there must be one and no other. */
+int psks_find_only(const Relay *relay, const Spec *spec, const KeysPsk **ret, Reason *reason);
+/* Whether @spec has what it needs of the store. */
+int psks_check(const Relay *relay, const Spec *spec, Reason *reason);
 
 /* ---- ticket.c ---- */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Questions: what a session cannot know by itself, asked of who knows: a signature and the object's
- * own PSK of the keyring, a PSK nobody gave of the owner, and whether a peer that is not trusted
- * may pass of the owner too. A question is looked at once; one that the session no longer asks is
- * dropped, and its answer never comes.
+ * own PSK, or the store's, of the keyring, a PSK nobody gave of the owner, and whether a peer that
+ * is not trusted may pass of the owner too. A question is looked at once; one that the session no
+ * longer asks is dropped, and its answer never comes.
  *
  * Knows: sessions' questions, the keyring's answers. Does not know: what is done with the answer.
  */
@@ -28,6 +28,7 @@ static void question_forget_psk(Connection *connection) {
 void question_drop(Connection *connection) {
         keys_forget(connection->relay->keys, connection->question.ticket);
         connection->question.ticket = 0;
+        g_clear_pointer(&connection->question.identity, g_bytes_unref);
         question_forget_psk(connection);
         charges_drop_all(&connection->charges, QUOTA_SUSPENDED);
         charges_drop_all(&connection->charges, QUOTA_SIGNING);
@@ -93,6 +94,7 @@ static void on_signed(int outcome, const char *text, const void *signature, size
 
 static void on_fetched(int outcome, const char *text, const Secret *psk, void *userdata) {
         Connection *connection = userdata; /* forgotten before it dies */
+        g_autoptr(GBytes) identity = g_steal_pointer(&connection->question.identity);
         int r;
 
         /* the secret is the keyring client's, which wipes it when this returns */
@@ -100,7 +102,7 @@ static void on_fetched(int outcome, const char *text, const Secret *psk, void *u
         if (outcome)
                 r = question_refuse_psk(connection, question_why(outcome, text));
         else
-                r = question_answer_psk(connection, connection->spec->psk_identity, psk);
+                r = question_answer_psk(connection, identity, psk);
         connection_finish(connection, r);
 }
 
@@ -123,18 +125,19 @@ static int question_ask_signature(Connection *connection, const SessionQuestion 
         return 0;
 }
 
-static int question_fetch_psk(Connection *connection) {
+static int question_fetch_psk(Connection *connection, const Key *key, GBytes *identity) {
         Question *question = &connection->question;
         const Spec *spec = connection->spec;
         Reason reason;
 
         if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
                 return question_refuse_psk(connection, reason.text);
-        if (!key_is_alive(spec->psk))
+        if (!key_is_alive(key))
                 return question_refuse_psk(connection, KEYRING_LOST_TEXT);
 
-        question->ticket = keys_fetch_psk(connection->relay->keys, spec->psk, spec->uid, on_fetched,
-                                          connection);
+        question->identity = g_bytes_ref(identity);
+        question->ticket =
+                keys_fetch_psk(connection->relay->keys, key, spec->uid, on_fetched, connection);
         return 0;
 }
 
@@ -165,16 +168,34 @@ static bool question_same_identity(GBytes *a, GBytes *b) {
         return g_bytes_equal(a, b);
 }
 
+static int question_fetch_stored_psk(Connection *connection, const SessionQuestion *asked) {
+        const Spec *spec = connection->spec;
+        Relay *relay = connection->relay;
+        const KeysPsk *psk = NULL;
+        Reason reason;
+
+        if (spec->role == DTLS_SERVER)
+                psk = psks_find(relay, spec, asked->identity);
+        else if (psks_find_only(relay, spec, &psk, &reason))
+                return question_refuse_psk(connection, reason.text);
+
+        return psk ? question_fetch_psk(connection, psk->key, psk->identity)
+                   : question_answer_psk(connection, NULL, NULL);
+}
+
+/* Who has said which there are is not asked about others. */
 static int question_ask_psk(Connection *connection, const SessionQuestion *asked) {
         const Spec *spec = connection->spec;
 
-        if (!spec->psk)
-                return question_ask_owner_psk(connection, asked);
-        if (spec->role == DTLS_CLIENT ||
-            question_same_identity(asked->identity, spec->psk_identity))
-                return question_fetch_psk(connection);
+        if (spec->psk && (spec->role == DTLS_CLIENT ||
+                          question_same_identity(asked->identity, spec->psk_identity)))
+                return question_fetch_psk(connection, spec->psk, spec->psk_identity);
+        if (spec->psks)
+                return question_fetch_stored_psk(connection, asked);
+        if (spec->psk)
+                return question_answer_psk(connection, NULL, NULL);
 
-        return question_answer_psk(connection, NULL, NULL);
+        return question_ask_owner_psk(connection, asked);
 }
 
 /* Nobody may be asked: as untrusted as it is. */

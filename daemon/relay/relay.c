@@ -199,6 +199,10 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         return 0;
 }
 
+void relay_set_access(Relay *relay, const Access *access) {
+        relay->access = access;
+}
+
 /* @owner NULL: everybody's. */
 static bool relay_is_of(const Spec *spec, const char *owner) {
         if (!owner)

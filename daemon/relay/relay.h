@@ -154,6 +154,9 @@ typedef struct RelayObserver {
 } RelayObserver;
 
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);
+/* By these rules, which are borrowed, an administrator's PSKs of the store are used; before, none
+ * is. */
+void relay_set_access(Relay *relay, const Access *access);
 Relay *relay_free(Relay *relay); /* ends everything, close_notify where open */
 void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);
 /* The keyring died: handshakes that wait for it fail with a clear error. */

@@ -53,6 +53,40 @@ static GArray *spec_copy_codes(const GArray *codes) {
         return copy;
 }
 
+/* ---- pre-shared keys of the store ---- */
+
+PskChoice *psk_choice_new(const AccessSubject *subject, char **patterns) {
+        PskChoice *psks = g_rc_box_new0(PskChoice);
+
+        psks->subject = *subject;
+        psks->subject.gids = g_memdup2(subject->gids, subject->n_gids * sizeof(gid_t));
+        psks->patterns = g_strdupv(patterns);
+        return psks;
+}
+
+static size_t psk_choice_memory(const PskChoice *psks) {
+        size_t n_bytes = psks->subject.n_gids * sizeof(gid_t);
+
+        for (char **pattern = psks->patterns; *pattern; pattern++)
+                n_bytes += strlen(*pattern) + 1;
+        return n_bytes;
+}
+
+PskChoice *psk_choice_ref(PskChoice *psks) {
+        return g_rc_box_acquire(psks);
+}
+
+static void psk_choice_clear(void *data) {
+        PskChoice *psks = data;
+
+        g_free((gid_t *)psks->subject.gids);
+        g_strfreev(psks->patterns);
+}
+
+void psk_choice_unref(PskChoice *psks) {
+        g_rc_box_release_full(psks, psk_choice_clear);
+}
+
 /* ---- what it costs ---- */
 
 typedef struct SpecLease {
@@ -117,6 +151,7 @@ static size_t spec_memory(const Spec *spec) {
         for (size_t i = 0; spec->chain && i < chain_count(spec->chain); i++)
                 n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
         n_bytes += spec_bytes_memory(spec->psk_identity);
+        n_bytes += spec->psks ? psk_choice_memory(spec->psks) : 0;
         n_bytes += spec->psk_hint ? strlen(spec->psk_hint) : 0;
         n_bytes += spec_names_memory(spec->ciphers);
         n_bytes += spec_names_memory(spec->curves);
@@ -189,6 +224,7 @@ Spec *spec_copy(const Spec *spec) {
         copy->key = spec->key ? key_ref(spec->key) : NULL;
         copy->psk_identity = spec->psk_identity ? g_bytes_ref(spec->psk_identity) : NULL;
         copy->psk = spec->psk ? key_ref(spec->psk) : NULL;
+        copy->psks = spec->psks ? psk_choice_ref(spec->psks) : NULL;
         copy->psk_hint = g_strdup(spec->psk_hint);
         copy->trust = spec->trust ? trust_ref(spec->trust) : NULL;
         copy->trust_name = g_strdup(spec->trust_name);
@@ -236,6 +272,7 @@ Spec *spec_free(Spec *spec) {
         g_clear_pointer(&spec->key, key_unref);
         g_clear_pointer(&spec->psk_identity, g_bytes_unref);
         g_clear_pointer(&spec->psk, key_unref);
+        g_clear_pointer(&spec->psks, psk_choice_unref);
         g_free(spec->psk_hint);
         g_clear_pointer(&spec->trust, trust_unref);
         g_free(spec->trust_name);
@@ -258,7 +295,7 @@ Spec *spec_free(Spec *spec) {
  * only live by PSK; one that has takes PSK when something was said about it, because a client that
  * only tries would otherwise wait for an owner who never heard of PSK. */
 static bool spec_has_psk(const Spec *spec) {
-        if (spec->psk || spec->offer_psk)
+        if (spec->psk || spec->psks || spec->offer_psk)
                 return true;
 
         return spec->role == DTLS_SERVER && (spec->psk_hint || !spec->chain);

@@ -7,6 +7,7 @@
  * (peer, verification name, MTU hint, cookie parameters, shares); Configuration shows it back.
  */
 
+#include "access/access.h"
 #include "access/quota.h"
 #include "base/address.h"
 #include "base/secret.h"
@@ -28,6 +29,18 @@
 
 #define COOKIE_SECRET_MAX 1024
 #define COOKIE_HASHES "Md5, Sha1, Sha224, Sha256, Sha384 or Sha512" /* for people */
+
+/* What the option Psks says: names and patterns of pre-shared keys of the store, and by whom, for
+ * that user's rules are asked again whenever one is looked for. Not changed once made; counted. */
+typedef struct PskChoice {
+        AccessSubject subject;
+        char **patterns; /* '*' stands for any letters, '?' for one; NULL-terminated */
+} PskChoice;
+
+/* Copies both. */
+PskChoice *psk_choice_new(const AccessSubject *subject, char **patterns);
+PskChoice *psk_choice_ref(PskChoice *psks);
+void psk_choice_unref(PskChoice *psks);
 
 typedef struct Spec {
         DtlsRole role;
@@ -53,6 +66,7 @@ typedef struct Spec {
         Key *key;             /* private key of chain */
         GBytes *psk_identity; /* PreSharedKeyIdentity */
         Key *psk;             /* PreSharedKey */
+        PskChoice *psks;      /* of the store; NULL: none */
         char *psk_hint;       /* server */
         bool offer_psk;       /* client: PskRequired may be asked */
 

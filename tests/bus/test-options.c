@@ -219,7 +219,7 @@ static void one_for_another_call_is_refused(void) {
 }
 
 static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {"Channel", "Psks", "Share"};
+        static const char *const planned[] = {"Channel", "Share"};
         Table table = table_new();
         g_autofree char *text = readme();
 
@@ -230,6 +230,36 @@ static void planned_ones_are_refused_as_such(void) {
                 assert_says(text, quoted);
                 assert_says(refused, "not in this version");
         }
+        table_done(&table);
+}
+
+static void psks_are_names_or_patterns(void) {
+        static const char *const words[] = {"", "a b", "caf\xc3\xa9", "a,b", "[a]"};
+        Table table = table_new();
+        g_autofree char *long_word = g_strnfill(300, 'x');
+        g_autofree char *too_long = refusal(&table, 'L', "a{sv}", 1, "Psks", "as", 1, long_word);
+        g_auto(GStrv) patterns = g_new0(char *, 34);
+        g_autofree char *many = NULL;
+        sd_bus_message *m;
+
+        assert_says(too_long, "'Psks'");
+        for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+                g_autofree char *text = refusal(&table, 'L', "a{sv}", 1, "Psks", "as", 1, words[i]);
+
+                assert_says(text, "names in the store");
+        }
+        for (size_t i = 0; i < 33; i++)
+                patterns[i] = g_strdup("x*");
+        m = start(&table, 'L');
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "Psks"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "as"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_strv(m, patterns), >=, 0);
+        for (int i = 0; i < 3; i++)
+                g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        many = finish(&table, m);
+        assert_says(many, "more than 32");
         table_done(&table);
 }
 
@@ -813,6 +843,7 @@ int main(int argc, char **argv) {
                         one_for_another_call_is_refused);
         g_test_add_func("/options/planned-ones-are-refused-as-such",
                         planned_ones_are_refused_as_such);
+        g_test_add_func("/options/psks-are-names-or-patterns", psks_are_names_or_patterns);
         g_test_add_func("/options/one-given-twice-is-refused", one_given_twice_is_refused);
         g_test_add_func("/options/a-long-name-is-quoted-shortly", a_long_name_is_quoted_shortly);
         g_test_add_func("/options/numbers-out-of-range-are-refused-with-the-range",

@@ -16,13 +16,14 @@
 
 #define PLAINTEXT "a plaintext that nobody else may see"
 #define SECRET_SIZE 32
+#define STORED_HANDSHAKES 1000
 #define REGION_MAX ((size_t)64 * 1024 * 1024) /* larger ones are a sanitizer's */
 
 typedef struct World {
         Service *service;
         sd_bus *bus;
         TestIdentity *identity;
-        uint8_t psk[SECRET_SIZE], asked_psk[SECRET_SIZE];
+        uint8_t psk[SECRET_SIZE], asked_psk[SECRET_SIZE], stored_psk[SECRET_SIZE];
         char psk_identity[SECRET_SIZE + 1];
         uint8_t scalar[SECRET_SIZE], scalar_reversed[SECRET_SIZE]; /* of the private key */
         uint8_t cookie_secret[SECRET_SIZE];
@@ -50,6 +51,7 @@ static void read_scalar(World *world) {
 static void set_up(World *world, const void *unused) {
         fill_random(world->psk);
         fill_random(world->asked_psk);
+        fill_random(world->stored_psk);
         fill_random(world->cookie_secret);
         for (int i = 0; i < SECRET_SIZE; i++)
                 world->psk_identity[i] = (char)g_test_rand_int_range('a', 'z');
@@ -164,6 +166,36 @@ static void live_with_asked_psk(World *world, Ear *ear) {
         write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
 }
 
+/* Both ends by the name of a key in the store, which is there twice, one after the other. */
+static void live_with_stored_psk(World *world, unsigned n_handshakes) {
+        g_autofree char *name = g_strdup_printf("u/%u/x", geteuid() == 0 ? UID_ALICE : geteuid());
+        g_autofree char *listener = NULL, *client = NULL;
+        sd_bus_message *m;
+        uint16_t port;
+
+        for (int i = 0; i < 2; i++) {
+                m = options_begin(world->bus, ROOT, MANAGER, "SetPsk", "s", name);
+                options_add_bytes(m, "Identity", world->psk_identity, SECRET_SIZE);
+                options_add_secret(m, "Key", world->stored_psk, SECRET_SIZE);
+                (void)sd_bus_message_unref(options_end(world->bus, m));
+        }
+
+        m = listen_message(world);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Psks", "as", 1, name), >=, 0);
+        listener = listen_with(world, m, &port);
+        m = client_message(world, port);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Psks", "as", 1, name), >=, 0);
+        client = options_end_path(world->bus, m);
+        for (unsigned i = 0; i < n_handshakes; i++) {
+                do_handshake(world->bus, client);
+                wait_open(world, client);
+                if (i + 1 < n_handshakes)
+                        (void)sd_bus_message_unref(
+                                call(world->bus, client, CONNECTION, "Shutdown", ""));
+        }
+        write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
+}
+
 /* One that fails of its key, which is where a careless line would be. */
 static void fail_with_psk(World *world) {
         uint8_t wrong[SECRET_SIZE] = {1};
@@ -184,6 +216,7 @@ static void live(World *world, Ear *ear) {
         live_with_psk(world);
         live_with_certificate(world);
         live_with_asked_psk(world, ear);
+        live_with_stored_psk(world, 1);
         fail_with_psk(world);
         ear_catch_up(ear);
 }
@@ -230,6 +263,7 @@ static void test_no_secret_is_logged(World *world, const void *unused) {
         const Needle needles[] = {
                 {"a PSK", world->psk, SECRET_SIZE},
                 {"a PSK that was asked for", world->asked_psk, SECRET_SIZE},
+                {"a PSK of the store", world->stored_psk, SECRET_SIZE},
                 {"a private key", world->scalar, SECRET_SIZE},
                 {"a cookie's secret", world->cookie_secret, SECRET_SIZE},
                 {"plaintext", PLAINTEXT, strlen(PLAINTEXT)},
@@ -247,6 +281,7 @@ static void test_no_secret_is_signalled(World *world, const void *unused) {
         const Needle needles[] = {
                 {"a PSK", world->psk, SECRET_SIZE},
                 {"a PSK that was asked for", world->asked_psk, SECRET_SIZE},
+                {"a PSK of the store", world->stored_psk, SECRET_SIZE},
                 {"a private key", world->scalar, SECRET_SIZE},
                 {"a cookie's secret", world->cookie_secret, SECRET_SIZE},
                 pem_needle(world),
@@ -345,6 +380,7 @@ static void test_what_the_keyring_keeps_is_not_in_memory(World *world, const voi
         const Needle needles[] = {
                 tail("a PSK of the keyring", world->psk),
                 tail("a PSK that was asked for", world->asked_psk),
+                tail("a PSK of the store", world->stored_psk),
                 tail("a private key", world->scalar),
                 /* as numbers lie in memory here */
                 tail("a private key, reversed", world->scalar_reversed),
@@ -364,13 +400,15 @@ static void test_what_the_keyring_keeps_is_not_in_memory(World *world, const voi
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
         live_with_asked_psk(world, ear);
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
+        live_with_stored_psk(world, STORED_HANDSHAKES);
+        assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
         fail_with_psk(world);
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
 
         /* the search finds what is there, and a key as it lies */
         control = find_in_memory(service_pid(world->service), &known);
         g_assert_nonnull(control);
-        kept = find_in_memory(service_keyring_pid(world->service), &needles[3]);
+        kept = find_in_memory(service_keyring_pid(world->service), &needles[4]);
         g_assert_nonnull(kept);
 }
 

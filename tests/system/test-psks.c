@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Pre-shared keys of the store: used by name by programs that never hold them, replaced while
+ * connections run, one's own and the administrator's.
+ */
+
+#include "stage.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OLD_KEY "the key that was first"
+#define NEW_KEY "the key that came later"
+
+typedef struct World {
+        Service *service;
+        sd_bus *root, *alice, *bob;
+} World;
+
+static bool world_new(World *world) {
+        if (!service_has_users())
+                return false;
+
+        *world = (World){.service = service_start(NULL)};
+        world->root = service_bus(world->service, 0);
+        world->alice = service_bus(world->service, UID_ALICE);
+        world->bob = service_bus(world->service, UID_BOB);
+        return true;
+}
+
+static void world_free(World *world) {
+        (void)bus_leave(world->root);
+        (void)bus_leave(world->alice);
+        (void)bus_leave(world->bob);
+        service_stop(world->service);
+}
+
+static void rule(const World *world, const char *verdict) {
+        g_autofree char *path =
+                g_build_filename(service_directory(world->service), "policy.d", "10-x.conf", NULL);
+        g_autofree char *text = g_strdup_printf("[Sensors]\nSubjects=user:daemon\nVerdict=%s\n"
+                                                "Use=psk:sensor-*\n",
+                                                verdict);
+
+        g_assert_true(g_file_set_contents(path, text, -1, NULL));
+        g_assert_cmpint(chmod(path, 0644), ==, 0);
+        (void)sd_bus_message_unref(call(world->root, ROOT, MANAGER, "Reload", ""));
+}
+
+/* ---- storing ---- */
+
+static sd_bus_message *set_begin(sd_bus *bus, const char *name, const char *identity) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "SetPsk", "s", name);
+
+        options_add_bytes(m, "Identity", identity, strlen(identity));
+        return m;
+}
+
+static void set(sd_bus *bus, const char *name, const char *identity, const char *key) {
+        sd_bus_message *m = set_begin(bus, name, identity);
+
+        options_add_secret(m, "Key", key, strlen(key));
+        (void)sd_bus_message_unref(options_end(bus, m));
+}
+
+static void assert_says(const char *text, const char *expected) {
+        if (!strstr(text, expected))
+                g_error("'%s' does not say '%s'", text, expected);
+}
+
+static void set_refused(sd_bus *bus, const char *name, const char *identity, const void *key,
+                        size_t size, const char *error, const char *expected) {
+        sd_bus_message *m = set_begin(bus, name, identity);
+        g_autofree char *text = NULL;
+
+        options_add_secret(m, "Key", key, size);
+        text = options_end_refused(error, bus, m);
+        assert_says(text, expected);
+}
+
+static void remove_psk(sd_bus *bus, const char *name) {
+        (void)sd_bus_message_unref(call(bus, ROOT, MANAGER, "RemovePsk", "s", name));
+}
+
+/* Names and identities, with a '|' before each. */
+static char *list(sd_bus *bus) {
+        sd_bus_message *reply = call(bus, ROOT, MANAGER, "ListPsks", "");
+        GString *text = message_flatten(reply);
+
+        (void)sd_bus_message_unref(reply);
+        return g_string_free(text, FALSE);
+}
+
+static void assert_lists(sd_bus *bus, const char *expected) {
+        g_autofree char *text = list(bus);
+
+        g_assert_cmpstr(text, ==, expected);
+}
+
+/* ---- using ---- */
+
+static void add_psks(sd_bus_message *m, const char *pattern) {
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Psks", "as", 1, pattern), >=, 0);
+}
+
+static sd_bus_message *listen_begin(sd_bus *bus, const char *pattern) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+
+        add_psks(m, pattern);
+        return m;
+}
+
+static sd_bus_message *client_begin(sd_bus *bus, uint16_t port) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
+                                              "PeerPort", "q", port),
+                        >=, 0);
+        return m;
+}
+
+static char *shake(sd_bus *bus, sd_bus_message *m, const char *state) {
+        char *path = options_end_path(bus, m);
+
+        do_handshake(bus, path);
+        wait_string(bus, path, CONNECTION, "HandshakeState", state);
+        return path;
+}
+
+/* A client of bob's with a key of its own. */
+static char *open_to(const World *world, uint16_t port, const char *identity, const char *key) {
+        sd_bus_message *m = client_begin(world->bob, port);
+
+        options_add_psk(m, identity, key);
+        return shake(world->bob, m, "HandshakeComplete");
+}
+
+/* How it fails. */
+static char *fail_at(const World *world, uint16_t port, const char *identity, const char *key) {
+        sd_bus_message *m = client_begin(world->bob, port);
+        g_autofree char *path = NULL;
+
+        options_add_psk(m, identity, key);
+        path = shake(world->bob, m, "HandshakeNotStarted");
+        return get_error(world->bob, path);
+}
+
+static void assert_wrong_key(const World *world, uint16_t port, const char *identity,
+                             const char *key) {
+        g_autofree char *error = fail_at(world, port, identity, key);
+
+        assert_says(error, "the pre-shared keys differ");
+}
+
+static void assert_identity(sd_bus *bus, const char *path, const char *expected) {
+        sd_bus_message *reply = call(bus, path, PROPERTIES, "Get", "ss", CONNECTION, "PskIdentity");
+        GString *text = message_flatten(reply);
+
+        g_assert_cmpstr(text->str + 1, ==, expected);
+        (void)g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
+static void test_one_key_for_many_programs(void) {
+        World world;
+        g_autofree char *listener = NULL, *text = NULL, *client = NULL;
+        sd_bus_message *m;
+
+        if (!world_new(&world))
+                return;
+
+        set(world.root, "sensor-1", "the first", OLD_KEY);
+        text = options_end_refused("NotAuthorized", world.alice,
+                                   listen_begin(world.alice, "sensor-*"));
+        assert_says(text, "may not use");
+        rule(&world, "allow");
+        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        m = client_begin(world.alice, get_port(world.alice, listener));
+        add_psks(m, "sensor-1");
+        client = shake(world.alice, m, "HandshakeComplete");
+        assert_identity(world.alice, client, "the first");
+        world_free(&world);
+}
+
+static void test_a_new_one_is_for_what_comes_and_spares_what_is(void) {
+        World world;
+        g_autoptr(Ear) ear = NULL;
+        g_autofree char *listener = NULL, *old = NULL, *new = NULL, *server = NULL;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        rule(&world, "allow");
+        ear = ear_new(world.alice);
+        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        port = get_port(world.alice, listener);
+        assert_wrong_key(&world, port, "one", OLD_KEY); /* not there yet */
+        set(world.root, "sensor-1", "one", OLD_KEY);
+        old = open_to(&world, port, "one", OLD_KEY);
+        server = ear_wait_connection(ear, listener, 1);
+        assert_identity(world.alice, server, "one");
+
+        set(world.root, "sensor-1", "one", NEW_KEY);
+        assert_wrong_key(&world, port, "one", OLD_KEY);
+        new = open_to(&world, port, "one", NEW_KEY);
+        write_datagram(world.bob, old, "still", 5);
+        read_datagram(world.alice, server, "still");
+
+        /* forbidden again, and removed, it is not there for who comes */
+        rule(&world, "deny");
+        assert_wrong_key(&world, port, "one", NEW_KEY);
+        rule(&world, "allow");
+        remove_psk(world.root, "sensor-1");
+        assert_wrong_key(&world, port, "one", NEW_KEY);
+        write_datagram(world.bob, old, "too", 3);
+        read_datagram(world.alice, server, "too");
+        g_assert_cmpuint(ear_count(ear, "PskRequired|"), ==, 0);
+        g_clear_pointer(&ear, ear_free);
+        world_free(&world);
+}
+
+/* What a stranger learns of who is in the store: nothing. */
+static void test_an_unknown_identity_is_like_a_wrong_key(void) {
+        World world;
+        g_autofree char *listener = NULL, *wrong = NULL, *unknown = NULL, *hidden = NULL;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        rule(&world, "allow");
+        set(world.root, "sensor-1", "one", OLD_KEY);
+        set(world.root, "other", "other", OLD_KEY);
+        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        port = get_port(world.alice, listener);
+        wrong = fail_at(&world, port, "one", NEW_KEY);
+        unknown = fail_at(&world, port, "nobody", OLD_KEY);
+        hidden = fail_at(&world, port, "other", OLD_KEY);
+        assert_says(wrong, "the pre-shared keys differ");
+        g_assert_cmpstr(unknown, ==, wrong);
+        g_assert_cmpstr(hidden, ==, wrong);
+        world_free(&world);
+}
+
+static void test_a_client_needs_exactly_one(void) {
+        World world;
+        g_autofree char *none = NULL, *many = NULL, *both = NULL;
+        sd_bus_message *m;
+
+        if (!world_new(&world))
+                return;
+
+        rule(&world, "allow");
+        set(world.root, "sensor-1", "one", OLD_KEY);
+        set(world.root, "sensor-2", "two", OLD_KEY);
+        m = client_begin(world.alice, 9);
+        add_psks(m, "sensor-3");
+        none = options_end_refused("InvalidInputParameters", world.alice, m);
+        assert_says(none, "names 0 pre-shared keys");
+        m = client_begin(world.alice, 9);
+        add_psks(m, "sensor-*");
+        many = options_end_refused("InvalidInputParameters", world.alice, m);
+        assert_says(many, "names 2 pre-shared keys");
+        m = client_begin(world.alice, 9);
+        add_psks(m, "sensor-1");
+        options_add_psk(m, "one", OLD_KEY);
+        both = options_end_refused("InvalidInputParameters", world.alice, m);
+        assert_says(both, "give one of them");
+        world_free(&world);
+}
+
+/* ---- whose ---- */
+
+static void test_a_users_own_are_nobody_elses(void) {
+        World world;
+        g_autofree char *listener = NULL, *theirs = NULL, *client = NULL, *text = NULL;
+        g_autofree char *taken = NULL;
+        sd_bus_message *m;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        set(world.alice, "u/1/mine", "mine", OLD_KEY);
+        assert_lists(world.alice, "|u/1/mine|mine");
+        assert_lists(world.root, "|u/1/mine|mine");
+        assert_lists(world.bob, "");
+        listener = options_end_path(world.alice, listen_begin(world.alice, "u/1/*"));
+        client = open_to(&world, get_port(world.alice, listener), "mine", OLD_KEY);
+
+        /* bob may say the name, and has nothing of it */
+        theirs = options_end_path(world.bob, listen_begin(world.bob, "u/1/*"));
+        port = get_port(world.bob, theirs);
+        assert_wrong_key(&world, port, "mine", OLD_KEY);
+        m = client_begin(world.bob, port);
+        add_psks(m, "u/1/mine");
+        text = options_end_refused("InvalidInputParameters", world.bob, m);
+        assert_says(text, "names 0 pre-shared keys");
+        set_refused(world.bob, "u/1/mine", "mine", NEW_KEY, strlen(NEW_KEY), "NotAuthorized",
+                    "another user's");
+        taken = call_refused("NotAuthorized", world.bob, ROOT, MANAGER, "RemovePsk", "s",
+                             "u/1/mine");
+        remove_psk(world.alice, "u/1/mine");
+        assert_lists(world.root, "");
+        world_free(&world);
+}
+
+/* The same identity under another user's name: each has its own. */
+static void test_one_users_identity_is_not_anothers(void) {
+        World world;
+        g_autofree char *of_alice = NULL, *of_bob = NULL, *first = NULL, *second = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        set(world.alice, "u/1/x", "same", OLD_KEY);
+        set(world.bob, "u/5/x", "same", NEW_KEY);
+        of_alice = options_end_path(world.alice, listen_begin(world.alice, "u/1/*"));
+        of_bob = options_end_path(world.bob, listen_begin(world.bob, "u/5/*"));
+        first = open_to(&world, get_port(world.alice, of_alice), "same", OLD_KEY);
+        second = open_to(&world, get_port(world.bob, of_bob), "same", NEW_KEY);
+        assert_wrong_key(&world, get_port(world.alice, of_alice), "same", NEW_KEY);
+        world_free(&world);
+}
+
+static void test_the_administrators_are_not_everybodys(void) {
+        World world;
+        g_autofree char *text = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        set(world.root, "sensor-1", "one", OLD_KEY);
+        rule(&world, "deny");
+        assert_lists(world.alice, "");
+        rule(&world, "allow");
+        assert_lists(world.alice, "|sensor-1|one");
+        set_refused(world.alice, "sensor-1", "one", NEW_KEY, strlen(NEW_KEY), "NotAuthorized",
+                    "may not manage-store");
+        text = call_refused("NotAuthorized", world.alice, ROOT, MANAGER, "RemovePsk", "s",
+                            "sensor-1");
+        world_free(&world);
+}
+
+static void test_a_user_has_so_many(void) {
+        World world;
+
+        if (!world_new(&world))
+                return;
+
+        for (int i = 0; i < 64; i++) {
+                g_autofree char *name = g_strdup_printf("u/1/%d", i);
+
+                set(world.alice, name, "i", OLD_KEY);
+        }
+        set_refused(world.alice, "u/1/more", "i", OLD_KEY, strlen(OLD_KEY), "Failed",
+                    "as many pre-shared keys as there may be");
+        set(world.bob, "u/5/x", "i", OLD_KEY);
+        world_free(&world);
+}
+
+/* ---- death ---- */
+
+typedef struct Return {
+        const World *world;
+        pid_t old;
+} Return;
+
+/* The next keyring has said what it keeps. */
+static bool has_returned(void *userdata) {
+        const Return *r = userdata;
+        pid_t now = service_keyring_pid(r->world->service); /* first: then the old one's are gone */
+        g_autofree char *text = list(r->world->root);
+
+        return strstr(text, "sensor-1") && now > 0 && now != r->old;
+}
+
+static void test_outlives_its_keyring_and_the_service(void) {
+        World world;
+        g_autofree char *listener = NULL, *first = NULL, *second = NULL, *again = NULL;
+        pid_t keyring;
+        int status;
+
+        if (!world_new(&world))
+                return;
+
+        rule(&world, "allow");
+        set(world.root, "sensor-1", "one", OLD_KEY);
+        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        keyring = service_keyring_pid(world.service);
+        g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
+        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "the next keyring");
+        first = open_to(&world, get_port(world.alice, listener), "one", OLD_KEY);
+
+        /* both processes, with everything that is only in their memory */
+        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
+        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
+        service_restart(world.service);
+        again = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        second = open_to(&world, get_port(world.alice, again), "one", OLD_KEY);
+        world_free(&world);
+}
+
+/* ---- what is given ---- */
+
+static void test_names_are_words(void) {
+        static const char *const names[] = {"",    "../x",     ".x",         "a b",
+                                            "u/1", "u/1/../y", "caf\xc3\xa9"};
+        World world;
+        g_autofree char *long_name = g_strnfill(300, 'x');
+
+        if (!world_new(&world))
+                return;
+
+        /* nobody is asked about a name that cannot be: else alice would read of manage-store */
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+                set_refused(world.alice, names[i], "i", "k", 1, "InvalidInputParameters",
+                            "a name is 1 to 64");
+        set_refused(world.alice, long_name, "i", "k", 1, "InvalidInputParameters",
+                    "a name is 1 to 64");
+        assert_lists(world.root, "");
+        world_free(&world);
+}
+
+static void test_identity_and_key_have_their_sizes(void) {
+        World world;
+        g_autofree char *identity = g_strnfill(256, 'i');
+        g_autofree char *unsealed = NULL, *missing = NULL;
+        const uint8_t key[513] = {0};
+        sd_bus_message *m;
+
+        if (!world_new(&world))
+                return;
+
+        set_refused(world.root, "x", "", "k", 1, "InvalidInputParameters", "1 to 255");
+        set_refused(world.root, "x", identity, "k", 1, "InvalidInputParameters", "1 to 255");
+        set_refused(world.root, "x", "i", "", 0, "InvalidInputParameters", "");
+        set_refused(world.root, "x", "i", key, sizeof(key), "InvalidInputParameters", "1 to 512");
+
+        m = set_begin(world.root, "x", "i");
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Key", "h", STDERR_FILENO), >=, 0);
+        unsealed = options_end_refused("InvalidInputParameters", world.root, m);
+        assert_says(unsealed, "memfd");
+        missing = options_end_refused("InvalidInputParameters", world.root,
+                                      set_begin(world.root, "x", "i"));
+        assert_says(missing, "both needed");
+        assert_lists(world.root, "");
+
+        set(world.root, "x", identity + 1, "k");
+        m = set_begin(world.root, "x", "i");
+        options_add_secret(m, "Key", key, 512);
+        (void)sd_bus_message_unref(options_end(world.root, m));
+        assert_lists(world.root, "|x|i");
+        world_free(&world);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/psks/one-key-for-many-programs", test_one_key_for_many_programs);
+        g_test_add_func("/psks/a-new-one-is-for-what-comes-and-spares-what-is",
+                        test_a_new_one_is_for_what_comes_and_spares_what_is);
+        g_test_add_func("/psks/an-unknown-identity-is-like-a-wrong-key",
+                        test_an_unknown_identity_is_like_a_wrong_key);
+        g_test_add_func("/psks/a-client-needs-exactly-one", test_a_client_needs_exactly_one);
+        g_test_add_func("/psks/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
+        g_test_add_func("/psks/one-users-identity-is-not-anothers",
+                        test_one_users_identity_is_not_anothers);
+        g_test_add_func("/psks/the-administrators-are-not-everybodys",
+                        test_the_administrators_are_not_everybodys);
+        g_test_add_func("/psks/a-user-has-so-many", test_a_user_has_so_many);
+        g_test_add_func("/psks/outlives-its-keyring-and-the-service",
+                        test_outlives_its_keyring_and_the_service);
+        g_test_add_func("/psks/names-are-words", test_names_are_words);
+        g_test_add_func("/psks/identity-and-key-have-their-sizes",
+                        test_identity_and_key_have_their_sizes);
+        return g_test_run();
+}
