@@ -43,6 +43,10 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                  "Identity of the pre-shared key", "TEXT"},
                 {"psk-file", 'p', 0, G_OPTION_ARG_FILENAME, &settings->psk_file,
                  "Pre-shared key, 1 to 512 bytes in hexadecimal", "FILE"},
+                {"psks", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->psks,
+                 "Instead of these two: pre-shared keys by their names in the service's store, or "
+                 "patterns; connect: exactly one",
+                 "NAME"},
                 {"psk-hint", 0, 0, G_OPTION_ARG_STRING, &settings->psk_hint,
                  "listen: identity hint for clients", "TEXT"},
                 {"profile", 0, 0, G_OPTION_ARG_STRING, &settings->profile,
@@ -182,7 +186,8 @@ static bool read_psk(Settings *settings) {
 
 /* The commands that an option is for, as people say it. To be freed. */
 static char *commands_text(unsigned commands) {
-        static const char *const names[] = {"connect", "listen", "import", "policy check"};
+        static const char *const names[] = {"connect", "listen", "import", "policy check",
+                                            "set-psk"};
         GString *text = g_string_new(NULL);
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
@@ -203,8 +208,9 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"certificate", settings->certificate_files, both | COMMAND_IMPORT},
                 {"key", settings->key_file, both | COMMAND_IMPORT},
                 {"identity", settings->identity, both},
-                {"psk-identity", settings->psk_identity, both},
-                {"psk-file", settings->psk_file, both},
+                {"psk-identity", settings->psk_identity, both | COMMAND_SET_PSK},
+                {"psk-file", settings->psk_file, both | COMMAND_SET_PSK},
+                {"psks", settings->psks, both},
                 {"profile", settings->profile, both},
                 {"cipher", settings->ciphers, both},
                 {"protocol", settings->protocol, both},
@@ -238,6 +244,10 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
                 return "--certificate and --key go together";
         if (kind == COMMAND_IMPORT && !settings->key_file)
                 return "import needs --certificate and --key";
+        if (kind == COMMAND_SET_PSK && !settings->psk_file)
+                return "set-psk needs --psk-identity and --psk-file";
+        if (settings->psks && settings->psk_file)
+                return "--psks and --psk-file contradict each other";
         if (settings->identity && settings->key_file)
                 return "--identity and --key contradict each other";
         if (settings->profile && settings->ciphers)
@@ -248,9 +258,9 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
             (settings->wait_seconds < 0 || settings->wait_seconds > WAIT_SECONDS_MAX))
                 return "--wait is a number of seconds from 0 to 86400";
         if (kind == COMMAND_LISTEN && !settings->certificate_files && !settings->identity &&
-            !settings->psk_file)
-                return "listen needs --certificate and --key, --identity, or --psk-identity and "
-                       "--psk-file";
+            !settings->psk_file && !settings->psks)
+                return "listen needs --certificate and --key, --identity, --psk-identity and "
+                       "--psk-file, or --psks";
 
         return NULL;
 }
@@ -263,6 +273,7 @@ static void fill_options(Settings *settings, CommandKind kind) {
         options->private_key_file = settings->key_file;
         options->identity = settings->identity;
         options->verification_name = settings->name;
+        options->psks = (const char *const *)settings->psks;
         options->psk_identity_hint = settings->psk_hint;
         options->cipher_profile = settings->profile;
         options->ciphers = (const char *const *)settings->ciphers;
@@ -308,6 +319,7 @@ void settings_done(Settings *settings) {
         g_strfreev(settings->certificate_files);
         g_strfreev(settings->ciphers);
         g_strfreev(settings->alpn);
+        g_strfreev(settings->psks);
         g_free(settings->key_file);
         g_free(settings->name);
         g_free(settings->psk_identity);

@@ -30,6 +30,10 @@ static const Command commands[] = {
         {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE", command_import},
         {"remove", COMMAND_OTHER, 1, 0, " NAME", command_remove},
         {"identities", COMMAND_OTHER, 0, 0, "", command_identities},
+        {"set-psk", COMMAND_SET_PSK, 1, 0, " NAME --psk-identity TEXT --psk-file FILE",
+         command_set_psk},
+        {"remove-psk", COMMAND_OTHER, 1, 0, " NAME", command_remove_psk},
+        {"psks", COMMAND_OTHER, 0, 0, "", command_psks},
         {"policy", COMMAND_POLICY, 2, 2, " check VERB [ADDRESS PORT | ENTRY] [--user NAME]",
          command_policy},
 };
@@ -44,6 +48,9 @@ static const char *const description =
         "  import NAME          keep a certificate with its key in the service's store\n"
         "  remove NAME          forget it\n"
         "  identities           the certificates of the store that you may use\n"
+        "  set-psk NAME         keep a pre-shared key with its identity in the service's store\n"
+        "  remove-psk NAME      forget it\n"
+        "  psks                 the pre-shared keys of the store that you may use\n"
         "  policy check VERB [ADDRESS PORT | ENTRY]\n"
         "                       whether the rules let you, and which of them says so\n"
         "\n"

@@ -26,12 +26,13 @@ typedef enum CommandKind {
         COMMAND_LISTEN = 1 << 1,
         COMMAND_IMPORT = 1 << 2,
         COMMAND_POLICY = 1 << 3,
-        COMMAND_OTHER = 1 << 4, /* takes none */
+        COMMAND_SET_PSK = 1 << 4,
+        COMMAND_OTHER = 1 << 5, /* takes none */
 } CommandKind;
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
-        char **ca_files, **certificate_files, **ciphers, **alpn;
+        char **ca_files, **certificate_files, **ciphers, **alpn, **psks;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
         char *identity, *passphrase_file, *user;
         gboolean insecure, echo, cookies_off, version;
@@ -117,6 +118,9 @@ int command_listen(sd_bus *bus, Settings *settings, char **arguments);
 int command_import(sd_bus *bus, Settings *settings, char **arguments);
 int command_remove(sd_bus *bus, Settings *settings, char **arguments);
 int command_identities(sd_bus *bus, Settings *settings, char **arguments);
+int command_set_psk(sd_bus *bus, Settings *settings, char **arguments);
+int command_remove_psk(sd_bus *bus, Settings *settings, char **arguments);
+int command_psks(sd_bus *bus, Settings *settings, char **arguments);
 int command_list(sd_bus *bus, Settings *settings, char **arguments);
 int command_policy(sd_bus *bus, Settings *settings, char **arguments);
 int command_show(sd_bus *bus, Settings *settings, char **arguments);

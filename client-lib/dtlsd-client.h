@@ -121,12 +121,16 @@ struct dtlsd_options {
         const char *const *ca_files;
 
         /* Pre-shared key: 1 to 255 bytes of identity and 1 to 512 bytes of key, both or neither. A
-         * listener that has one refuses every other identity; without, it is asked for each
-         * (Connection.PskRequired). NULL: none (PreSharedKeyIdentity, PreSharedKey). */
+         * listener that has one refuses every other identity; without, and without psks, it is
+         * asked for each (Connection.PskRequired). NULL: none (PreSharedKeyIdentity, PreSharedKey).
+         */
         const void *psk_identity;
         size_t psk_identity_size;
         const void *psk;
         size_t psk_size;
+        /* Pre-shared keys by their names in the service's store, or patterns with '*' and '?': a
+         * client's one, a server's many. NULL-terminated. NULL: none (Psks). */
+        const char *const *psks;
         /* What a server tells its clients, to pick their key by; at most 255 bytes. NULL: nothing
          * (and then no PSK suites, if there is a certificate and no psk). Listeners, and servers of
          * dtlsd_connection_create_external(), only (PskIdentityHint). */
@@ -231,6 +235,17 @@ int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *cert
 /* Objects that were made with it go on (Manager.RemoveIdentity). Errors: InvalidInputParameters
  * (there is none), NotAuthorized. */
 int dtlsd_remove_identity(sd_bus *bus, const char *name, sd_bus_error *error);
+
+/* ---- pre-shared keys that the service keeps ---- */
+
+/* Keeps a pre-shared key in the service's store, in the place of what had the name: afterwards
+ * options.psks takes it. @name: the administrator's, or a user's own "u/UID/NAME". Identity and key
+ * as in dtlsd_options (Manager.SetPsk). Errors: InvalidInputParameters, NotAuthorized, Failed. */
+int dtlsd_set_psk(sd_bus *bus, const char *name, const void *identity, size_t identity_size,
+                  const void *psk, size_t psk_size, sd_bus_error *error);
+/* Open connections go on (Manager.RemovePsk). Errors: InvalidInputParameters (there is none),
+ * NotAuthorized. */
+int dtlsd_remove_psk(sd_bus *bus, const char *name, sd_bus_error *error);
 
 /* ---- connections ---- */
 

@@ -149,7 +149,7 @@ static int close_entry(sd_bus_message *m) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_bytes(sd_bus_message *m, const char *key, const void *data, size_t size) {
+int dtlsd_bytes_append(sd_bus_message *m, const char *key, const void *data, size_t size) {
         int r;
 
         r = open_entry(m, key, "ay");
@@ -222,7 +222,7 @@ static int append_protocols(sd_bus_message *m, const char *const *names) {
         return r < 0 ? r : close_entry(m);
 }
 
-static int append_secret(sd_bus_message *m, const char *key, const void *data, size_t size) {
+int dtlsd_secret_append(sd_bus_message *m, const char *key, const void *data, size_t size) {
         int fd, r;
 
         fd = secret_memfd(data, size);
@@ -247,7 +247,8 @@ int dtlsd_secret_file_append(sd_bus_message *m, const char *key, const char *pat
         if (r < 0)
                 return r;
 
-        r = append_secret(m, key, data, size - (is_line && size > 0 && data[size - 1] == '\n'));
+        r = dtlsd_secret_append(m, key, data,
+                                size - (is_line && size > 0 && data[size - 1] == '\n'));
         explicit_bzero(data, size);
         free(data);
         return r;
@@ -266,10 +267,12 @@ static int append_credentials(sd_bus_message *m, const struct dtlsd_options *opt
         if (r >= 0)
                 r = append_files(m, "CaCertificates", options->ca_files, error);
         if (r >= 0 && options->psk_identity)
-                r = append_bytes(m, "PreSharedKeyIdentity", options->psk_identity,
-                                 options->psk_identity_size);
+                r = dtlsd_bytes_append(m, "PreSharedKeyIdentity", options->psk_identity,
+                                       options->psk_identity_size);
         if (r >= 0 && options->psk)
-                r = append_secret(m, "PreSharedKey", options->psk, options->psk_size);
+                r = dtlsd_secret_append(m, "PreSharedKey", options->psk, options->psk_size);
+        if (r >= 0)
+                r = append_names(m, "Psks", options->psks);
         return r;
 }
 
@@ -297,7 +300,7 @@ static int append_listener(sd_bus_message *m, const struct dtlsd_options *option
         int r = 0;
 
         if (hint)
-                r = append_bytes(m, "PskIdentityHint", hint, strlen(hint));
+                r = dtlsd_bytes_append(m, "PskIdentityHint", hint, strlen(hint));
         if (r >= 0 && options->no_cookies)
                 r = append_flag(m, "CookieVerification", 0);
         return r;
@@ -308,8 +311,8 @@ static int append_cookies(sd_bus_message *m, const struct dtlsd_options *options
 
         r = append_string(m, "CookieHash", options->cookie_hash);
         if (r >= 0 && options->cookie_secret)
-                r = append_secret(m, "CookieSecret", options->cookie_secret,
-                                  options->cookie_secret_size);
+                r = dtlsd_secret_append(m, "CookieSecret", options->cookie_secret,
+                                        options->cookie_secret_size);
         return r;
 }
 

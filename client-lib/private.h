@@ -91,6 +91,9 @@ int dtlsd_files_append(sd_bus_message *m, const char *const *paths, sd_bus_error
  * its end. NULL: nothing. */
 int dtlsd_secret_file_append(sd_bus_message *m, const char *key, const char *path, bool is_line,
                              sd_bus_error *error);
+/* Appends an entry {sv} with an ay, or with a sealed memfd of the bytes. */
+int dtlsd_bytes_append(sd_bus_message *m, const char *key, const void *data, size_t size);
+int dtlsd_secret_append(sd_bus_message *m, const char *key, const void *data, size_t size);
 /* Appends an a(say). */
 int dtlsd_verification_errors_append(sd_bus_message *m,
                                      const struct dtlsd_verification_error *errors, size_t n);

@@ -129,8 +129,8 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl listen 127.0.0.1",
                  "dtlsctl: usage: dtlsctl listen [OPTION...] ADDRESS PORT\n"},
                 {"dtlsctl listen 127.0.0.1 0",
-                 "dtlsctl: listen needs --certificate and --key, --identity, or --psk-identity and "
-                 "--psk-file\n"},
+                 "dtlsctl: listen needs --certificate and --key, --identity, --psk-identity and "
+                 "--psk-file, or --psks\n"},
                 {"dtlsctl listen " OPTIONS_CERTIFICATE " 127.0.0.1 x",
                  "dtlsctl: 'x' is not a port: a number from 0 to 65535\n"},
                 {"dtlsctl list 1", "dtlsctl: usage: dtlsctl list\n"},
@@ -165,6 +165,11 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl remove x --key y",
                  "dtlsctl: --key is for connect and listen and import\n"},
                 {"dtlsctl identities x", "dtlsctl: usage: dtlsctl identities\n"},
+                {"dtlsctl set-psk x", "dtlsctl: set-psk needs --psk-identity and --psk-file\n"},
+                {"dtlsctl psks x", "dtlsctl: usage: dtlsctl psks\n"},
+                {"dtlsctl connect --psks x --psk-identity y --psk-file z h 1",
+                 "--psks and --psk-file contradict each other"},
+                {"dtlsctl remove-psk x --psks y", "dtlsctl: --psks is for connect and listen\n"},
                 {"dtlsctl policy check", "dtlsctl: usage: dtlsctl policy check VERB"},
                 {"dtlsctl policy show use", "dtlsctl: there is no command 'policy show'"},
                 {"dtlsctl policy check connect ::1 x", "'x' is not a port"},
@@ -738,6 +743,41 @@ static void test_import_says_why_not(Scene *scene, const void *unused) {
         expect("dtlsctl remove ..", 1, "", "dtlsctl: ..: ");
 }
 
+static void test_psks_are_kept_used_replaced_and_forgotten(Scene *scene, const void *unused) {
+        g_autofree char *name = g_strdup_printf("u/%u/sensor", geteuid());
+        g_autofree char *set = g_strdup_printf("echo 00ff17 | dtlsctl set-psk %s --psk-identity "
+                                               "'sensor 17' --psk-file /dev/stdin",
+                                               name);
+        g_autofree char *remove = g_strconcat("dtlsctl remove-psk ", name, NULL);
+        g_autofree char *row = g_strdup_printf("\n%-32s sensor 17\n", name);
+        g_autofree char *options = g_strdup_printf("--echo --psks 'u/%u/*'", geteuid());
+        g_autofree char *port = NULL, *by_name = NULL, *by_key = NULL, *other_key = NULL;
+        g_autoptr(Program) server = NULL;
+
+        expect("dtlsctl psks", 0, "NAME ", "");
+        expect(set, 0, "", "");
+        expect("dtlsctl psks", 0, row, "");
+
+        server = start_listener(options, &port);
+        by_name = g_strdup_printf("printf hello | dtlsctl connect --psks %s 127.0.0.1 %s", name,
+                                  port);
+        by_key = g_strdup_printf("echo 00FF17 >\"$F/psk\"; printf hello | dtlsctl connect "
+                                 "--psk-identity 'sensor 17' --psk-file \"$F/psk\" 127.0.0.1 %s",
+                                 port);
+        other_key = g_strdup_printf("echo 00ff18 | dtlsctl set-psk %s --psk-identity 'sensor 17' "
+                                    "--psk-file /dev/stdin",
+                                    name);
+        expect(by_name, 0, "hello", "dtlsctl: connection ");
+        expect(by_key, 0, "hello", "dtlsctl: connection ");
+        expect(other_key, 0, "", "");
+        expect(by_name, 0, "hello", "dtlsctl: connection ");
+        expect(by_key, 1, "", "the pre-shared keys differ");
+        expect(remove, 0, "", "");
+        expect(by_name, 1, "", "names 0 pre-shared keys");
+        expect(remove, 1, "", name);
+        expect("dtlsctl set-psk .. --psk-identity x --psk-file \"$F/psk\"", 1, "", "dtlsctl: ..: ");
+}
+
 /* ---- policy ---- */
 
 static void write_rules(const Scene *scene, const char *rules) {
@@ -839,6 +879,8 @@ int main(int argc, char **argv) {
         ADD("identities/with-an-encrypted-key-take-its-passphrase-from-a-file",
             test_an_encrypted_key_takes_its_passphrase_from_a_file);
         ADD("identities/that-cannot-be-are-told-why", test_import_says_why_not);
+        ADD("psks/are-kept-used-replaced-and-forgotten",
+            test_psks_are_kept_used_replaced_and_forgotten);
         ADD("policy/check-says-the-rule-and-where-it-stands",
             test_policy_check_says_the_rule_and_where_it_stands);
         ADD("listen/echoes-to-openssl", test_listen_echoes_to_openssl);

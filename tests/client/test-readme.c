@@ -31,10 +31,21 @@ static char *replace(const char *text, const char *what, const char *by) {
         return g_strjoinv(by, parts);
 }
 
-static char *as_here(const Example *example, const char *text, const char *port) {
+/* A port that was free just now. */
+static char *free_port(void) {
+        uint16_t number;
+        int fd = udp_bind(&number);
+
+        (void)close(fd);
+        return g_strdup_printf("%u", number);
+}
+
+static char *as_here(const Example *example, const char *text) {
+        g_autofree char *port = free_port(), *next_port = free_port();
         g_autofree char *gateway = replace(text, "gateway", "daemon");
         g_autofree char *both = replace(gateway, "reporter", "games");
-        g_autofree char *here = replace(both, "5684", port);
+        g_autofree char *first = replace(both, "5684", port);
+        g_autofree char *here = replace(first, "5685", next_port);
 
         return replace(here, "/etc/dtlsd", service_directory(example->scene.service));
 }
@@ -58,19 +69,13 @@ static void take_line(Example *example, GString *rules, const char *line) {
         }
 }
 
-/* The port is one that was free just now. */
 static void read_example(Example *example) {
-        g_autofree char *readme = NULL, *here = NULL, *port = NULL;
+        g_autofree char *readme = NULL, *here = NULL;
         g_autoptr(GRegex) code = g_regex_new("^    (.*)$|^$", G_REGEX_MULTILINE, 0, NULL);
         g_autoptr(GMatchInfo) match = NULL;
         GString *rules = g_string_new(NULL);
         char *section, *end;
-        uint16_t number;
-        int fd;
 
-        fd = udp_bind(&number);
-        (void)close(fd);
-        port = g_strdup_printf("%u", number);
         g_assert_true(g_file_get_contents(g_getenv("DTLSD_README"), &readme, NULL, NULL));
         section = strstr(readme, "\n## Two programs, one certificate\n");
         g_assert_nonnull(section);
@@ -78,7 +83,7 @@ static void read_example(Example *example) {
         g_assert_nonnull(end);
         *end = '\0';
 
-        here = as_here(example, section, port);
+        here = as_here(example, section);
         for (g_regex_match(code, here, 0, &match); g_match_info_matches(match);
              g_match_info_next(match, NULL)) {
                 g_autofree char *line = g_match_info_fetch(match, 1);
@@ -128,6 +133,8 @@ static void set_up(Example *example, const void *unused) {
         copy_here(example, scene_file(&example->scene, "server.crt"), "cert.pem");
         copy_here(example, scene_file(&example->scene, "server.key"), "key.pem");
         g_assert_cmpint(g_chmod(scene_file(&example->scene, "key.pem"), 0600), ==, 0);
+        g_assert_true(g_file_set_contents(scene_file(&example->scene, "key.hex"),
+                                          "00112233445566778899aabbccddeeff\n", -1, NULL));
         read_example(example);
 }
 
@@ -201,7 +208,7 @@ static void test_the_two_programs_of_the_readme_run(Example *example, const void
                 else
                         run(example, command, example->outputs->pdata[i]);
         }
-        g_assert_cmpuint(example->listeners->len, ==, 1);
+        g_assert_cmpuint(example->listeners->len, ==, 2);
 }
 
 static void test_the_rules_are_twelve_lines(Example *example, const void *unused) {

@@ -7,6 +7,7 @@
 #include "scene.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* s_client says something, we answer; both arrive. */
 static void converse_with_client(Peer *peer, dtlsd_listener *listener) {
@@ -111,6 +112,23 @@ static void test_client_psk(Scene *scene, const void *unused) {
 
 static void test_client_ecdhe_psk(Scene *scene, const void *unused) {
         psk_client(scene, "ECDHE-PSK-CHACHA20-POLY1305");
+}
+
+/* "alice" with KEY_TEXT in the service's store, by a name of the user's own. */
+static char *store_psk(const Scene *scene) {
+        char *name = g_strdup_printf("u/%u/alice", geteuid() == 0 ? UID_ALICE : geteuid());
+
+        g_assert_cmpint(dtlsd_set_psk(scene->bus, name, "alice", 5, KEY_TEXT, 16, NULL), >=, 0);
+        return name;
+}
+
+static void test_client_psk_of_the_store(Scene *scene, const void *unused) {
+        g_autofree char *name = store_psk(scene);
+        const char *const psks[] = {name, NULL};
+        struct dtlsd_options options = {.psks = psks};
+        const char *const arguments[] = {"-psk_identity", "alice", "-psk", KEY_HEX, NULL};
+
+        with_client(scene, "127.0.0.1", "127.0.0.1", &options, arguments);
 }
 
 static void certificate_at(Scene *scene, const char *listen_at, const char *connect_to) {
@@ -251,6 +269,16 @@ static void test_server_psk(Scene *scene, const void *unused) {
         with_server(scene, &options, arguments);
 }
 
+static void test_server_psk_of_the_store(Scene *scene, const void *unused) {
+        g_autofree char *name = store_psk(scene);
+        const char *const psks[] = {name, NULL};
+        struct dtlsd_options options = {.psks = psks};
+        const char *const arguments[] = {"-psk",  KEY_HEX,   "-psk_identity",
+                                         "alice", "-nocert", NULL};
+
+        with_server(scene, &options, arguments);
+}
+
 static void test_server_psk_without_hint(Scene *scene, const void *unused) {
         struct dtlsd_options options = {
                 .psk_identity = "alice", .psk_identity_size = 5, .psk = KEY_TEXT, .psk_size = 16};
@@ -368,6 +396,7 @@ int main(int argc, char **argv) {
         ADD("client/with-a-certificate-of-its-own", test_client_certificate);
         ADD("client/psk", test_client_psk);
         ADD("client/ecdhe-psk", test_client_ecdhe_psk);
+        ADD("client/psk-of-the-store", test_client_psk_of_the_store);
         ADD("client/of-a-wildcard-listener-at-another-address",
             test_wildcard_listener_answers_from_the_address_asked);
         ADD("client/ipv6", test_ipv6);
@@ -379,6 +408,7 @@ int main(int argc, char **argv) {
         ADD("server/asks-for-a-certificate", test_server_asks_for_certificate);
         ADD("server/psk-with-hint", test_server_psk);
         ADD("server/psk-without-hint", test_server_psk_without_hint);
+        ADD("server/psk-of-the-store", test_server_psk_of_the_store);
         ADD("client/exports-the-same-keying-material", test_client_exports_the_same);
         ADD("server/exports-the-same-keying-material", test_server_exports_the_same);
         ADD("server/untrusted-is-refused-with-every-reason",
