@@ -317,49 +317,54 @@ static int daemon_start_keyring(Daemon *daemon, const Options *options) {
 
 /* ---- the whole ---- */
 
-/* What the administrator wrote. */
-static int daemon_read_files(const Daemon *daemon, Config *config, Access **ret_access,
-                             char **ret_text) {
-        const Options *options = daemon->options;
-        g_autoptr(Access) access = access_new();
-        int r;
+/* What the administrator wrote: taken all together, or not. */
+typedef struct Files {
+        Config config;
+        Access *access;
+        Revocations *revocations;
+} Files;
 
-        config->limits = quota_limits_default(daemon->n_descriptors);
-        r = config_read(options->config ? options->config : CONFIG_PATH,
-                        /* must_exist= */ options->config != NULL, config, ret_text);
-        if (r == 0)
-                r = policy_read(options->policy ? options->policy : POLICY_PATH, access, ret_text);
-        if (r)
-                return r;
-
-        *ret_access = g_steal_pointer(&access);
-        return 0;
+static void files_done(Files *files) {
+        config_done(&files->config);
+        access_free(files->access);
+        revocations_unref(files->revocations);
 }
 
-/* Whom anybody trusts, and who is taken back. */
-static void daemon_read_trust(Daemon *daemon, const Config *config) {
-        g_autoptr(Revocations) revocations = revocation_files_read(config);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Files, files_done)
 
-        relay_reload_trust(daemon->relay, revocations);
+static int daemon_read_files(const Daemon *daemon, Files *files, char **ret_text) {
+        const Options *options = daemon->options;
+        int r;
+
+        files->access = access_new();
+        files->config.limits = quota_limits_default(daemon->n_descriptors);
+        r = config_read(options->config ? options->config : CONFIG_PATH,
+                        /* must_exist= */ options->config != NULL, &files->config, ret_text);
+        if (r == 0)
+                r = policy_read(options->policy ? options->policy : POLICY_PATH, files->access,
+                                ret_text);
+        if (r == 0)
+                r = revocation_files_read(&files->config, &files->revocations, ret_text);
+
+        return r;
 }
 
 static int daemon_reload(void *userdata, char **ret_text) {
         Daemon *daemon = userdata;
-        Access *access;
-        g_auto(Config) config = {.deny_list = NULL};
+        g_auto(Files) files = {.access = NULL};
         int r;
 
-        r = daemon_read_files(daemon, &config, &access, ret_text);
+        r = daemon_read_files(daemon, &files, ret_text);
         if (r) {
-                log_error("%s; rules and limits are as they were", *ret_text);
+                log_error("%s; rules, limits and what is taken back are as they were", *ret_text);
                 return r;
         }
 
-        access_replace(daemon->access, access);
-        quota_set_limits(daemon->quota, &config.limits);
+        access_replace(daemon->access, g_steal_pointer(&files.access));
+        quota_set_limits(daemon->quota, &files.config.limits);
         if (daemon->bus)
                 bus_reloaded(daemon->bus);
-        daemon_read_trust(daemon, &config);
+        relay_reload_trust(daemon->relay, files.revocations);
         log_notice("rules, limits, trust and what is taken back of it are read again");
         return 0;
 }
@@ -371,7 +376,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
         return 0;
 }
 
-static int daemon_build(Daemon *daemon, const Config *config) {
+static int daemon_build(Daemon *daemon, const Files *files) {
         int r;
 
         r = session_global_init();
@@ -386,7 +391,7 @@ static int daemon_build(Daemon *daemon, const Config *config) {
         if (r >= 0)
                 r = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_hangup, daemon);
         if (r >= 0)
-                r = quota_new(&config->limits, &daemon->quota);
+                r = quota_new(&files->config.limits, &daemon->quota);
         if (r >= 0)
                 r = keys_new(daemon->event, &daemon->keys);
         if (r >= 0)
@@ -397,7 +402,7 @@ static int daemon_build(Daemon *daemon, const Config *config) {
         }
 
         relay_set_access(daemon->relay, daemon->access);
-        daemon_read_trust(daemon, config);
+        relay_reload_trust(daemon->relay, files->revocations);
         return 0;
 }
 
@@ -414,7 +419,7 @@ static void daemon_done(Daemon *daemon) {
 
 static int daemon_run(Daemon *daemon, const Options *options) {
         g_autofree char *text = NULL;
-        g_auto(Config) config = {.deny_list = NULL};
+        g_auto(Files) files = {.access = NULL};
         int r;
 
         daemon->options = options;
@@ -423,12 +428,13 @@ static int daemon_run(Daemon *daemon, const Options *options) {
                 log_error("the limit of open files cannot be set: %s", g_strerror(-r));
                 return r;
         }
-        r = daemon_read_files(daemon, &config, &daemon->access, &text);
+        r = daemon_read_files(daemon, &files, &text);
         if (r) {
                 log_error("%s; nothing was started", text);
                 return r;
         }
-        r = daemon_build(daemon, &config);
+        daemon->access = g_steal_pointer(&files.access);
+        r = daemon_build(daemon, &files);
         if (r)
                 return r;
         r = daemon_start_keyring(daemon, options);

@@ -4,106 +4,124 @@
  */
 
 #include "revocation-files.h"
-#include "base/log.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <sys/stat.h>
 
-static GBytes *file_read(const char *path) {
+G_GNUC_PRINTF(2, 3)
+static int file_refuse(char **ret_text, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        *ret_text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+        return REVOCATION_FILES_E_BROKEN;
+}
+
+static int file_read(const char *path, GBytes **ret, char **ret_text) {
         g_autoptr(GError) error = NULL;
         struct stat status;
         char *contents;
         gsize size;
 
-        if (stat(path, &status) < 0) {
-                log_warning("%s: %s; nothing of it counts", path, g_strerror(errno));
-                return NULL;
-        }
-        if (!S_ISREG(status.st_mode) || (size_t)status.st_size > REVOCATION_FILE_MAX) {
-                log_warning("%s: not a file of at most %zu bytes; nothing of it counts", path,
-                            REVOCATION_FILE_MAX);
-                return NULL;
-        }
+        if (stat(path, &status) < 0)
+                return file_refuse(ret_text, "%s: %s", path, g_strerror(errno));
+        if (!S_ISREG(status.st_mode) || (size_t)status.st_size > REVOCATION_FILE_MAX)
+                return file_refuse(ret_text, "%s: not a file of at most %zu bytes", path,
+                                   REVOCATION_FILE_MAX);
+        if (!g_file_get_contents(path, &contents, &size, &error))
+                return file_refuse(ret_text, "%s", error->message);
 
-        if (!g_file_get_contents(path, &contents, &size, &error)) {
-                log_warning("%s; nothing of it counts", error->message);
-                return NULL;
-        }
-
-        return g_bytes_new_take(contents, size);
+        *ret = g_bytes_new_take(contents, size);
+        return 0;
 }
 
-static void deny_list_read(Revocations *revocations, const char *path) {
-        g_autoptr(GBytes) text = file_read(path);
+static int deny_list_read(Revocations *revocations, const char *path, char **ret_text) {
+        g_autoptr(GBytes) text = NULL;
         size_t n_bad = 0, bad = 0;
         int r;
 
-        if (!text)
-                return;
+        r = file_read(path, &text, ret_text);
+        if (r)
+                return r;
 
         r = revocations_add_denied(revocations, text, &n_bad, &bad);
         if (r)
-                log_warning("%s: more than %zu hashes; those behind do not count", path,
-                            REVOCATIONS_DENIED_MAX);
+                return file_refuse(ret_text, "%s: more than %zu hashes", path,
+                                   REVOCATIONS_DENIED_MAX);
         if (n_bad > 0)
-                log_warning("%s: line %zu is no SHA-256 in hexadecimal (%zu such lines); the "
-                            "other lines count",
-                            path, bad, n_bad);
+                return file_refuse(ret_text,
+                                   "%s: line %zu is no SHA-256 in hexadecimal (%zu such lines)",
+                                   path, bad, n_bad);
+
+        return 0;
 }
 
-static void list_read(Revocations *revocations, const char *path) {
-        g_autoptr(GBytes) blob = file_read(path);
+static int list_read(Revocations *revocations, const char *path, char **ret_text) {
+        g_autoptr(GBytes) blob = NULL;
         int r;
 
-        if (!blob)
-                return;
+        r = file_read(path, &blob, ret_text);
+        if (r)
+                return r;
 
         r = revocations_add_lists(revocations, blob);
         if (r)
-                log_warning("%s: %s; it does not count", path,
-                            r < 0 ? g_strerror(-r)
-                                  : revocations_outcome_text((RevocationsOutcome)r));
+                return file_refuse(ret_text, "%s: %s", path,
+                                   r < 0 ? g_strerror(-r)
+                                         : revocations_outcome_text((RevocationsOutcome)r));
+
+        return 0;
 }
 
 /* No hidden ones: such as editors and downloads leave for a moment. */
-static void directory_read(Revocations *revocations, const char *path, GDir *directory) {
+static int directory_read(Revocations *revocations, const char *path, GDir *directory,
+                          char **ret_text) {
         size_t n_files = 0;
         const char *name;
 
         while ((name = g_dir_read_name(directory))) {
                 g_autofree char *file = g_build_filename(path, name, NULL);
+                int r;
 
                 if (*name == '.')
                         continue;
-                if (n_files++ >= REVOCATIONS_LISTS_MAX) {
-                        log_warning("%s: more than %d files; some do not count", path,
-                                    REVOCATIONS_LISTS_MAX);
-                        return;
-                }
+                if (n_files++ >= REVOCATIONS_LISTS_MAX)
+                        return file_refuse(ret_text, "%s: more than %d files", path,
+                                           REVOCATIONS_LISTS_MAX);
 
-                list_read(revocations, file);
-        }
-}
-
-static void lists_read(Revocations *revocations, const char *path) {
-        GDir *directory = g_dir_open(path, 0, NULL);
-
-        if (!directory) {
-                list_read(revocations, path);
-                return;
+                r = list_read(revocations, file, ret_text);
+                if (r)
+                        return r;
         }
 
-        directory_read(revocations, path, directory);
-        g_dir_close(directory);
+        return 0;
 }
 
-Revocations *revocation_files_read(const Config *config) {
-        Revocations *revocations = revocations_new();
+static int lists_read(Revocations *revocations, const char *path, char **ret_text) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GDir) directory = g_dir_open(path, 0, &error);
+
+        if (directory)
+                return directory_read(revocations, path, directory, ret_text);
+        if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOTDIR))
+                return list_read(revocations, path, ret_text);
+
+        return file_refuse(ret_text, "%s", error->message);
+}
+
+int revocation_files_read(const Config *config, Revocations **ret, char **ret_text) {
+        g_autoptr(Revocations) revocations = revocations_new();
+        int r = 0;
 
         if (config->deny_list)
-                deny_list_read(revocations, config->deny_list);
-        for (char **path = config->revocation_lists; path && *path; path++)
-                lists_read(revocations, *path);
+                r = deny_list_read(revocations, config->deny_list, ret_text);
+        for (char **path = config->revocation_lists; r == 0 && path && *path; path++)
+                r = lists_read(revocations, *path, ret_text);
+        if (r)
+                return r;
 
-        return revocations;
+        *ret = g_steal_pointer(&revocations);
+        return 0;
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Revocation files: the administrator's deny list and revocation lists, from disk. What cannot be
- * used is named in the log, and the rest counts all the same: who takes certificates back shall not
- * lose the whole service over one file.
+ * Revocation files: the administrator's deny list and revocation lists, from disk. They are taken
+ * whole or not at all, as the rules are: of a list that nobody could read, nobody would notice who
+ * is trusted again.
  *
  * Knows: files, where they are. Does not know: what is in them.
  */
@@ -15,5 +15,9 @@
 /* For revocation lists too; a file of this size takes a second and half a GiB while it is read. */
 #define REVOCATION_FILE_MAX ((size_t)16 * 1024 * 1024 - 1)
 
-/* Never fails: with nothing that could be used it has nothing. */
-Revocations *revocation_files_read(const Config *config);
+typedef enum RevocationFilesOutcome {
+        REVOCATION_FILES_E_BROKEN = 1, /* one cannot be read, or is not what it should be */
+} RevocationFilesOutcome;
+
+/* @ret_text: which one and what is wrong with it, for people. */
+int revocation_files_read(const Config *config, Revocations **ret, char **ret_text);

@@ -7,6 +7,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -270,6 +271,15 @@ void service_stop(Service *service) {
 void service_restart(Service *service) {
         start_daemon(service);
         service_wait_name(service, NAME);
+}
+
+void service_restart_refused(Service *service) {
+        int status = 0;
+
+        start_daemon(service);
+        g_assert_cmpint(waitpid(service->daemon_pid, &status, 0), ==, service->daemon_pid);
+        g_assert_true(WIFEXITED(status));
+        g_assert_cmpint(WEXITSTATUS(status), ==, EXIT_FAILURE);
 }
 
 const char *service_address(const Service *service) {

@@ -40,6 +40,8 @@ void service_stop(Service *service);
 
 /* Starts a daemon again after the test has killed and reaped it. */
 void service_restart(Service *service);
+/* The same of one that shall not start: it ends by itself. */
+void service_restart_refused(Service *service);
 /* Removes a directory of a test with everything in it. */
 void service_remove_directory(const char *path);
 

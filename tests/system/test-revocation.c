@@ -13,6 +13,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ALERT_BAD_CERTIFICATE 42
@@ -62,7 +63,6 @@ static void write_files(const World *world) {
         write_taken(
                 world, "authority.crl",
                 test_crl_new(world->identities[AUTHORITY], NULL, world->identities[REVOKED], NULL));
-        write_taken(world, "broken.crl", g_bytes_new_static("half a li", 9));
 }
 
 static void set_up(World *world, const void *unused) {
@@ -80,8 +80,8 @@ static void set_up(World *world, const void *unused) {
         write_files(world);
 
         config = g_strdup_printf("[Trust]\nDenyList=%s/denied.list\n"
-                                 "RevocationLists=%s/broken.crl;%s/authority.crl\n",
-                                 world->directory, world->directory, world->directory);
+                                 "RevocationLists=%s/authority.crl\n",
+                                 world->directory, world->directory);
         world->service = service_start(config);
         world->bus = service_bus(world->service, UID_ALICE);
         world->ear = ear_new(world->bus);
@@ -298,14 +298,6 @@ static void test_denied_and_revoked_peers_are_told(World *world, const void *unu
         check_refused(world, REVOKED, "CertificateRevoked", ALERT_REVOKED);
 }
 
-static void test_a_broken_file_is_named(World *world, const void *unused) {
-        g_autofree char *log = service_log(world->service);
-        g_autofree char *path = g_build_filename(world->directory, "broken.crl", NULL);
-
-        g_assert_nonnull(strstr(log, path));
-        g_assert_null(strstr(log, "authority.crl"));
-}
-
 static bool was_read_again(void *userdata) {
         const World *world = userdata;
         g_autofree char *log = service_log(world->service);
@@ -340,6 +332,49 @@ static void test_lists_are_read_again_when_told(World *world, const void *unused
         (void)peer_stop(before);
         (void)peer_stop(behind);
         (void)peer_stop(server);
+}
+
+static void check_reload_refused(const World *world, const char *file) {
+        sd_bus *root = service_bus(world->service, 0);
+        g_autofree char *text = call_refused("Failed", root, ROOT, MANAGER, "Reload", "");
+        g_autofree char *path = g_build_filename(world->directory, file, NULL);
+
+        g_assert_nonnull(strstr(text, path));
+        (void)bus_leave(root);
+}
+
+/* Nobody who was taken back is trusted again because a file broke. */
+static void test_a_broken_file_leaves_all_as_it_was(World *world, const void *unused) {
+        if (!service_has_users())
+                return;
+
+        write_taken(world, "denied.list", g_bytes_new_static("half a ha", 9));
+        check_reload_refused(world, "denied.list");
+        check_refused(world, DENIED, "CertificateBlacklisted", ALERT_BAD_CERTIFICATE);
+
+        write_denied(world, world->identities[GOOD]);
+        write_taken(world, "authority.crl", g_bytes_new_static("half a li", 9));
+        check_reload_refused(world, "authority.crl");
+        check_refused(world, REVOKED, "CertificateRevoked", ALERT_REVOKED);
+        check_refused(world, DENIED, "CertificateBlacklisted", ALERT_BAD_CERTIFICATE);
+}
+
+/* Nor because of a start. */
+static void test_a_broken_file_stops_the_start(World *world, const void *unused) {
+        g_autofree char *path = g_build_filename(world->directory, "denied.list", NULL);
+        g_autofree char *log = NULL;
+
+        g_assert_cmpint(kill(service_pid(world->service), SIGTERM), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(world->service), NULL, 0), ==,
+                        service_pid(world->service));
+        g_assert_cmpint(g_remove(path), ==, 0);
+        service_restart_refused(world->service);
+        log = service_log(world->service);
+        g_assert_nonnull(strstr(log, path));
+        g_assert_nonnull(strstr(log, "nothing was started"));
+
+        write_denied(world, world->identities[DENIED]);
+        service_restart(world->service);
 }
 
 static void check_stapled(const World *world, char status, int signer, const char *error) {
@@ -412,8 +447,10 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/revocation/denied-and-revoked-peers-are-told", World, NULL, set_up,
                    test_denied_and_revoked_peers_are_told, tear_down);
-        g_test_add("/revocation/a-broken-file-is-named", World, NULL, set_up,
-                   test_a_broken_file_is_named, tear_down);
+        g_test_add("/revocation/a-broken-file-leaves-all-as-it-was", World, NULL, set_up,
+                   test_a_broken_file_leaves_all_as_it_was, tear_down);
+        g_test_add("/revocation/a-broken-file-stops-the-start", World, NULL, set_up,
+                   test_a_broken_file_stops_the_start, tear_down);
         g_test_add("/revocation/lists-are-read-again-when-told", World, NULL, set_up,
                    test_lists_are_read_again_when_told, tear_down);
         g_test_add("/revocation/a-response-is-checked", World, NULL, set_up,
