@@ -5,6 +5,7 @@
  * connections run, one's own and the administrator's.
  */
 
+#include "authority.h"
 #include "stage.h"
 
 #include <signal.h>
@@ -274,6 +275,86 @@ static void test_a_client_needs_exactly_one(void) {
         world_free(&world);
 }
 
+/* Polkit is asked about what is said, once, and not in the middle of handshakes. */
+static void test_polkit_is_asked_about_the_pattern(void) {
+        static const char yes_to_the_pattern[] =
+                "polkit.addRule(function(action, subject) {\n"
+                "    return action.id == 'io.github.dtlsd.dtlsd1.use' &&\n"
+                "           action.lookup('entry') == 'psk:sensor-*' ? polkit.Result.YES\n"
+                "                                                    : polkit.Result.NO; });\n";
+        World world;
+        g_autoptr(Authority) authority = NULL;
+        g_autofree char *listener = NULL, *refused = NULL, *client = NULL, *wider = NULL;
+
+        if (!authority_is_here() || !world_new(&world))
+                return;
+
+        authority = authority_start(world.service, NULL, yes_to_the_pattern);
+        rule(&world, "ask");
+        set(world.root, "sensor-1", "one", OLD_KEY);
+        refused = options_end_refused("NotAuthorized", world.alice,
+                                      listen_begin(world.alice, "sensor-1"));
+        assert_says(refused, "polkit says no");
+        wider = options_end_refused("NotAuthorized", world.alice, listen_begin(world.alice, "*"));
+        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        authority = authority_kill(authority);
+        client = open_to(&world, get_port(world.alice, listener), "one", OLD_KEY);
+        rule(&world, "deny");
+        assert_wrong_key(&world, get_port(world.alice, listener), "one", OLD_KEY);
+        world_free(&world);
+}
+
+/* So none has to die with the key. */
+static void test_no_session_ticket_rests_on_one(void) {
+        World world;
+        g_autofree char *listener = NULL, *client = NULL;
+        sd_bus_message *m;
+
+        if (!world_new(&world))
+                return;
+
+        set(world.alice, "u/1/x", "x", OLD_KEY);
+        m = listen_begin(world.alice, "u/1/x");
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
+        listener = options_end_path(world.alice, m);
+        m = client_begin(world.alice, get_port(world.alice, listener));
+        add_psks(m, "u/1/x");
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
+        client = shake(world.alice, m, "HandshakeComplete");
+        g_free(call_refused("TlsNonFatalError", world.alice, client, CONNECTION, "GetSessionTicket",
+                            ""));
+        world_free(&world);
+}
+
+/* Said once for all, shown, and taken back. */
+static void test_can_be_a_default_and_are_shown(void) {
+        World world;
+        g_autofree char *listener = NULL, *client = NULL;
+        GString *text;
+        sd_bus_message *m, *reply;
+
+        if (!world_new(&world))
+                return;
+
+        set(world.alice, "u/1/x", "x", OLD_KEY);
+        (void)sd_bus_message_unref(call(world.alice, ROOT, MANAGER, "SetDefaultConfiguration",
+                                        "a{sv}", 1, "Psks", "as", 2, "u/1/*", "u/1/y"));
+        m = options_begin(world.alice, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        listener = options_end_path(world.alice, m);
+        client = open_to(&world, get_port(world.alice, listener), "x", OLD_KEY);
+        reply = call(world.alice, listener, PROPERTIES, "Get", "ss", LISTENER, "Configuration");
+        text = message_flatten(reply);
+        g_assert_nonnull(strstr(text->str, "|Psks|u/1/*|u/1/y|"));
+        (void)g_string_free(text, TRUE);
+        (void)sd_bus_message_unref(reply);
+
+        /* for this listener no more */
+        (void)sd_bus_message_unref(call(world.alice, listener, LISTENER, "SetConfiguration",
+                                        "a{sv}", 1, "Psks", "as", 1, "u/1/y"));
+        assert_wrong_key(&world, get_port(world.alice, listener), "x", OLD_KEY);
+        world_free(&world);
+}
+
 /* ---- whose ---- */
 
 static void test_a_users_own_are_nobody_elses(void) {
@@ -468,6 +549,12 @@ int main(int argc, char **argv) {
         g_test_add_func("/psks/an-unknown-identity-is-like-a-wrong-key",
                         test_an_unknown_identity_is_like_a_wrong_key);
         g_test_add_func("/psks/a-client-needs-exactly-one", test_a_client_needs_exactly_one);
+        g_test_add_func("/psks/polkit-is-asked-about-the-pattern",
+                        test_polkit_is_asked_about_the_pattern);
+        g_test_add_func("/psks/no-session-ticket-rests-on-one",
+                        test_no_session_ticket_rests_on_one);
+        g_test_add_func("/psks/can-be-a-default-and-are-shown",
+                        test_can_be_a_default_and_are_shown);
         g_test_add_func("/psks/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
         g_test_add_func("/psks/one-users-identity-is-not-anothers",
                         test_one_users_identity_is_not_anothers);
