@@ -12,6 +12,7 @@ static const char *const access_verbs[N_ACCESS_VERBS] = {
         [ACCESS_EXTERNAL] = "external",
         [ACCESS_SHARE] = "share",
         [ACCESS_VERIFY_NONE] = "verify-none",
+        [ACCESS_TRUST_FIRST_USE] = "trust-first-use",
         [ACCESS_LEGACY_PROTOCOL] = "legacy-protocol",
         [ACCESS_RAW_CIPHERS] = "raw-ciphers",
         [ACCESS_EXPORT_KEY] = "export-key",

@@ -35,6 +35,7 @@ typedef enum AccessVerb {
         ACCESS_EXTERNAL,
         ACCESS_SHARE,
         ACCESS_VERIFY_NONE,
+        ACCESS_TRUST_FIRST_USE,
         ACCESS_LEGACY_PROTOCOL,
         ACCESS_RAW_CIPHERS,
         ACCESS_EXPORT_KEY,

@@ -150,6 +150,8 @@ static int append_whom_we_trust(sd_bus_message *reply, const Spec *spec) {
         if (r >= 0 && spec->role == DTLS_CLIENT)
                 r = append_entry_bool(reply, "OcspStapling", spec->ocsp_stapling);
         if (r >= 0 && spec->role == DTLS_CLIENT)
+                r = append_entry_bool(reply, "TrustOnFirstUse", spec->first_use);
+        if (r >= 0 && spec->role == DTLS_CLIENT)
                 r = append_entry_bool(reply, "SessionTicket", spec->ticket);
         if (r >= 0)
                 r = append_ignored(reply, spec->ignored);

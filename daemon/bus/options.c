@@ -67,6 +67,7 @@ static const DictKey options_keys[] = {
          SESSION_PSK_IDENTITY_MAX},
         {"Trust", "s", ALL, read_trust, 0, 0, 0},
         {"CaCertificates", "aay", ALL, read_ca_certificates, 0, 0, TRUST_ANCHORS_MAX},
+        {"TrustOnFirstUse", "b", CLIENT | SET_CONNECTION, read_bool, FIELD(first_use), 0, 0},
         {"PeerVerifyMode", "s", ALL, read_verify_mode, 0, 0, 0},
         {"PeerVerifyDepth", "u", ALL, read_number, FIELD(verify_depth), 0, CHAIN_LENGTH_MAX},
         {"HandshakeMustInterruptOnError", "b", ALL, read_bool, FIELD(interrupt_on_error), 0, 0},
@@ -182,6 +183,10 @@ static int options_join_credentials(const Options *options, OptionsFor what, sd_
         if (options->has_ca_certificates && options->has_trust)
                 return options_refuse(error, "CaCertificates take the place of Trust; give one of "
                                              "them");
+        if (spec->role == DTLS_CLIENT && spec->first_use &&
+            (spec->verify_mode == VERIFY_NONE || spec->verify_mode == QUERY_PEER))
+                return options_refuse(error, "TrustOnFirstUse needs a PeerVerifyMode that minds "
+                                             "who the peer is: VerifyPeer or AutoVerifyPeer");
         if (options->has_ciphers && options->has_profile)
                 return options_refuse(error, "Ciphers take the place of CipherProfile; give one of "
                                              "them");
@@ -406,6 +411,7 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
                 {birth && address_is_set(&spec->local) && binds, ACCESS_LISTEN, &spec->local},
                 {birth && spec->persistent, ACCESS_PERSISTENT, NULL},
                 {options_trust_anybody(spec), ACCESS_VERIFY_NONE, NULL},
+                {spec->role == DTLS_CLIENT && spec->first_use, ACCESS_TRUST_FIRST_USE, NULL},
                 {options_are_legacy(spec), ACCESS_LEGACY_PROTOCOL, NULL},
                 {spec->ciphers != NULL, ACCESS_RAW_CIPHERS, NULL},
         };

@@ -382,6 +382,11 @@ int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error)
 int get_shares(sd_bus *b, const char *path, const char *interface, const char *property,
                sd_bus_message *reply, void *userdata, sd_bus_error *error);
 
+/* pin.c: three methods of the Manager, about the keys that hosts may have. */
+int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_list_pins(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
 /* policy.c: two methods of the Manager. */
 int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -34,6 +34,8 @@ G_STATIC_ASSERT(CHAIN_LENGTH_MAX <= 16);
 #define VERDICT_PURPOSES_SIZE_MAX 1024
 #define VERDICT_PURPOSES_OID "2.5.29.37"
 
+#define VERDICT_PIN_SIZE 32
+
 #define VERDICT_STRICT                                                                             \
         (GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM) | GNUTLS_VERIFY_DISABLE_TIME_CHECKS |     \
          GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS)
@@ -674,6 +676,50 @@ static void verdict_length(GArray *errors, const Path *path, const VerdictQuesti
                                    question->chain->pdata[CHAIN_LENGTH_MAX]);
 }
 
+static GBytes *verdict_key_hash(gnutls_x509_crt_t certificate) {
+        uint8_t hash[VERDICT_PIN_SIZE];
+        size_t size = sizeof(hash);
+
+        if (gnutls_x509_crt_get_key_id(certificate, GNUTLS_KEYID_USE_SHA256, hash, &size) < 0)
+                return NULL;
+
+        return g_bytes_new(hash, size);
+}
+
+GBytes *verdict_pin(GBytes *der) {
+        certificate_auto certificate = NULL;
+
+        return certificate_import(der, &certificate) == 0 ? verdict_key_hash(certificate) : NULL;
+}
+
+/* Whether a pin, or the caller, vouches for the leaf. */
+static bool verdict_is_vouched(const Path *path, const VerdictQuestion *question) {
+        g_autoptr(GBytes) pin = NULL;
+
+        if (!question->pins)
+                return question->vouched;
+
+        pin = verdict_key_hash(path->certificates[0]);
+        return pin && g_ptr_array_find_with_equal_func((GPtrArray *)question->pins, pin,
+                                                       (GEqualFunc)g_bytes_equal, NULL);
+}
+
+/* Who issued whom, up to whom we trust, and for which name; of one whom no pin vouches for. */
+static int verdict_issuers(GArray *errors, Path *path, const VerdictQuestion *question) {
+        int r;
+
+        r = verdict_chain(errors, path, question->trust);
+        if (r < 0)
+                return fault(r);
+
+        verdict_serials(errors, path);
+        verdict_name(errors, path, question->name);
+        verdict_length(errors, path, question);
+        if (question->pins)
+                verdict_errors_add(errors, VERDICT_CERTIFICATE_REJECTED, path->ders[0]);
+        return 0;
+}
+
 /**
  * verdict_reach() - everything that is wrong with what a peer showed
  *
@@ -699,11 +745,11 @@ int verdict_reach(const VerdictQuestion *question, GArray **ret) {
         if (errors->len == 0) {
                 path_build(&path, &sent, question);
 
-                r = verdict_chain(errors, &path, question->trust);
+                if (!verdict_is_vouched(&path, question))
+                        r = verdict_issuers(errors, &path, question);
                 if (r < 0)
                         return fault(r);
 
-                verdict_serials(errors, &path);
                 if (question->revocations)
                         verdict_revocations(errors, &path, question->revocations);
                 if (question->wants_ocsp)
@@ -713,8 +759,6 @@ int verdict_reach(const VerdictQuestion *question, GArray **ret) {
 
                 verdict_all_dates(errors, &path);
                 verdict_purposes(errors, &path, question->peer_is_server);
-                verdict_name(errors, &path, question->name);
-                verdict_length(errors, &path, question);
         }
 
         *ret = g_steal_pointer(&errors);

@@ -70,6 +70,8 @@ typedef struct VerdictQuestion {
         const char *name; /* DNS name or IP literal to match; NULL: no name is checked */
         bool peer_is_server; /* the purpose the leaf must have */
         uint32_t depth;      /* peerVerifyDepth: most certificates sent, less the anchor; 0: any */
+        const GPtrArray *pins; /* GBytes, verdict_pin()s of which the leaf's is one; NULL: any is */
+        bool vouched;          /* the caller vouches for the leaf's key, as a pin does */
 } VerdictQuestion;
 
 const char *verdict_code_name(VerdictCode code); /* "SelfSignedCertificate", … */
@@ -79,7 +81,14 @@ bool verdict_code_from_name(const char *name, VerdictCode *ret);
 GArray *verdict_errors_new(void);
 void verdict_errors_add(GArray *errors, VerdictCode code, GBytes *certificate); /* no duplicates */
 
-/* Certificates that lead nowhere (beyond the anchor, or of another chain) are not looked at. What
+/* SHA-256 of a certificate's public key (SubjectPublicKeyInfo); NULL: it cannot be read. */
+GBytes *verdict_pin(GBytes *der);
+
+/* A leaf whose key is not pinned is CertificateRejected. One whose key is needs nobody else to
+ * vouch for it, nor for its name: it is this host's key. Its dates, its purpose, and whether it was
+ * taken back count all the same.
+ *
+ * Certificates that lead nowhere (beyond the anchor, or of another chain) are not looked at. What
  * cannot be read is UnspecifiedError, and also InvalidNotBeforeField or InvalidNotAfterField if
  * such is why; then nothing else is an error. */
 int verdict_reach(const VerdictQuestion *question, GArray **ret);

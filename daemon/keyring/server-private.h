@@ -4,6 +4,7 @@
 /* What the files of the keyring's door see of each other; nobody else includes this. */
 
 #include "keyring/identities.h"
+#include "keyring/pins.h"
 #include "keyring/psks.h"
 #include "keyring/server.h"
 #include "keyring/signer.h"
@@ -27,6 +28,7 @@ struct Server {
         Identities *identities;
         Psks *psks;
         Trusts *trusts;
+        Pins *pins;
         Signer *signer;
         ServerClosed closed;
         void *userdata;
@@ -72,3 +74,9 @@ int method_list_psks(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- server-pins.c: those about pins ---- */
+
+int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_list_pins(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

@@ -363,6 +363,15 @@ static const sd_bus_vtable server_vtable[] = {
                 SD_BUS_RESULT("aay", ders), method_remove_trust_anchor, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListTrusts", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(saay)", trusts),
                                 method_list_trusts, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "Pin",
+                SD_BUS_ARGS("u", uid, "s", table, "s", host, "q", port, "ay", pin, "b", first),
+                SD_BUS_RESULT("aay", pins), method_pin, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "Unpin", SD_BUS_ARGS("u", uid, "s", table, "s", host, "q", port, "ay", pin),
+                SD_BUS_RESULT("aay", pins), method_unpin, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListPins", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssqaay)", pins),
+                                method_list_pins, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -408,6 +417,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         if (r == 0)
                 r = trusts_new(store, &server->trusts);
         if (r == 0)
+                r = pins_new(store, &server->pins);
+        if (r == 0)
                 r = signer_new(event, &server->signer);
         if (r < 0)
                 return fault(r);
@@ -426,6 +437,7 @@ Server *server_free(Server *server) {
 
         signer_free(server->signer); /* first: answers what waits, on the bus that still is there */
         sd_bus_close_unref(server->bus);
+        pins_free(server->pins);
         trusts_free(server->trusts);
         identities_free(server->identities);
         psks_free(server->psks);

@@ -39,6 +39,7 @@ static const char *const store_kinds[N_STORE_KINDS] = {
         [STORE_IDENTITY] = "identity",
         [STORE_PSK] = "psk",
         [STORE_TRUST] = "trust",
+        [STORE_PINS] = "pins",
 };
 
 /* ---- names ---- */

@@ -23,6 +23,7 @@ typedef enum StoreKind {
         STORE_IDENTITY,
         STORE_PSK,
         STORE_TRUST,
+        STORE_PINS,
         N_STORE_KINDS,
 } StoreKind;
 

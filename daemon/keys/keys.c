@@ -105,6 +105,7 @@ static void ask_free(gpointer data) {
         keys_identity_free(ask->identity);
         keys_psk_free(ask->psk);
         g_free(ask->trust);
+        g_free(ask->place);
         g_free(ask);
 }
 
@@ -130,6 +131,7 @@ static void ask_fail(Ask *ask, int outcome, const char *text) {
         case ASK_STORE_PSK:
         case ASK_REMOVE_PSK:
         case ASK_CHANGE_TRUST:
+        case ASK_CHANGE_PINS:
                 ask->done(outcome, text, ask->userdata);
                 break;
         }
@@ -140,7 +142,7 @@ static bool ask_is_import(const Ask *ask) {
 }
 
 static bool ask_changes_store(const Ask *ask) {
-        return ask->identity || ask->psk || ask->trust;
+        return ask->identity || ask->psk || ask->trust || ask->place;
 }
 
 /* Whether a reply must still be waited for although nobody is to be told: it says what there is. */
@@ -282,6 +284,8 @@ static int ask_read(Ask *ask, sd_bus_message *m) {
                 return ask_read_removed_psk(ask);
         case ASK_CHANGE_TRUST:
                 return ask_read_trust(ask, m);
+        case ASK_CHANGE_PINS:
+                return ask_read_pins(ask, m);
         }
 
         g_assert_not_reached();
@@ -435,6 +439,7 @@ static void keys_drop_connection(Keys *keys) {
         identities_drop(keys);
         psks_drop(keys);
         trusts_forget(keys);
+        pins_forget(keys);
         g_hash_table_iter_init(&iter, keys->held);
         while (g_hash_table_iter_next(&iter, &value, NULL))
                 ((Key *)value)->keys = NULL;
@@ -469,6 +474,7 @@ static void on_keys_ready(Keys *keys) {
 
         psks_ask(keys);
         trusts_ask(keys);
+        pins_ask(keys);
         identities_ask(keys); /* last: once they are known everything is */
 }
 
@@ -556,6 +562,7 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->identities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_identity_free);
         keys->psks = psks_table_new();
         keys->trusts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_trust_free);
+        keys->pins = pins_table_new();
 
         *ret = keys;
         return 0;
@@ -565,11 +572,14 @@ Keys *keys_free(Keys *keys) {
         if (!keys)
                 return NULL;
 
+        /* unanswered: who asked is gone before, and so may the loop be */
+        g_hash_table_remove_all(keys->asks);
         keys_drop_connection(keys);
-        g_hash_table_unref(keys->asks); /* unanswered: who asked is gone before */
+        g_hash_table_unref(keys->asks);
         g_hash_table_unref(keys->identities);
         g_tree_unref(keys->psks);
         g_hash_table_unref(keys->trusts);
+        g_hash_table_unref(keys->pins);
         g_hash_table_unref(keys->held);
         sd_event_unref(keys->event);
         g_free(keys);

@@ -69,6 +69,15 @@ typedef struct KeysTrust {
 /* @name: of a set that is new, changed or gone; NULL: any may be. */
 typedef void (*KeysTrustsChanged)(const char *name, void *userdata);
 
+/* A key that a host may have, by the word of a user, or of the administrator to all. */
+typedef struct KeysPin {
+        uid_t uid;
+        bool of_all;
+        const char *host; /* as host_normal() has it */
+        uint16_t port;
+        GBytes *key; /* SHA-256 of its SubjectPublicKeyInfo; NULL: any */
+} KeysPin;
+
 int keys_new(sd_event *event, Keys **ret);
 /* Whoever asks must be gone before: what is still asked is not answered. Keys may live on, dead. */
 Keys *keys_free(Keys *keys);
@@ -108,6 +117,10 @@ uint64_t keys_add_trust_anchors(Keys *keys, uid_t uid, const char *name, GPtrArr
 /* @fingerprint: SHA-256 of the certificate; empty: the whole set. It goes with its last. */
 uint64_t keys_remove_trust_anchor(Keys *keys, uid_t uid, const char *name, const void *fingerprint,
                                   size_t size, KeysDone answer, void *userdata);
+/* @first: only where no other key is pinned. In keys_pins() when the answer comes. */
+uint64_t keys_pin(Keys *keys, const KeysPin *pin, bool first, KeysDone answer, void *userdata);
+/* The host "" at port 0: everything that is pinned by this word. */
+uint64_t keys_unpin(Keys *keys, const KeysPin *pin, KeysDone answer, void *userdata);
 /* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
 
@@ -127,6 +140,14 @@ GTree *keys_psks(const Keys *keys);
 const KeysTrust *keys_trust(const Keys *keys, const char *name);
 GPtrArray *keys_trusts(const Keys *keys);
 void keys_observe_trusts(Keys *keys, KeysTrustsChanged changed, void *userdata);
+
+/* What counts for @uid: its own, and those to all; new, of GBytes. NULL: nothing is pinned there.
+ * An empty array: it is not known yet, so no key is the right one. They outlive the keyring as
+ * trust sets do. */
+GPtrArray *keys_pins(const Keys *keys, uid_t uid, const char *host, uint16_t port);
+/* In no order; @pins: of GBytes; all borrowed. */
+typedef void (*KeysPinsEach)(const KeysPin *place, const GPtrArray *pins, void *userdata);
+void keys_pins_each(const Keys *keys, uid_t uid, KeysPinsEach each, void *userdata);
 
 Key *key_ref(Key *key);
 Key *key_unref(Key *key);

@@ -17,6 +17,7 @@ typedef enum AskKind {
         ASK_STORE_PSK,
         ASK_REMOVE_PSK,
         ASK_CHANGE_TRUST, /* anchors added or removed */
+        ASK_CHANGE_PINS,  /* pinned or unpinned */
 } AskKind;
 
 typedef struct Ask {
@@ -41,7 +42,8 @@ typedef struct Ask {
         uint32_t uid;
         KeysIdentity *identity; /* store and remove: what it is about, */
         KeysPsk *psk;           /* or this */
-        char *trust;            /* or the set of this name */
+        char *trust;            /* or the set of this name, */
+        char *place;            /* or what is pinned here */
 } Ask;
 
 struct Keys {
@@ -67,6 +69,10 @@ struct Keys {
         GHashTable *trusts; /* name in the set itself to KeysTrust, owned */
         KeysTrustsChanged trusts_changed;
         void *trusts_userdata;
+
+        sd_bus_slot *pins_listing;
+        GHashTable *pins; /* place to GPtrArray of GBytes, owned */
+        bool pins_known;
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
@@ -108,3 +114,10 @@ void keys_trust_free(void *trust);
 void trusts_ask(Keys *keys);
 void trusts_forget(Keys *keys); /* the question */
 int ask_read_trust(Ask *ask, sd_bus_message *m);
+
+/* ---- pins.c: the same for pins ---- */
+
+GHashTable *pins_table_new(void);
+void pins_ask(Keys *keys);
+void pins_forget(Keys *keys);
+int ask_read_pins(Ask *ask, sd_bus_message *m);

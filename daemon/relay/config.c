@@ -100,9 +100,15 @@ static const char *config_refusal(SessionConfigOutcome outcome) {
 }
 
 int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason) {
+        g_autoptr(GPtrArray) pins = pins_for(relay, spec);
+        const SpecJudgement judgement = {
+                .trust = trusts_for(relay, spec),
+                .revocations = relay->revocations,
+                .pins = pins,
+        };
         int r;
 
-        r = spec_session_config(spec, trusts_for(relay, spec), relay->revocations, ret);
+        r = spec_session_config(spec, &judgement, ret);
         if (r < 0)
                 return fault(r);
         if (r > 0)

@@ -318,6 +318,15 @@ void trusts_reload_system(Relay *relay);
 /* Whom @spec trusts, as it is now; NULL: nobody. Borrowed. */
 Trust *trusts_for(Relay *relay, const Spec *spec);
 
+/* ---- pins.c ---- */
+
+/* What is pinned for whom a client expects; NULL: nothing. */
+GPtrArray *pins_for(const Relay *relay, const Spec *spec);
+/* Has the key of this certificate pinned for whom a client expects, where no other key is: a ticket
+ * of keys. 0: it cannot be, and *ret_why says so. */
+uint64_t pins_first_use(Relay *relay, const Spec *spec, GBytes *leaf, KeysDone answer,
+                        void *userdata, const char **ret_why);
+
 /* ---- psks.c: what is borrowed is until the loop turns ---- */
 
 /* Of several with this identity the first by name; NULL: there is none. */

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "relay/private.h"
 
+#define PIN_LOST_TEXT "The keyring process, which would keep it, is not there; try again"
 #define KEYRING_LOST_TEXT                                                                          \
         "The keyring process died and this key with it; give the key again and try again"
 
@@ -72,6 +73,15 @@ static int question_answer_psk(Connection *connection, GBytes *identity, const S
                                   relay->net, relay->app);
 }
 
+static int question_answer_pin(Connection *connection, const char *why) {
+        Relay *relay = connection->relay;
+        uint32_t serial = connection->question.serial;
+
+        question_drop(connection);
+        return session_answer_pin(connection->session, serial, relay_now(relay), why, relay->net,
+                                  relay->app);
+}
+
 /* No key: the session can only say that it was refused; @why is what is known here. */
 static int question_refuse_psk(Connection *connection, const char *why) {
         g_free(connection->blame);
@@ -104,6 +114,16 @@ static void on_fetched(int outcome, const char *text, const Secret *psk, void *u
         else
                 r = question_answer_psk(connection, identity, psk);
         connection_finish(connection, r);
+}
+
+static void on_pinned(int outcome, const char *text, void *userdata) {
+        Connection *connection = userdata; /* forgotten before it dies */
+
+        connection_prepare(connection);
+        connection_finish(connection,
+                          question_answer_pin(connection, outcome == KEYS_E_GONE ? PIN_LOST_TEXT
+                                                          : outcome ? question_why(outcome, text)
+                                                                    : NULL));
 }
 
 /* ---- asking; each returns what the session said when it was answered at once, else 0 ---- */
@@ -234,6 +254,20 @@ static int question_ask_verdict(Connection *connection) {
         return 0;
 }
 
+static int question_ask_pin(Connection *connection) {
+        GPtrArray *chain = session_peer_chain(connection->session);
+        Question *question = &connection->question;
+        const char *why = NULL;
+        Reason reason;
+
+        if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
+                return question_answer_pin(connection, reason.text);
+
+        question->ticket = pins_first_use(connection->relay, connection->spec, chain->pdata[0],
+                                          on_pinned, connection, &why);
+        return question->ticket == 0 ? question_answer_pin(connection, why) : 0;
+}
+
 static int question_ask(Connection *connection, const SessionQuestion *asked) {
         switch (asked->want) {
         case SESSION_WANTS_PSK:
@@ -242,6 +276,8 @@ static int question_ask(Connection *connection, const SessionQuestion *asked) {
                 return question_ask_signature(connection, asked);
         case SESSION_WANTS_VERDICT:
                 return question_ask_verdict(connection);
+        case SESSION_WANTS_PIN:
+                return question_ask_pin(connection);
         }
 
         return fault(-EINVAL);
@@ -284,6 +320,8 @@ void question_keyring_lost(Connection *connection) {
         connection_prepare(connection);
         if (question->want == SESSION_WANTS_SIGNATURE)
                 r = question_answer_signature(connection, NULL, 0, KEYRING_LOST_TEXT);
+        else if (question->want == SESSION_WANTS_PIN)
+                r = question_answer_pin(connection, PIN_LOST_TEXT);
         else
                 r = question_refuse_psk(connection, KEYRING_LOST_TEXT);
         connection_finish(connection, r);

@@ -324,8 +324,7 @@ bool spec_has_tickets(const Spec *spec) {
         return spec->role == DTLS_CLIENT || !spec->external;
 }
 
-int spec_session_config(const Spec *spec, Trust *trust, Revocations *revocations,
-                        SessionConfig **ret) {
+int spec_session_config(const Spec *spec, const SpecJudgement *judgement, SessionConfig **ret) {
         SessionConfigSpec config = {
                 .role = spec->role,
                 .protocol = spec->protocol,
@@ -335,8 +334,10 @@ int spec_session_config(const Spec *spec, Trust *trust, Revocations *revocations
                 .psk = spec_has_psk(spec),
                 .psk_alone = !spec->trust && !spec->trust_name && !spec->trust_system,
                 .psk_hint = spec->psk_hint,
-                .trust = trust,
-                .revocations = revocations,
+                .trust = judgement->trust,
+                .revocations = judgement->revocations,
+                .pins = judgement->pins,
+                .first_use = spec->role == DTLS_CLIENT && spec->first_use && !judgement->pins,
                 .verify_mode = spec->verify_mode,
                 .verify_depth = spec->verify_depth,
                 .interrupt_on_error = spec->interrupt_on_error,

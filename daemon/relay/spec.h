@@ -75,6 +75,7 @@ typedef struct Spec {
         char *trust_name;  /* Trust, a set of the store; NULL: */
         bool trust_system; /* Trust = "system" or nothing said; false: nobody */
         bool trust_said;   /* and which of both */
+        bool first_use;    /* client: the first key that it sees is pinned */
         PeerVerifyMode verify_mode;
         uint32_t verify_depth;
         bool interrupt_on_error;
@@ -137,8 +138,14 @@ const char *spec_peer_name(const Spec *spec, char buffer[static ADDRESS_STRING_M
  * ssl_options is said without what forbids them. */
 bool spec_has_tickets(const Spec *spec);
 
-/* The session configuration that this spec describes. @trust: NULL: nobody. */
-int spec_session_config(const Spec *spec, Trust *trust, Revocations *revocations,
-                        SessionConfig **ret);
+/* What is known of the peers that are judged. */
+typedef struct SpecJudgement {
+        Trust *trust; /* NULL: nobody is trusted */
+        Revocations *revocations;
+        GPtrArray *pins; /* NULL: none, or not a client's */
+} SpecJudgement;
+
+/* The session configuration that this spec describes. */
+int spec_session_config(const Spec *spec, const SpecJudgement *judgement, SessionConfig **ret);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spec, spec_free)

@@ -15,11 +15,14 @@ static bool answer_is_due(const Session *session, uint32_t serial, SessionWant w
                session->question.want == want;
 }
 
-static int answer_late_verdict(Session *session, bool accept) {
-        if (accept)
-                return handshake_complete(session);
+static int answer_late(Session *session) {
+        if (session->answer.accept)
+                return ask_late(session) ? 0 : handshake_complete(session);
 
-        ask_verdict_refused(session);
+        if (session->answer.why)
+                ask_pin_refused(session, session->answer.why);
+        else
+                ask_verdict_refused(session);
         return failure_end(session, session->alert);
 }
 
@@ -32,7 +35,7 @@ static int answer_go_on(Session *session, uint64_t now_usec, DatagramBatch *net,
         if (fiber_is_suspended(session->fiber))
                 r = handshake_drive(session);
         else
-                r = answer_late_verdict(session, session->answer.accept);
+                r = answer_late(session);
         timers_set(session);
         wire_end(session);
 
@@ -64,6 +67,15 @@ int session_answer_signature(Session *session, uint32_t serial, uint64_t now_use
                 .signature_size = size,
                 .why = why,
         };
+        return answer_go_on(session, now_usec, net, app);
+}
+
+int session_answer_pin(Session *session, uint32_t serial, uint64_t now_usec, const char *why,
+                       DatagramBatch *net, DatagramBatch *app) {
+        if (!answer_is_due(session, serial, SESSION_WANTS_PIN))
+                return SESSION_E_STALE;
+
+        session->answer = (SessionAnswer){.accept = !why, .why = why};
         return answer_go_on(session, now_usec, net, app);
 }
 

@@ -207,6 +207,8 @@ static int ask_judge(Session *session, GPtrArray *chain) {
                 .ocsp_response = ocsp,
                 .peer_is_server = session->config->spec.role == DTLS_CLIENT,
                 .depth = session->config->spec.verify_depth,
+                .pins = session->config->spec.pins,
+                .vouched = session->config->spec.first_use,
         };
         GArray *errors;
         int r;
@@ -221,6 +223,7 @@ static int ask_judge(Session *session, GPtrArray *chain) {
 
         g_array_unref(session->errors);
         session->errors = errors;
+        session->pin_due = session->config->spec.first_use && chain->len > 0;
         return 0;
 }
 
@@ -264,6 +267,12 @@ void ask_verdict_refused(Session *session) {
         session->alert = ask_alert_of(code);
         failure_set(session, DTLS_PEER_VERIFICATION_ERROR, "the peer was not accepted: %s%s",
                     verdict_code_name(code), session->errors->len > 1 ? " and more" : "");
+}
+
+void ask_pin_refused(Session *session, const char *why) {
+        session->alert = GNUTLS_A_BAD_CERTIFICATE;
+        failure_set(session, DTLS_PEER_VERIFICATION_ERROR,
+                    "the peer was not accepted: its key could not be pinned: %s", why);
 }
 
 /* Whatever the peer's errors are worth, GnuTLS checks a signature of its key next, and one with a
@@ -341,10 +350,18 @@ int ask_verdict_resumed(Session *session) {
         return MIN(r, 0);
 }
 
-void ask_verdict_late(Session *session) {
-        session->verdict_due = false;
-        session->question.want = SESSION_WANTS_VERDICT;
+bool ask_late(Session *session) {
+        if (!session->verdict_due && !session->pin_due)
+                return false;
+
+        /* a key is pinned when its owner has proven to have it, and was not turned away */
+        session->question.want = session->verdict_due ? SESSION_WANTS_VERDICT : SESSION_WANTS_PIN;
+        if (session->verdict_due)
+                session->verdict_due = false;
+        else
+                session->pin_due = false;
         session->question.serial++;
         session->asking = true;
         session->answer_usec = session->turn.now_usec + session->answer_deadline_usec;
+        return true;
 }

@@ -258,6 +258,7 @@ static void config_free(SessionConfig *config) {
         if (config->spec.trust)
                 trust_unref(config->spec.trust);
         revocations_unref(config->spec.revocations);
+        g_clear_pointer(&config->spec.pins, g_ptr_array_unref);
         if (config->spec.next_protocols)
                 g_ptr_array_unref(config->spec.next_protocols);
         if (config->spec.ciphers)
@@ -280,6 +281,7 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         config->spec = *spec;
         config->spec.chain = spec->chain ? chain_ref(spec->chain) : NULL;
         config->spec.trust = spec->trust ? trust_ref(spec->trust) : NULL;
+        config->spec.pins = spec->pins ? g_ptr_array_ref(spec->pins) : NULL;
         config->spec.revocations = spec->revocations ? revocations_ref(spec->revocations) : NULL;
         config->spec.next_protocols =
                 spec->next_protocols ? g_ptr_array_ref(spec->next_protocols) : NULL;

@@ -57,6 +57,9 @@ typedef struct SessionConfigSpec {
 
         Trust *trust; /* to judge the peer by. Referenced. NULL: a set that trusts nobody */
         Revocations *revocations; /* of whoever is trusted. Referenced. NULL: none */
+        /* Of the keys the peer may have, verdict_pin()'s. Referenced. NULL: any may be */
+        GPtrArray *pins;
+        bool first_use; /* and whatever it has is to be pinned: SESSION_WANTS_PIN */
         PeerVerifyMode verify_mode;
         uint32_t verify_depth;
         bool interrupt_on_error; /* true: the verdict is asked before our next flight */

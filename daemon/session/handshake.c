@@ -137,11 +137,8 @@ static int handshake_returned(Session *session, bool *ret_again) {
 
                 if (r < 0)
                         return failure_from_code(session, r);
-                if (!session->verdict_due)
-                        return handshake_complete(session);
 
-                ask_verdict_late(session);
-                return 0;
+                return ask_late(session) ? 0 : handshake_complete(session);
         }
         if (session->code == GNUTLS_E_LARGE_PACKET) {
                 /* the flight goes out again, in smaller pieces, with the timer */

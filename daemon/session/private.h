@@ -116,6 +116,7 @@ struct Session {
         bool psk_unknown;                /* a random key is in the place of the peer's */
         bool peer_has_protocols;         /* the client's hello names some */
         bool verdict_due;                /* the peer is judged when the handshake is complete */
+        bool pin_due;                    /* the peer's key is to be pinned then */
         bool judged;                     /* what a resumed session says of its peer was looked at */
         uint8_t offered[SESSION_ID_MAX]; /* a client's: of the session that it would take up */
         size_t offered_size;
@@ -181,14 +182,16 @@ int ask_sign_data(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void 
 int ask_sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata,
                   unsigned flags, const gnutls_datum_t *hash, gnutls_datum_t *signature);
 int ask_verdict(gnutls_session_t gnutls);
-/* The same question without a fiber, behind a complete handshake. */
-void ask_verdict_late(Session *session);
+/* What is asked without a fiber, behind a complete handshake: the same, and for a pin. False: there
+ * is nothing to ask. */
+bool ask_late(Session *session);
 /* The same look at the peer of a session that was taken up again. 0, or GnuTLS's code with the
  * failure set. */
 int ask_verdict_resumed(Session *session);
 void ask_clear(Session *session);
 /* Who refuses the peer says why. */
 void ask_verdict_refused(Session *session);
+void ask_pin_refused(Session *session, const char *why);
 /* What a peer that was not accepted is told. */
 int ask_verdict_alert(const Session *session);
 

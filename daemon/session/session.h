@@ -76,6 +76,7 @@ typedef enum SessionWant {
         SESSION_WANTS_PSK,
         SESSION_WANTS_SIGNATURE,
         SESSION_WANTS_VERDICT, /* the peer's errors are not all ignored: session_errors() */
+        SESSION_WANTS_PIN,     /* the peer, of session_peer_chain(), has proven to have its key */
 } SessionWant;
 
 typedef struct SessionQuestion {
@@ -159,6 +160,9 @@ int session_answer_psk(Session *session, uint32_t serial, uint64_t now_usec, GBy
 int session_answer_signature(Session *session, uint32_t serial, uint64_t now_usec,
                              const void *signature, size_t size, const char *why,
                              DatagramBatch *net, DatagramBatch *app);
+/* @why NULL: the peer's key is pinned; else why it cannot be. */
+int session_answer_pin(Session *session, uint32_t serial, uint64_t now_usec, const char *why,
+                       DatagramBatch *net, DatagramBatch *app);
 int session_answer_verdict(Session *session, uint32_t serial, uint64_t now_usec, bool accept,
                            DatagramBatch *net, DatagramBatch *app);
 /* Replaces the lists; what is asked now is judged by relay, which compares. */

@@ -95,12 +95,15 @@ static int timers_unanswered(Session *session) {
                 [SESSION_WANTS_PSK] = "the question for a pre-shared key",
                 [SESSION_WANTS_SIGNATURE] = "the question for a signature",
                 [SESSION_WANTS_VERDICT] = "the question whether to accept the peer",
+                [SESSION_WANTS_PIN] = "the question to pin the peer's key",
         };
         SessionWant want = session->question.want;
         int alert = GNUTLS_A_USER_CANCELED;
 
         if (want == SESSION_WANTS_SIGNATURE)
                 alert = GNUTLS_A_INTERNAL_ERROR;
+        else if (want == SESSION_WANTS_PIN)
+                alert = GNUTLS_A_BAD_CERTIFICATE;
         else if (want == SESSION_WANTS_VERDICT)
                 alert = ask_verdict_alert(session);
 

@@ -143,6 +143,9 @@ static int refuse(WireEnd *end, const SessionQuestion *question) {
         case SESSION_WANTS_VERDICT:
                 return session_answer_verdict(end->session, serial, wire->now_usec,
                                               /* accept= */ false, wire->net, wire->app);
+        case SESSION_WANTS_PIN:
+                return session_answer_pin(end->session, serial, wire->now_usec, "no room",
+                                          wire->net, wire->app);
         }
 
         g_assert_not_reached();
@@ -257,6 +260,9 @@ static int answer_with(WireEnd *end, SessionWant want, uint32_t serial) {
         case SESSION_WANTS_VERDICT:
                 return session_answer_verdict(end->session, serial, wire->now_usec,
                                               /* accept= */ true, wire->net, wire->app);
+        case SESSION_WANTS_PIN:
+                return session_answer_pin(end->session, serial, wire->now_usec, NULL, wire->net,
+                                          wire->app);
         }
 
         g_assert_not_reached();
@@ -264,7 +270,7 @@ static int answer_with(WireEnd *end, SessionWant want, uint32_t serial) {
 
 /* All answers but the one that is asked for, by number and by kind. */
 static void assert_others_are_stale(WireEnd *end, const SessionQuestion *question) {
-        for (unsigned want = 0; want <= SESSION_WANTS_VERDICT; want++)
+        for (unsigned want = 0; want <= SESSION_WANTS_PIN; want++)
                 for (uint32_t serial = 0; serial < 10; serial++) {
                         if (question && want == question->want && serial == question->serial)
                                 continue;

@@ -357,6 +357,10 @@ bool wire_answer(WireEnd *end) {
                 r = session_answer_verdict(end->session, question->serial, wire->now_usec,
                                            /* accept= */ true, wire->net, wire->app);
                 break;
+        case SESSION_WANTS_PIN:
+                r = session_answer_pin(end->session, question->serial, wire->now_usec, NULL,
+                                       wire->net, wire->app);
+                break;
         }
         wire_after(end, r);
         return true;

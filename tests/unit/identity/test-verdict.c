@@ -11,6 +11,7 @@
 #include "lib/revocations.h"
 
 #include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -30,6 +31,8 @@ typedef struct Case {
         Revocations *revocations;
         bool wants_ocsp;
         GBytes *response;
+        const GPtrArray *pins;
+        bool vouched;
 } Case;
 
 static bool reached[N_VERDICT_CODES]; /* which errors were expected, and came */
@@ -62,6 +65,8 @@ static GArray *reach_case(const Case *c) {
                                     .peer_is_server = !c->peer_is_client,
                                     .depth = c->depth,
                                     .revocations = c->revocations,
+                                    .pins = c->pins,
+                                    .vouched = c->vouched,
                                     .wants_ocsp = c->wants_ocsp,
                                     .ocsp_response = c->response};
         GArray *errors = NULL;
@@ -958,10 +963,111 @@ static void test_codes_are_named_and_numbered_as_in_qt(void) {
         g_assert_false(verdict_code_from_name("\xff", &code));
 }
 
+/* ---- pins ---- */
+
+/* Made here in another way: of the key, not of the certificate. */
+static GBytes *pin_of(const TestIdentity *identity) {
+        gnutls_datum_t spki;
+        gnutls_pubkey_t key;
+        uint8_t hash[32];
+
+        g_assert_cmpint(gnutls_pubkey_init(&key), ==, 0);
+        {
+                gnutls_privkey_t private;
+
+                g_assert_cmpint(gnutls_privkey_init(&private), ==, 0);
+                g_assert_cmpint(gnutls_privkey_import_x509(private, test_identity_key(identity), 0),
+                                ==, 0);
+                g_assert_cmpint(gnutls_pubkey_import_privkey(key, private, 0, 0), ==, 0);
+                gnutls_privkey_deinit(private);
+        }
+        g_assert_cmpint(gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &spki), ==, 0);
+        g_assert_cmpint(gnutls_hash_fast(GNUTLS_DIG_SHA256, spki.data, spki.size, hash), ==, 0);
+        gnutls_free(spki.data);
+        gnutls_pubkey_deinit(key);
+        return g_bytes_new(hash, sizeof(hash));
+}
+
+static GPtrArray *pins_of(const TestIdentity *first, const TestIdentity *second) {
+        GPtrArray *pins = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+
+        if (first)
+                g_ptr_array_add(pins, pin_of(first));
+        if (second)
+                g_ptr_array_add(pins, pin_of(second));
+        return pins;
+}
+
+static void test_a_pin_is_the_keys_hash(void) {
+        g_autoptr(GBytes) pin = verdict_pin(test_identity_der(leaf));
+        g_autoptr(GBytes) expected = pin_of(leaf);
+        g_autoptr(GBytes) noise = g_bytes_new_static("noise", 5);
+
+        g_assert_true(g_bytes_equal(pin, expected));
+        g_assert_null(verdict_pin(noise));
+}
+
+static void test_a_key_that_is_not_pinned_is_rejected(void) {
+        g_autoptr(GPtrArray) other = pins_of(stranger, inter); /* not the leaf's */
+        g_autoptr(GPtrArray) none = pins_of(NULL, NULL);
+
+        assert_errors(reach_case(&(Case){{leaf, inter}, .pins = other}),
+                      VERDICT_CERTIFICATE_REJECTED, leaf, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{leaf, inter}, .pins = none}),
+                      VERDICT_CERTIFICATE_REJECTED, leaf, VERDICT_NO_ERROR);
+        /* and all else is said too */
+        assert_errors(reach_case(&(Case){{leaf, inter}, .trust = stranger, .pins = other}),
+                      VERDICT_UNABLE_TO_GET_LOCAL_ISSUER_CERTIFICATE, inter,
+                      VERDICT_CERTIFICATE_REJECTED, leaf, VERDICT_NO_ERROR);
+}
+
+static void test_a_pinned_key_needs_nobody_else(void) {
+        g_autoptr(TestIdentity) own = signed_leaf(NULL, 0);
+        g_autoptr(GPtrArray) pins = pins_of(stranger, own);
+
+        assert_errors(reach_case(&(Case){{own}, .name = "other.test", .pins = pins}),
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{own}, .name = "other.test", .vouched = true}),
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{own}, .vouched = true, .pins = pins}), VERDICT_NO_ERROR);
+}
+
+static void test_a_pinned_key_is_not_above_all(void) {
+        g_autoptr(TestIdentity) old = signed_leaf(NULL, TEST_IDENTITY_EXPIRED);
+        g_autoptr(TestIdentity) client = signed_leaf(NULL, TEST_IDENTITY_CLIENT_ONLY);
+        g_autoptr(TestIdentity) stolen = signed_leaf(NULL, 0);
+        g_autoptr(Revocations) revocations = revocations_new();
+        g_autofree char *hash =
+                g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(stolen));
+        g_autoptr(GBytes) denied = g_bytes_new(hash, strlen(hash));
+        size_t n_bad, bad;
+
+        g_assert_cmpint(revocations_add_denied(revocations, denied, &n_bad, &bad), ==, 0);
+        assert_errors(reach_case(&(Case){{old}, .vouched = true}), VERDICT_CERTIFICATE_EXPIRED, old,
+                      VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{client}, .vouched = true}), VERDICT_INVALID_PURPOSE,
+                      client, VERDICT_NO_ERROR);
+        assert_errors(reach_case(&(Case){{stolen}, .vouched = true, .revocations = revocations}),
+                      VERDICT_CERTIFICATE_BLACKLISTED, stolen, VERDICT_NO_ERROR);
+}
+
+/* What vouches for the caller's choice is the pins, when there are some. */
+static void test_who_vouches_does_not_outvote_a_pin(void) {
+        g_autoptr(GPtrArray) other = pins_of(stranger, NULL);
+
+        assert_errors(reach_case(&(Case){{leaf, inter}, .vouched = true, .pins = other}),
+                      VERDICT_CERTIFICATE_REJECTED, leaf, VERDICT_NO_ERROR);
+}
+
 static const struct {
         const char *path;
         void (*run)(void);
 } tests[] = {
+        {"/verdict/pins/are-the-keys-hashes", test_a_pin_is_the_keys_hash},
+        {"/verdict/pins/another-key-is-rejected", test_a_key_that_is_not_pinned_is_rejected},
+        {"/verdict/pins/the-right-key-needs-nobody-else", test_a_pinned_key_needs_nobody_else},
+        {"/verdict/pins/are-not-above-all", test_a_pinned_key_is_not_above_all},
+        {"/verdict/pins/are-not-outvoted", test_who_vouches_does_not_outvote_a_pin},
         {"/verdict/good/a-good-chain-has-no-errors", test_a_good_chain_has_no_errors},
         {"/verdict/good/order-and-strangers-do-not-matter", test_order_and_strangers_do_not_matter},
         {"/verdict/good/an-intermediate-can-be-the-anchor", test_an_intermediate_can_be_the_anchor},

@@ -62,7 +62,7 @@ static void copies_share_nothing_that_changes(void) {
 static bool takes_psk(const Spec *spec) {
         g_autoptr(SessionConfig) config = NULL;
 
-        g_assert_cmpint(spec_session_config(spec, NULL, NULL, &config), ==, 0);
+        g_assert_cmpint(spec_session_config(spec, &(SpecJudgement){0}, &config), ==, 0);
         return session_config_spec(config)->psk;
 }
 
@@ -89,7 +89,7 @@ static SessionConfig *config_with(const char *option) {
 
         spec->ssl_options = g_ptr_array_new();
         g_ptr_array_add(spec->ssl_options, (void *)option);
-        g_assert_cmpint(spec_session_config(spec, NULL, NULL, &config), ==, 0);
+        g_assert_cmpint(spec_session_config(spec, &(SpecJudgement){0}, &config), ==, 0);
         return config;
 }
 

@@ -224,7 +224,7 @@ void world_start_keyring(World *world) {
                         ==, 0);
         g_assert_cmpint(keys_connect(world->keys, pair[1], on_keyring_lost, world), ==, 0);
         world->keyring_lost = false;
-        world_wait(world, keys_connected(world->keys));
+        world_wait(world, keys_identities_known(world->keys));
 }
 
 void world_kill_keyring(World *world) {

@@ -276,6 +276,11 @@ bool pair_answer(Pair *pair, PairEnd *end) {
                 r = session_answer_verdict(end->session, question->serial, pair->now_usec,
                                            end->accept, end->net, end->app);
                 break;
+        case SESSION_WANTS_PIN:
+                end->n_pins++;
+                r = session_answer_pin(end->session, question->serial, pair->now_usec, end->no_pin,
+                                       end->net, end->app);
+                break;
         }
 
         pair_result(pair, end, r);

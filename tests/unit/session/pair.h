@@ -40,9 +40,10 @@ struct PairEnd {
         const TestIdentity *identity; /* signs */
         const char *psk;              /* NULL refuses */
         const char *psk_identity;
-        bool accept;    /* the verdict */
-        bool no_answer; /* questions stay open */
-        unsigned n_questions, n_verdicts;
+        bool accept;        /* the verdict */
+        bool no_answer;     /* questions stay open */
+        const char *no_pin; /* why the peer's key cannot be pinned; NULL: it can */
+        unsigned n_questions, n_verdicts, n_pins;
         char *hint, *asked_identity; /* of the last question for a PSK */
 };
 

@@ -309,6 +309,102 @@ static void test_verify_none_completes_without_errors(void) {
         g_assert_nonnull(session_peer_chain(pair->client.session));
 }
 
+static PairSpec spec_of_first_use(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_STRANGER), pair_identity(PAIR_CA));
+
+        spec.client.first_use = true;
+        return spec;
+}
+
+static void test_the_first_key_is_to_be_pinned_and_then_it_opens(void) {
+        PairSpec spec = spec_of_first_use();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.no_answer = true;
+        pair_start(pair);
+        /* the server has nothing to wait for, and the client has not said yes */
+        g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OPEN);
+        g_assert_cmpint(session_state(pair->client.session), ==, SESSION_SHAKING);
+        g_assert_cmpint(session_question(pair->client.session)->want, ==, SESSION_WANTS_PIN);
+        pair_send(pair, &pair->server, "early", 5);
+        pair_run(pair);
+        g_assert_cmpuint(pair->client.received->len, ==, 0);
+
+        pair->client.no_answer = false;
+        pair_run(pair);
+        pair_assert_open(pair);
+        g_assert_cmpuint(pair->client.n_pins, ==, 1);
+        g_assert_cmpuint(pair->client.n_verdicts, ==, 0);
+        g_assert_cmpuint(session_errors(pair->client.session)->len, ==, 0);
+        pair_assert_received(&pair->client, 0, "early", 5);
+}
+
+static void test_a_key_that_cannot_be_pinned_is_refused(void) {
+        PairSpec spec = spec_of_first_use();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.no_pin = "the disk is full";
+        pair_start(pair);
+        g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(pair->client.session)->error, ==,
+                        DTLS_PEER_VERIFICATION_ERROR);
+        g_assert_nonnull(strstr(session_failure(pair->client.session)->text, "the disk is full"));
+        g_assert_cmpint(session_failure(pair->client.session)->alert_sent, ==, 42);
+}
+
+static void test_nobody_waits_for_a_pin_for_ever(void) {
+        PairSpec spec = spec_of_first_use();
+        g_autoptr(Pair) pair = pair_new(&spec);
+
+        pair->client.no_answer = true;
+        pair_start(pair);
+        while (pair->client.result == 0)
+                g_assert_true(pair_expire(pair));
+        g_assert_cmpint(pair->client.result, ==, SESSION_E_FAILED);
+        g_assert_nonnull(strstr(session_failure(pair->client.session)->text, "pin"));
+}
+
+/* Who is turned away is not pinned. */
+static void test_the_verdict_comes_before_the_pin(void) {
+        PairSpec spec = spec_of_first_use();
+        g_autoptr(TestIdentity) old =
+                test_identity_new("server.test", NULL, TEST_IDENTITY_EXPIRED, TEST_KEY_ECDSA);
+
+        spec.server_identity = old;
+        for (int i = 0; i < 4; i++) {
+                g_autoptr(Pair) pair = NULL;
+
+                spec.client.interrupt_on_error = i % 2;
+                pair = pair_new(&spec);
+                pair->client.accept = i / 2;
+                pair_start(pair);
+                g_assert_cmpuint(pair->client.n_verdicts, ==, 1);
+                g_assert_cmpuint(pair->client.n_pins, ==, pair->client.accept);
+                g_assert_cmpint(session_state(pair->client.session), ==,
+                                pair->client.accept ? SESSION_OPEN : SESSION_OVER);
+        }
+}
+
+static void test_a_key_that_is_not_pinned_is_an_error(void) {
+        PairSpec spec = pair_spec_certificate(pair_identity(PAIR_ECDSA), pair_identity(PAIR_CA));
+        g_autoptr(GPtrArray) pins = g_ptr_array_new();
+        g_autoptr(GBytes) right = verdict_pin(test_identity_der(pair_identity(PAIR_ECDSA)));
+        g_autoptr(GBytes) wrong = verdict_pin(test_identity_der(pair_identity(PAIR_RSA)));
+
+        g_ptr_array_add(pins, wrong);
+        spec.client.pins = pins;
+        for (int i = 0; i < 2; i++) {
+                g_autoptr(Pair) pair = pair_new(&spec);
+
+                pair_start(pair);
+                g_assert_cmpint(session_state(pair->client.session), ==,
+                                i == 0 ? SESSION_OVER : SESSION_OPEN);
+                g_assert_cmpuint(session_errors(pair->client.session)->len, ==, i == 0);
+                g_assert_cmpuint(pair->client.n_pins, ==, 0);
+                g_ptr_array_add(pins, right);
+        }
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/session/ask/opens", test_psk);
@@ -347,5 +443,15 @@ int main(int argc, char **argv) {
                         test_query_peer_records_errors_and_completes);
         g_test_add_func("/session/ask/verify-none-completes-without-errors",
                         test_verify_none_completes_without_errors);
+        g_test_add_func("/session/ask/the-first-key-is-to-be-pinned-and-then-it-opens",
+                        test_the_first_key_is_to_be_pinned_and_then_it_opens);
+        g_test_add_func("/session/ask/a-key-that-cannot-be-pinned-is-refused",
+                        test_a_key_that_cannot_be_pinned_is_refused);
+        g_test_add_func("/session/ask/nobody-waits-for-a-pin-for-ever",
+                        test_nobody_waits_for_a_pin_for_ever);
+        g_test_add_func("/session/ask/the-verdict-comes-before-the-pin",
+                        test_the_verdict_comes_before_the_pin);
+        g_test_add_func("/session/ask/a-key-that-is-not-pinned-is-an-error",
+                        test_a_key_that_is_not_pinned_is_an_error);
         return g_test_run();
 }
