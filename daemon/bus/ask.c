@@ -8,6 +8,7 @@
  */
 
 #include "access/access.h"
+#include "base/brake.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/terms.h"
@@ -21,11 +22,13 @@
 #define POLKIT_INTERFACE "org.freedesktop.PolicyKit1.Authority"
 #define POLKIT_ACTION_PREFIX "io.github.dtlsd.dtlsd1."
 #define POLKIT_ALLOW_INTERACTION 1u
+#define MSG_ACCESS_REFUSED "4c1e7fd02b8a49c5b3d65a90e7124f88" /* of the journal's catalog */
 #define POLKIT_ANSWER_USEC (120 * UINT64_C(1000000)) /* somebody may have to type a password */
 
 struct Asks {
         Bus *bus;
-        uint64_t n_asked; /* makes cancellation ids */
+        uint64_t n_asked;   /* makes cancellation ids */
+        GHashTable *brakes; /* of refusals in the journal, by uid */
 };
 
 typedef struct Verdict {
@@ -108,6 +111,15 @@ int bus_may(Bus *bus, const Caller *caller, const Spec *spec, unsigned rights,
                                spec->owner);
 }
 
+/* A line about what this user has caused, and may cause as often as it likes. */
+static void asks_log(Bus *bus, uid_t uid, int level, const char *message_id,
+                     const char *const *fields, const char *text) {
+        uint64_t now_usec = 0;
+
+        (void)sd_event_now(bus->event, CLOCK_MONOTONIC, &now_usec); /* 0 before the loop runs */
+        brake_write(brakes_of(bus->asks->brakes, uid), now_usec, level, message_id, fields, text);
+}
+
 /* ---- polkit ---- */
 
 static bool is_interactive(sd_bus_message *m) {
@@ -174,18 +186,20 @@ Asked *asked_free(Asked *asked) {
         return NULL;
 }
 
+static bool polkit_is_away(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+               sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+}
+
 /* Why not; NULL: it may. */
 static const char *polkit_refusal(sd_bus_message *reply, bool interactive) {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         int is_authorized, is_challenge;
 
-        if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-            sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
+        if (polkit_is_away(error))
                 return "polkit is not there, and without it the answer is no";
-        if (error) {
-                log_warning("polkit does not answer: %s: %s", error->name, error->message);
+        if (error)
                 return "polkit did not answer, so the answer is no";
-        }
 
         /* then come details, of any number */
         if (sd_bus_message_enter_container(reply, 'r', "bba{ss}") <= 0 ||
@@ -203,6 +217,14 @@ static const char *polkit_refusal(sd_bus_message *reply, bool interactive) {
 
 static int on_polkit(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         Asked *asked = userdata;
+        const sd_bus_error *failure = sd_bus_message_get_error(reply);
+        g_autofree char *text = NULL;
+
+        if (failure && !polkit_is_away(failure)) {
+                text = g_strdup_printf("polkit does not answer: %s: %s", failure->name,
+                                       failure->message);
+                asks_log(asked->errand->bus, asked->errand->uid, LOG_WARNING, NULL, NULL, text);
+        }
 
         asked->open.why_not = polkit_refusal(reply, is_interactive(asked->errand->m));
         g_array_append_val(asked->verdicts, asked->open);
@@ -316,19 +338,49 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, const AccessQuestion *questio
 
 /* ---- verbs ---- */
 
-/* To the caller the rule by its name; where it stands is the administrator's to know. */
-static int ask_denied(const AccessQuestion *question, const char *why, const AccessAnswer *answer,
-                      sd_bus_error *error) {
-        const char *verb = access_verb_name(question->verb);
-        g_autofree char *where =
-                answer->file ? g_strdup_printf("%s:%u", answer->file, answer->line) : NULL;
+static void add_field(GPtrArray *fields, const char *name, const char *value) {
+        if (value)
+                g_ptr_array_add(fields, g_strconcat(name, "=", value, NULL));
+}
 
-        log_notice("user %u may not %s: %s (rule '%s'%s%s)", question->subject.uid, verb, why,
-                   answer->rule, where ? " of " : "", where ? where : "");
+static void log_denied(Bus *bus, const AccessQuestion *question, const char *why,
+                       const AccessAnswer *answer) {
+        g_autoptr(GPtrArray) fields = g_ptr_array_new_with_free_func(g_free);
+        const char *verb = access_verb_name(question->verb);
+        g_autofree char *uid = g_strdup_printf("%u", question->subject.uid);
+        g_autofree char *line = g_strdup_printf("%u", answer->line);
+        g_autofree char *where = answer->file
+                                         ? g_strdup_printf(" of %s:%u", answer->file, answer->line)
+                                         : g_strdup("");
+        g_autofree char *text = g_strdup_printf("User %s may not %s: %s (rule '%s'%s)", uid, verb,
+                                                why, answer->rule, where);
+        char address[ADDRESS_STRING_MAX] = "";
+
+        if (question->address && address_is_set(question->address))
+                (void)address_format_port(question->address, address);
+
+        add_field(fields, "DTLSD_UID", uid);
+        add_field(fields, "DTLSD_VERB", verb);
+        add_field(fields, "DTLSD_RULE", answer->rule);
+        add_field(fields, "DTLSD_FILE", answer->file);
+        add_field(fields, "DTLSD_LINE", answer->file ? line : NULL);
+        add_field(fields, "DTLSD_ADDRESS", *address ? address : NULL);
+        add_field(fields, "DTLSD_ENTRY", question->entry);
+        g_ptr_array_add(fields, NULL);
+
+        asks_log(bus, question->subject.uid, LOG_NOTICE, MSG_ACCESS_REFUSED,
+                 (const char *const *)fields->pdata, text);
+}
+
+/* To the caller the rule by its name; where it stands is the administrator's to know. */
+static int ask_denied(Bus *bus, const AccessQuestion *question, const char *why,
+                      const AccessAnswer *answer, sd_bus_error *error) {
+        log_denied(bus, question, why, answer);
         return bus_refuse_text(error, "NotAuthorized",
                                "User %u may not %s here: %s (rule '%s'); the journal of dtlsd says "
                                "where the rule stands",
-                               question->subject.uid, verb, why, answer->rule);
+                               question->subject.uid, access_verb_name(question->verb), why,
+                               answer->rule);
 }
 
 /* Policy leaves it to polkit, which has said so already, or is asked. */
@@ -340,7 +392,7 @@ static int ask_further(Bus *bus, sd_bus_message *m, const AccessQuestion *questi
         if (!verdict)
                 return ask_polkit(bus, m, question, error);
 
-        return verdict->why_not ? ask_denied(question, verdict->why_not, answer, error) : 1;
+        return verdict->why_not ? ask_denied(bus, question, verdict->why_not, answer, error) : 1;
 }
 
 static int ask(Bus *bus, sd_bus_message *m, AccessQuestion question, sd_bus_error *error) {
@@ -361,7 +413,7 @@ static int ask(Bus *bus, sd_bus_message *m, AccessQuestion question, sd_bus_erro
                 break;
         }
 
-        return ask_denied(&question, "policy says no", &answer, error);
+        return ask_denied(bus, &question, "policy says no", &answer, error);
 }
 
 int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
@@ -378,7 +430,7 @@ int bus_check_port(Bus *bus, sd_bus_message *m, const Address *bound, sd_bus_err
         if (answer.verdict == ACCESS_ALLOW)
                 return 1;
 
-        return ask_denied(&question, "the port that the kernel picked is kept; name another",
+        return ask_denied(bus, &question, "the port that the kernel picked is kept; name another",
                           &answer, error);
 }
 
@@ -390,10 +442,15 @@ int bus_ask_entry(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *entr
 int asks_new(Bus *bus, Asks **ret) {
         *ret = g_new0(Asks, 1);
         (*ret)->bus = bus;
+        (*ret)->brakes = brakes_new();
         return 0;
 }
 
 Asks *asks_free(Asks *asks) {
+        if (!asks)
+                return NULL;
+
+        g_hash_table_unref(asks->brakes);
         g_free(asks);
         return NULL;
 }

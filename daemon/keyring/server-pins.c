@@ -72,11 +72,11 @@ static int pin_answer(sd_bus_message *m, GPtrArray *keys) {
         return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
-static void pin_log(const PinCall *call, const char *what) {
+static void pin_log(Server *server, const PinCall *call, const char *what) {
         g_autofree char *line = g_strdup_printf("%s %s of %s port %" PRIu16, call->place.table,
                                                 what, call->place.host, call->place.port);
 
-        server_log(LOG_NOTICE, 0, call->uid, line);
+        server_log(server, LOG_NOTICE, 0, call->uid, line);
 }
 
 int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -98,7 +98,7 @@ int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         if (r)
                 return pin_refuse(server, &call, r, pin ? text : "there is no pin", ret_error);
 
-        pin_log(&call, first ? "has the first key" : "has a key");
+        pin_log(server, &call, first ? "has the first key" : "has a key");
         return pin_answer(m, keys);
 }
 
@@ -119,7 +119,7 @@ int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         if (r)
                 return pin_refuse(server, &call, r, text, ret_error);
 
-        pin_log(&call, "lost what was pinned");
+        pin_log(server, &call, "lost what was pinned");
         return pin_answer(m, keys);
 }
 

@@ -32,9 +32,7 @@ struct Server {
         Signer *signer;
         ServerClosed closed;
         void *userdata;
-
-        uint64_t refusals_usec; /* when the present count began */
-        unsigned n_refusals;
+        GHashTable *brakes; /* of what is logged, by uid */
 };
 
 typedef struct ServerSubject { /* whom and what a call is about */
@@ -44,7 +42,8 @@ typedef struct ServerSubject { /* whom and what a call is about */
 
 /* ---- server.c ---- */
 
-void server_log(int level, uint64_t id, uid_t uid, const char *text);
+/* So many lines for each user. */
+void server_log(Server *server, int level, uint64_t id, uid_t uid, const char *text);
 int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
                   sd_bus_error *ret_error);
 int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error);

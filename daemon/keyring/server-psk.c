@@ -65,7 +65,7 @@ int method_store_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
                 return psk_refuse(server, uid, r, text, ret_error);
 
         line = g_strdup_printf("stored as pre-shared key %s", name);
-        server_log(LOG_NOTICE, vault_key_id(psk->key), uid, line);
+        server_log(server, LOG_NOTICE, vault_key_id(psk->key), uid, line);
         return sd_bus_reply_method_return(m, "t", vault_key_id(psk->key));
 }
 
@@ -87,7 +87,7 @@ int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
                 return psk_refuse(server, uid, r, NULL, ret_error);
 
         line = g_strdup_printf("removed pre-shared key %s", name);
-        server_log(LOG_NOTICE, 0, uid, line);
+        server_log(server, LOG_NOTICE, 0, uid, line);
         return sd_bus_reply_method_return(m, "");
 }
 

@@ -144,7 +144,7 @@ static int store_identity(Server *server, sd_bus_message *m, StoreCall *call, co
                 return store_refuse(server, call, r, text, ret_error);
 
         line = g_strdup_printf("stored as identity %s", call->name);
-        server_log(LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
+        server_log(server, LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
         return 0;
 }
 
@@ -211,7 +211,7 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 return store_refuse(server, &call, r, NULL, ret_error);
 
         line = g_strdup_printf("removed identity %s", call.name);
-        server_log(LOG_NOTICE, 0, call.uid, line);
+        server_log(server, LOG_NOTICE, 0, call.uid, line);
         return sd_bus_reply_method_return(m, "");
 }
 

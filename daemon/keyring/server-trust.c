@@ -39,10 +39,10 @@ static int trust_answer(sd_bus_message *m, const TrustSet *set) {
         return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
-static void trust_log(uid_t uid, const char *what, const char *name) {
+static void trust_log(Server *server, uid_t uid, const char *what, const char *name) {
         g_autofree char *line = g_strdup_printf("%s trust set %s", what, name);
 
-        server_log(LOG_NOTICE, 0, uid, line);
+        server_log(server, LOG_NOTICE, 0, uid, line);
 }
 
 int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -65,7 +65,7 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *re
         if (r)
                 return trust_refuse(server, uid, r, text, ret_error);
 
-        trust_log(uid, "added anchors to", name);
+        trust_log(server, uid, "added anchors to", name);
         return trust_answer(m, set);
 }
 
@@ -90,7 +90,7 @@ int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *
         if (r)
                 return trust_refuse(server, uid, r, text, ret_error);
 
-        trust_log(uid, set ? "removed an anchor from" : "removed", name);
+        trust_log(server, uid, set ? "removed an anchor from" : "removed", name);
         return trust_answer(m, set);
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Server, see server.h. A method reads, does one thing with vault or signer, and answers. Every use
- * of a key leaves a trace in the log with the uid it was for: refusals each (up to a rate), uses
- * summed up by key and minute.
+ * of a key leaves a trace in the log with the uid it was for: refusals each, uses summed up by key
+ * and minute, and of all that no more than so much for each user.
  */
 
+#include "base/brake.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -16,10 +17,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
-
-/* Lines about refusals: whoever causes them may cause many. */
-#define SERVER_REFUSALS_LOGGED_MAX 20
-#define SERVER_REFUSALS_USEC (10 * UINT64_C(1000000))
 
 /* D-Bus wants one for each bus; this is none, and nobody tells it from another. */
 #define SERVER_ID SD_ID128_MAKE(8f, 4c, 61, 2e, 90, b7, 4d, 35, a2, 1e, 6b, c8, 70, d9, 53, f1)
@@ -33,33 +30,14 @@ static uint64_t server_now(const Server *server) {
         return now_usec;
 }
 
-void server_log(int level, uint64_t id, uid_t uid, const char *text) {
+void server_log(Server *server, int level, uint64_t id, uid_t uid, const char *text) {
         g_autofree char *id_field = g_strdup_printf("DTLSD_KEY=%" PRIu64, id);
         g_autofree char *uid_field = g_strdup_printf("DTLSD_UID=%u", uid);
-        const char *const fields[] = {id_field, uid_field, NULL};
+        g_autofree char *key = id > 0 ? g_strdup_printf("key %" PRIu64 " of ", id) : g_strdup("");
+        g_autofree char *line = g_strdup_printf("%suid %u: %s", key, uid, text);
+        const char *const fields[] = {uid_field, id > 0 ? id_field : NULL, NULL};
 
-        if (id > 0)
-                log_write(level, NULL, fields, "key %" PRIu64 " of uid %u: %s", id, uid, text);
-        else
-                log_write(level, NULL, fields + 1, "uid %u: %s", uid, text);
-}
-
-static void server_log_refusal(Server *server, uint64_t id, uid_t uid, const char *text) {
-        uint64_t now_usec = server_now(server);
-
-        if (now_usec - server->refusals_usec >= SERVER_REFUSALS_USEC) {
-                if (server->n_refusals > SERVER_REFUSALS_LOGGED_MAX)
-                        log_notice("%u more refusals before this one",
-                                   server->n_refusals - SERVER_REFUSALS_LOGGED_MAX);
-                server->refusals_usec = now_usec;
-                server->n_refusals = 0;
-        }
-
-        if (server->n_refusals++ < SERVER_REFUSALS_LOGGED_MAX) {
-                g_autofree char *line = g_strconcat("refused: ", text, NULL);
-
-                server_log(LOG_NOTICE, id, uid, line);
-        }
+        brake_write(brakes_of(server->brakes, uid), server_now(server), level, NULL, fields, line);
 }
 
 static void server_log_use(Server *server, VaultKey *key, const char *what) {
@@ -70,19 +48,21 @@ static void server_log_use(Server *server, VaultKey *key, const char *what) {
                 return;
 
         text = g_strdup_printf("%s, %" PRIu64 " since the last line about it", what, n_uses);
-        server_log(LOG_INFO, vault_key_id(key), vault_key_uid(key), text);
+        server_log(server, LOG_INFO, vault_key_id(key), vault_key_uid(key), text);
 }
 
 /* ---- refusing ---- */
 
 int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
                   sd_bus_error *ret_error) {
-        server_log_refusal(server, subject.id, subject.uid, text);
+        g_autofree char *line = g_strconcat("refused: ", text, NULL);
+
+        server_log(server, LOG_NOTICE, subject.id, subject.uid, line);
         return sd_bus_error_set(ret_error, name, text);
 }
 
 int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error) {
-        server_log(LOG_WARNING, subject.id, subject.uid, g_strerror(-fault(r)));
+        server_log(server, LOG_WARNING, subject.id, subject.uid, g_strerror(-fault(r)));
         return sd_bus_error_set(ret_error, SERVER_ERROR_FAILED, "the keyring failed");
 }
 
@@ -137,7 +117,7 @@ static int server_import(Server *server, sd_bus_message *m, ServerImport import,
         if (r)
                 return server_refuse_vault(server, subject, r, text, ret_error);
 
-        server_log(LOG_INFO, vault_key_id(*ret), uid, "imported");
+        server_log(server, LOG_INFO, vault_key_id(*ret), uid, "imported");
         return 0;
 }
 
@@ -193,7 +173,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
                 return sd_bus_error_set(ret_error, SERVER_ERROR_UNKNOWN_KEY, "no such key");
 
         text = g_strdup_printf("removed after %" PRIu64 " uses", vault_key_uses(key));
-        server_log(LOG_INFO, id, vault_key_uid(key), text);
+        server_log(server, LOG_INFO, id, vault_key_uid(key), text);
         return sd_bus_reply_method_return(m, "");
 }
 
@@ -410,6 +390,7 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         server->closed = closed;
         server->userdata = userdata;
         server->vault = vault_new();
+        server->brakes = brakes_new();
 
         r = identities_new(store, server->vault, &server->identities);
         if (r == 0)
@@ -442,6 +423,7 @@ Server *server_free(Server *server) {
         identities_free(server->identities);
         psks_free(server->psks);
         vault_free(server->vault);
+        g_hash_table_unref(server->brakes);
         sd_event_unref(server->event);
         g_free(server);
         return NULL;

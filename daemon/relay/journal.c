@@ -9,42 +9,7 @@
 #include "base/log.h"
 #include "relay/private.h"
 
-#define BRAKE_WINDOW_USEC (10 * UINT64_C(1000000))
-#define BRAKE_LINES_MAX 20 /* in a window, for one listener */
 #define JOURNAL_FIELD_MAX 128
-
-/* Whether one more line may be written; *ret_suppressed: how many were not, since the last. */
-static bool brake_lets(Brake *brake, uint64_t now_usec, uint64_t *ret_suppressed) {
-        *ret_suppressed = 0;
-
-        if (now_usec - brake->since_usec >= BRAKE_WINDOW_USEC) {
-                brake->since_usec = now_usec;
-                brake->n_lines = 0;
-        }
-        if (brake->n_lines >= BRAKE_LINES_MAX) {
-                brake->n_suppressed++;
-                return false;
-        }
-
-        brake->n_lines++;
-        *ret_suppressed = brake->n_suppressed;
-        brake->n_suppressed = 0;
-        return true;
-}
-
-static void journal_write(Relay *relay, Brake *brake, int level, const char *message_id,
-                          const char *const *fields, const char *text) {
-        uint64_t n_suppressed;
-
-        if (!brake_lets(brake, relay_now(relay), &n_suppressed))
-                return;
-
-        if (n_suppressed > 0)
-                log_write(level, message_id, fields, "%s (%" G_GUINT64_FORMAT " lines left out)",
-                          text, n_suppressed);
-        else
-                log_write(level, message_id, fields, "%s", text);
-}
 
 void log_connection(Connection *connection, int level, const char *message_id, const char *format,
                     ...) {
@@ -70,10 +35,8 @@ void log_connection(Connection *connection, int level, const char *message_id, c
                 (void)g_snprintf(listener, sizeof(listener), "DTLSD_LISTENER=%" G_GUINT32_FORMAT,
                                  connection->listener->id);
 
-        journal_write(connection->relay,
-                      connection->listener ? &connection->listener->brake
-                                           : &connection->relay->brake,
-                      level, message_id, fields, text);
+        brake_write(connection->listener ? &connection->listener->brake : &connection->relay->brake,
+                    relay_now(connection->relay), level, message_id, fields, text);
 }
 
 void log_listener(Listener *listener, int level, const char *message_id, const char *format, ...) {
@@ -91,5 +54,5 @@ void log_listener(Listener *listener, int level, const char *message_id, const c
 
         (void)g_snprintf(id, sizeof(id), "DTLSD_LISTENER=%" G_GUINT32_FORMAT, listener->id);
         (void)g_snprintf(uid, sizeof(uid), "DTLSD_OWNER_UID=%u", listener->spec->uid);
-        journal_write(listener->relay, &listener->brake, level, message_id, fields, text);
+        brake_write(&listener->brake, relay_now(listener->relay), level, message_id, fields, text);
 }

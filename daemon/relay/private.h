@@ -14,6 +14,7 @@
  * flushes it before another endpoint's turn comes.
  */
 
+#include "base/brake.h"
 #include "base/cleanup.h"
 #include "base/seal.h"
 #include "channel/accept-queue.h"
@@ -133,12 +134,6 @@ void alarm_set(Relay *relay, Alarm *alarm, uint64_t at_usec); /* SESSION_NEVER c
 void alarm_clear(Relay *relay, Alarm *alarm);
 
 /* ---- journal.c: lines about connections; what a stranger can cause is rationed ---- */
-
-typedef struct Brake {
-        uint64_t since_usec;
-        unsigned n_lines;
-        uint64_t n_suppressed;
-} Brake;
 
 void log_connection(Connection *connection, int level, const char *message_id, const char *format,
                     ...) __attribute__((format(printf, 4, 5)));

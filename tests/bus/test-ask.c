@@ -176,6 +176,91 @@ static void a_question_goes_with_its_caller(void) {
         g_assert_null(relay_find_listener(seat->relay, 1));
 }
 
+/* ---- what the journal has of it ---- */
+
+void __wrap_log_write(int level, const char *message_id, const char *const *fields,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static struct {
+        unsigned n_lines;
+        char *text, *message_id;
+        char **fields;
+} journal; /* lines that have a message id; the last of them */
+
+/* In the place of log_write(), which has no fields to show here. */
+void __wrap_log_write(int level, const char *message_id, const char *const *fields,
+                      const char *format, ...) {
+        va_list arguments;
+
+        if (!message_id)
+                return;
+
+        g_free(journal.text);
+        va_start(arguments, format);
+        journal.text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+        g_free(journal.message_id);
+        journal.message_id = g_strdup(message_id);
+        g_strfreev(journal.fields);
+        journal.fields = g_strdupv((char **)fields);
+        journal.n_lines++;
+}
+
+static bool journal_has(const char *field) {
+        return g_strv_contains((const char *const *)journal.fields, field);
+}
+
+static void a_refusal_is_in_the_journal(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        g_autoptr(Call) call = listen_below(seat, ":1.1", 1000);
+        g_autofree char *text = NULL;
+
+        seat_run(seat);
+        seat_polkit_answers(seat, false, false);
+        seat_run(seat);
+        g_assert_cmpuint(strlen(journal.message_id), ==, 32);
+        g_assert_true(journal_has("DTLSD_UID=1000"));
+        g_assert_true(journal_has("DTLSD_VERB=listen"));
+        g_assert_true(journal_has("DTLSD_RULE=Ports below 1024"));
+        g_assert_true(journal_has("DTLSD_ADDRESS=127.0.0.1:1000"));
+        g_assert_nonnull(strstr(journal.text, "User 1000 may not listen: polkit says no"));
+        g_assert_nonnull(strstr(journal.text, "(rule 'Ports below 1024' of "));
+
+        /* where the rule stands is in both, and not in what the caller is told */
+        text = g_strdup(strstr(journal.text, " of ") + strlen(" of "));
+        *strrchr(text, ':') = '\0';
+        {
+                g_autofree char *file = g_strconcat("DTLSD_FILE=", text, NULL);
+
+                g_assert_true(journal_has(file));
+                g_assert_null(strstr(error_text(call), text));
+        }
+}
+
+/* Whoever is refused may go on asking. */
+static void refusals_do_not_fill_the_journal(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        unsigned n_before = journal.n_lines, n_of_one;
+
+        seat->has_polkit = false;
+        for (int i = 0; i < 100; i++) {
+                g_autoptr(Call) call = listen_below(seat, ":1.1", 1000);
+
+                seat_run(seat);
+                g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "NotAuthorized");
+        }
+        n_of_one = journal.n_lines - n_before;
+        g_assert_cmpuint(n_of_one, >, 10);
+        g_assert_cmpuint(n_of_one, <, 50);
+        {
+                g_autoptr(Call) call = listen_below(seat, ":1.2", 1000);
+
+                seat_run(seat);
+                g_assert_cmpuint(journal.n_lines, ==, n_before + n_of_one + 1);
+                g_assert_true(journal_has("DTLSD_UID=1001"));
+        }
+}
+
 /* ---- objects ---- */
 
 static Call *close_it(Seat *seat, const char *name, const char *path) {
@@ -333,6 +418,9 @@ int main(int argc, char **argv) {
                         a_name_that_no_entry_has_is_not_asked_about);
         g_test_add_func("/bus/ask/a-question-goes-with-its-caller",
                         a_question_goes_with_its_caller);
+        g_test_add_func("/bus/ask/a-refusal-is-in-the-journal", a_refusal_is_in_the_journal);
+        g_test_add_func("/bus/ask/refusals-do-not-fill-the-journal",
+                        refusals_do_not_fill_the_journal);
         g_test_add_func("/bus/see/a-foreign-object-is-as-one-that-is-not-there",
                         a_foreign_object_is_not_there);
         g_test_add_func("/bus/see/introspection-shows-ones-own", introspection_shows_ones_own);

@@ -7,6 +7,7 @@
 #include "base/terms.h"
 #include "keyring/signer.h"
 #include "keyring/vault.h"
+#include "lib/capture.h"
 #include "material.h"
 
 #include <errno.h>
@@ -432,6 +433,30 @@ static void add(const char *name, void (*test)(Fixture *, gconstpointer)) {
         g_test_add(name, Fixture, NULL, fixture_set_up, test, fixture_tear_down);
 }
 
+static unsigned count_lines(const char *text, const char *beginning) {
+        unsigned n = 0;
+
+        for (text = strstr(text, beginning); text; text = strstr(text + 1, beginning))
+                n++;
+        return n;
+}
+
+/* Not only what is refused: every line is somebody's, and so bounded for each. */
+static void one_users_lines_hide_no_others(Fixture *f, gconstpointer data) {
+        g_autofree char *text = NULL;
+
+        log_set_level(LOG_INFO);
+        capture_begin();
+        for (int i = 0; i < 100; i++)
+                (void)import_psk(f, ALICE, "a secret");
+        (void)import_psk(f, BOB, "a secret");
+        text = capture_end();
+        log_set_level(LOG_ERR);
+        g_assert_cmpuint(count_lines(text, "of uid 1000: imported"), >, 10);
+        g_assert_cmpuint(count_lines(text, "of uid 1000: imported"), <, 50);
+        g_assert_cmpuint(count_lines(text, "of uid 1001: imported"), ==, 1);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         log_set_level(LOG_ERR);
@@ -446,6 +471,7 @@ int main(int argc, char **argv) {
         add("/server/key/is-hidden-from-other-uids", test_hides_keys_from_others);
         add("/server/key/is-gone-when-it-is-removed", test_forgets_what_is_removed);
         add("/server/import/refuses-bad-secrets", test_refuses_bad_secrets);
+        add("/server/log/one-users-lines-hide-no-others", one_users_lines_hide_no_others);
         add("/server/call/refuses-wrong-arguments", test_refuses_wrong_arguments);
         g_test_add_func("/server/door/ends-a-conversation-that-is-not-dbus",
                         test_ends_a_conversation_that_is_not_dbus);
