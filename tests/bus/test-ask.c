@@ -151,6 +151,44 @@ static void questions_are_bounded(void) {
                 call_free(calls[i]);
 }
 
+/* dbus-daemon bears 128 calls of ours at once, and everything that we ask the bus is one. */
+static void all_questions_are_bounded(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
+        const QuotaLimits limits = quota_limits_default(65536); /* as the unit has it */
+
+        quota_set_limits(seat->quota, &limits);
+        for (uid_t uid = 2000; uid < 2008; uid++) {
+                g_autofree char *name = g_strdup_printf(":2.%u", uid);
+
+                seat_enter(seat, name, uid);
+                for (uint16_t i = 0; i < 8; i++)
+                        g_ptr_array_add(calls, listen_below(seat, name, (uint16_t)(100 + i)));
+        }
+        seat_run(seat);
+        g_assert_cmpuint(seat->polkit->len, ==, 64);
+
+        {
+                g_autoptr(Call) refused = listen_below(seat, ":1.1", 100);
+                g_autoptr(Call) other = listen_below(seat, ":1.1", 2000);
+
+                seat_run(seat);
+                g_assert_cmpstr(call_error(refused), ==, ERROR_PREFIX "QuotaExceeded");
+                g_assert_nonnull(strstr(error_text(refused), "The service has 64 of 64 calls"));
+                g_assert_null(call_error(other)); /* about which nobody is asked */
+        }
+
+        seat_leave(seat, ":2.2000"); /* gives back its eight */
+        seat_run(seat);
+        {
+                g_autoptr(Call) asked = listen_below(seat, ":1.1", 100);
+
+                seat_run(seat);
+                g_assert_null(asked->reply);
+        }
+        g_ptr_array_unref(calls);
+}
+
 static void a_name_that_no_entry_has_is_not_asked_about(void) {
         g_autoptr(Seat) seat = seat_with_users();
         g_autofree char *name = g_strnfill(200, 'a');
@@ -414,6 +452,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/ask/a-verdict-is-for-its-message-alone",
                         a_verdict_is_for_its_message);
         g_test_add_func("/bus/ask/a-user-has-so-many-questions", questions_are_bounded);
+        g_test_add_func("/bus/ask/all-users-together-have-so-many-questions",
+                        all_questions_are_bounded);
         g_test_add_func("/bus/ask/a-name-that-no-entry-has-is-not-asked-about",
                         a_name_that_no_entry_has_is_not_asked_about);
         g_test_add_func("/bus/ask/a-question-goes-with-its-caller",

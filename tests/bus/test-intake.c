@@ -329,6 +329,40 @@ static void two_secrets_one_after_the_other(void) {
         keyring_stop(&keyring);
 }
 
+/* What was asked is what is done: the secret is out of its owner's hands before anybody thinks
+ * about the question, and is not taken a second time after it. */
+static void a_secret_is_taken_before_the_question(void) {
+        g_autoptr(Seat) seat = seat_with_user();
+        Keyring keyring = keyring_start(seat);
+        sd_bus_message *m = seat_message(seat, ":1.1", ROOT, MANAGER, "Listen");
+        g_autoptr(Call) call = NULL;
+        int fd;
+
+        keyring_listen(&keyring);
+        seat->has_polkit = true;
+        g_assert_cmpint(memfd_new("secret", 6, &fd), ==, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "sqa{sv}", "127.0.0.1", 1000, 2,
+                                              "PreSharedKeyIdentity", "ay", 2, 'm', 'e',
+                                              "PreSharedKey", "h", fd),
+                        >=, 0);
+        call = seat_send(seat, m);
+        seat_run(seat);
+        g_assert_cmpuint(keyring.imports->len, ==, 1);
+        g_assert_cmpuint(seat->polkit->len, ==, 0);
+
+        keyring_takes(&keyring, NULL);
+        g_assert_cmpuint(seat->polkit->len, ==, 1);
+        g_assert_cmpint(pwrite(fd, "SECRET", 6, 0), <, 0);
+        (void)close(fd);
+        seat_polkit_answers(seat, true, false);
+        seat_run(seat);
+        g_assert_null(call_error(call));
+        g_assert_cmpuint(keyring.imports->len, ==, 0);
+        g_assert_cmpuint(key_id(listener_facts(relay_find_listener(seat->relay, 1)).spec->psk), ==,
+                         1);
+        keyring_stop(&keyring);
+}
+
 /* ---- what is not a sealed memfd never gets near the keyring ---- */
 
 static void unread(void) {
@@ -368,6 +402,8 @@ int main(int argc, char **argv) {
                         the_caller_leaves);
         g_test_add_func("/bus/intake/two-secrets-go-one-after-the-other",
                         two_secrets_one_after_the_other);
+        g_test_add_func("/bus/intake/a-secret-is-taken-before-the-question",
+                        a_secret_is_taken_before_the_question);
         g_test_add_func("/bus/intake/what-is-not-a-sealed-memfd-is-refused-unread", unread);
         return g_test_run();
 }
