@@ -356,6 +356,21 @@ static int call_read_datagram(sd_bus_message *m, Connection *connection, sd_bus_
         return reply_bytes(m, datagram);
 }
 
+/* The owner's, or one by a share; the latter also for other programs of the user whose it is, once
+ * one of them has the owner's. */
+static int open_channel(const Caller *caller, Connection *connection, int *ret_fd,
+                        uint32_t *ret_data_mtu, Reason *reason) {
+        ConnectionFacts facts = connection_facts(connection);
+        bool is_shared = caller_rights(caller, facts.spec->shares) & (SHARE_READ | SHARE_WRITE);
+        Opener opener;
+
+        if (caller_owns(caller, facts.spec) && !(facts.channel_open && is_shared))
+                return connection_open_channel(connection, ret_fd, ret_data_mtu, reason);
+
+        opener = (Opener){.subject = caller_subject(caller), .name = caller->name};
+        return connection_open_shared_channel(connection, &opener, ret_fd, ret_data_mtu, reason);
+}
+
 static int call_open_channel(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         static const Dict none = {NULL, 0, 1, "OpenChannel"};
         g_autofd int channel_fd = -1;
@@ -367,7 +382,7 @@ static int call_open_channel(sd_bus_message *m, Connection *connection, sd_bus_e
         if (r < 0)
                 return r;
 
-        r = connection_open_channel(connection, &channel_fd, &data_mtu, &reason);
+        r = open_channel(caller_of(message_bus(m), m), connection, &channel_fd, &data_mtu, &reason);
         if (r)
                 return bus_refuse(error, r, &reason);
 
@@ -519,7 +534,7 @@ METHOD(write_datagram_encrypted, SHARE_WRITE)
 METHOD(read_datagram, 0)
 METHOD(decrypt_datagram, 0)
 METHOD(open_carrier, 0)
-METHOD(open_channel, 0)
+METHOD(open_channel, SHARE_READ | SHARE_WRITE)
 METHOD(export_keying_material, 0)
 METHOD(get_session_ticket, 0)
 METHOD(shutdown, SHARE_CONTROL)
@@ -878,6 +893,7 @@ const sd_bus_vtable connection_vtable[] = {
         SD_BUS_PROPERTY("PendingPsk", "(bayayuu)", get_pending_psk, 0, CHANGES),
         SD_BUS_PROPERTY("Configuration", "a{sv}", get_configuration, 0, LONG),
         SD_BUS_PROPERTY("Shares", "a(sas)", get_shares, 0, LONG),
+        SD_BUS_PROPERTY("Attached", "a(usast)", get_attached, 0, LONG),
         SD_BUS_PROPERTY("Statistics", "a{st}", get_statistics, 0, EXPLICIT),
 
         SD_BUS_VTABLE_END,

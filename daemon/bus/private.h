@@ -376,9 +376,11 @@ int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *
 int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
-/* share.c: two methods and a property of a Connection, and an option. */
+/* share.c: two methods and two properties of a Connection. */
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error);
 int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error);
+int get_attached(sd_bus *b, const char *path, const char *interface, const char *property,
+                 sd_bus_message *reply, void *userdata, sd_bus_error *error);
 int get_shares(sd_bus *b, const char *path, const char *interface, const char *property,
                sd_bus_message *reply, void *userdata, sd_bus_error *error);
 

@@ -120,3 +120,29 @@ int get_shares(sd_bus *b, const char *path, const char *interface, const char *p
                 r = append_share(reply, &g_array_index(shares, Share, i));
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
+
+static int append_attached(sd_bus_message *reply, const Attached *attached) {
+        const char *names[5];
+        int r;
+
+        share_right_names(attached->rights, names);
+        r = sd_bus_message_open_container(reply, 'r', "usast");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "us", (uint32_t)attached->uid, attached->name);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, (char **)names);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "t", attached->n_dropped);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+int get_attached(sd_bus *b, const char *path, const char *interface, const char *property,
+                 sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        g_autoptr(GArray) attached = connection_attached(userdata);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(usast)");
+        for (guint i = 0; r >= 0 && i < attached->len; i++)
+                r = append_attached(reply, &g_array_index(attached, Attached, i));
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}

@@ -43,6 +43,7 @@ static const struct {
         {"Configuration", CHANGED_CONFIGURATION},
         {"Backlog", CHANGED_BACKLOG},
         {"Shares", CHANGED_SHARES},
+        {"Attached", CHANGED_CHANNELS},
 };
 
 /* What sd-bus lists beside ours in GetManagedObjects; a client's object is gone when all are. */

@@ -67,6 +67,13 @@ int channel_new(Channel **ret, int *ret_app_fd) {
         return 0;
 }
 
+int channel_refuse(Channel *channel) {
+        if (shutdown(channel->fd, SHUT_RD) < 0)
+                return fault(-errno);
+
+        return 0;
+}
+
 int channel_fd(const Channel *channel) {
         return channel->fd;
 }

@@ -41,6 +41,8 @@ int channel_new(Channel **ret, int *ret_app_fd);
  * delivered, then HUP. */
 Channel *channel_free(Channel *channel);
 
+/* The application may not write: it gets EPIPE. */
+int channel_refuse(Channel *channel);
 int channel_fd(const Channel *channel);
 ChannelStats channel_stats(const Channel *channel);
 

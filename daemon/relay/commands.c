@@ -777,6 +777,7 @@ int connection_refuse_psk(Connection *connection, Reason *reason) {
 static void command_set_shares(Connection *connection, GArray *shares) {
         g_clear_pointer(&connection->spec->shares, g_array_unref);
         connection->spec->shares = shares;
+        sharing_review(connection);
         connection_changed(connection, CHANGED_SHARES);
 }
 
@@ -872,7 +873,7 @@ static int command_read(Connection *connection, GBytes **ret, Reason *reason) {
         r = command_check(connection, COMMAND_READ, reason);
         if (r)
                 return r;
-        if (connection->channel)
+        if (connection->outlet)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "A channel is open, and what arrives goes there");
 
@@ -900,23 +901,33 @@ int connection_shutdown(Connection *connection, Reason *reason) {
         return command_done(connection, 0, reason);
 }
 
-static int command_open_channel(Connection *connection, int *ret_fd, Reason *reason) {
+int command_check_channel(const Connection *connection, Reason *reason) {
         int r;
 
         r = command_check(connection, COMMAND_OPEN_CHANNEL, reason);
+        if (r)
+                return r;
+        if (connection->spec->external && !connection->carrier)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "With Transport 'external' a channel needs a carrier; call "
+                                  "OpenCarrier first");
+
+        return 0;
+}
+
+static int command_open_channel(Connection *connection, int *ret_fd, Reason *reason) {
+        int r;
+
+        r = command_check_channel(connection, reason);
         if (r)
                 return r;
         if (connection->in_backlog)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "This connection waits to be taken off its listener's accept "
                                   "queue");
-        if (connection->channel)
+        if (connection->outlet)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "A channel is open already; close its fd first");
-        if (connection->spec->external && !connection->carrier)
-                return reason_set(reason, RELAY_E_INVALID_OPERATION,
-                                  "With Transport 'external' a channel needs a carrier; call "
-                                  "OpenCarrier first");
 
         return connection_attach_channel(connection, ret_fd, reason);
 }

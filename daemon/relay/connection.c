@@ -162,8 +162,8 @@ Connection *connection_free(Connection *connection) {
         if (!connection)
                 return NULL;
 
-        g_assert(!connection->session && !connection->channel && !connection->carrier &&
-                 !connection->alarm.iter);
+        g_assert(!connection->session && !connection->outlet && !connection->others &&
+                 !connection->carrier && !connection->alarm.iter);
         g_queue_clear_full(&connection->queue, connection_release_bytes);
         g_clear_pointer(&connection->config, session_config_unref);
         g_clear_pointer(&connection->errors, g_array_unref);
@@ -412,9 +412,16 @@ static void connection_close_session(Connection *connection, EndReason why) {
                 session_close(connection->session, relay->net);
 }
 
+static void connection_empty_outlets(Connection *connection) {
+        if (connection->outlet)
+                egress_last(connection->outlet);
+        for (guint i = 0; connection->others && i < connection->others->len; i++)
+                egress_last(g_ptr_array_index(connection->others, i));
+}
+
 static void connection_say_goodbye(Connection *connection, EndReason why) {
         if (why != END_PEER_CLOSED && why != END_REPLACED && why != END_FAILED)
-                egress_last(connection);
+                connection_empty_outlets(connection);
 
         connection_prepare(connection);
         if (why != END_REPLACED) /* the peer has no keys to read it with */
@@ -428,6 +435,7 @@ static void connection_let_go(Connection *connection) {
         if (connection->in_backlog)
                 backlog_forget(connection->listener, connection);
         connection_drop_channel(connection);
+        sharing_drop_all(connection);
         tally_session(connection);
         relay_bury(connection->relay, g_steal_pointer(&connection->session),
                    connection_release_session);

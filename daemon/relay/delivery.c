@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Delivery: between a session's plaintext and the application: a channel while one is open, else a
- * bounded queue that drops its oldest.
+ * Delivery: between a session's plaintext and its owner: a channel while one is open, else a
+ * bounded queue that drops its oldest. Those it is shared with are in sharing.c.
  *
  * Knows: channels, queues. Does not know: records, handshakes.
  */
 
 #include "base/fault.h"
 #include "relay/private.h"
-
-#include <sys/epoll.h>
-
-#define CHANNEL_BYTES ((uint64_t)2 * CHANNEL_BUFFER_DEFAULT)
 
 /* NULL: nothing has arrived. */
 GBytes *connection_take_oldest(Connection *connection) {
@@ -49,9 +45,9 @@ void connection_hand_over(Connection *connection) {
         DatagramBatch *app = connection->relay->app;
         int r = 0;
 
-        if (connection->channel) {
-                r = channel_deliver(connection->channel, app);
-                tally_channel(connection);
+        if (connection->outlet) {
+                r = channel_deliver(connection->outlet->channel, app);
+                tally_outlet(connection->outlet);
         } else {
                 for (size_t i = 0; i < datagram_batch_count(app); i++) {
                         Datagram plain = datagram_batch_at(app, i);
@@ -59,13 +55,15 @@ void connection_hand_over(Connection *connection) {
                         delivery_enqueue(connection, &plain);
                 }
         }
+        if (connection->others)
+                sharing_deliver(connection, app);
 
         datagram_batch_reset(app);
         if (r)
                 connection_lost_channel(connection, r);
 }
 
-/* ---- the channel ---- */
+/* ---- the owner's channel ---- */
 
 /* What arrived before there was a channel goes to it first. */
 static void delivery_empty_queue(Connection *connection) {
@@ -81,78 +79,33 @@ static void delivery_empty_queue(Connection *connection) {
                 (void)datagram_batch_append(out, g_bytes_get_data(bytes, NULL),
                                             g_bytes_get_size(bytes));
                 /* a channel that is not a moment old; what is wrong with it shows at once */
-                (void)channel_deliver(connection->channel, out);
+                (void)channel_deliver(connection->outlet->channel, out);
         }
 
         datagram_batch_reset(out);
-        connection->seen_channel = channel_stats(connection->channel);
-}
-
-static void delivery_release_channel(void *corpse) {
-        channel_free(corpse);
-}
-
-static int delivery_new_channel(Connection *connection, int *ret_app_fd, Reason *reason) {
-        g_autoptr(Channel) channel = NULL;
-        g_autofd int app_fd = -1;
-        int r;
-
-        r = channel_new(&channel, &app_fd);
-        if (r < 0)
-                return fault(r);
-        if (r > 0)
-                return reason_set(reason, RELAY_E_QUOTA,
-                                  "The service has no file descriptor left; try again later");
-
-        r = sd_event_add_io(connection->relay->event, &connection->channel_source,
-                            channel_fd(channel), EPOLLIN, on_channel_event, connection);
-        if (r < 0)
-                return fault(r);
-
-        connection->channel = g_steal_pointer(&channel);
-        *ret_app_fd = autofd_steal(&app_fd);
-        return 0;
+        connection->outlet->seen = channel_stats(connection->outlet->channel);
 }
 
 int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason) {
         int r;
 
-        r = charges_add(&connection->charges, QUOTA_FDS, 1, reason);
+        r = outlet_new(connection, NULL, &connection->outlet, ret_app_fd, reason);
         if (r)
                 return r;
 
-        r = charges_add(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES, reason);
-        if (r) {
-                charges_drop(&connection->charges, QUOTA_FDS, 1);
-                return r;
-        }
-
-        r = delivery_new_channel(connection, ret_app_fd, reason);
-        if (r) {
-                charges_drop(&connection->charges, QUOTA_FDS, 1);
-                charges_drop(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES);
-                return r;
-        }
-
         delivery_empty_queue(connection);
+        connection_changed(connection, CHANGED_CHANNELS);
         return 0;
 }
 
 void connection_drop_channel(Connection *connection) {
-        if (!connection->channel)
+        if (!connection->outlet)
                 return;
 
-        if (connection->endpoint)
-                endpoint_forget(connection->endpoint, connection);
         autofd_close(&connection->handing_fd);
         connection->handing_fd = -1;
-        tally_channel(connection);
-        connection->channel_source = sd_event_source_disable_unref(connection->channel_source);
-        relay_bury(connection->relay, g_steal_pointer(&connection->channel),
-                   delivery_release_channel);
-        connection->seen_channel = (ChannelStats){0};
-        charges_drop(&connection->charges, QUOTA_FDS, 1);
-        charges_drop(&connection->charges, QUOTA_BYTES, CHANNEL_BYTES);
+        outlet_bury(g_steal_pointer(&connection->outlet));
+        connection_changed(connection, CHANGED_CHANNELS);
 }
 
 /* The application closed its end. Its last channel is its owner's last hold of the connection, so
@@ -169,7 +122,7 @@ void connection_lost_channel(Connection *connection, int r) {
                 return;
         }
 
-        egress_last(connection);
+        egress_last(connection->outlet);
         connection_drop_channel(connection);
         connection_touch(connection);
         connection_schedule(connection);

@@ -29,15 +29,16 @@ static bool egress_one(Connection *connection, const Datagram *plain) {
 }
 
 /* Takes one batch off the channel and sends it; what channel_collect() says. */
-static int egress_turn(Connection *connection) {
+static int egress_turn(Outlet *outlet) {
+        Connection *connection = outlet->connection;
         Relay *relay = connection->relay;
         Endpoint *endpoint = connection->endpoint;
         bool alive = true;
         int r;
 
         datagram_batch_reset(relay->out);
-        r = channel_collect(connection->channel, relay->out);
-        tally_channel(connection);
+        r = channel_collect(outlet->channel, relay->out);
+        tally_outlet(outlet);
 
         connection_prepare(connection);
         for (size_t i = 0; alive && i < datagram_batch_count(relay->out); i++) {
@@ -56,29 +57,34 @@ static int egress_turn(Connection *connection) {
 }
 
 int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Connection *connection = userdata;
-        int r;
+        Outlet *outlet = userdata;
+        Endpoint *endpoint = outlet->connection->endpoint;
+        int r = CHANNEL_E_HANGUP; /* the one event of one that may not write */
 
-        if (endpoint_is_full(connection->endpoint)) {
-                endpoint_pause(connection->endpoint, connection);
-                return 0;
+        if (outlet->rights & SHARE_WRITE) {
+                if (endpoint_is_full(endpoint)) {
+                        endpoint_pause(endpoint, outlet);
+                        return 0;
+                }
+
+                r = egress_turn(outlet);
         }
 
-        r = egress_turn(connection);
-        if (r && connection->channel)
-                connection_lost_channel(connection, r);
+        if (r && outlet->channel)
+                outlet_lost(outlet, r);
 
         return 0; /* always: a negative return would switch this source off */
 }
 
-void egress_last(Connection *connection) {
+void egress_last(Outlet *outlet) {
+        const Connection *connection = outlet->connection;
         int r = 0;
 
         for (int i = 0; r == 0 && i < EGRESS_LAST_ROUNDS; i++) {
-                if (!connection->channel || !connection->session)
+                if (!outlet->channel || !connection->session || !(outlet->rights & SHARE_WRITE))
                         return;
 
-                r = egress_turn(connection);
+                r = egress_turn(outlet);
                 if (datagram_batch_count(connection->relay->out) == 0)
                         return;
         }

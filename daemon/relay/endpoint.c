@@ -59,9 +59,11 @@ static int endpoint_claim(Endpoint *endpoint, uid_t uid, const Address *local, R
                 return fault(r);
         if (r > 0)
                 return reason_set(reason, RELAY_E_EXISTS,
-                                  "%s is taken by %s; close that, or choose another port",
+                                  "%s is taken by %s, or choose another port",
                                   address_format_port(local, text),
-                                  holder == uid ? "another object of yours" : "another user");
+                                  holder == uid ? "another object of yours; close that"
+                                                : "another user; ask the administrator, who sees "
+                                                  "in Owner of each listener whose it is");
 
         return 0;
 }
@@ -285,14 +287,14 @@ void endpoint_make_room(Endpoint *endpoint) {
                 endpoint_flush(endpoint);
 }
 
-void endpoint_pause(Endpoint *endpoint, Connection *connection) {
+void endpoint_pause(Endpoint *endpoint, Outlet *outlet) {
         /* cannot fail for a source of ours; resumed by endpoint_drain() */
-        (void)sd_event_source_set_enabled(connection->channel_source, SD_EVENT_OFF);
-        g_ptr_array_add(endpoint->paused, connection);
+        (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_OFF);
+        g_ptr_array_add(endpoint->paused, outlet);
 }
 
-void endpoint_forget(Endpoint *endpoint, Connection *connection) {
-        (void)g_ptr_array_remove_fast(endpoint->paused, connection); /* if it is there */
+void endpoint_forget(Endpoint *endpoint, Outlet *outlet) {
+        (void)g_ptr_array_remove_fast(endpoint->paused, outlet); /* if it is there */
 }
 
 void endpoint_drain(Endpoint *endpoint) {
@@ -313,9 +315,9 @@ void endpoint_drain(Endpoint *endpoint) {
         endpoint->waiting = datagram_batch_free(endpoint->waiting);
         endpoint_listen_for(endpoint, EPOLLIN);
         for (guint i = 0; i < endpoint->paused->len; i++) {
-                Connection *connection = g_ptr_array_index(endpoint->paused, i);
+                const Outlet *outlet = g_ptr_array_index(endpoint->paused, i);
 
-                (void)sd_event_source_set_enabled(connection->channel_source, SD_EVENT_ON);
+                (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_ON);
         }
         g_ptr_array_set_size(endpoint->paused, 0);
 }

@@ -99,7 +99,7 @@ ConnectionFacts connection_facts(const Connection *connection) {
                 .peer_chain = connection->peer_chain,
                 .psk_identity = connection->psk_identity,
                 .psk = connection->question.psk,
-                .channel_open = connection->channel,
+                .channel_open = connection->outlet,
                 .announced = connection->announced,
         };
 }

@@ -50,6 +50,7 @@
 
 typedef struct Endpoint Endpoint;
 typedef struct Source Source;
+typedef struct Outlet Outlet;
 
 /* ---- tally.c: what is counted, and under which name it is shown ---- */
 
@@ -65,6 +66,7 @@ typedef enum TallyKind {
         TALLY_DROPPED_NOT_AUTHENTIC,
         TALLY_DROPPED_EARLY, /* beyond what a session keeps while it shakes or waits */
         TALLY_DROPPED_APP_FULL,
+        TALLY_DROPPED_SHARED_FULL, /* of channels that are not the owner's */
         TALLY_DROPPED_QUEUE_FULL,
         TALLY_DROPPED_STRANGER,
         TALLY_DROPPED_TOO_LONG,
@@ -96,7 +98,7 @@ void tally_connection(Connection *connection, TallyKind kind, uint64_t n);
 void tally_listener(Listener *listener, TallyKind kind, uint64_t n);
 /* What the engines counted since the last call. */
 void tally_session(Connection *connection);
-void tally_channel(Connection *connection);
+void tally_outlet(Outlet *outlet);
 void tally_endpoint(Endpoint *endpoint);
 /* A listener's socket counts for all its peers; these tell them apart. */
 void tally_received(Connection *connection, const Datagram *in);
@@ -152,7 +154,8 @@ struct Relay {
         size_t net_mark; /* what the connection whose turn it is adds to net begins here */
         GTree *connections, *listeners, *verifiers; /* by id */
         uint32_t last_connection, last_listener, last_verifier;
-        GArray *graves; /* of Grave */
+        GHashTable *shared; /* a set of Connections with others */
+        GArray *graves;     /* of Grave */
         sd_event_source *settle;
         GSequence *alarms;
         sd_event_source *timer;
@@ -178,7 +181,7 @@ struct Endpoint {
         sd_event_source *source;
         DatagramBatch *waiting; /* what the socket would not take; NULL: it is not full */
         size_t waiting_index;
-        GPtrArray *paused; /* Connections whose channels are not read meanwhile */
+        GPtrArray *paused; /* Outlets that are not read meanwhile */
         bool over;
         UdpStats seen;
         Charges charges;
@@ -194,6 +197,20 @@ typedef struct Question {
         PendingPsk psk;   /* with references of its own */
 } Question;
 
+/* A channel, and whose it is. */
+struct Outlet {
+        Connection *connection;
+        Channel *channel; /* NULL: it is over */
+        sd_event_source *source;
+        bool is_owners;
+        unsigned rights; /* SHARE_READ: what comes is delivered; SHARE_WRITE: it is collected */
+        char *name;      /* who opened it; "": no name any more. Of an owner's NULL */
+        gid_t *gids;
+        size_t n_gids;
+        ChannelStats seen;
+        Charges charges; /* the uid */
+};
+
 struct Connection {
         Relay *relay;
         uint32_t id;
@@ -201,10 +218,10 @@ struct Connection {
         Listener *listener; /* NULL: an own one */
         Endpoint *endpoint; /* while associated */
         SessionConfig *config;
-        Session *session; /* NULL: not associated */
-        Channel *channel;
-        sd_event_source *channel_source;
-        Channel *carrier; /* external: its packets are ciphertext; NULL: datagrams are signals */
+        Session *session;  /* NULL: not associated */
+        Outlet *outlet;    /* the owner's channel; NULL: what comes is kept for connection_read() */
+        GPtrArray *others; /* Outlets of those it is shared with; NULL: there are none */
+        Channel *carrier;  /* external: its packets are ciphertext; NULL: datagrams are signals */
         sd_event_source *carrier_source;
         CookieJar *jar; /* an external server's */
         int handing_fd; /* the application's end, until the accept queue takes it */
@@ -249,7 +266,7 @@ struct Connection {
         Charges charges;
         Tally tally;
         SessionStats seen_session;
-        ChannelStats seen_channel, seen_carrier;
+        ChannelStats seen_carrier;
 };
 
 struct Listener {
@@ -362,8 +379,8 @@ void endpoint_flush(Endpoint *endpoint);
 /* Makes sure that one more call of a session fits. */
 void endpoint_make_room(Endpoint *endpoint);
 bool endpoint_is_full(const Endpoint *endpoint);
-void endpoint_pause(Endpoint *endpoint, Connection *connection);
-void endpoint_forget(Endpoint *endpoint, Connection *connection);
+void endpoint_pause(Endpoint *endpoint, Outlet *outlet);
+void endpoint_forget(Endpoint *endpoint, Outlet *outlet);
 void endpoint_drain(Endpoint *endpoint); /* the socket takes more again */
 void endpoint_fail(Endpoint *endpoint, int r);
 
@@ -374,7 +391,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Endpoint, endpoint_free)
 int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 /* What the application wrote before it said goodbye still goes out. */
-void egress_last(Connection *connection);
+void egress_last(Outlet *outlet);
 
 /* ---- carrier.c: Transport "external" ---- */
 
@@ -431,6 +448,8 @@ int connection_begin_server(Connection *connection, const Datagram *in, const He
                             Reason *reason);
 /* What an object's error says after a command that came to @outcome. */
 DtlsError command_error(RelayOutcome outcome);
+/* Whether anybody can open a channel now. */
+int command_check_channel(const Connection *connection, Reason *reason);
 /* @peer may be NULL. */
 int command_check_peer(const Address *peer, Reason *reason);
 
@@ -443,6 +462,27 @@ int connection_seal(Connection *connection, const void *data, size_t size);
 int connection_attach_channel(Connection *connection, int *ret_app_fd, Reason *reason);
 void connection_lost_channel(Connection *connection, int r);
 void connection_drop_channel(Connection *connection);
+
+/* ---- outlet.c ---- */
+
+/* Charged to @opener; without one it is the owner's. */
+int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *ret_app_fd,
+               Reason *reason);
+/* Nothing goes through it from here on; who has the other end reads what was delivered, then HUP.
+ */
+void outlet_bury(Outlet *outlet);
+/* What was wrong with its channel. */
+void outlet_lost(Outlet *outlet, int r);
+
+/* ---- sharing.c: channels of those it is shared with ---- */
+
+void sharing_deliver(Connection *connection, const DatagramBatch *app);
+void sharing_drop(Outlet *outlet);
+void sharing_drop_all(Connection *connection);
+/* The shares are others now: what they do not allow any more is closed. */
+void sharing_review(Connection *connection);
+/* A name left the bus, or all did (NULL), and then what is open stays open. */
+void sharing_name_gone(Relay *relay, const char *name);
 
 /* ---- questions.c ---- */
 

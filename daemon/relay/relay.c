@@ -181,6 +181,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay->connections = g_tree_new(relay_compare_ids);
         relay->listeners = g_tree_new(relay_compare_ids);
         relay->verifiers = g_tree_new(relay_compare_ids);
+        relay->shared = g_hash_table_new(NULL, NULL);
         relay->graves = g_array_new(FALSE, FALSE, sizeof(Grave));
 
         r = relay_new_settle(relay);
@@ -262,6 +263,7 @@ Relay *relay_free(Relay *relay) {
         relay->settle = sd_event_source_disable_unref(relay->settle);
         alarms_free(relay);
         g_clear_pointer(&relay->graves, g_array_unref);
+        g_clear_pointer(&relay->shared, g_hash_table_unref);
         g_clear_pointer(&relay->connections, g_tree_unref);
         g_clear_pointer(&relay->listeners, g_tree_unref);
         g_clear_pointer(&relay->verifiers, g_tree_unref);
@@ -291,6 +293,7 @@ void relay_owner_gone(Relay *relay, const char *owner) {
         relay_close_verifiers(relay, owner);
         relay_close_listeners(relay, owner);
         relay_close_connections(relay, owner, END_OWNER_GONE);
+        sharing_name_gone(relay, owner);
 }
 
 static void relay_disown(Spec *spec) {
@@ -315,6 +318,7 @@ void relay_owners_lost(Relay *relay) {
         for (guint i = 0; i < listeners->len; i++)
                 relay_disown(
                         relay_find_listener(relay, g_array_index(listeners, uint32_t, i))->spec);
+        sharing_name_gone(relay, NULL);
 }
 
 void relay_keyring_lost(Relay *relay) {

@@ -75,7 +75,22 @@ typedef enum ChangeMask { /* what PropertiesChanged is about */
         CHANGED_CONFIGURATION = 1 << 6,
         CHANGED_BACKLOG = 1 << 7,
         CHANGED_SHARES = 1 << 8,
+        CHANGED_CHANNELS = 1 << 9, /* who has one open */
 } ChangeMask;
+
+/* Who opens a channel, borrowed. */
+typedef struct Opener {
+        AccessSubject subject;
+        const char *name;
+} Opener;
+
+/* Who has one open. */
+typedef struct Attached {
+        uid_t uid;
+        const char *name;   /* borrowed; "": the uid's, or no name's any more */
+        unsigned rights;    /* SHARE_READ, SHARE_WRITE */
+        uint64_t n_dropped; /* datagrams that it did not read in time */
+} Attached;
 
 typedef struct PendingPsk {
         bool pending;
@@ -101,7 +116,7 @@ typedef struct ConnectionFacts {
         GPtrArray *peer_chain;             /* GBytes DER; may be NULL */
         GBytes *psk_identity;              /* may be NULL */
         PendingPsk psk;
-        bool channel_open;
+        bool channel_open; /* the owner's */
         bool announced;
 } ConnectionFacts;
 
@@ -165,7 +180,7 @@ void relay_keyring_lost(Relay *relay);
 void relay_reload_trust(Relay *relay, Revocations *revocations);
 Counters relay_counters(const Relay *relay); /* of the whole service */
 
-/* A name left the bus: its objects go. */
+/* A name left the bus: its objects go, and its channels to those of others. */
 void relay_owner_gone(Relay *relay, const char *owner);
 /* The bus went away, and the next one hands the same names out again: what is still there belongs
  * to no name any more. It lives until its channel or accept queue closes. */
@@ -227,6 +242,12 @@ void connection_close(Connection *connection, EndReason why);
 void connection_set_error(Connection *connection, DtlsError error, const char *text);
 int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_data_mtu,
                             Reason *reason);
+/* The same for whom it is shared with, by its right to read or write; beside the owner's. It is no
+ * error of the object when it fails. */
+int connection_open_shared_channel(Connection *connection, const Opener *opener, int *ret_fd,
+                                   uint32_t *ret_data_mtu, Reason *reason);
+/* A GArray of Attached, the owner's first. */
+GArray *connection_attached(const Connection *connection);
 /* RFC 5705. @context: NULL: none, which is not an empty one. */
 int connection_export_keying_material(Connection *connection, const char *label, GBytes *context,
                                       uint32_t size, Secret **ret, Reason *reason);

@@ -20,6 +20,7 @@ static const char *const tally_names[N_TALLY_KINDS] = {
         [TALLY_DROPPED_NOT_AUTHENTIC] = "DroppedNotAuthentic",
         [TALLY_DROPPED_EARLY] = "DroppedEarly",
         [TALLY_DROPPED_APP_FULL] = "DroppedAppFull",
+        [TALLY_DROPPED_SHARED_FULL] = "DroppedSharedFull",
         [TALLY_DROPPED_QUEUE_FULL] = "DroppedQueueFull",
         [TALLY_DROPPED_STRANGER] = "DroppedStranger",
         [TALLY_DROPPED_TOO_LONG] = "DroppedTooLong",
@@ -91,21 +92,21 @@ void tally_session(Connection *connection) {
         *seen = now;
 }
 
-void tally_channel(Connection *connection) {
-        ChannelStats *seen = &connection->seen_channel;
-        ChannelStats now;
+void tally_outlet(Outlet *outlet) {
+        Connection *connection = outlet->connection;
+        ChannelStats now = channel_stats(outlet->channel);
+        const ChannelStats *seen = &outlet->seen;
 
-        if (!connection->channel)
-                return;
-
-        now = channel_stats(connection->channel);
-        tally_connection(connection, TALLY_DELIVERED, now.n_delivered - seen->n_delivered);
+        /* what others see is no second delivery */
+        if (outlet->is_owners)
+                tally_connection(connection, TALLY_DELIVERED, now.n_delivered - seen->n_delivered);
         tally_connection(connection, TALLY_COLLECTED, now.n_collected - seen->n_collected);
-        tally_connection(connection, TALLY_DROPPED_APP_FULL,
+        tally_connection(connection,
+                         outlet->is_owners ? TALLY_DROPPED_APP_FULL : TALLY_DROPPED_SHARED_FULL,
                          now.n_dropped_full - seen->n_dropped_full);
         tally_connection(connection, TALLY_DROPPED_TOO_LONG,
                          now.n_dropped_too_long - seen->n_dropped_too_long);
-        *seen = now;
+        outlet->seen = now;
 }
 
 static void tally_socket(Endpoint *endpoint, TallyKind kind, uint64_t n) {

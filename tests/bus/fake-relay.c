@@ -467,6 +467,15 @@ int connection_open_channel(Connection *connection, int *ret_fd, uint32_t *ret_d
         return 0;
 }
 
+int connection_open_shared_channel(Connection *connection, const Opener *opener, int *ret_fd,
+                                   uint32_t *ret_data_mtu, Reason *reason) {
+        return connection_open_channel(connection, ret_fd, ret_data_mtu, reason);
+}
+
+GArray *connection_attached(const Connection *connection) {
+        return g_array_new(FALSE, FALSE, sizeof(Attached));
+}
+
 int connection_export_keying_material(Connection *connection, const char *label, GBytes *context,
                                       uint32_t size, Secret **ret, Reason *reason) {
         *ret = secret_new_zero(size);

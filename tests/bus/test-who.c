@@ -251,7 +251,7 @@ static void each_right_is_good_for_what_the_table_says(void) {
                                 SD_BUS_ERROR_UNKNOWN_OBJECT);
                 world_done(&world);
         }
-        g_assert_cmpuint(n_allowed, >=, 7);
+        g_assert_cmpuint(n_allowed, >=, 9);
 }
 
 static void what_cannot_be_shared_is_refused(void) {

@@ -6,6 +6,7 @@
 
 #include "stage.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -274,8 +275,233 @@ static void test_sixty_four_are_enough(void) {
         world_done(&world);
 }
 
+/* ---- channels ---- */
+
+#define BURST 200
+
+static void assert_comes(int fd, const char *text) {
+        char buffer[64];
+
+        (void)wait_fd(fd);
+        g_assert_cmpint(recv(fd, buffer, sizeof(buffer), 0), ==, (ssize_t)strlen(text));
+        g_assert_cmpmem(buffer, strlen(text), text, strlen(text));
+}
+
+/* After what is left to be read. */
+static void assert_hangs_up(int fd) {
+        char buffer[64];
+
+        do
+                (void)wait_fd(fd);
+        while (recv(fd, buffer, sizeof(buffer), 0) > 0);
+        g_assert_cmpint(recv(fd, buffer, sizeof(buffer), 0), ==, 0);
+}
+
+static char *attached(const World *world) {
+        sd_bus_message *reply =
+                call(world->alice, world->path, PROPERTIES, "Get", "ss", CONNECTION, "Attached");
+        GString *text = message_flatten(reply);
+
+        (void)sd_bus_message_unref(reply);
+        return g_string_free(text, FALSE);
+}
+
+typedef struct Gone {
+        const World *world;
+        const char *what;
+} Gone;
+
+static bool is_detached(void *userdata) {
+        const Gone *gone = userdata;
+        g_autofree char *text = attached(gone->world);
+
+        return !strstr(text, gone->what);
+}
+
+static void test_each_reader_has_its_own_channel(void) {
+        g_autofree char *who = NULL;
+        int alice, bob, carol;
+        World world = {0};
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "read", NULL);
+        share(&world, "gid:20", "read", "write");
+        bob = open_channel(world.bob, world.path); /* before the owner has one */
+        alice = open_channel(world.alice, world.path);
+        carol = open_channel(world.carol, world.path);
+        g_assert_cmpint(send(world.far, "to all", 6, 0), ==, 6);
+        assert_comes(alice, "to all");
+        assert_comes(bob, "to all");
+        assert_comes(carol, "to all");
+
+        g_assert_cmpint(send(bob, "x", 1, MSG_NOSIGNAL), ==, -1);
+        g_assert_cmpint(errno, ==, EPIPE);
+        g_assert_cmpint(send(carol, "carol's", 7, 0), ==, 7);
+        assert_comes(world.far, "carol's");
+        g_assert_cmpint(send(alice, "alice's", 7, 0), ==, 7);
+        assert_comes(world.far, "alice's");
+
+        who = attached(&world);
+        g_assert_nonnull(strstr(who, "|1|"));
+        g_assert_nonnull(strstr(who, "|5|"));
+        g_assert_nonnull(strstr(who, "|3|"));
+        assert_refused(world.bob, "NotAuthorized", &world, "Shutdown");
+        (void)close(bob);
+        bus_wait(world.alice, is_detached, &(Gone){&world, "|5|"}, "the end of bob's channel");
+        (void)close(carol);
+        (void)close(alice);
+        world_done(&world);
+}
+
+/* The datagrams up to some point, in order and without a gap, and then the end; how many. */
+static unsigned read_until_the_end(int fd) {
+        char buffer[64];
+        unsigned n = 0;
+        ssize_t size;
+
+        for (;;) {
+                (void)wait_fd(fd);
+                size = recv(fd, buffer, sizeof(buffer) - 1, 0);
+                g_assert_cmpint(size, >=, 0);
+                if (size == 0)
+                        return n;
+
+                buffer[size] = '\0';
+                g_assert_cmpuint(g_ascii_strtoull(buffer, NULL, 10), ==, n);
+                n++;
+        }
+}
+
+static void test_unshare_ends_it_amid_data(void) {
+        int alice, bob;
+        World world = {0};
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "read", "write");
+        alice = open_channel(world.alice, world.path);
+        bob = open_channel(world.bob, world.path);
+        for (unsigned i = 0; i < BURST; i++) {
+                g_autofree char *text = g_strdup_printf("%u", i);
+
+                if (i < BURST / 2)
+                        (void)send(bob, "noise", 5, MSG_NOSIGNAL);
+                if (i == BURST / 2)
+                        stop_sharing(&world, BOB);
+                g_assert_cmpint(send(world.far, text, strlen(text), 0), >, 0);
+                assert_comes(alice, text);
+        }
+        /* what the owner had before it said so, and nothing that came later */
+        g_assert_cmpuint(read_until_the_end(bob), ==, BURST / 2);
+        g_assert_cmpint(send(bob, "x", 1, MSG_NOSIGNAL), ==, -1);
+        g_free(call_refused(UNKNOWN, world.bob, world.path, CONNECTION, "OpenChannel", "a{sv}", 0));
+        (void)close(alice);
+        (void)close(bob);
+        world_done(&world);
+}
+
+static void test_a_channel_goes_with_the_name_that_opened_it(void) {
+        World world = {0};
+        sd_bus *other;
+        int bob, fd;
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "read", NULL);
+        other = service_bus(world.service, UID_BOB);
+        bob = open_channel(world.bob, world.path);
+        fd = open_channel(other, world.path);
+        (void)bus_leave(other);
+        assert_hangs_up(fd);
+        g_assert_cmpint(send(world.far, "on", 2, 0), ==, 2);
+        assert_comes(bob, "on");
+        (void)close(fd);
+        (void)close(bob);
+        world_done(&world);
+}
+
+static void test_all_goes_with_the_owner(void) {
+        World world = {0};
+        int bob, carol;
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "read", NULL);
+        share(&world, "gid:20", "write", NULL);
+        bob = open_channel(world.bob, world.path);
+        carol = open_channel(world.carol, world.path);
+        (void)bus_leave(g_steal_pointer(&world.alice));
+        assert_hangs_up(bob);
+        assert_hangs_up(carol);
+        assert_hangs_up(world.far);
+        assert_refused(world.bob, UNKNOWN, &world, "Shutdown");
+        (void)close(bob);
+        (void)close(carol);
+        world_done(&world);
+}
+
+/* Nobody reads bob's, and neither the owner nor the peer feels it. */
+static void test_a_slow_reader_loses_only_its_own(void) {
+        g_autofree char *payload = g_strnfill(1000, 'x');
+        int alice, bob;
+        World world = {0};
+        char buffer[1024];
+
+        if (!world_new(&world))
+                return;
+
+        share(&world, BOB, "read", NULL);
+        alice = open_channel(world.alice, world.path);
+        bob = open_channel(world.bob, world.path);
+        for (unsigned i = 0; i < 1000; i++) {
+                g_assert_cmpint(send(world.far, payload, 1000, 0), ==, 1000);
+                (void)wait_fd(alice);
+                g_assert_cmpint(recv(alice, buffer, sizeof(buffer), 0), ==, 1000);
+        }
+        g_assert_cmpuint(
+                get_counter(world.alice, world.path, CONNECTION, "Statistics", "DroppedSharedFull"),
+                >, 0);
+        g_assert_cmpuint(
+                get_counter(world.alice, world.path, CONNECTION, "Statistics", "DroppedAppFull"),
+                ==, 0);
+        (void)close(alice);
+        (void)close(bob);
+        world_done(&world);
+}
+
+/* A port is one user's, and whose is not for the other to know. */
+static void test_a_port_is_one_users(void) {
+        g_autofree char *listener = NULL, *text = NULL;
+        World world = {0};
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        listener = listen_psk(world.alice, &port);
+        text = call_refused("AlreadyExists", world.bob, ROOT, MANAGER, "Listen", "sqa{sv}",
+                            "0.0.0.0", port, 0);
+        g_assert_nonnull(strstr(text, "administrator"));
+        g_assert_null(strstr(text, "user 1"));
+        world_done(&world);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/sharing/each-reader-has-its-own-channel",
+                        test_each_reader_has_its_own_channel);
+        g_test_add_func("/sharing/unshare-ends-it-amid-data", test_unshare_ends_it_amid_data);
+        g_test_add_func("/sharing/a-channel-goes-with-the-name-that-opened-it",
+                        test_a_channel_goes_with_the_name_that_opened_it);
+        g_test_add_func("/sharing/all-goes-with-the-owner", test_all_goes_with_the_owner);
+        g_test_add_func("/sharing/a-slow-reader-loses-only-its-own",
+                        test_a_slow_reader_loses_only_its_own);
+        g_test_add_func("/sharing/a-port-is-one-users", test_a_port_is_one_users);
         g_test_add_func("/sharing/inspect-is-to-see", test_inspect_is_to_see);
         g_test_add_func("/sharing/the-shared-hear-what-happens", test_the_shared_hear_what_happens);
         g_test_add_func("/sharing/control-is-to-drive", test_control_is_to_drive);
