@@ -6,6 +6,7 @@
 #include "private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 int dtlsd_connection_set_peer(dtlsd_connection *connection, const char *address, uint16_t port,
@@ -196,4 +197,31 @@ int dtlsd_connection_export_keying_material(dtlsd_connection *connection, const 
         (void)sd_bus_message_unref(m);
         (void)sd_bus_message_unref(reply);
         return r < 0 ? r : 0;
+}
+
+int dtlsd_connection_session_ticket(dtlsd_connection *connection, void **ret, size_t *ret_size,
+                                    uint32_t *ret_lifetime, sd_bus_error *error) {
+        sd_bus_message *reply = NULL;
+        uint32_t lifetime;
+        size_t size = 0;
+        void *ticket = NULL;
+        int r;
+
+        r = sd_bus_call_method(connection->bus, DTLSD_NAME, connection->path, DTLSD_CONNECTION,
+                               "GetSessionTicket", error, &reply, NULL);
+        if (r >= 0)
+                r = dtlsd_bytes_copy(reply, &ticket, &size);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "u", &lifetime);
+        (void)sd_bus_message_unref(reply);
+        if (r < 0) {
+                free(ticket);
+                return r;
+        }
+
+        *ret = ticket;
+        *ret_size = size;
+        if (ret_lifetime)
+                *ret_lifetime = lifetime;
+        return 0;
 }

@@ -58,6 +58,10 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                  "DtlsV1_2, DtlsV1_0, or either with OrLater (default: DtlsV1_2OrLater)", "NAME"},
                 {"alpn", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->alpn,
                  "An application protocol that is spoken; repeat, best first", "NAME"},
+                {"session-ticket", 0, 0, G_OPTION_ARG_FILENAME, &settings->ticket_file,
+                 "connect: take up the session in this file, and keep the new one there", "FILE"},
+                {"dh-parameters", 0, 0, G_OPTION_ARG_FILENAME, &settings->dh_file,
+                 "listen: Diffie-Hellman parameters, PEM", "FILE"},
                 {"insecure", 0, 0, G_OPTION_ARG_NONE, &settings->insecure,
                  "connect: do not verify the server (for tests)", NULL},
                 {"wait", 'w', 0, G_OPTION_ARG_INT, &settings->wait_seconds,
@@ -217,6 +221,8 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"alpn", settings->alpn, both},
                 {"name", settings->name, COMMAND_CONNECT},
                 {"insecure", settings->insecure, COMMAND_CONNECT},
+                {"session-ticket", settings->ticket_file, COMMAND_CONNECT},
+                {"dh-parameters", settings->dh_file, COMMAND_LISTEN},
                 {"wait", settings->wait_seconds != G_MININT, COMMAND_CONNECT},
                 {"psk-hint", settings->psk_hint, COMMAND_LISTEN},
                 {"echo", settings->echo, COMMAND_LISTEN},
@@ -280,6 +286,7 @@ static void fill_options(Settings *settings, CommandKind kind) {
         options->protocol = settings->protocol;
         options->next_protocols = (const char *const *)settings->alpn;
         options->no_cookies = settings->cookies_off;
+        options->dh_parameters_file = settings->dh_file;
         if (settings->insecure)
                 options->peer_verify_mode = "VerifyNone";
         else if (kind == COMMAND_LISTEN && settings->ca_files)
@@ -330,5 +337,7 @@ void settings_done(Settings *settings) {
         g_free(settings->identity);
         g_free(settings->passphrase_file);
         g_free(settings->user);
+        g_free(settings->ticket_file);
+        g_free(settings->dh_file);
         explicit_bzero(settings->psk, sizeof settings->psk);
 }

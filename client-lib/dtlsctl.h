@@ -34,7 +34,7 @@ typedef enum CommandKind {
 typedef struct Settings {
         char **ca_files, **certificate_files, **ciphers, **alpn, **psks;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
-        char *identity, *passphrase_file, *user;
+        char *identity, *passphrase_file, *user, *ticket_file, *dh_file;
         gboolean insecure, echo, cookies_off, version;
         int wait_seconds;             /* G_MININT: none was given */
         struct dtlsd_options options; /* made of the above; borrows from them */

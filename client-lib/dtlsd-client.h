@@ -171,6 +171,15 @@ struct dtlsd_options {
         const char *const *ssl_options;
         /* Names of application protocols (ALPN); at most 8, of 1 to 31 bytes (NextProtocols). */
         const char *const *next_protocols;
+        /* What dtlsd_connection_session_ticket() gave: that session is taken up, without
+         * signatures. With ssl_options that do not disable tickets, such as an empty array. NULL:
+         * none. Not for listeners (SessionTicket). */
+        const void *session_ticket;
+        size_t session_ticket_size;
+        /* Diffie-Hellman parameters of a server, PKCS#3 in a PEM or DER file, at most 8192 bytes:
+         * a prime of 2048 to 4096 bits. NULL: the service's own. Listeners, and servers of
+         * dtlsd_connection_create_external(), only (DhParameters). */
+        const char *dh_parameters_file;
 
         /* Largest UDP payload of the handshake's datagrams, bytes: 256 (512 with a certificate) to
          * 65507. 0: 1400. Not for dtlsd_connection_set_configuration(), see
@@ -212,7 +221,7 @@ struct dtlsd_options {
          * dtlsd_listen() (Announce). */
         int announce;
 
-        const void *reserved[24]; /* zero */
+        const void *reserved[21]; /* zero */
 };
 
 /* QSslConfiguration::setDefaultDtlsConfiguration: what a call of this sd_bus that takes options
@@ -429,6 +438,14 @@ int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void *
 int dtlsd_connection_export_keying_material(dtlsd_connection *connection, const char *label,
                                             const void *context, size_t context_size,
                                             void *material, size_t size, sd_bus_error *error);
+/* A client's session, for the option session_ticket of a later one to the same server, as soon as
+ * it is encrypted: sealed by the service, for this user alone, and of no use after the service has
+ * ended. *ret: free() it. *ret_lifetime (NULL: not wanted): how long the server wants to know it,
+ * seconds; 0: it did not say (Connection.GetSessionTicket). Errors: InvalidOperation (not
+ * encrypted), TlsNonFatalError (there is none: ssl_options do not allow it, the server gave none,
+ * or a pre-shared key was used). */
+int dtlsd_connection_session_ticket(dtlsd_connection *connection, void **ret, size_t *ret_size,
+                                    uint32_t *ret_lifetime, sd_bus_error *error);
 /* close_notify; the object stays, and a client may shake hands again (Connection.Shutdown). Errors:
  * InvalidOperation (not encrypted). */
 int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error);

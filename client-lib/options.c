@@ -184,6 +184,19 @@ static int append_file(sd_bus_message *m, const char *path, sd_bus_error *error)
         return r;
 }
 
+static int append_file_bytes(sd_bus_message *m, const char *key, const char *path,
+                             sd_bus_error *error) {
+        int r;
+
+        if (!path)
+                return 0;
+
+        r = open_entry(m, key, "ay");
+        if (r >= 0)
+                r = append_file(m, path, error);
+        return r < 0 ? r : close_entry(m);
+}
+
 int dtlsd_files_append(sd_bus_message *m, const char *const *paths, sd_bus_error *error) {
         int r;
 
@@ -295,7 +308,8 @@ static int append_local(sd_bus_message *m, const struct dtlsd_options *options) 
         return r;
 }
 
-static int append_listener(sd_bus_message *m, const struct dtlsd_options *options) {
+static int append_listener(sd_bus_message *m, const struct dtlsd_options *options,
+                           sd_bus_error *error) {
         const char *hint = options->psk_identity_hint;
         int r = 0;
 
@@ -303,7 +317,7 @@ static int append_listener(sd_bus_message *m, const struct dtlsd_options *option
                 r = dtlsd_bytes_append(m, "PskIdentityHint", hint, strlen(hint));
         if (r >= 0 && options->no_cookies)
                 r = append_flag(m, "CookieVerification", 0);
-        return r;
+        return r < 0 ? r : append_file_bytes(m, "DhParameters", options->dh_parameters_file, error);
 }
 
 static int append_cookies(sd_bus_message *m, const struct dtlsd_options *options) {
@@ -402,7 +416,8 @@ static int check_reserved(const struct dtlsd_options *options, sd_bus_error *err
 
 /* What depends on whom it is for. */
 static int append_special(sd_bus_message *m, const struct dtlsd_options *options,
-                          enum options_for what, const char *peer, uint16_t port) {
+                          enum options_for what, const char *peer, uint16_t port,
+                          sd_bus_error *error) {
         const unsigned creates = OPTIONS_FOR_CREATE | OPTIONS_FOR_EXTERNAL;
         const unsigned listens = OPTIONS_FOR_LISTEN | OPTIONS_FOR_LISTENER;
         const unsigned serves = listens | OPTIONS_FOR_EXTERNAL_SERVER | OPTIONS_FOR_CONNECTION |
@@ -419,8 +434,11 @@ static int append_special(sd_bus_message *m, const struct dtlsd_options *options
                 r = append_packets(m, options, what);
         if (r >= 0 && options->ocsp_stapling && !(what & listens))
                 r = append_flag(m, "OcspStapling", 1);
+        if (r >= 0 && options->session_ticket && !(what & listens))
+                r = dtlsd_bytes_append(m, "SessionTicket", options->session_ticket,
+                                       options->session_ticket_size);
         if (r >= 0 && what & serves)
-                r = append_listener(m, options);
+                r = append_listener(m, options, error);
         if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_EXTERNAL_SERVER))
                 r = append_cookies(m, options);
         if (r >= 0 && what == OPTIONS_FOR_LISTEN && options->announce)
@@ -432,7 +450,7 @@ static int append_all(sd_bus_message *m, const struct dtlsd_options *options, en
                       const char *peer, uint16_t port, sd_bus_error *error) {
         int r;
 
-        r = append_special(m, options, what, peer, port);
+        r = append_special(m, options, what, peer, port, error);
         if (r >= 0)
                 r = append_credentials(m, options, error);
         if (r >= 0)

@@ -241,9 +241,20 @@ static void test_options_of_a_connection_arrive(Scene *scene, const void *unused
         (void)dtlsd_connection_unref(connection);
 }
 
+static const char *make_dh_parameters(const Scene *scene) {
+        g_autofree char *pem = NULL;
+        const char *path = scene_file(scene, "dh.pem");
+
+        g_assert_true(g_spawn_command_line_sync(
+                "openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048", &pem, NULL,
+                NULL, NULL));
+        g_assert_true(g_file_set_contents(path, pem, -1, NULL));
+        return path;
+}
+
 static void test_options_of_a_listener_arrive(Scene *scene, const void *unused) {
         const char *const made[] = {MANY_OPTIONS, "|CookieHash|Sha384", "|PskIdentityHint|hint",
-                                    NULL};
+                                    "|DhParameters|", NULL};
         const char *const set[] = {"|PeerVerifyDepth|0", "|CookieHash|Sha384",
                                    "|PreSharedKeyIdentity|bob", "|CookieVerification|0", NULL};
         const struct dtlsd_options other = {
@@ -261,6 +272,7 @@ static void test_options_of_a_listener_arrive(Scene *scene, const void *unused) 
         options.cookie_secret = "said at the start";
         options.cookie_secret_size = 17;
         options.psk_identity_hint = "hint";
+        options.dh_parameters_file = make_dh_parameters(scene);
         listener = listen_with_certificate(scene, &options);
         expect_configured(scene, dtlsd_listener_path(listener), LISTENER, made);
         g_assert_cmpint(dtlsd_listener_cookie_parameters(listener, &parameters, NULL), ==, 0);
@@ -768,6 +780,43 @@ static void test_material_is_the_same_at_both_ends(Scene *scene, const void *unu
         (void)dtlsd_listener_unref(listener);
 }
 
+/* ---- sessions ---- */
+
+static void test_a_session_is_taken_up(Scene *scene, const void *unused) {
+        static const char *const all_allowed[] = {NULL};
+        const char *const ca[] = {scene_file(scene, "ca.crt"), NULL};
+        struct dtlsd_options options = {.ssl_options = all_allowed};
+        struct dtlsd_options with = {.ca_files = ca, .ssl_options = all_allowed};
+        const struct dtlsd_options without = {.ca_files = ca};
+        dtlsd_listener *listener = listen_with_certificate(scene, &options);
+        g_autofree char *port = g_strdup_printf("%u", dtlsd_listener_port(listener));
+        struct dtlsd_connection_info info = {0};
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        dtlsd_connection *first, *second, *other;
+        uint32_t lifetime = 0;
+        void *ticket = NULL;
+        size_t size = 0;
+
+        first = scene_connect(scene, "127.0.0.1", port, &with);
+        g_assert_cmpint(dtlsd_connection_session_ticket(first, &ticket, &size, &lifetime, NULL), ==,
+                        0);
+        g_assert_cmpuint(lifetime, ==, 3600); /* of a listener's */
+        with.session_ticket = ticket;
+        with.session_ticket_size = size;
+        second = scene_connect(scene, "127.0.0.1", port, &with);
+        g_assert_cmpint(dtlsd_connection_info(second, &info, NULL), ==, 0);
+        g_assert_true(info.resumed);
+
+        other = scene_connect(scene, "127.0.0.1", port, &without);
+        expect_refused(dtlsd_connection_session_ticket(other, &ticket, &size, NULL, &error), &error,
+                       DTLSD_ERROR("TlsNonFatalError"));
+        free(ticket);
+        (void)dtlsd_connection_unref(first);
+        (void)dtlsd_connection_unref(second);
+        (void)dtlsd_connection_unref(other);
+        (void)dtlsd_listener_unref(listener);
+}
+
 /* ---- datagrams that the program carries ---- */
 
 /* One end of two that know no network. */
@@ -1115,6 +1164,7 @@ int main(int argc, char **argv) {
         ADD("info/is-of-before-and-after", test_info_is_of_before_and_after);
         ADD("info/has-room-for-the-longest-identity", test_info_has_room_for_the_longest_identity);
         ADD("export/is-the-same-at-both-ends", test_material_is_the_same_at_both_ends);
+        ADD("a-session-is-taken-up", test_a_session_is_taken_up);
         ADD("external/handlers-carry-datagrams", test_handlers_carry_datagrams);
         ADD("external/a-server-has-cookie-parameters", test_a_server_has_cookie_parameters);
         ADD("external/a-carrier-takes-over", test_a_carrier_takes_over);

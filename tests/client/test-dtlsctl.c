@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +144,10 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl --psk-hint x connect h 1", "dtlsctl: --psk-hint is for listen\n"},
                 {"dtlsctl --name x listen h 1", "dtlsctl: --name is for connect\n"},
                 {"dtlsctl --insecure listen h 1", "dtlsctl: --insecure is for connect\n"},
+                {"dtlsctl --session-ticket x listen h 1",
+                 "dtlsctl: --session-ticket is for connect\n"},
+                {"dtlsctl --dh-parameters x connect h 1",
+                 "dtlsctl: --dh-parameters is for listen\n"},
                 {"dtlsctl --wait 1 listen h 1", "dtlsctl: --wait is for connect\n"},
                 {"dtlsctl --ca x list", "dtlsctl: --ca is for connect and listen\n"},
                 {"dtlsctl --wait -1 connect h 1", "--wait is a number of seconds from 0 to 86400"},
@@ -608,6 +613,50 @@ static void test_what_is_spoken_is_chosen(Scene *scene, const void *unused) {
         expect("dtlsctl connect --cipher NULL 127.0.0.1 1", 1, "", "Ciphers");
 }
 
+static void connect_and_show(const char *port, const char *resumed) {
+        g_autofree char *line = NULL, *number = NULL;
+        g_autoptr(Program) program =
+                start("exec dtlsctl connect --ca \"$F/ca.crt\" --session-ticket \"$F/session\" "
+                      "127.0.0.1 %s",
+                      port);
+
+        number = program_wait_for(program, "connection ([0-9]+) to");
+        line = g_strconcat("dtlsctl show ", number, NULL);
+        expect(line, 0, resumed, "");
+        program_end_input(program);
+        g_assert_cmpint(program_wait(program), ==, 0);
+}
+
+static void test_connect_takes_its_session_up(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL;
+        Peer *peer = start_server_here(scene, &port);
+        const char *file = scene_file(scene, "session");
+        struct stat status;
+
+        connect_and_show(port, " no\n");
+        g_assert_cmpint(stat(file, &status), ==, 0);
+        g_assert_cmpuint(status.st_mode & 0777, ==, 0600);
+        connect_and_show(port, " yes\n");
+
+        g_assert_true(g_file_set_contents(file, "nonsense", -1, NULL));
+        connect_and_show(port, " no\n");
+        connect_and_show(port, " yes\n"); /* which it has written anew */
+        (void)peer_stop(peer);
+}
+
+static void test_listen_takes_diffie_hellman_parameters(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL;
+        g_autoptr(Program) good = NULL;
+
+        expect("openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out \"$F/dh\"", 0,
+               "", "");
+        good = start_listener(OPTIONS_CERTIFICATE " --dh-parameters \"$F/dh\"", &port);
+        expect("dtlsctl listen " OPTIONS_CERTIFICATE " --dh-parameters \"$F/ca.crt\" 127.0.0.1 0",
+               1, "", "DhParameters");
+        expect("dtlsctl listen " OPTIONS_CERTIFICATE " --dh-parameters \"$F/no\" 127.0.0.1 0", 1,
+               "", "/no: No such file");
+}
+
 /* What a peer names itself goes to whoever looks. */
 static void test_a_peers_control_characters_are_escaped(Scene *scene, const void *unused) {
         const char *const evil = "\x1b[31mred\\\xc2\x9b";
@@ -868,6 +917,8 @@ int main(int argc, char **argv) {
         ADD("connect/verifies-the-name-that-was-typed",
             test_connect_verifies_the_name_that_was_typed);
         ADD("connect/to-ipv6", test_connect_to_ipv6);
+        ADD("connect/takes-its-session-up", test_connect_takes_its_session_up);
+        ADD("listen/takes-diffie-hellman-parameters", test_listen_takes_diffie_hellman_parameters);
         ADD("connect/says-why-not", test_connect_says_why_not);
         ADD("connect/interrupted-ends-the-connection",
             test_connect_interrupted_ends_the_connection);
