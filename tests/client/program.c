@@ -3,8 +3,10 @@
 #include "program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -155,4 +157,16 @@ Program *program_free(Program *program) {
         g_free(program->line);
         g_free(program);
         return NULL;
+}
+
+int terminal_open(void) {
+        int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+        if (fd >= 0 && grantpt(fd) == 0 && unlockpt(fd) == 0 && access(ptsname(fd), F_OK) == 0)
+                return fd;
+
+        if (fd >= 0)
+                (void)close(fd);
+        g_test_skip("no pseudo-terminal can be had: is /dev/pts there?");
+        return -1;
 }

@@ -27,4 +27,8 @@ const char *program_errors(const Program *program);
 /* Kills it if it still runs. */
 Program *program_free(Program *program);
 
+/* The master of a new pseudo-terminal; -1 where there is none to be had: the test is skipped then,
+ * and returns. */
+int terminal_open(void);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Program, program_free)

@@ -282,13 +282,14 @@ static void test_connect_takes_any_standard_input(Scene *scene, const void *unus
 
 static void test_connect_takes_a_terminal(Scene *scene, const void *unused) {
         g_autofree char *port = NULL, *first = NULL, *second = NULL, *connected = NULL;
-        Peer *peer = start_server_here(scene, &port);
-        int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        int terminal = terminal_open();
         g_autoptr(Program) program = NULL;
+        Peer *peer;
 
-        g_assert_cmpint(terminal, >=, 0);
-        g_assert_cmpint(grantpt(terminal), ==, 0);
-        g_assert_cmpint(unlockpt(terminal), ==, 0);
+        if (terminal < 0)
+                return;
+
+        peer = start_server_here(scene, &port);
         program = start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s <%s", port,
                         ptsname(terminal));
         connected = program_wait_for(program, "connection");
