@@ -240,6 +240,8 @@ static int append_rest(sd_bus_message *reply, const Spec *spec) {
                 r = append_entry_bool(reply, "DatagramSignals", spec->datagram_signals);
         if (r >= 0)
                 r = append_entry_bool(reply, "Persistent", spec->persistent);
+        if (r >= 0 && spec->shares)
+                r = append_shares_entry(reply, spec->shares);
         return r;
 }
 

@@ -67,3 +67,4 @@ OptionReader read_dh_parameters;
 OptionReader read_session_ticket;
 OptionReader read_cookie_hash;
 OptionReader read_cookie_secret;
+OptionReader read_shares; /* share.c */

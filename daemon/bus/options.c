@@ -101,9 +101,9 @@ static const DictKey options_keys[] = {
         {"DatagramSignals", "b", CREATE | LISTEN | SET_CONNECTION | SET_LISTENER, read_bool,
          FIELD(datagram_signals), 0, 0},
         {"Persistent", "b", CREATE | LISTEN, read_bool, FIELD(persistent), 0, 0},
+        {"Share", "as", CREATE | CONNECT | LISTEN, read_shares, 0, 0, 0},
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {.name = "Channel"},
-        {.name = "Share"},
 };
 
 /* ---- what they mean together ---- */
@@ -410,6 +410,7 @@ int options_ask(Bus *bus, sd_bus_message *m, OptionsFor what, const Spec *spec,
                 {birth && spec->external, ACCESS_EXTERNAL, NULL},
                 {birth && address_is_set(&spec->local) && binds, ACCESS_LISTEN, &spec->local},
                 {birth && spec->persistent, ACCESS_PERSISTENT, NULL},
+                {birth && spec->shares, ACCESS_SHARE, NULL},
                 {options_trust_anybody(spec), ACCESS_VERIFY_NONE, NULL},
                 {spec->role == DTLS_CLIENT && spec->first_use, ACCESS_TRUST_FIRST_USE, NULL},
                 {options_are_legacy(spec), ACCESS_LEGACY_PROTOCOL, NULL},

@@ -379,6 +379,7 @@ int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *e
 /* share.c: two methods and two properties of a Connection. */
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error);
 int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error);
+int append_shares_entry(sd_bus_message *reply, const GArray *shares); /* as the option Share */
 int get_attached(sd_bus *b, const char *path, const char *interface, const char *property,
                  sd_bus_message *reply, void *userdata, sd_bus_error *error);
 int get_shares(sd_bus *b, const char *path, const char *interface, const char *property,

@@ -4,7 +4,7 @@
  * written on the bus. What a right is good for stands with each method, in connection.c.
  */
 
-#include "bus/private.h"
+#include "bus/option-readers.h"
 
 /* ---- in ---- */
 
@@ -94,7 +94,84 @@ int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error)
         return r ? bus_refuse(error, r, &reason) : sd_bus_reply_method_return(m, NULL);
 }
 
+/* "uid:1000=read,write" */
+static int share_read_word(const DictKey *key, const char *word, Share *ret, sd_bus_error *error) {
+        g_auto(GStrv) halves = g_strsplit(word, "=", 2);
+        g_auto(GStrv) names = NULL;
+        int r = 1;
+
+        if (g_strv_length(halves) != 2 || !share_parse_subject(halves[0], ret))
+                return dict_refuse(error, key, word,
+                                   "'SUBJECT=RIGHT,...'; SUBJECT: " SHARE_SUBJECTS
+                                   "; RIGHT: " SHARE_RIGHTS);
+
+        names = g_strsplit(halves[1], ",", -1);
+        for (size_t i = 0; r >= 0 && names[i]; i++)
+                r = share_add_right(names[i], ret, error);
+        if (r >= 0 && ret->rights == 0)
+                return dict_refuse(error, key, word, "with a right; they are " SHARE_RIGHTS);
+
+        return r;
+}
+
+static int shares_add(GArray **shares, const Share *share, sd_bus_error *error) {
+        GArray *more = shares_with(*shares, share);
+
+        if (!more)
+                return bus_refuse_text(error, "QuotaExceeded",
+                                       "An object is shared with at most %d subjects", SHARES_MAX);
+
+        g_clear_pointer(shares, g_array_unref);
+        *shares = more;
+        return 1;
+}
+
+int read_shares(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        Options *options = userdata;
+        const char *word;
+        Share share;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        while ((r = sd_bus_message_read_basic(m, 's', &word)) > 0) {
+                r = share_read_word(key, word, &share, error);
+                if (r >= 0)
+                        r = shares_add(&options->spec->shares, &share, error);
+                if (r < 0)
+                        return r;
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
 /* ---- out ---- */
+
+int append_shares_entry(sd_bus_message *reply, const GArray *shares) {
+        int r;
+
+        r = entry_open(reply, "Share", "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "s");
+        for (guint i = 0; r >= 0 && shares && i < shares->len; i++) {
+                const Share *share = &g_array_index(shares, Share, i);
+                char subject[SHARE_SUBJECT_MAX];
+                g_autofree char *rights = NULL, *word = NULL;
+                const char *names[5];
+
+                share_right_names(share->rights, names);
+                rights = g_strjoinv(",", (char **)names);
+                word = g_strconcat(share_format_subject(share, subject), "=", rights, NULL);
+                r = sd_bus_message_append_basic(reply, 's', word);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : entry_close(reply);
+}
 
 static int append_share(sd_bus_message *reply, const Share *share) {
         char subject[SHARE_SUBJECT_MAX];

@@ -778,7 +778,7 @@ static void command_set_shares(Connection *connection, GArray *shares) {
         g_clear_pointer(&connection->spec->shares, g_array_unref);
         connection->spec->shares = shares;
         sharing_review(connection);
-        connection_changed(connection, CHANGED_SHARES);
+        connection_changed(connection, CHANGED_SHARES | CHANGED_CONFIGURATION);
 }
 
 int connection_share(Connection *connection, const Share *share, Reason *reason) {

@@ -219,7 +219,7 @@ static void one_for_another_call_is_refused(void) {
 }
 
 static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {"Channel", "Share"};
+        static const char *const planned[] = {"Channel"};
         Table table = table_new();
         g_autofree char *text = readme();
 

@@ -474,6 +474,35 @@ static void test_a_slow_reader_loses_only_its_own(void) {
         world_done(&world);
 }
 
+/* From birth: of a listener's connections, and of the listener to see. */
+static void test_an_option_shares_from_the_beginning(void) {
+        g_autofree char *listener = NULL, *client = NULL, *path = NULL, *mode = NULL;
+        World world = {0};
+        sd_bus_message *m;
+        g_autoptr(Ear) ear = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        ear = ear_new(world.alice);
+        m = options_begin(world.alice, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Share", "as", 1, BOB "=control"), >=, 0);
+        listener = options_end_path(world.alice, m);
+        client = open_client(world.alice, get_port(world.bob, listener), false);
+        path = ear_wait_connection(ear, listener, 1);
+        mode = get_string(world.bob, path, CONNECTION, "Mode");
+        g_assert_cmpstr(mode, ==, "server");
+        (void)sd_bus_message_unref(call(world.bob, path, CONNECTION, "Shutdown", ""));
+        g_free(call_refused("NotAuthorized", world.bob, listener, LISTENER, "Close", ""));
+        g_free(call_refused(UNKNOWN, world.carol, listener, LISTENER, "Close", ""));
+        g_free(call_refused("InvalidInputParameters", world.alice, ROOT, MANAGER,
+                            "CreateConnection", "sa{sv}", "client", 1, "Share", "as", 1,
+                            "uid:5=fly"));
+        ear = ear_free(ear);
+        world_done(&world);
+}
+
 /* A port is one user's, and whose is not for the other to know. */
 static void test_a_port_is_one_users(void) {
         g_autofree char *listener = NULL, *text = NULL;
@@ -501,6 +530,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/sharing/all-goes-with-the-owner", test_all_goes_with_the_owner);
         g_test_add_func("/sharing/a-slow-reader-loses-only-its-own",
                         test_a_slow_reader_loses_only_its_own);
+        g_test_add_func("/sharing/an-option-shares-from-the-beginning",
+                        test_an_option_shares_from_the_beginning);
         g_test_add_func("/sharing/a-port-is-one-users", test_a_port_is_one_users);
         g_test_add_func("/sharing/inspect-is-to-see", test_inspect_is_to_see);
         g_test_add_func("/sharing/the-shared-hear-what-happens", test_the_shared_hear_what_happens);
