@@ -77,16 +77,8 @@ static int list_nodes(sd_bus *bus, GPtrArray *nodes, sd_bus_error *error) {
         return r;
 }
 
-/* A NotAfter as a day; "-" where it is none, or too far away. To be freed. */
-static char *day_text(const char *usec) {
-        gint64 seconds = (gint64)(g_ascii_strtoull(usec, NULL, 10) / G_USEC_PER_SEC);
-        g_autoptr(GDateTime) time = seconds > 0 ? g_date_time_new_from_unix_utc(seconds) : NULL;
-
-        return time ? g_date_time_format(time, "%Y-%m-%d") : g_strdup("-");
-}
-
 static void print_row(const Rows *rows) {
-        g_autofree char *day = day_text(rows_text(rows, "NotAfter"));
+        g_autofree char *day = text_day(g_ascii_strtoull(rows_text(rows, "NotAfter"), NULL, 10));
 
         (void)printf(ROW, rows_text(rows, "Name"), rows_text(rows, "KeyType"), day,
                      rows_text(rows, "Fingerprint"), rows_text(rows, "Subject"));

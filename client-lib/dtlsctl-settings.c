@@ -19,6 +19,20 @@
 
 /* ---- parsing ---- */
 
+static void add_trust_entries(GOptionContext *context, Settings *settings) {
+        const GOptionEntry entries[] = {
+                {"trust", 0, 0, G_OPTION_ARG_STRING, &settings->trust,
+                 "Instead of --ca: a trust set, by its name in the service's store", "NAME"},
+                {"trust-on-first-use", 0, 0, G_OPTION_ARG_NONE, &settings->first_use,
+                 "connect: pin the key that the server has at the first time", NULL},
+                {"administrator", 0, 0, G_OPTION_ARG_NONE, &settings->administrator,
+                 "pin, unpin: for everybody", NULL},
+                {NULL},
+        };
+
+        g_option_context_add_main_entries(context, entries, NULL);
+}
+
 static void add_entries(GOptionContext *context, Settings *settings) {
         const GOptionEntry entries[] = {
                 {"ca", 'a', 0, G_OPTION_ARG_FILENAME_ARRAY, &settings->ca_files,
@@ -32,9 +46,7 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                 {"key", 'k', 0, G_OPTION_ARG_FILENAME, &settings->key_file, "Own private key, PEM",
                  "FILE"},
                 {"identity", 0, 0, G_OPTION_ARG_STRING, &settings->identity,
-                 "Instead of these two: own certificate and key by their name in the service's "
-                 "store",
-                 "NAME"},
+                 "Instead of these two: both by their name in the service's store", "NAME"},
                 {"passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &settings->passphrase_file,
                  "import: passphrase of the key, one line", "FILE"},
                 {"user", 0, 0, G_OPTION_ARG_STRING, &settings->user,
@@ -95,6 +107,7 @@ bool settings_parse(Settings *settings, const char *description, int argc, char 
         g_option_context_set_summary(context, "Looks into dtlsd and uses it, from the shell.");
         g_option_context_set_description(context, description);
         add_entries(context, settings);
+        add_trust_entries(context, settings);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {
                 (void)say_usage("%s", error->message);
                 return false;
@@ -190,8 +203,8 @@ static bool read_psk(Settings *settings) {
 
 /* The commands that an option is for, as people say it. To be freed. */
 static char *commands_text(unsigned commands) {
-        static const char *const names[] = {"connect", "listen", "import", "policy check",
-                                            "set-psk"};
+        static const char *const names[] = {"connect",      "listen",  "import",
+                                            "policy check", "set-psk", "pin and unpin"};
         GString *text = g_string_new(NULL);
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
@@ -209,6 +222,9 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 unsigned commands;
         } rules[] = {
                 {"ca", settings->ca_files, both},
+                {"trust", settings->trust, both},
+                {"trust-on-first-use", settings->first_use, COMMAND_CONNECT},
+                {"administrator", settings->administrator, COMMAND_PIN},
                 {"certificate", settings->certificate_files, both | COMMAND_IMPORT},
                 {"key", settings->key_file, both | COMMAND_IMPORT},
                 {"identity", settings->identity, both},
@@ -258,6 +274,10 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
                 return "--identity and --key contradict each other";
         if (settings->profile && settings->ciphers)
                 return "--profile and --cipher contradict each other";
+        if (settings->trust && settings->ca_files)
+                return "--trust and --ca contradict each other";
+        if (settings->insecure && (settings->trust || settings->first_use))
+                return "--insecure contradicts --trust and --trust-on-first-use";
         if (settings->insecure && settings->ca_files)
                 return "--insecure and --ca contradict each other";
         if (settings->wait_seconds != G_MININT &&
@@ -275,6 +295,8 @@ static void fill_options(Settings *settings, CommandKind kind) {
         struct dtlsd_options *options = &settings->options;
 
         options->ca_files = (const char *const *)settings->ca_files;
+        options->trust = settings->trust;
+        options->trust_on_first_use = settings->first_use;
         options->certificate_chain_files = (const char *const *)settings->certificate_files;
         options->private_key_file = settings->key_file;
         options->identity = settings->identity;
@@ -289,7 +311,7 @@ static void fill_options(Settings *settings, CommandKind kind) {
         options->dh_parameters_file = settings->dh_file;
         if (settings->insecure)
                 options->peer_verify_mode = "VerifyNone";
-        else if (kind == COMMAND_LISTEN && settings->ca_files)
+        else if (kind == COMMAND_LISTEN && (settings->ca_files || settings->trust))
                 options->peer_verify_mode = "VerifyPeer"; /* or why were they given? */
         if (settings->psk_identity) {
                 options->psk_identity = settings->psk_identity;
@@ -302,7 +324,7 @@ bool settings_complete(Settings *settings, CommandKind kind) {
 
         if (!check_for_command(settings, kind))
                 return false;
-        if (kind == COMMAND_OTHER)
+        if (kind == COMMAND_OTHER || kind == COMMAND_PIN)
                 return true;
 
         wrong = find_contradiction(settings, kind);
@@ -339,5 +361,6 @@ void settings_done(Settings *settings) {
         g_free(settings->user);
         g_free(settings->ticket_file);
         g_free(settings->dh_file);
+        g_free(settings->trust);
         explicit_bzero(settings->psk, sizeof settings->psk);
 }

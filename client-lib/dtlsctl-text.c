@@ -52,6 +52,13 @@ char *text_escape(const char *text, size_t size) {
         return g_string_free(out, FALSE);
 }
 
+char *text_day(uint64_t usec) {
+        gint64 seconds = (gint64)(usec / G_USEC_PER_SEC);
+        g_autoptr(GDateTime) time = seconds > 0 ? g_date_time_new_from_unix_utc(seconds) : NULL;
+
+        return time ? g_date_time_format(time, "%Y-%m-%d") : g_strdup("-");
+}
+
 uint64_t text_number(const char *path) {
         const char *slash = strrchr(path, '/');
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,11 @@ static const Command commands[] = {
          command_set_psk},
         {"remove-psk", COMMAND_OTHER, 1, 0, " NAME", command_remove_psk},
         {"psks", COMMAND_OTHER, 0, 0, "", command_psks},
+        {"trust", COMMAND_OTHER, 1, UINT_MAX / 2,
+         " add NAME FILE... | remove NAME [FINGERPRINT] | list", command_trust},
+        {"pin", COMMAND_PIN, 3, 0, " HOST PORT FINGERPRINT", command_pin},
+        {"unpin", COMMAND_PIN, 2, 1, " HOST PORT [FINGERPRINT]", command_unpin},
+        {"pins", COMMAND_OTHER, 0, 0, "", command_pins},
         {"policy", COMMAND_POLICY, 2, 2, " check VERB [ADDRESS PORT | ENTRY] [--user NAME]",
          command_policy},
 };
@@ -51,6 +57,16 @@ static const char *const description =
         "  set-psk NAME         keep a pre-shared key with its identity in the service's store\n"
         "  remove-psk NAME      forget it\n"
         "  psks                 the pre-shared keys of the store that you may use\n"
+        "  trust add NAME FILE...\n"
+        "                       have certificates vouch for the peers of whoever trusts NAME\n"
+        "  trust remove NAME [FINGERPRINT]\n"
+        "                       no more: one of them, or all\n"
+        "  trust list           all that you may use, set by set\n"
+        "  pin HOST PORT FINGERPRINT\n"
+        "                       take no other key of this server's (SHA-256 of its public key)\n"
+        "  unpin HOST PORT [FINGERPRINT]\n"
+        "                       take that back\n"
+        "  pins                 the keys that count for you\n"
         "  policy check VERB [ADDRESS PORT | ENTRY]\n"
         "                       whether the rules let you, and which of them says so\n"
         "\n"

@@ -27,15 +27,16 @@ typedef enum CommandKind {
         COMMAND_IMPORT = 1 << 2,
         COMMAND_POLICY = 1 << 3,
         COMMAND_SET_PSK = 1 << 4,
-        COMMAND_OTHER = 1 << 5, /* takes none */
+        COMMAND_PIN = 1 << 5,   /* and unpin */
+        COMMAND_OTHER = 1 << 6, /* takes none */
 } CommandKind;
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
         char **ca_files, **certificate_files, **ciphers, **alpn, **psks;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
-        char *identity, *passphrase_file, *user, *ticket_file, *dh_file;
-        gboolean insecure, echo, cookies_off, version;
+        char *identity, *passphrase_file, *user, *ticket_file, *dh_file, *trust;
+        gboolean insecure, echo, cookies_off, version, first_use, administrator;
         int wait_seconds;             /* G_MININT: none was given */
         struct dtlsd_options options; /* made of the above; borrows from them */
         uint8_t psk[PSK_SIZE_MAX];
@@ -70,6 +71,9 @@ int complain(const char *what, int r, const sd_bus_error *error);
 /* Text from elsewhere as it may go to a terminal: what is not printable is escaped (\x1b, \u202e),
  * and so are backslashes. To be freed. */
 char *text_escape(const char *text, size_t size);
+/* The end of a validity, microseconds, as a day; "-" where it is none, or too far away. To be
+ * freed. */
+char *text_day(uint64_t usec);
 /* The number at the end of an object's path. */
 uint64_t text_number(const char *path);
 
@@ -123,4 +127,8 @@ int command_remove_psk(sd_bus *bus, Settings *settings, char **arguments);
 int command_psks(sd_bus *bus, Settings *settings, char **arguments);
 int command_list(sd_bus *bus, Settings *settings, char **arguments);
 int command_policy(sd_bus *bus, Settings *settings, char **arguments);
+int command_trust(sd_bus *bus, Settings *settings, char **arguments);
+int command_pin(sd_bus *bus, Settings *settings, char **arguments);
+int command_unpin(sd_bus *bus, Settings *settings, char **arguments);
+int command_pins(sd_bus *bus, Settings *settings, char **arguments);
 int command_show(sd_bus *bus, Settings *settings, char **arguments);

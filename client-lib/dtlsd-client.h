@@ -119,6 +119,12 @@ struct dtlsd_options {
          * NULL: the system's trust store; with a psk and no certificate, nobody: a client then
          * offers PSK suites alone. An empty array: nobody (CaCertificates). */
         const char *const *ca_files;
+        /* Instead of those: "system", or a trust set by its name in the service's store. NULL: as
+         * above (Trust). */
+        const char *trust;
+        /* Not 0: where no key is pinned for the server, the one it has is taken, and pinned. Not
+         * for listeners (TrustOnFirstUse). */
+        int trust_on_first_use;
 
         /* Pre-shared key: 1 to 255 bytes of identity and 1 to 512 bytes of key, both or neither. A
          * listener that has one refuses every other identity; without, and without psks, it is
@@ -255,6 +261,35 @@ int dtlsd_set_psk(sd_bus *bus, const char *name, const void *identity, size_t id
 /* Open connections go on (Manager.RemovePsk). Errors: InvalidInputParameters (there is none),
  * NotAuthorized. */
 int dtlsd_remove_psk(sd_bus *bus, const char *name, sd_bus_error *error);
+
+/* ---- trust sets and pins: whom the service trusts by name ---- */
+
+/* Adds the certificates of PEM or DER files, NULL-terminated, to a set, which is made when it is
+ * not there: afterwards options.trust takes it. @trust: as @name above (Manager.AddTrustAnchors).
+ * Errors: InvalidInputParameters, NotAuthorized, Failed. */
+int dtlsd_add_trust_anchors(sd_bus *bus, const char *trust, const char *const *certificate_files,
+                            sd_bus_error *error);
+/* @fingerprint: 32 bytes, the SHA-256 of one of its certificates; NULL: the whole set
+ * (Manager.RemoveTrustAnchor). Errors: InvalidInputParameters (there is none), NotAuthorized. */
+int dtlsd_remove_trust_anchor(sd_bus *bus, const char *trust, const uint8_t *fingerprint,
+                              sd_bus_error *error);
+
+/* A key that a server may have. */
+struct dtlsd_pin {
+        /* verification_name of connections to it or, without one, the address. */
+        const char *host;
+        uint16_t port;
+        /* 32 bytes, the SHA-256 of its SubjectPublicKeyInfo. NULL, to unpin: all of them. */
+        const uint8_t *fingerprint;
+        /* Not 0: for everybody, not for the caller's user alone. */
+        int administrator;
+};
+
+/* From the next handshake on (Manager.Pin). Errors: InvalidInputParameters, NotAuthorized, Failed.
+ */
+int dtlsd_pin(sd_bus *bus, const struct dtlsd_pin *pin, sd_bus_error *error);
+/* (Manager.Unpin.) Errors: InvalidInputParameters (there is none), NotAuthorized. */
+int dtlsd_unpin(sd_bus *bus, const struct dtlsd_pin *pin, sd_bus_error *error);
 
 /* ---- connections ---- */
 

@@ -349,7 +349,9 @@ static int append_ignored_errors(sd_bus_message *m, const struct dtlsd_options *
 static int append_verification(sd_bus_message *m, const struct dtlsd_options *options) {
         int r;
 
-        r = append_string(m, "PeerVerifyMode", options->peer_verify_mode);
+        r = append_string(m, "Trust", options->trust);
+        if (r >= 0)
+                r = append_string(m, "PeerVerifyMode", options->peer_verify_mode);
         if (r >= 0)
                 r = append_number(m, "PeerVerifyDepth", options->peer_verify_depth);
         if (r >= 0 && options->no_interrupt_on_error)
@@ -437,6 +439,8 @@ static int append_special(sd_bus_message *m, const struct dtlsd_options *options
         if (r >= 0 && options->session_ticket && !(what & listens))
                 r = dtlsd_bytes_append(m, "SessionTicket", options->session_ticket,
                                        options->session_ticket_size);
+        if (r >= 0 && options->trust_on_first_use && !(what & listens))
+                r = append_flag(m, "TrustOnFirstUse", 1);
         if (r >= 0 && what & serves)
                 r = append_listener(m, options, error);
         if (r >= 0 && what & (OPTIONS_FOR_LISTEN | OPTIONS_FOR_EXTERNAL_SERVER))

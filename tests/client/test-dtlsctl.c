@@ -175,6 +175,21 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl connect --psks x --psk-identity y --psk-file z h 1",
                  "--psks and --psk-file contradict each other"},
                 {"dtlsctl remove-psk x --psks y", "dtlsctl: --psks is for connect and listen\n"},
+                {"dtlsctl trust", "dtlsctl: usage: dtlsctl trust add NAME FILE..."},
+                {"dtlsctl trust x", "there is no command 'trust x'"},
+                {"dtlsctl trust add x", "dtlsctl: usage: dtlsctl trust add NAME FILE...\n"},
+                {"dtlsctl trust remove x 00:g0", "'00:g0' is no fingerprint"},
+                {"dtlsctl trust list x", "dtlsctl: usage: dtlsctl trust list\n"},
+                {"dtlsctl pin h 1", "dtlsctl: usage: dtlsctl pin HOST PORT FINGERPRINT\n"},
+                {"dtlsctl pin h 0 x", "'0' is not a port"},
+                {"dtlsctl pin h 1 abcd", "'abcd' is no fingerprint"},
+                {"dtlsctl unpin h 1 " KEY_HEX KEY_HEX KEY_HEX KEY_HEX KEY_HEX, "is no fingerprint"},
+                {"dtlsctl pins x", "dtlsctl: usage: dtlsctl pins\n"},
+                {"dtlsctl connect --administrator h 1",
+                 "dtlsctl: --administrator is for pin and unpin\n"},
+                {"dtlsctl connect --trust x --ca y h 1",
+                 "dtlsctl: --trust and --ca contradict each other\n"},
+                {"dtlsctl connect --insecure --trust-on-first-use h 1", "--insecure contradicts"},
                 {"dtlsctl policy check", "dtlsctl: usage: dtlsctl policy check VERB"},
                 {"dtlsctl policy show use", "dtlsctl: there is no command 'policy show'"},
                 {"dtlsctl policy check connect ::1 x", "'x' is not a port"},
@@ -828,6 +843,76 @@ static void test_psks_are_kept_used_replaced_and_forgotten(Scene *scene, const v
         expect("dtlsctl set-psk .. --psk-identity x --psk-file \"$F/psk\"", 1, "", "dtlsctl: ..: ");
 }
 
+/* ---- trust ---- */
+
+static void test_trust_sets_are_kept_used_and_forgotten(Scene *scene, const void *unused) {
+        g_autofree char *name = g_strdup_printf("u/%u/peers", geteuid());
+        g_autofree char *sum = fingerprint(scene, "ca"), *port = NULL, *row = NULL;
+        g_autofree char *add = g_strdup_printf("dtlsctl trust add %s \"$F/ca.crt\"", name);
+        g_autofree char *add_more =
+                g_strdup_printf("dtlsctl trust add %s \"$F/ca.crt\" \"$F/server.crt\"", name);
+        g_autofree char *drop = g_strdup_printf("dtlsctl trust remove %s %s", name, sum);
+        g_autofree char *drop_all = g_strdup_printf("dtlsctl trust remove %s", name);
+        g_autofree char *connect = NULL;
+        g_autoptr(Program) server = NULL;
+
+        expect("dtlsctl trust list", 0, "NAME ", "");
+        expect(add, 0, "", "");
+        row = g_strdup_printf("%-24s %s ", name, sum);
+        expect("dtlsctl trust list", 0, row, "");
+
+        server = start_listener("--echo " OPTIONS_CERTIFICATE, &port);
+        connect = g_strdup_printf("printf hello | dtlsctl connect --trust %s 127.0.0.1 %s", name,
+                                  port);
+        expect(connect, 0, "hello", "");
+        expect(add_more, 0, "", "");
+        expect(drop, 0, "", "");
+        expect(drop, 1, "", name);
+        expect(drop_all, 0, "", "");
+        expect(connect, 1, "", name);
+        expect("dtlsctl trust add x nofile", 1, "", "nofile: No such file");
+}
+
+/* The SHA-256 of the public key. */
+static char *pin_of(const char *name) {
+        g_autofree char *line = g_strdup_printf("openssl x509 -in \"$F/%s.crt\" -pubkey -noout | "
+                                                "openssl pkey -pubin -outform DER | sha256sum | "
+                                                "cut -d' ' -f1",
+                                                name);
+        g_autoptr(Program) program = program_start(line);
+
+        g_assert_cmpint(program_wait(program), ==, 0);
+        return g_strstrip(g_strdup(program_output(program)));
+}
+
+static void test_pins_are_kept_used_and_forgotten(Scene *scene, const void *unused) {
+        g_autofree char *sum = pin_of("server"), *port = NULL, *row = NULL, *pin = NULL;
+        g_autofree char *connect = NULL, *first = NULL, *unpin = NULL, *unpin_one = NULL;
+        g_autoptr(Program) server = start_listener("--echo " OPTIONS_CERTIFICATE, &port);
+
+        connect = g_strdup_printf("printf hello | dtlsctl connect 127.0.0.1 %s", port);
+        first = g_strdup_printf("printf hello | dtlsctl connect --trust-on-first-use 127.0.0.1 %s",
+                                port);
+        pin = g_strdup_printf("dtlsctl pin 127.0.0.1 %s %s", port, sum);
+        unpin = g_strdup_printf("dtlsctl unpin 127.0.0.1 %s", port);
+        unpin_one = g_strdup_printf("dtlsctl unpin 127.0.0.1 %s %s", port, sum);
+        row = g_strdup_printf("\n%-32s %5s %s you\n", "127.0.0.1", port, sum);
+
+        expect("dtlsctl pins", 0, "HOST ", "");
+        expect(connect, 1, "", "127.0.0.1");
+        expect(pin, 0, "", "");
+        expect("dtlsctl pins", 0, row, "");
+        expect(connect, 0, "hello", "");
+        expect(unpin_one, 0, "", "");
+        expect(unpin, 1, "", "no such key is pinned");
+        expect(connect, 1, "", "127.0.0.1");
+
+        expect(first, 0, "hello", "");
+        expect("dtlsctl pins", 0, row, "");
+        expect(connect, 0, "hello", "");
+        expect(unpin, 0, "", "");
+}
+
 /* ---- policy ---- */
 
 static void write_rules(const Scene *scene, const char *rules) {
@@ -933,6 +1018,8 @@ int main(int argc, char **argv) {
         ADD("identities/that-cannot-be-are-told-why", test_import_says_why_not);
         ADD("psks/are-kept-used-replaced-and-forgotten",
             test_psks_are_kept_used_replaced_and_forgotten);
+        ADD("trust/sets-are-kept-used-and-forgotten", test_trust_sets_are_kept_used_and_forgotten);
+        ADD("trust/pins-are-kept-used-and-forgotten", test_pins_are_kept_used_and_forgotten);
         ADD("policy/check-says-the-rule-and-where-it-stands",
             test_policy_check_says_the_rule_and_where_it_stands);
         ADD("listen/echoes-to-openssl", test_listen_echoes_to_openssl);
