@@ -174,7 +174,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         trusts_open(relay);
         relay->quota = quota;
         relay->registry = registry_new();
-        relay->rx = datagram_batch_new(UDP_BATCH_MAX, UDP_RECEIVE_BYTES);
+        relay->rx = datagram_batch_new(UDP_RECEIVE_DATAGRAMS, UDP_RECEIVE_BYTES);
         relay->net = datagram_batch_new(RELAY_NET_DATAGRAMS, RELAY_NET_BYTES);
         relay->app = datagram_batch_new(RELAY_APP_DATAGRAMS, RELAY_APP_BYTES);
         relay->out = datagram_batch_new(CHANNEL_PACKETS_MAX, RELAY_OUT_BYTES);

@@ -6,24 +6,38 @@
  * pending error that the next call on the socket returns instead of doing its work, whomever that
  * call is for. Anybody can make such errors, so both are only taken note of: a call that failed
  * empties the queue and is made once more.
+ *
+ * Trains: datagrams of one size to one peer go to the kernel as one (UDP_SEGMENT), and come from it
+ * as one (UDP_GRO), the last may be shorter. A device or a path may refuse a train whose cars it
+ * would take one by one; then it is taken apart, and cars of that size are joined no more.
  */
 
 #include "transport/udp.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <netinet/udp.h>
 #include <string.h>
 
 #define UDP_SLOT_SIZE 65536 /* one place of the receive buffer: any datagram fits */
 #define UDP_BUFFER_SIZE                                                                            \
-        1048576              /* asked of the kernel each way; net.core.[rw]mem_max may cut it      \
-                              */
+        1048576               /* asked of the kernel each way; net.core.[rw]mem_max may cut it     \
+                               */
+#define UDP_SEND_TRAIN_MAX 64 /* what every kernel with GSO takes */
+#define UDP_SEND_TRAIN_BYTES 65000
 #define UDP_ERRORS_MAX 64    /* taken off the error queue at once; more come next turn */
 #define UDP_PACKET_MAX 65535 /* an IP packet, whatever the MTU of a loopback says */
 #define UDP_HEADERS_IPV4 (20 + 8)
 #define UDP_HEADERS_IPV6 (40 + 8)
+
+/* Of sending a run: a train was refused, as such or because the device takes none. */
+enum {
+        UDP_E_TRAIN = UDP_E_FULL + 1,
+        UDP_E_TRAINS,
+};
 
 struct Udp {
         int fd;
@@ -31,12 +45,13 @@ struct Udp {
         Address peer; /* set once connected */
         UdpStats stats;
         int hint;
+        size_t car_max; /* the longest datagrams that are joined to trains; 0: none are */
 };
 
-/* The control messages of one datagram: its local address. */
+/* The control messages of one packet: its local address, and the size of a train's cars. */
 typedef union UdpControl {
         struct cmsghdr header; /* for its alignment */
-        uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+        uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 } UdpControl;
 
 /* What recvmmsg and sendmmsg work on, prepared on the caller's stack. */
@@ -45,6 +60,7 @@ typedef struct UdpRun {
         struct iovec places[UDP_BATCH_MAX];
         Address peers[UDP_BATCH_MAX];
         UdpControl controls[UDP_BATCH_MAX];
+        size_t n_cars[UDP_BATCH_MAX]; /* to send: datagrams in each */
 } UdpRun;
 
 /* ---- birth and death ---- */
@@ -96,6 +112,8 @@ static int udp_prepare(int fd, int family) {
         if (r < 0)
                 return fault(r);
 
+        /* best effort: a kernel that cannot joins nothing */
+        (void)setsockopt(fd, SOL_UDP, UDP_GRO, &(int){1}, sizeof(int));
         udp_enlarge(fd, SO_RCVBUF);
         udp_enlarge(fd, SO_SNDBUF);
         return 0;
@@ -172,6 +190,7 @@ int udp_new(const Address *local, Udp **ret) {
                 return UDP_E_NOT_LOCAL;
 
         udp = g_new0(Udp, 1);
+        udp->car_max = UDP_PACKET_MAX;
         udp->fd = socket(address_family(local), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (udp->fd < 0)
                 return udp_outcome_of_bind(errno);
@@ -407,11 +426,27 @@ static Address udp_local_of(const Udp *udp, struct msghdr *message) {
         return local;
 }
 
+/* The size of the datagrams in it; @size when it is one. */
+static size_t udp_car_of(struct msghdr *message, size_t size) {
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+                int car;
+
+                if (c->cmsg_level != SOL_UDP || c->cmsg_type != UDP_GRO)
+                        continue;
+
+                memcpy(&car, CMSG_DATA(c), sizeof(car));
+                if (car > 0 && (size_t)car < size)
+                        return (size_t)car;
+        }
+
+        return size;
+}
+
 static void udp_take(Udp *udp, UdpRun *run, size_t i, size_t slot_size, DatagramBatch *rx) {
         struct msghdr *message = &run->messages[i].msg_hdr;
         size_t size = run->messages[i].msg_len;
+        size_t car, at = 0;
         Address peer = {0}, local;
-        bool placed;
 
         if (message->msg_flags & MSG_TRUNC) {
                 udp->stats.n_dropped_truncated++;
@@ -427,11 +462,19 @@ static void udp_take(Udp *udp, UdpRun *run, size_t i, size_t slot_size, Datagram
 
         local = udp_local_of(udp, message);
         datagram_batch_address(rx, &peer, &local);
-        placed = datagram_batch_place(rx, i * slot_size, size);
-        g_assert(placed);
+        car = udp_car_of(message, size);
+        do { /* an empty datagram is one too */
+                size_t n = MIN(car, size - at);
 
-        udp->stats.n_received++;
-        udp->stats.bytes_received += size;
+                if (!datagram_batch_place(rx, i * slot_size + at, n)) {
+                        udp->stats.n_dropped_truncated++; /* more cars than any kernel joins */
+                        return;
+                }
+
+                udp->stats.n_received++;
+                udp->stats.bytes_received += n;
+                at += n;
+        } while (at < size);
 }
 
 int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
@@ -461,15 +504,17 @@ int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
 
 static void udp_put_control(struct msghdr *message, UdpControl *control, int level, int type,
                             const void *data, size_t size) {
+        struct cmsghdr *header = (struct cmsghdr *)(control->bytes + message->msg_controllen);
+
         message->msg_control = control;
-        message->msg_controllen = CMSG_SPACE(size);
-        memset(control, 0, sizeof(*control));
-        control->header = (struct cmsghdr){
+        message->msg_controllen += CMSG_SPACE(size);
+        memset(header, 0, CMSG_SPACE(size));
+        *header = (struct cmsghdr){
                 .cmsg_len = CMSG_LEN(size),
                 .cmsg_level = level,
                 .cmsg_type = type,
         };
-        memcpy(CMSG_DATA(&control->header), data, size);
+        memcpy(CMSG_DATA(header), data, size);
 }
 
 /* Sends from where the peer has sent to: from a wildcard, routing might choose another address. */
@@ -491,30 +536,76 @@ static void udp_put_local(struct msghdr *message, UdpControl *control, const Add
         }
 }
 
-static void udp_run_for_send(const Udp *udp, UdpRun *run, const DatagramBatch *net, size_t first,
-                             size_t n) {
-        bool is_connected = address_is_set(&udp->peer);
+/* How many datagrams from @first on can go as one: end to end in memory, to one peer from one
+ * address, of one size but for the last, which may be shorter. */
+static size_t udp_count_cars(const DatagramBatch *net, size_t first, size_t car_max) {
+        const Datagram head = datagram_batch_at(net, first);
+        size_t limit = MIN(datagram_batch_count(net) - first, (size_t)UDP_SEND_TRAIN_MAX);
+        size_t bytes = head.size;
+        size_t n = 1;
 
-        for (size_t i = 0; i < n; i++) {
-                Datagram d = datagram_batch_at(net, first + i);
-                struct msghdr *message = &run->messages[i].msg_hdr;
+        if (head.size == 0 || head.size > car_max)
+                return 1;
 
-                run->places[i] = (struct iovec){
-                        .iov_base = (void *)d.data, /* sendmmsg only reads */
-                        .iov_len = d.size,
-                };
-                run->messages[i] = (struct mmsghdr){
-                        .msg_hdr.msg_iov = &run->places[i],
-                        .msg_hdr.msg_iovlen = 1,
-                };
-                if (is_connected)
-                        continue;
+        for (; n < limit; n++) {
+                const Datagram next = datagram_batch_at(net, first + n);
 
-                run->peers[i] = d.peer;
-                message->msg_name = &run->peers[i];
-                message->msg_namelen = address_size(&d.peer);
-                udp_put_local(message, &run->controls[i], &d.local);
+                if (next.size == 0 || next.size > head.size || next.data != head.data + bytes ||
+                    bytes + next.size > UDP_SEND_TRAIN_BYTES ||
+                    !address_equal(&next.peer, &head.peer) ||
+                    !address_equal(&next.local, &head.local))
+                        return n;
+
+                bytes += next.size;
+                if (next.size < head.size)
+                        return n + 1;
         }
+
+        return n;
+}
+
+static void udp_put_train(const Udp *udp, UdpRun *run, size_t i, const Datagram *head,
+                          size_t size) {
+        struct msghdr *message = &run->messages[i].msg_hdr;
+        uint16_t car = (uint16_t)head->size;
+
+        run->places[i] = (struct iovec){
+                .iov_base = (void *)head->data, /* sendmmsg only reads */
+                .iov_len = size,
+        };
+        run->messages[i] = (struct mmsghdr){
+                .msg_hdr.msg_iov = &run->places[i],
+                .msg_hdr.msg_iovlen = 1,
+        };
+        if (!address_is_set(&udp->peer)) {
+                run->peers[i] = head->peer;
+                message->msg_name = &run->peers[i];
+                message->msg_namelen = address_size(&head->peer);
+                udp_put_local(message, &run->controls[i], &head->local);
+        }
+        if (run->n_cars[i] > 1)
+                udp_put_control(message, &run->controls[i], SOL_UDP, UDP_SEGMENT, &car,
+                                sizeof(car));
+}
+
+/* Returns how many packets the datagrams from @first on make, at most a run of them. @car_max: the
+ * longest that are joined. */
+static size_t udp_run_for_send(const Udp *udp, UdpRun *run, const DatagramBatch *net, size_t first,
+                               size_t car_max) {
+        size_t count = datagram_batch_count(net);
+        size_t n = 0;
+
+        for (size_t at = first; at < count && n < UDP_BATCH_MAX; n++) {
+                const Datagram head = datagram_batch_at(net, at);
+                const size_t n_cars = udp_count_cars(net, at, car_max);
+                const Datagram last = datagram_batch_at(net, at + n_cars - 1);
+
+                run->n_cars[n] = n_cars;
+                udp_put_train(udp, run, n, &head, (size_t)(last.data - head.data) + last.size);
+                at += n_cars;
+        }
+
+        return n;
 }
 
 /* sendmmsg, and once more: the first failure may have been a pending error, for nobody here. */
@@ -544,47 +635,77 @@ static int udp_pass_over(Udp *udp, int error) {
         return 0;
 }
 
-static void udp_count_sent(Udp *udp, const UdpRun *run, size_t first, size_t n) {
-        udp->stats.n_sent += n;
-        for (size_t i = first; i < first + n; i++)
+static size_t udp_count_sent(Udp *udp, const UdpRun *run, size_t first, size_t n) {
+        size_t n_datagrams = 0;
+
+        for (size_t i = first; i < first + n; i++) {
+                n_datagrams += run->n_cars[i];
+                udp->stats.n_trains_sent += run->n_cars[i] > 1;
                 udp->stats.bytes_sent += run->places[i].iov_len;
+        }
+
+        udp->stats.n_sent += n_datagrams;
+        return n_datagrams;
 }
 
-static int udp_send_run(Udp *udp, UdpRun *run, size_t n, size_t *index) {
+/* Sends the @n packets of @run; UDP_E_TRAIN: up to one of several datagrams that was refused. */
+static int udp_send_run(Udp *udp, const UdpRun *run, size_t n, size_t *index) {
         size_t done = 0;
-        int r;
+        int error, r;
 
         while (done < n) {
-                size_t n_sent = 0;
-
-                r = udp_send_some(udp, run->messages + done, n - done);
+                r = udp_send_some(udp, (struct mmsghdr *)run->messages + done, n - done);
                 if (r > 0) {
-                        n_sent = (size_t)r;
-                        udp_count_sent(udp, run, done, n_sent);
-                } else {
-                        r = udp_pass_over(udp, errno);
-                        if (r)
-                                return r;
-                        n_sent = 1;
+                        *index += udp_count_sent(udp, run, done, (size_t)r);
+                        done += (size_t)r;
+                        continue;
                 }
 
-                done += n_sent;
-                *index += n_sent;
+                error = errno;
+                if (run->n_cars[done] > 1 && error != EAGAIN && !udp_is_bug(error))
+                        return error == EIO ? UDP_E_TRAINS : UDP_E_TRAIN;
+
+                r = udp_pass_over(udp, error);
+                if (r)
+                        return r;
+                *index += 1;
+                done += 1;
         }
 
         return 0;
 }
 
+/* After a refused train: its datagrams one by one. When these are taken, it was about trains: of
+ * datagrams as long as these (a path that makes fragments of each), or of all (a device). */
+static int udp_send_apart(Udp *udp, const DatagramBatch *net, size_t *index, int refusal) {
+        size_t n_cars = udp_count_cars(net, *index, udp->car_max);
+        size_t car = datagram_batch_at(net, *index).size;
+        uint64_t n_sent = udp->stats.n_sent;
+        UdpRun run;
+        size_t n;
+        int r;
+
+        n = udp_run_for_send(udp, &run, net, *index, /* car_max= */ 0);
+        r = udp_send_run(udp, &run, MIN(n, n_cars), index);
+        if (udp->stats.n_sent == n_sent)
+                return r;
+
+        udp->car_max = refusal == UDP_E_TRAIN ? car - 1 : 0;
+        if (refusal == UDP_E_TRAINS)
+                log_info("The device refuses joined datagrams; they are sent one by one");
+        return r;
+}
+
 int udp_send(Udp *udp, const DatagramBatch *net, size_t *index) {
-        size_t count = datagram_batch_count(net);
         UdpRun run;
         int r = 0;
 
-        while (r == 0 && *index < count) {
-                size_t n = MIN(count - *index, UDP_BATCH_MAX);
+        while (r == 0 && *index < datagram_batch_count(net)) {
+                size_t n = udp_run_for_send(udp, &run, net, *index, udp->car_max);
 
-                udp_run_for_send(udp, &run, net, *index, n);
                 r = udp_send_run(udp, &run, n, index);
+                if (r == UDP_E_TRAIN || r == UDP_E_TRAINS)
+                        r = udp_send_apart(udp, net, index, r);
         }
 
         return r;

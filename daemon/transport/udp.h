@@ -2,18 +2,20 @@
 #pragma once
 
 /*
- * Udp: one bound UDP socket. How datagrams are taken and given in numbers (recvmmsg, sendmmsg,
- * IP_PKTINFO) is its secret.
+ * Udp: one bound UDP socket. How datagrams are taken and given in numbers (recvmmsg, sendmmsg, GSO
+ * and GRO, IP_PKTINFO) is its secret.
  *
  * Knows: sockets. Does not know: whose a datagram is, DTLS, the event loop.
  */
 
 #include "base/datagram.h"
 
-#define UDP_BATCH_MAX 32 /* datagrams in one receive call */
-/* what a batch for udp_receive must hold: a datagram may be 64 KiB; pages never touched cost
+#define UDP_BATCH_MAX 32  /* packets in one receive call */
+#define UDP_TRAIN_MAX 128 /* datagrams the kernel may have joined in one packet (GRO) */
+/* what a batch for udp_receive must hold: a packet may be 64 KiB; pages never touched cost
  * nothing */
 #define UDP_RECEIVE_BYTES ((size_t)UDP_BATCH_MAX * 65536)
+#define UDP_RECEIVE_DATAGRAMS ((size_t)UDP_BATCH_MAX * UDP_TRAIN_MAX)
 
 typedef struct Udp Udp;
 
@@ -33,6 +35,7 @@ typedef struct UdpStats {
         uint64_t n_dropped_truncated;
         uint64_t n_dropped_full;    /* sends the socket would not take */
         uint64_t n_dropped_refused; /* sends the kernel refused (unreachable, EPERM, too long) */
+        uint64_t n_trains_sent;     /* sends of several datagrams at once */
         uint64_t n_icmp;            /* ICMP errors: a hint, never an end */
         uint64_t n_too_long;        /* times the kernel has said that a path takes less */
 } UdpStats;
@@ -51,10 +54,11 @@ size_t udp_path_payload(const Udp *udp, const Address *local, const Address *pee
 /* DontFragment: refuse to send what does not fit the path. */
 int udp_set_dont_fragment(Udp *udp, bool on);
 
-/* Resets rx and fills it with what is there, at most UDP_BATCH_MAX; nothing there: an empty batch.
- * Sets *ret_more when a full batch was taken. */
+/* Resets rx and fills it with what is there, at most UDP_BATCH_MAX packets; nothing there: an empty
+ * batch. Sets *ret_more when so many were taken. */
 int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more);
-/* Sends from *index on and moves it; UDP_E_FULL leaves it at the first unsent one. A datagram the
+/* Sends from *index on and moves it, neighbours of equal size to one peer at once where the kernel
+ * and the path take that (GSO); UDP_E_FULL leaves it at the first unsent one. A datagram the
  * kernel refuses for itself (EPERM, EMSGSIZE, ENETUNREACH, ECONNREFUSED) is counted and passed
  * over. */
 int udp_send(Udp *udp, const DatagramBatch *net, size_t *index);

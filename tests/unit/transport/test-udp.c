@@ -23,7 +23,7 @@ typedef struct Scene {
 
 static void scene_up(Scene *scene, const void *data) {
         *scene = (Scene){
-                .rx = datagram_batch_new(UDP_BATCH_MAX, UDP_RECEIVE_BYTES),
+                .rx = datagram_batch_new(UDP_RECEIVE_DATAGRAMS, UDP_RECEIVE_BYTES),
                 .net = datagram_batch_new(200, (size_t)4 * 65536),
         };
 }
@@ -122,6 +122,15 @@ static void assert_received(Scene *scene, size_t i, const char *text) {
 static void put(Scene *scene, const Address *peer, const Address *local, const char *text) {
         datagram_batch_address(scene->net, peer, local);
         g_assert_true(datagram_batch_append(scene->net, text, strlen(text)));
+}
+
+/* Each longer than the last, so that the kernel gets them one by one. */
+static void put_apart(Scene *scene, const Address *peer, size_t n) {
+        for (size_t i = 1; i <= n; i++) {
+                g_autofree char *text = g_strnfill(i, 'x');
+
+                put(scene, peer, NULL, text);
+        }
 }
 
 static void send_all(Scene *scene) {
@@ -422,6 +431,95 @@ static void test_send_passes_over_what_the_kernel_refuses(Scene *scene, const vo
         g_assert_cmpint(udp_take_hint(scene->udp), ==, 0);
 }
 
+/* ---- trains ---- */
+
+#define CARS 150 /* more than go as one */
+
+/* All of one size, and each another. */
+static char *car(int number) {
+        return g_strdup_printf("car %03d", number);
+}
+
+static void put_cars(Scene *scene, const Address *peer, int n) {
+        for (int i = 0; i < n; i++) {
+                g_autofree char *text = car(i);
+
+                put(scene, peer, NULL, text);
+        }
+}
+
+static void test_a_train_arrives_as_its_datagrams(Scene *scene, const void *data) {
+        g_autofd int fd = -1;
+        Address other;
+
+        fd = other_new("127.0.0.1", &other);
+        scene->udp = bound("0.0.0.0");
+        put_cars(scene, &other, CARS);
+        put(scene, &other, NULL, "last");
+        put(scene, &other, NULL, "longer than it");
+        send_all(scene);
+
+        for (int i = 0; i < CARS; i++) {
+                g_autofree char *text = car(i);
+
+                assert_other_gets(fd, text, NULL);
+        }
+        assert_other_gets(fd, "last", NULL);
+        assert_other_gets(fd, "longer than it", NULL);
+        g_assert_cmpuint(udp_stats(scene->udp).n_sent, ==, CARS + 2);
+        g_assert_cmpuint(udp_stats(scene->udp).bytes_sent, ==, CARS * 7 + 4 + 14);
+        g_assert_cmpuint(udp_stats(scene->udp).n_trains_sent, ==, 3);
+}
+
+static void test_a_train_is_for_one_peer(Scene *scene, const void *data) {
+        g_autofd int one = -1, other = -1;
+        Address one_address, other_address;
+
+        one = other_new("127.0.0.1", &one_address);
+        other = other_new("127.0.0.2", &other_address);
+        scene->udp = bound("0.0.0.0");
+        put(scene, &one_address, NULL, "for one");
+        put(scene, &one_address, NULL, "for one");
+        put(scene, &other_address, NULL, "for two");
+        put(scene, &other_address, NULL, "for two");
+        send_all(scene);
+
+        assert_other_gets(one, "for one", NULL);
+        assert_other_gets(one, "for one", NULL);
+        assert_other_gets(other, "for two", NULL);
+        assert_other_gets(other, "for two", NULL);
+        g_assert_cmpuint(udp_stats(scene->udp).n_trains_sent, ==, 2);
+}
+
+/* What the kernel joined on the way is told apart again. */
+static void test_a_received_train_is_taken_apart(Scene *scene, const void *data) {
+        g_autoptr(Udp) sender = bound("127.0.0.1");
+        Address local, from = udp_local(sender);
+        size_t index = 0, n = 0;
+
+        scene->udp = bound("127.0.0.1");
+        local = udp_local(scene->udp);
+        put_cars(scene, &local, CARS);
+        put(scene, &local, NULL, "last");
+        g_assert_cmpint(udp_send(sender, scene->net, &index), ==, 0);
+
+        while (n < CARS + 1) {
+                receive(scene);
+                for (size_t i = 0; i < datagram_batch_count(scene->rx); i++, n++) {
+                        g_autofree char *text = n < CARS ? car((int)n) : g_strdup("last");
+                        Datagram d = datagram_batch_at(scene->rx, i);
+
+                        assert_received(scene, i, text);
+                        g_assert_true(address_equal(&d.peer, &from));
+                        g_assert_true(address_equal(&d.local, &local));
+                }
+        }
+
+        g_assert_cmpuint(udp_stats(sender).n_trains_sent, >, 0);
+        g_assert_cmpuint(udp_stats(scene->udp).n_received, ==, CARS + 1);
+        g_assert_cmpuint(udp_stats(scene->udp).n_dropped_truncated, ==, 0);
+}
+
 /* ---- connected ---- */
 
 static void test_connected_drops_strangers(Scene *scene, const void *data) {
@@ -516,8 +614,7 @@ static void test_icmp_does_not_stop_what_comes_in(Scene *scene, const void *data
         scene->udp = bound("127.0.0.1");
         local = udp_local(scene->udp);
         other_sends(fd, &local, "first");
-        for (int i = 0; i < 5; i++)
-                put(scene, &peer, NULL, "is anybody there");
+        put_apart(scene, &peer, 5);
         send_all(scene);
         wait_for(udp_fd(scene->udp), 0);
 
@@ -553,8 +650,7 @@ static void test_icmp_in_a_flood_goes_by(Scene *scene, const void *data) {
         bool more;
 
         scene->udp = bound("127.0.0.1");
-        for (int i = 0; i < 200; i++)
-                put(scene, &peer, NULL, "x");
+        put_apart(scene, &peer, 200);
         send_all(scene);
 
         look = (struct pollfd){.fd = udp_fd(scene->udp), .events = POLLIN};
@@ -648,8 +744,7 @@ static void body_full(Scene *scene) {
         scene->udp = bound("10.99.0.1");
         g_assert_cmpint(setsockopt(udp_fd(scene->udp), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)),
                         ==, 0);
-        for (int i = 0; i < 100; i++)
-                put(scene, &peer, NULL, "one of many");
+        put_apart(scene, &peer, 100);
 
         r = udp_send(scene->udp, scene->net, &index);
         g_assert_cmpint(r, ==, UDP_E_FULL);
@@ -800,6 +895,52 @@ static void test_without_a_route_the_others_still_go(Scene *scene, const void *d
         in_own_network(body_unreachable, scene);
 }
 
+/* The kernel makes fragments of one, and of a train it makes none: each goes by itself. */
+static void body_fragments(Scene *scene) {
+        g_autofree char *large = g_strnfill(1400, 'x');
+        Address peer = at("10.99.0.2", 9);
+
+        add_link("link set out mtu 1280");
+        run_ip("neighbour replace 10.99.0.2 lladdr 02:00:00:00:00:01 dev out");
+        scene->udp = bound("10.99.0.1");
+        for (int i = 0; i < 5; i++)
+                put(scene, &peer, NULL, large);
+        send_all(scene);
+        g_assert_cmpuint(udp_stats(scene->udp).n_sent, ==, 5);
+        g_assert_cmpuint(udp_stats(scene->udp).n_trains_sent, ==, 0);
+        g_assert_cmpuint(udp_stats(scene->udp).n_dropped_refused, ==, 0);
+
+        /* and shorter ones are joined still */
+        datagram_batch_reset(scene->net);
+        put_cars(scene, &peer, 5);
+        send_all(scene);
+        g_assert_cmpuint(udp_stats(scene->udp).n_trains_sent, ==, 1);
+}
+
+static void test_a_train_that_does_not_fit_goes_one_by_one(Scene *scene, const void *data) {
+        in_own_network(body_fragments, scene);
+}
+
+/* No route: nothing to do with trains, and no reason to make none when there is one again. */
+static void body_no_route(Scene *scene) {
+        g_autofd int fd = -1;
+        Address nowhere = at("192.0.2.1", 9), peer;
+
+        fd = other_new("127.0.0.1", &peer);
+        scene->udp = bound("0.0.0.0");
+        put_cars(scene, &nowhere, 5);
+        put_cars(scene, &peer, 5);
+        send_all(scene);
+        g_assert_cmpuint(udp_stats(scene->udp).n_dropped_refused, ==, 5);
+        g_assert_cmpuint(udp_stats(scene->udp).n_sent, ==, 5);
+        g_assert_cmpuint(udp_stats(scene->udp).n_trains_sent, ==, 1);
+        assert_other_gets(fd, "car 000", NULL);
+}
+
+static void test_a_train_without_a_route_stops_no_other(Scene *scene, const void *data) {
+        in_own_network(body_no_route, scene);
+}
+
 static void add(const char *name, void (*body)(Scene *, const void *)) {
         g_autofree char *path = g_strconcat("/udp/", name, NULL);
 
@@ -831,6 +972,12 @@ int main(int argc, char **argv) {
             test_send_passes_over_what_the_kernel_refuses);
         add("send/a-full-socket-takes-the-rest-later", test_a_full_socket_takes_the_rest_later);
         add("send/without-a-route-the-others-still-go", test_without_a_route_the_others_still_go);
+        add("train/arrives-as-its-datagrams", test_a_train_arrives_as_its_datagrams);
+        add("train/is-for-one-peer", test_a_train_is_for_one_peer);
+        add("train/received-is-taken-apart", test_a_received_train_is_taken_apart);
+        add("train/that-does-not-fit-goes-one-by-one",
+            test_a_train_that_does_not_fit_goes_one_by_one);
+        add("train/without-a-route-stops-no-other", test_a_train_without_a_route_stops_no_other);
         add("connected/drops-strangers", test_connected_drops_strangers);
         add("connected/sends-to-its-peer", test_connected_sends_to_its_peer);
         add("connected/says-what-cannot-be", test_connect_says_what_cannot_be);
