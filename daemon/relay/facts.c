@@ -73,6 +73,12 @@ void connection_forget_agreed(Connection *connection) {
         connection->data_mtu = 0;
 }
 
+/* As in Qt, who shuts down has no peer any more. */
+void connection_forget_chain(Connection *connection) {
+        g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
+        connection_changed(connection, CHANGED_SESSION);
+}
+
 void connection_forget_peer(Connection *connection) {
         g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
         g_clear_pointer(&connection->psk_identity, g_bytes_unref);

@@ -435,6 +435,7 @@ void connection_set_ignored(Connection *connection, const GArray *errors);
 /* Copies what the session knows of the peer. */
 void connection_learn_peer(Connection *connection);
 void connection_forget_errors(Connection *connection);
+void connection_forget_chain(Connection *connection);
 void connection_forget_agreed(Connection *connection);
 void connection_forget_peer(Connection *connection); /* all of it */
 OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
