@@ -92,8 +92,6 @@ static void connection_idle_out(Connection *connection) {
 }
 
 static void connection_expire(Connection *connection, uint64_t now_usec) {
-        uint64_t late_usec = connection->started_usec + connection->spec->handshake_deadline_usec;
-        bool late = connection->question.open || now_usec >= late_usec;
         Relay *relay = connection->relay;
         int r;
 
@@ -105,8 +103,6 @@ static void connection_expire(Connection *connection, uint64_t now_usec) {
         }
 
         connection_finish(connection, r);
-        if (r == SESSION_E_FAILED)
-                connection->timed_out = late;
 }
 
 static void connection_ring(void *owner, uint64_t now_usec) {
@@ -224,7 +220,6 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
                 return fault(r);
         }
 
-        connection->started_usec = relay_now(connection->relay);
         connection->seen_session = (SessionStats){0};
         connection->linger_usec = 0;
         connection_forget_peer(connection);
@@ -339,6 +334,7 @@ static void connection_failed(Connection *connection) {
         text = hint > 0 ? g_strdup_printf("%s (the network says: %s)", why, strerror(hint))
                         : g_strdup(why);
         connection_set_error(connection, failure->error, text);
+        connection->timed_out = failure->timed_out;
         connection_learn_peer(connection);
         connection_end(connection, END_FAILED);
 }

@@ -259,7 +259,6 @@ struct Connection {
         Question question;
         GQueue queue; /* GBytes for connection_read() */
         size_t queue_bytes;
-        uint64_t started_usec; /* the handshake */
         uint64_t active_usec;
         uint64_t linger_usec; /* 0: not lingering */
         Alarm alarm;

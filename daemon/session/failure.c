@@ -37,17 +37,6 @@ static void failure_alert_name(uint8_t description, char ret[static ALERT_NAME_M
         (void)g_strlcpy(ret, lower, ALERT_NAME_MAX);
 }
 
-static bool failure_is_psk(const Session *session) {
-        switch (gnutls_kx_get(session->gnutls)) {
-        case GNUTLS_KX_PSK:
-        case GNUTLS_KX_ECDHE_PSK:
-        case GNUTLS_KX_DHE_PSK:
-                return session->psk_identity != NULL;
-        default:
-                return false;
-        }
-}
-
 static const char *failure_alert_advice(const Session *session, uint8_t description) {
         switch (description) {
         case GNUTLS_A_UNKNOWN_CA:
@@ -63,7 +52,7 @@ static const char *failure_alert_advice(const Session *session, uint8_t descript
                 return "; it does not know the identity of our pre-shared key";
         case GNUTLS_A_DECRYPT_ERROR:
         case GNUTLS_A_BAD_RECORD_MAC:
-                return failure_is_psk(session) ? "; the pre-shared keys differ" : "";
+                return session->psk_identity ? "; the pre-shared keys differ" : "";
         default:
                 return "";
         }

@@ -55,6 +55,8 @@ static int handshake_consumed(gnutls_session_t gnutls, unsigned type, unsigned w
         if (!incoming) {
                 if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO)
                         ticket_note_offer(session, message);
+                else if (type == GNUTLS_HANDSHAKE_FINISHED)
+                        mismatch_note_finished(session);
                 return 0;
         }
         if (when == GNUTLS_HOOK_PRE)
@@ -101,16 +103,6 @@ static void handshake_drop(Session *session) {
         }
 }
 
-/* The peer's Finished came, and came again, and the keys do not open it. */
-static bool handshake_keys_differ(const Session *session) {
-        gnutls_kx_algorithm_t kx = gnutls_kx_get(session->gnutls);
-
-        if (kx != GNUTLS_KX_PSK && kx != GNUTLS_KX_ECDHE_PSK && kx != GNUTLS_KX_DHE_PSK)
-                return false;
-
-        return session->n_undecryptable >= 2;
-}
-
 int handshake_complete(Session *session) {
         filter_open(&session->filter);
         session->state = SESSION_OPEN;
@@ -147,13 +139,8 @@ static int handshake_returned(Session *session, bool *ret_again) {
         }
         if (gnutls_error_is_fatal(session->code))
                 return failure_from_code(session, session->code);
-        if (handshake_keys_differ(session)) {
-                failure_set(session, DTLS_TLS_FATAL_ERROR,
-                            "the peer's Finished message cannot be decrypted: %s",
-                            session->psk_unknown ? "no pre-shared key was given for its identity"
-                                                 : "the pre-shared keys differ");
-                return failure_end(session, GNUTLS_A_DECRYPT_ERROR);
-        }
+        if (mismatch_is_seen(session))
+                return mismatch_end(session);
 
         *ret_again = session->turn.pulled || session->turn.pushed;
         return 0;

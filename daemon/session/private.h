@@ -12,6 +12,7 @@
  *   data.c       the open session: plaintext in and out, goodbyes
  *   wire.c       push and pull: records from the filter, datagrams to the net
  *   clock.c      the time GnuTLS is told
+ *   mismatch.c   whether the pre-shared keys of the two ends differ
  *   failure.c    GnuTLS's codes and the peer's alerts in our words
  *   facts.c      what was agreed
  *   alpn.c       the protocol inside
@@ -88,6 +89,20 @@ typedef struct SessionAnswer {
         const char *why;
 } SessionAnswer;
 
+/* Signs that the pre-shared keys differ: mismatch.c. */
+typedef struct Mismatch {
+        /* a server's: Finished records that the agreed keys do not open; of the first one */
+        unsigned n_spoiled;
+        uint64_t spoiled_usec, spoiled_sequence;
+
+        /* a client's */
+        bool finished;             /* its last flight was sent, with a pre-shared key */
+        unsigned n_tried, n_fresh; /* how often: some time ago, just now */
+        uint64_t flight_usec;      /* the last time */
+        unsigned n_refused;        /* n_tried when the server said its hello again */
+        uint64_t n_answered;       /* over n_timeouts: its hello is not answered before the next */
+} Mismatch;
+
 struct Session {
         SessionConfig *config;
         char *verification_name;
@@ -141,8 +156,7 @@ struct Session {
         uint64_t sealed_sequence; /* of the encrypted record GnuTLS has now */
         bool sealed;              /* it has one */
         bool took_last;
-        unsigned n_undecryptable; /* Finished records that the agreed keys do not open: wire.c */
-        uint64_t undecryptable_usec, undecryptable_sequence; /* the first one */
+        Mismatch mismatch;
 };
 
 /* priority.c */
@@ -216,6 +230,23 @@ int handshake_complete(Session *session);
 /* timers.c */
 void timers_note_alert(Session *session);
 void timers_set(Session *session); /* behind what may have moved the handshake */
+/* The flight in the air once more, between two timeouts; what handshake_drive() says. */
+int timers_answer(Session *session);
+
+/* mismatch.c */
+/* GnuTLS could not open the encrypted record that it has. */
+void mismatch_note_spoiled(Session *session);
+/* We said Finished. */
+void mismatch_note_finished(Session *session);
+/* At the end of each turn. */
+void mismatch_note_turn(Session *session);
+/* Each datagram, behind the filter and GnuTLS. 0, SESSION_E_FAILED, or a fault. */
+int mismatch_take(Session *session, const Datagram *in);
+bool mismatch_is_seen(const Session *session);     /* by a server */
+bool mismatch_is_likely(const Session *session);   /* for a client whose handshake ends anyway */
+const char *mismatch_hint(const Session *session); /* for a deadline's text; "": none */
+/* With decrypt_error; SESSION_E_FAILED. */
+int mismatch_end(Session *session);
 
 /* data.c */
 int data_read(Session *session);

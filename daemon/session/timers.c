@@ -73,6 +73,12 @@ static int timers_resend(Session *session) {
         return 0;
 }
 
+int timers_answer(Session *session) {
+        clock_advance(session);
+        session->stats.n_flights_resent++;
+        return handshake_drive(session);
+}
+
 static int timers_timed_out(Session *session) {
         int r;
 
@@ -109,20 +115,22 @@ static int timers_unanswered(Session *session) {
 
         failure_set(session, DTLS_TLS_FATAL_ERROR, "%s was not answered within %.3g s", wants[want],
                     (double)session->answer_deadline_usec / 1e6);
+        session->failure.timed_out = true;
         handshake_unwind(session);
         return failure_end(session, alert);
 }
 
 static int timers_too_late(Session *session) {
-        const char *why = "";
+        const char *why = mismatch_hint(session);
+
+        handshake_unwind(session);
+        if (mismatch_is_likely(session))
+                return mismatch_end(session);
 
         if (session->stats.n_records_accepted == 0)
                 why = "; nothing was heard from the peer";
-        else if (session->psk_identity)
-                why = "; the peer's pre-shared key may be another";
-
         failure_set(session, DTLS_TLS_FATAL_ERROR, "the handshake was not complete in time%s", why);
-        handshake_unwind(session);
+        session->failure.timed_out = true;
         return failure_end(session, GNUTLS_A_USER_CANCELED);
 }
 

@@ -17,7 +17,6 @@
 
 #define RECORD_HEADER_SIZE 13
 #define RECORD_EPOCH_OFFSET 3
-#define RECORD_HANDSHAKE 22
 
 static uint64_t wire_sequence(const uint8_t *record) {
         uint64_t sequence = 0;
@@ -26,26 +25,6 @@ static uint64_t wire_sequence(const uint8_t *record) {
                 sequence = sequence << 8 | record[RECORD_EPOCH_OFFSET + i];
 
         return sequence;
-}
-
-/* A Finished that the agreed keys do not open. What comes at the same moment, or as often as one
- * likes, can be forged; so the second one counts only when it is a repetition in time. Half an
- * interval, because the peer's timer need not be ours. */
-static void wire_spoiled(Session *session) {
-        uint64_t now_usec = session->turn.now_usec;
-
-        if (session->state != SESSION_SHAKING || !session->filter.changed ||
-            session->sealed_type != RECORD_HANDSHAKE)
-                return;
-
-        if (session->n_undecryptable == 0) {
-                session->undecryptable_usec = now_usec;
-                session->undecryptable_sequence = session->sealed_sequence;
-                session->n_undecryptable = 1;
-        } else if (session->sealed_sequence != session->undecryptable_sequence &&
-                   now_usec >= session->undecryptable_usec + session->retransmit_initial_usec / 2) {
-                session->n_undecryptable++;
-        }
 }
 
 void wire_settle(Session *session) {
@@ -59,7 +38,7 @@ void wire_settle(Session *session) {
 
         session->sealed = false;
         if (!good) {
-                wire_spoiled(session);
+                mismatch_note_spoiled(session);
                 return;
         }
 
@@ -148,6 +127,7 @@ void wire_begin(Session *session, uint64_t now_usec, DatagramBatch *net, Datagra
 }
 
 void wire_end(Session *session) {
+        mismatch_note_turn(session);
         wire_flush(&session->turn);
         session->turn.net = NULL;
         session->turn.app = NULL;

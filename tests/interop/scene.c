@@ -125,3 +125,32 @@ dtlsd_connection *scene_connect(const Scene *scene, const char *address, const c
 
         return connection;
 }
+
+char *scene_refused(const Scene *scene, const char *port, const struct dtlsd_options *options) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        dtlsd_connection *connection = NULL;
+        char *text;
+
+        g_assert_cmpint(dtlsd_connect(scene->bus, "127.0.0.1",
+                                      (uint16_t)g_ascii_strtoull(port, NULL, 10), options,
+                                      &connection, &error),
+                        <, 0);
+        g_assert_true(g_str_has_prefix(error.name, ERROR_PREFIX));
+        text = g_strdup_printf("%s: %s", error.name + strlen(ERROR_PREFIX), error.message);
+        sd_bus_error_free(&error);
+        return text;
+}
+
+char *scene_refused_key(const Scene *scene, const char *port, uint32_t deadline) {
+        struct dtlsd_options options = {
+                .psk_identity = "alice",
+                .psk_identity_size = 5,
+                .psk = OTHER_KEY_TEXT,
+                .psk_size = strlen(OTHER_KEY_TEXT),
+                .retransmit_initial = 50,
+                .retransmit_max = 50,
+                .handshake_deadline = deadline,
+        };
+
+        return scene_refused(scene, port, &options);
+}

@@ -12,6 +12,8 @@
 
 #define KEY_TEXT "0123456789abcdef"
 #define KEY_HEX "30313233343536373839616263646566"
+#define OTHER_KEY_TEXT "not the same key"
+#define OTHER_KEY_HEX "6e6f74207468652073616d65206b6579"
 
 typedef struct Scene {
         Service *service;
@@ -39,3 +41,9 @@ void expect_over(const dtlsd_connection *connection);
 /* Connects; the test fails with the service's reason. */
 dtlsd_connection *scene_connect(const Scene *scene, const char *address, const char *port,
                                 const struct dtlsd_options *options);
+/* Connects to 127.0.0.1, where that must fail: the error's name behind the prefix, and its text;
+ * to be freed. */
+char *scene_refused(const Scene *scene, const char *port, const struct dtlsd_options *options);
+/* The same as "alice" with another key than KEY_TEXT. Flights go out fast, so that the peer hears
+ * enough of them until its own timer makes it say something. @deadline: ms; 0: the default. */
+char *scene_refused_key(const Scene *scene, const char *port, uint32_t deadline);

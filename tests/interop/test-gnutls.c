@@ -98,12 +98,10 @@ static char *free_port(void) {
         return g_strdup_printf("%u", ntohs(address.sin_port));
 }
 
-/* gnutls-serv --echo answers what it gets. */
-static void with_server(Scene *scene, const struct dtlsd_options *options,
-                        const char *const *arguments) {
+/* gnutls-serv --echo answers what it gets. *ret_port: to be freed. */
+static Peer *start_server(const char *const *arguments, char **ret_port) {
         g_autoptr(GPtrArray) argv = g_ptr_array_new();
         g_autofree char *port = free_port(), *ready = NULL;
-        dtlsd_connection *connection;
         Peer *peer;
 
         for (const char *const *at =
@@ -116,7 +114,16 @@ static void with_server(Scene *scene, const struct dtlsd_options *options,
 
         peer = peer_start((const char *const *)argv->pdata);
         ready = peer_wait_for(peer, "UDP server.*listening|listening on IPv4|Echo Server");
-        connection = scene_connect(scene, "127.0.0.1", port, options);
+        *ret_port = g_steal_pointer(&port);
+        return peer;
+}
+
+static void with_server(Scene *scene, const struct dtlsd_options *options,
+                        const char *const *arguments) {
+        g_autofree char *port = NULL;
+        Peer *peer = start_server(arguments, &port);
+        dtlsd_connection *connection = scene_connect(scene, "127.0.0.1", port, options);
+
         send_datagram(connection, "an echo\n");
         expect_datagram(connection, "an echo\n");
         g_assert_cmpint(dtlsd_connection_close(connection, NULL), ==, 0);
@@ -167,6 +174,44 @@ static void test_server_psk(Scene *scene, const void *unused) {
         with_server(scene, &options, arguments);
 }
 
+/* ---- another key ---- */
+
+static void test_client_psk_is_wrong(Scene *scene, const void *unused) {
+        struct dtlsd_options options = {
+                .psk_identity = "alice", .psk_identity_size = 5, .psk = KEY_TEXT, .psk_size = 16};
+        dtlsd_listener *listener = scene_listen(scene, "127.0.0.1", &options);
+        g_autofree char *port = g_strdup_printf("%u", dtlsd_listener_port(listener));
+        g_autofree char *alert = NULL;
+        Peer *peer;
+
+        peer = peer_start((const char *const[]){
+                "gnutls-cli", "--udp", "-p", port,
+                "--priority=NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK", "--pskusername=alice",
+                "--pskkey=" OTHER_KEY_HEX, "127.0.0.1", NULL});
+        alert = peer_wait_for(peer, "Received alert \\[51\\]");
+        scene_accepts_nobody(scene, listener);
+        (void)peer_stop(peer);
+        (void)dtlsd_listener_unref(listener);
+}
+
+/* It passes over what it cannot decrypt and says nothing more: it may as well be gone. */
+static void test_server_psk_is_wrong(Scene *scene, const void *unused) {
+        const char *passwd = scene_file(scene, "psk.txt");
+        g_autofree char *file = g_strconcat("--pskpasswd=", passwd, NULL);
+        const char *const arguments[] = {PRIORITY_PSK, file, NULL};
+        g_autofree char *port = NULL, *text = NULL;
+        Peer *peer;
+
+        g_assert_true(g_file_set_contents(passwd, "alice:" KEY_HEX "\n", -1, NULL));
+        peer = start_server(arguments, &port);
+        text = scene_refused_key(scene, port, 2000);
+        /* behind it may stand what the network said, while the peer was not there yet */
+        g_assert_true(g_str_has_prefix(
+                text, "TimedOut: the handshake was not complete in time; the peer does not answer "
+                      "our Finished message: most likely the pre-shared keys differ"));
+        (void)peer_stop(peer);
+}
+
 #define ADD(path, function)                                                                        \
         g_test_add("/gnutls/" path, Scene, NULL, scene_set_up, function, scene_tear_down)
 
@@ -178,5 +223,7 @@ int main(int argc, char **argv) {
         ADD("server/asks-for-a-certificate", test_server_certificate);
         ADD("server/ed25519-certificate", test_server_ed25519);
         ADD("server/psk-with-hint", test_server_psk);
+        ADD("client/psk-is-wrong", test_client_psk_is_wrong);
+        ADD("server/psk-is-wrong", test_server_psk_is_wrong);
         return g_test_run();
 }

@@ -161,6 +161,35 @@ static void test_server_psk(Scene *scene, const void *unused) {
         with_server(scene, &options, arguments);
 }
 
+/* ---- another key ---- */
+
+static void test_client_psk_is_wrong(Scene *scene, const void *unused) {
+        struct dtlsd_options options = {
+                .psk_identity = "alice", .psk_identity_size = 5, .psk = KEY_TEXT, .psk_size = 16};
+        dtlsd_listener *listener = scene_listen(scene, "127.0.0.1", &options);
+        const char *const arguments[] = {"--identity=alice", "--psk=" OTHER_KEY_TEXT, NULL};
+        Peer *peer = puppet_client(MBEDTLS_PEER, listener, arguments);
+
+        puppet_expect(peer, "^error .*fatal alert message was received");
+        puppet_expect(peer, "^state HandshakeNotStarted$");
+        scene_accepts_nobody(scene, listener);
+        (void)peer_stop(peer);
+        (void)dtlsd_listener_unref(listener);
+}
+
+/* It says so at once. */
+static void test_server_psk_is_wrong(Scene *scene, const void *unused) {
+        const char *const arguments[] = {"--identity=alice", "--psk=" KEY_TEXT, NULL};
+        g_autofree char *port = NULL, *text = NULL;
+        Peer *peer = puppet_server(MBEDTLS_PEER, arguments, &port);
+
+        text = scene_refused_key(scene, port, 0);
+        g_assert_cmpstr(text, ==,
+                        "TlsFatalError: peer sent alert: bad_record_mac(20); the pre-shared keys "
+                        "differ");
+        (void)peer_stop(peer);
+}
+
 #define ADD(path, function)                                                                        \
         g_test_add("/mbedtls/" path, Scene, NULL, scene_set_up, function, scene_tear_down)
 
@@ -183,5 +212,7 @@ int main(int argc, char **argv) {
         ADD("server/loses-datagrams", test_server_loses_datagrams);
         ADD("server/asks-for-a-certificate", test_server_asks_for_certificate);
         ADD("server/psk", test_server_psk);
+        ADD("client/psk-is-wrong", test_client_psk_is_wrong);
+        ADD("server/psk-is-wrong", test_server_psk_is_wrong);
         return g_test_run();
 }

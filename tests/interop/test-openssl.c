@@ -7,6 +7,7 @@
 #include "scene.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* s_client says something, we answer; both arrive. */
@@ -352,37 +353,56 @@ static void test_server_exports_the_same(Scene *scene, const void *unused) {
         (void)peer_stop(peer);
 }
 
-/* The service's refusal, as an error name after the prefix; the peer is a server with server.crt.
- */
-static char *refusal(Scene *scene, const struct dtlsd_options *options) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        dtlsd_connection *connection = NULL;
-        g_autofree char *port = NULL;
-        char *text;
+static void test_untrusted_server_is_refused_with_every_reason(Scene *scene, const void *unused) {
+        const char *const ca[] = {scene_file(scene, "client.crt"), NULL};
+        struct dtlsd_options options = {.ca_files = ca, .verification_name = "other.example"};
+        g_autofree char *port = NULL, *text = NULL;
         Peer *peer;
 
         peer = peer_start((const char *const[]){
                 "openssl", "s_server", "-dtls1_2", "-accept", "127.0.0.1:0", "-cert",
                 scene_file(scene, "server.crt"), "-key", scene_file(scene, "server.key"), NULL});
         port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
-        g_assert_cmpint(dtlsd_connect(scene->bus, "127.0.0.1",
-                                      (uint16_t)g_ascii_strtoull(port, NULL, 10), options,
-                                      &connection, &error),
-                        <, 0);
-        text = g_strdup_printf("%s: %s", error.name, error.message);
-        sd_bus_error_free(&error);
+        text = scene_refused(scene, port, &options);
+        g_assert_true(g_str_has_prefix(text, "PeerVerificationError: "));
+        g_assert_nonnull(strstr(text, "UnableToGetLocalIssuerCertificate"));
+        g_assert_nonnull(strstr(text, "HostNameMismatch"));
         (void)peer_stop(peer);
-        return text;
 }
 
-static void test_untrusted_server_is_refused_with_every_reason(Scene *scene, const void *unused) {
-        const char *const ca[] = {scene_file(scene, "client.crt"), NULL};
-        struct dtlsd_options options = {.ca_files = ca, .verification_name = "other.example"};
-        g_autofree char *text = refusal(scene, &options);
+/* ---- another key ---- */
 
-        g_assert_true(g_str_has_prefix(text, ERROR_PREFIX "PeerVerificationError: "));
-        g_assert_nonnull(g_strrstr(text, "UnableToGetLocalIssuerCertificate"));
-        g_assert_nonnull(g_strrstr(text, "HostNameMismatch"));
+static void test_client_psk_is_wrong(Scene *scene, const void *unused) {
+        struct dtlsd_options options = {
+                .psk_identity = "alice", .psk_identity_size = 5, .psk = KEY_TEXT, .psk_size = 16};
+        dtlsd_listener *listener = scene_listen(scene, "127.0.0.1", &options);
+        g_autofree char *target = g_strdup_printf("127.0.0.1:%u", dtlsd_listener_port(listener));
+        g_autofree char *alert = NULL;
+        Peer *peer;
+
+        peer = peer_start((const char *const[]){"openssl", "s_client", "-dtls1_2", "-connect",
+                                                target, "-psk_identity", "alice", "-psk",
+                                                OTHER_KEY_HEX, NULL});
+        alert = peer_wait_for(peer, "alert decrypt error");
+        scene_accepts_nobody(scene, listener);
+        (void)peer_stop(peer);
+        (void)dtlsd_listener_unref(listener);
+}
+
+/* It passes over what it cannot decrypt, and says its flight again when its timer tells it to. */
+static void test_server_psk_is_wrong(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *text = NULL;
+        Peer *peer;
+
+        peer = peer_start((const char *const[]){"openssl", "s_server", "-dtls1_2", "-accept",
+                                                "127.0.0.1:0", "-psk", KEY_HEX, "-psk_identity",
+                                                "alice", "-nocert", NULL});
+        port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+        text = scene_refused_key(scene, port, 0);
+        g_assert_cmpstr(text, ==,
+                        "TlsFatalError: the peer does not accept our Finished message: the "
+                        "pre-shared keys differ");
+        (void)peer_stop(peer);
 }
 
 #define ADD(path, function)                                                                        \
@@ -409,6 +429,8 @@ int main(int argc, char **argv) {
         ADD("server/psk-with-hint", test_server_psk);
         ADD("server/psk-without-hint", test_server_psk_without_hint);
         ADD("server/psk-of-the-store", test_server_psk_of_the_store);
+        ADD("client/psk-is-wrong", test_client_psk_is_wrong);
+        ADD("server/psk-is-wrong", test_server_psk_is_wrong);
         ADD("client/exports-the-same-keying-material", test_client_exports_the_same);
         ADD("server/exports-the-same-keying-material", test_server_exports_the_same);
         ADD("server/untrusted-is-refused-with-every-reason",
