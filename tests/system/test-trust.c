@@ -8,9 +8,12 @@
 #include "interop/peer.h"
 #include "stage.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,6 +279,54 @@ static void test_is_as_it_is_when_a_handshake_begins(void) {
 
         add(world.alice, "u/1/mine", world.ca);
         shake(world.alice, path, "HandshakeComplete");
+        peer_stop(peer);
+        world_free(&world);
+}
+
+/* ---- the system's ---- */
+
+#define SYSTEM_TRUST_FILE "/etc/ssl/certs/ca-certificates.crt" /* where Debian's GnuTLS looks */
+
+/* From here on the system trusts the CA alone, for this program and what it starts. The file is
+ * laid over the system's in a mount namespace of our own. */
+static bool make_system_trust(const World *world) {
+        g_autofree char *file =
+                test_write(world->directory, "system.crt", test_identity_pem(world->ca));
+
+        g_assert_cmpint(g_chmod(file, 0644), ==, 0);
+        if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+            mount(file, SYSTEM_TRUST_FILE, NULL, MS_BIND, NULL) == 0)
+                return true;
+
+        g_test_message("%s over %s: %s", file, SYSTEM_TRUST_FILE, g_strerror(errno));
+        return false;
+}
+
+/* The file is read anew when the service is told to. */
+static void test_the_systems_accepts_whom_the_system_trusts(void) {
+        World world;
+        g_autofree char *path = NULL, *again = NULL;
+        Peer *peer;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        if (!make_system_trust(&world)) {
+                g_test_skip("what the system trusts cannot be replaced here");
+                world_free(&world);
+                return;
+        }
+        kill_both(&world); /* they are in the new namespace now */
+        peer = start_server(&world, &port);
+        path = create(world.alice, "system", port);
+        shake(world.alice, path, "HandshakeComplete");
+        shut(world.alice, path);
+
+        g_assert_cmpint(umount(SYSTEM_TRUST_FILE), ==, 0);
+        (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
+        again = create(world.alice, "system", port);
+        shake(world.alice, again, "PeerVerificationFailed");
         peer_stop(peer);
         world_free(&world);
 }
@@ -565,6 +616,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/trust/is-used-by-name-and-kept", test_is_used_by_name_and_kept);
         g_test_add_func("/trust/is-as-it-is-when-a-handshake-begins",
                         test_is_as_it_is_when_a_handshake_begins);
+        g_test_add_func("/trust/the-systems-accepts-whom-the-system-trusts",
+                        test_the_systems_accepts_whom_the_system_trusts);
         g_test_add_func("/trust/a-live-listener-follows-it", test_a_live_listener_follows_it);
         g_test_add_func("/trust/a-ticket-dies-with-its-anchor", test_a_ticket_dies_with_its_anchor);
         g_test_add_func("/trust/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
