@@ -37,6 +37,12 @@ static void data_discard_hello(Session *session) {
                 (void)gnutls_record_recv(session->gnutls, &unused, sizeof unused);
 }
 
+/* RFC 5246, 7.2.2: one short answer for each hello that was under our keys. */
+static void data_refuse_handshake(Session *session) {
+        data_discard_hello(session);
+        (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+}
+
 static int data_judge(Session *session, int code) {
         switch (code) {
         case 0:
@@ -47,7 +53,7 @@ static int data_judge(Session *session, int code) {
         case GNUTLS_E_MEMORY_ERROR:
                 return failure_from_code(session, code);
         case GNUTLS_E_REHANDSHAKE:
-                data_discard_hello(session);
+                data_refuse_handshake(session);
                 return 0;
         default:
                 return 0;

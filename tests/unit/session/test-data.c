@@ -90,15 +90,19 @@ static void ask_for_another_handshake(Pair *pair) {
 static void test_a_second_handshake_is_wished_for_in_vain(void) {
         PairSpec spec = pair_spec_psk();
         g_autoptr(Pair) pair = pair_new(&spec);
-        size_t n_before;
+        size_t n_before, n_sent;
 
         pair_start(pair);
         pair_assert_open(pair);
         ask_for_another_handshake(pair);
+        g_assert_cmpint(gnutls_alert_get(pair->client.session->gnutls), ==,
+                        GNUTLS_A_NO_RENEGOTIATION);
         n_before = mallinfo2().uordblks;
+        n_sent = pair->server.n_sent;
         for (unsigned i = 0; i < 100; i++)
                 ask_for_another_handshake(pair);
 
+        g_assert_cmpuint(pair->server.n_sent, <=, n_sent + 100);
         /* 17 KB each is what GnuTLS would keep */
         g_assert_cmpuint(mallinfo2().uordblks, <, n_before + (size_t)100 * 1024);
         g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OPEN);
