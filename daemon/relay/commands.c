@@ -815,6 +815,11 @@ int connection_unshare(Connection *connection, const Share *share, Reason *reaso
 
 /* ---- encrypted ---- */
 
+static int command_try_again(Reason *reason) {
+        return reason_set(reason, RELAY_E_TLS_NON_FATAL,
+                          "The datagram could not be sent now; try again");
+}
+
 static int command_write(Connection *connection, const void *data, size_t size, Reason *reason) {
         size_t max;
         int r;
@@ -825,6 +830,8 @@ static int command_write(Connection *connection, const void *data, size_t size, 
         if (size == 0)
                 return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
                                   "An empty datagram cannot be sent");
+        if (endpoint_is_full(connection->endpoint))
+                return command_try_again(reason);
 
         connection_follow_path(connection, connection->spec->dont_fragment);
         connection_prepare(connection);
@@ -847,8 +854,7 @@ static int command_write(Connection *connection, const void *data, size_t size, 
                                   size, max);
         }
         if (r > 0)
-                return reason_set(reason, RELAY_E_TLS_NON_FATAL,
-                                  "The datagram could not be sent now; try again");
+                return command_try_again(reason);
 
         tally_connection(connection, TALLY_COLLECTED, 1);
         return 0;

@@ -106,6 +106,24 @@ static void lets_the_sender_feel_a_full_socket(World *world, gconstpointer unuse
         g_assert_cmpuint(world_counter(connection_counters(client), "DroppedSocketFull"), ==, 0);
 }
 
+static void a_write_to_a_full_socket_can_be_tried_again(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        Reason reason = {0};
+
+        world_pair(world, &client, &server);
+        fill(client);
+
+        g_assert_cmpint(connection_write(client, "lost", 4, &reason), ==, RELAY_E_TLS_NON_FATAL);
+        g_assert_cmpint(connection_facts(client).error, ==, DTLS_TLS_NON_FATAL_ERROR);
+        g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_COMPLETE);
+
+        endpoint_drain(client->endpoint);
+        world_send(client, "again");
+        g_assert_cmpint(connection_facts(client).error, ==, DTLS_NO_ERROR);
+        g_autofree char *heard = world_read(world, server);
+        g_assert_cmpstr(heard, ==, "again"); /* and nothing before it */
+}
+
 static void does_not_let_a_bulk_sender_starve_others(World *world, gconstpointer unused) {
         Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
         Connection *bulk, *small;
@@ -157,6 +175,8 @@ int main(int argc, char **argv) {
         CASE("keeps-to-the-path-when-told-not-to-fragment",
              keeps_to_the_path_when_told_not_to_fragment);
         CASE("lets-the-sender-feel-a-full-socket", lets_the_sender_feel_a_full_socket);
+        CASE("a-write-to-a-full-socket-can-be-tried-again",
+             a_write_to_a_full_socket_can_be_tried_again);
         CASE("does-not-let-a-bulk-sender-starve-others", does_not_let_a_bulk_sender_starve_others);
         CASE("knows-whom-it-is-for-after-a-flush", knows_whom_it_is_for_after_a_flush);
         return g_test_run();
