@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WINDOW 512        /* datagrams on their way; a peer's receive buffer holds more */
+#define WINDOW 64         /* datagrams on their way: what the smallest buffer between holds */
 #define STUCK_SECONDS 1.0 /* nothing came for so long: what is on its way is lost */
 #define START_SECONDS 20.0
 #define WARM_SECONDS 0.1
