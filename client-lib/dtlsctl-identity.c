@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * dtlsctl import, remove and identities: the service's store of certificates.
+ * dtlsctl import, generate, install, remove and identities: the service's store of certificates.
  */
 
 #include "dtlsctl.h"
@@ -14,7 +14,7 @@
 #define FOLDER ROOT "/identity"
 #define ROW "%-32s %-8s %-10s %-64s %s\n"
 
-/* ---- import and remove ---- */
+/* ---- what changes it ---- */
 
 int command_import(sd_bus *bus, Settings *settings, char **arguments) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -23,6 +23,34 @@ int command_import(sd_bus *bus, Settings *settings, char **arguments) {
         r = dtlsd_import_identity(bus, arguments[0],
                                   (const char *const *)settings->certificate_files,
                                   settings->key_file, settings->passphrase_file, &error);
+        if (r < 0)
+                (void)complain(arguments[0], r, &error);
+        sd_bus_error_free(&error);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int command_generate(sd_bus *bus, Settings *settings, char **arguments) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        char *csr = NULL;
+        int r;
+
+        r = dtlsd_generate_identity(bus, arguments[0], settings->key_type, settings->subject,
+                                    (const char *const *)settings->alt_names, &csr, &error);
+        if (r < 0)
+                (void)complain(arguments[0], r, &error);
+        else
+                (void)fputs(csr, stdout);
+        free(csr);
+        sd_bus_error_free(&error);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int command_install(sd_bus *bus, Settings *settings, char **arguments) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = dtlsd_install_certificate(bus, arguments[0], (const char *const *)(arguments + 1),
+                                      &error);
         if (r < 0)
                 (void)complain(arguments[0], r, &error);
         sd_bus_error_free(&error);

@@ -33,6 +33,20 @@ static void add_trust_entries(GOptionContext *context, Settings *settings) {
         g_option_context_add_main_entries(context, entries, NULL);
 }
 
+static void add_generate_entries(GOptionContext *context, Settings *settings) {
+        const GOptionEntry entries[] = {
+                {"key-type", 0, 0, G_OPTION_ARG_STRING, &settings->key_type,
+                 "generate: ECDSA-P256 (default), RSA-2048, RSA-3072, RSA-4096 or Ed25519", "TYPE"},
+                {"subject", 0, 0, G_OPTION_ARG_STRING, &settings->subject,
+                 "generate: whose certificate it is to be (default: CN=NAME)", "NAME"},
+                {"alt-name", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->alt_names,
+                 "generate: a DNS name or an address for the certificate; repeat for more", "NAME"},
+                {NULL},
+        };
+
+        g_option_context_add_main_entries(context, entries, NULL);
+}
+
 static void add_entries(GOptionContext *context, Settings *settings) {
         const GOptionEntry entries[] = {
                 {"ca", 'a', 0, G_OPTION_ARG_FILENAME_ARRAY, &settings->ca_files,
@@ -108,6 +122,7 @@ bool settings_parse(Settings *settings, const char *description, int argc, char 
         g_option_context_set_description(context, description);
         add_entries(context, settings);
         add_trust_entries(context, settings);
+        add_generate_entries(context, settings);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {
                 (void)say_usage("%s", error->message);
                 return false;
@@ -203,8 +218,8 @@ static bool read_psk(Settings *settings) {
 
 /* The commands that an option is for, as people say it. To be freed. */
 static char *commands_text(unsigned commands) {
-        static const char *const names[] = {"connect",      "listen",  "import",
-                                            "policy check", "set-psk", "pin and unpin"};
+        static const char *const names[] = {"connect", "listen",        "import",  "policy check",
+                                            "set-psk", "pin and unpin", "generate"};
         GString *text = g_string_new(NULL);
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
@@ -245,6 +260,9 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
                 {"passphrase-file", settings->passphrase_file, COMMAND_IMPORT},
                 {"user", settings->user, COMMAND_POLICY},
+                {"key-type", settings->key_type, COMMAND_GENERATE},
+                {"subject", settings->subject, COMMAND_GENERATE},
+                {"alt-name", settings->alt_names, COMMAND_GENERATE},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
@@ -357,6 +375,9 @@ void settings_done(Settings *settings) {
         g_free(settings->profile);
         g_free(settings->protocol);
         g_free(settings->identity);
+        g_free(settings->key_type);
+        g_free(settings->subject);
+        g_strfreev(settings->alt_names);
         g_free(settings->passphrase_file);
         g_free(settings->user);
         g_free(settings->ticket_file);

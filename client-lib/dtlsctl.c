@@ -29,6 +29,8 @@ static const Command commands[] = {
         {"list", COMMAND_OTHER, 0, 0, "", command_list},
         {"show", COMMAND_OTHER, 1, 0, " NUMBER", command_show},
         {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE", command_import},
+        {"generate", COMMAND_GENERATE, 1, 0, " [OPTION...] NAME", command_generate},
+        {"install", COMMAND_OTHER, 2, 15, " NAME FILE...", command_install},
         {"remove", COMMAND_OTHER, 1, 0, " NAME", command_remove},
         {"identities", COMMAND_OTHER, 0, 0, "", command_identities},
         {"set-psk", COMMAND_SET_PSK, 1, 0, " NAME --psk-identity TEXT --psk-file FILE",
@@ -52,6 +54,8 @@ static const char *const description =
         "  list                 your connections (of root: everybody's)\n"
         "  show NUMBER          everything about one connection\n"
         "  import NAME          keep a certificate with its key in the service's store\n"
+        "  generate NAME        have a key made in the store, print a request for its certificate\n"
+        "  install NAME FILE... the certificate of that key, or a new one of the key in use\n"
         "  remove NAME          forget it\n"
         "  identities           the certificates of the store that you may use\n"
         "  set-psk NAME         keep a pre-shared key with its identity in the service's store\n"

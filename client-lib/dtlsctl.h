@@ -27,8 +27,9 @@ typedef enum CommandKind {
         COMMAND_IMPORT = 1 << 2,
         COMMAND_POLICY = 1 << 3,
         COMMAND_SET_PSK = 1 << 4,
-        COMMAND_PIN = 1 << 5,   /* and unpin */
-        COMMAND_OTHER = 1 << 6, /* takes none */
+        COMMAND_PIN = 1 << 5, /* and unpin */
+        COMMAND_GENERATE = 1 << 6,
+        COMMAND_OTHER = 1 << 7, /* takes none */
 } CommandKind;
 
 /* What the command line says of a connection or a listener. */
@@ -36,6 +37,7 @@ typedef struct Settings {
         char **ca_files, **certificate_files, **ciphers, **alpn, **psks;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
         char *identity, *passphrase_file, *user, *ticket_file, *dh_file, *trust;
+        char *key_type, *subject, **alt_names;
         gboolean insecure, echo, cookies_off, version, first_use, administrator;
         int wait_seconds;             /* G_MININT: none was given */
         struct dtlsd_options options; /* made of the above; borrows from them */
@@ -120,6 +122,8 @@ void signals_take(sigset_t *ret);
 int command_connect(sd_bus *bus, Settings *settings, char **arguments);
 int command_listen(sd_bus *bus, Settings *settings, char **arguments);
 int command_import(sd_bus *bus, Settings *settings, char **arguments);
+int command_generate(sd_bus *bus, Settings *settings, char **arguments);
+int command_install(sd_bus *bus, Settings *settings, char **arguments);
 int command_remove(sd_bus *bus, Settings *settings, char **arguments);
 int command_identities(sd_bus *bus, Settings *settings, char **arguments);
 int command_set_psk(sd_bus *bus, Settings *settings, char **arguments);

@@ -247,6 +247,19 @@ int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *opt
 int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
                           const char *private_key_file, const char *passphrase_file,
                           sd_bus_error *error);
+/* Has a key made in the service's store, and a request for its certificate: *ret_csr, PEM, to be
+ * freed. An identity that has this name goes on until the certificate is installed. @key_type:
+ * "ECDSA-P256", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519"; NULL: the first. @subject: as RFC
+ * 4514 writes names; NULL: CN=NAME. @subject_alt_names: DNS names and numeric addresses,
+ * NULL-terminated, or NULL. May take a minute (Manager.GenerateIdentity). Errors:
+ * InvalidInputParameters, NotAuthorized, TimedOut, Failed. */
+int dtlsd_generate_identity(sd_bus *bus, const char *name, const char *key_type,
+                            const char *subject, const char *const *subject_alt_names,
+                            char **ret_csr, sd_bus_error *error);
+/* The certificate of the key that was made, or a new one of the key in use
+ * (Manager.InstallCertificate). Errors: InvalidInputParameters, NotAuthorized, Failed. */
+int dtlsd_install_certificate(sd_bus *bus, const char *name,
+                              const char *const *certificate_chain_files, sd_bus_error *error);
 /* Objects that were made with it go on (Manager.RemoveIdentity). Errors: InvalidInputParameters
  * (there is none), NotAuthorized. */
 int dtlsd_remove_identity(sd_bus *bus, const char *name, sd_bus_error *error);

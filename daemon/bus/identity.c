@@ -78,6 +78,12 @@ int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus
         return 1;
 }
 
+int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error) {
+        static const DictKey chain = {.name = "chain", .maximum = CHAIN_BLOBS_MAX};
+
+        return certificates_read(m, &chain, ret, error);
+}
+
 static int import_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArray **ret_blobs,
                        ImportOptions *options, sd_bus_error *error) {
         static const DictKey keys[] = {
@@ -86,12 +92,11 @@ static int import_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrA
                  0},
         };
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "ImportIdentity"};
-        static const DictKey chain = {.name = "chain", .maximum = CHAIN_BLOBS_MAX};
         int r;
 
         r = store_read_name(bus, m, ret_name, error);
         if (r >= 0)
-                r = certificates_read(m, &chain, ret_blobs, error);
+                r = identity_read_chain(m, ret_blobs, error);
         if (r >= 0)
                 r = dict_read(m, &dict, options, error);
         if (r < 0)
@@ -156,11 +161,16 @@ static int get_name(sd_bus *b, const char *path, const char *interface, const ch
         return append_text(reply, identity->name);
 }
 
+/* NULL: there is none yet. */
+static GBytes *identity_leaf(const KeysIdentity *identity) {
+        return identity->chain->len > 0 ? identity->chain->pdata[0] : NULL;
+}
+
 static int get_fingerprint(sd_bus *b, const char *path, const char *interface, const char *property,
                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const KeysIdentity *identity = userdata;
+        GBytes *leaf = identity_leaf(userdata);
         g_autofree char *fingerprint =
-                g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, identity->chain->pdata[0]);
+                leaf ? g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, leaf) : NULL;
 
         return append_text(reply, fingerprint);
 }
@@ -173,7 +183,9 @@ static int get_certificate(sd_bus *b, const char *path, const char *interface, c
 }
 
 static Facts identity_facts(const KeysIdentity *identity) {
-        return facts_look(identity->chain->pdata[0]);
+        GBytes *leaf = identity_leaf(identity);
+
+        return leaf ? facts_look(leaf) : (Facts){.key_type = ""};
 }
 
 static int get_subject(sd_bus *b, const char *path, const char *interface, const char *property,
@@ -197,6 +209,14 @@ static int get_key_type(sd_bus *b, const char *path, const char *interface, cons
         return append_text(reply, facts.key_type);
 }
 
+static int get_awaits_certificate(sd_bus *b, const char *path, const char *interface,
+                                  const char *property, sd_bus_message *reply, void *userdata,
+                                  sd_bus_error *error) {
+        const KeysIdentity *identity = userdata;
+
+        return sd_bus_message_append(reply, "b", identity->awaits_certificate);
+}
+
 static int get_source(sd_bus *b, const char *path, const char *interface, const char *property,
                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         return append_text(reply, "store");
@@ -211,6 +231,7 @@ const sd_bus_vtable identity_vtable[] = {
         SD_BUS_PROPERTY("Subject", "s", get_subject, 0, EXPLICIT),
         SD_BUS_PROPERTY("NotAfter", "t", get_not_after, 0, EXPLICIT),
         SD_BUS_PROPERTY("KeyType", "s", get_key_type, 0, EXPLICIT),
+        SD_BUS_PROPERTY("AwaitsCertificate", "b", get_awaits_certificate, 0, EXPLICIT),
         SD_BUS_PROPERTY("Source", "s", get_source, 0, CONST),
 
         SD_BUS_VTABLE_END,

@@ -293,6 +293,13 @@ static int options_take_identity(Bus *bus, const Options *options, sd_bus_error 
         if (store_name_is_for(spec->identity, spec->uid) && spec_follow_identity(spec, bus->keys))
                 return 1;
 
+        if (store_name_is_for(spec->identity, spec->uid) &&
+            keys_identity(bus->keys, spec->identity))
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "The identity '%s' has no certificate yet: its key waits "
+                                       "for InstallCertificate",
+                                       spec->identity);
+
         return store_refuse_unknown("identity", spec->identity, error);
 }
 

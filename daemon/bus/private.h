@@ -351,11 +351,14 @@ bool store_may_see(Bus *bus, const Caller *caller, const char *kind, const char 
 /* 1 or negative. The call goes with on_store_done(), which answers it and is a KeysDone. */
 int store_call_new(Bus *bus, sd_bus_message *m, StoreCall **ret, sd_bus_error *error);
 void on_store_done(int outcome, const char *text, void *userdata);
+void store_call_end(StoreCall *call); /* it has been answered otherwise */
 int store_calls_new(Bus *bus, StoreCalls **ret);
 StoreCalls *store_calls_free(StoreCalls *calls);
 
 /* identity.c: the store's certificates; and two methods of the Manager. */
 
+/* What comes next in m, as certificates of an identity: 1 or negative. */
+int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error);
 int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error);
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
@@ -389,6 +392,10 @@ int get_shares(sd_bus *b, const char *path, const char *interface, const char *p
 int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_list_pins(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+/* generate.c: two methods of the Manager, about keys that the keyring makes. */
+int method_generate_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /* policy.c: two methods of the Manager. */
 int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -120,6 +120,11 @@ static const char *store_error(int outcome) {
         return DTLSD_ERROR_PREFIX "Failed";
 }
 
+void store_call_end(StoreCall *call) {
+        call->ticket = 0;
+        (void)g_hash_table_remove(call->bus->store_calls->waiting, call);
+}
+
 void on_store_done(int outcome, const char *text, void *userdata) {
         StoreCall *call = userdata;
 
@@ -128,8 +133,7 @@ void on_store_done(int outcome, const char *text, void *userdata) {
         else
                 (void)sd_bus_reply_method_return(call->m, NULL);
 
-        call->ticket = 0;
-        (void)g_hash_table_remove(call->bus->store_calls->waiting, call);
+        store_call_end(call);
 }
 
 int store_calls_new(Bus *bus, StoreCalls **ret) {

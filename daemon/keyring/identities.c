@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Identities, see identities.h. An entry of the store is PEM: the chain, then the key in PKCS#8, as
- * other programs read it too.
+ * Identities, see identities.h. An entry of the store is PEM: the chain, then its key in PKCS#8, as
+ * other programs read it too; then the key that waits for a certificate. Either may be missing.
  */
 
 #include "keyring/identities.h"
@@ -33,6 +33,7 @@ static void identity_free(void *data) {
         g_free(identity->name);
         chain_unref(identity->chain);
         vault_key_unref(identity->key);
+        secret_free(identity->waiting);
         g_free(identity);
 }
 
@@ -43,6 +44,10 @@ static void identity_cleanup(Identity **identity) {
 #define identity_auto __attribute__((cleanup(identity_cleanup))) Identity *
 
 /* ---- from certificates and a key ---- */
+
+static Secret *secret_copy(const Secret *secret) {
+        return secret_new(secret_peek(secret), secret_size(secret));
+}
 
 static int identity_check_pair(const Identity *identity, const char **ret_text) {
         if (g_bytes_equal(vault_key_spki(identity->key), chain_spki(identity->chain)))
@@ -86,6 +91,14 @@ static int identity_new(Identities *identities, const char *name, GPtrArray *blo
         return 0;
 }
 
+static Identity *identity_new_waiting(const char *name, const Secret *key) {
+        Identity *identity = g_new0(Identity, 1);
+
+        identity->name = g_strdup(name);
+        identity->waiting = secret_copy(key);
+        return identity;
+}
+
 /* ---- to PEM and back ---- */
 
 static int append_chain(GByteArray *text, const Chain *chain) {
@@ -120,40 +133,76 @@ static int export_key(const VaultKey *key, Secret **ret) {
         return 0;
 }
 
+/* Each may be NULL. */
+static Secret *join(const GByteArray *first, const Secret *second, const Secret *third) {
+        size_t n_second = second ? secret_size(second) : 0;
+        size_t n_third = third ? secret_size(third) : 0;
+        Secret *text = secret_new_zero(first->len + n_second + n_third);
+
+        if (first->len > 0)
+                memcpy(secret_data(text), first->data, first->len);
+        if (second)
+                memcpy(secret_data(text) + first->len, secret_peek(second), n_second);
+        if (third)
+                memcpy(secret_data(text) + first->len + n_second, secret_peek(third), n_third);
+        return text;
+}
+
 static int identity_write(const Identity *identity, Secret **ret) {
         g_autoptr(GByteArray) certificates = g_byte_array_new();
         g_autoptr(Secret) key = NULL;
-        Secret *text;
-        int r;
+        int r = 0;
 
-        r = append_chain(certificates, identity->chain);
-        if (r == 0)
+        if (identity->chain)
+                r = append_chain(certificates, identity->chain);
+        if (r == 0 && identity->key)
                 r = export_key(identity->key, &key);
         if (r < 0)
                 return r;
 
-        text = secret_new_zero(certificates->len + secret_size(key));
-        memcpy(secret_data(text), certificates->data, certificates->len);
-        memcpy(secret_data(text) + certificates->len, secret_peek(key), secret_size(key));
-        *ret = text;
+        *ret = join(certificates, key, identity->waiting);
         return 0;
+}
+
+/* The key that begins at or after @from; NULL: none does. */
+static Secret *find_key(const Secret *text, size_t from, size_t *ret_at) {
+        const uint8_t *start = secret_peek(text) + from;
+        size_t size = secret_size(text) - from;
+        const uint8_t *key = memmem(start, size, KEY_BEGIN, strlen(KEY_BEGIN));
+        const uint8_t *end;
+
+        if (!key)
+                return NULL;
+
+        size -= (size_t)(key - start);
+        end = memmem(key + 1, size - 1, KEY_BEGIN, strlen(KEY_BEGIN));
+        *ret_at = (size_t)(key - secret_peek(text));
+        return secret_new(key, end ? (size_t)(end - key) : size);
 }
 
 static int identity_read(Identities *identities, const char *name, const Secret *text,
                          Identity **ret, const char **ret_text) {
-        const uint8_t *start = secret_peek(text);
-        const uint8_t *key = memmem(start, secret_size(text), KEY_BEGIN, strlen(KEY_BEGIN));
         g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
-        g_autoptr(Secret) secret = NULL;
+        g_autoptr(Secret) key = NULL;
+        size_t at;
+        int r;
 
+        key = find_key(text, 0, &at);
         if (!key) {
                 *ret_text = "it has no private key";
                 return IDENTITIES_E_BAD_SECRET;
         }
 
-        g_ptr_array_add(blobs, g_bytes_new(start, (gsize)(key - start)));
-        secret = secret_new(key, secret_size(text) - (size_t)(key - start));
-        return identity_new(identities, name, blobs, secret, NULL, ret, ret_text);
+        if (at == 0) {
+                *ret = identity_new_waiting(name, key);
+                return 0;
+        }
+
+        g_ptr_array_add(blobs, g_bytes_new(secret_peek(text), at));
+        r = identity_new(identities, name, blobs, key, NULL, ret, ret_text);
+        if (r == 0)
+                (*ret)->waiting = find_key(text, at + secret_size(key), &at);
+        return r;
 }
 
 /* ---- the table ---- */
@@ -227,11 +276,7 @@ static int identities_save(Identities *identities, const Identity *identity,
         return r < 0 ? fault(r) : 0;
 }
 
-int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
-                   const Secret *passphrase, const Identity **ret, const char **ret_text) {
-        identity_auto identity = NULL;
-        int r;
-
+int identities_check(const Identities *identities, const char *name, const char **ret_text) {
         if (!identities->store)
                 return IDENTITIES_E_NO_STORE;
 
@@ -241,19 +286,96 @@ int identities_put(Identities *identities, const char *name, GPtrArray *blobs, c
                 return IDENTITIES_E_FULL;
         }
 
-        r = identity_new(identities, name, blobs, key, passphrase, &identity, ret_text);
-        if (r)
-                return r;
+        return 0;
+}
+
+/* Takes @identity, on whose key nobody relies yet. */
+static int identities_keep(Identities *identities, Identity *identity, const Identity **ret,
+                           const char **ret_text) {
+        int r;
 
         r = identities_save(identities, identity, ret_text);
         if (r) {
-                (void)vault_remove(identities->vault, vault_key_id(identity->key), NULL);
+                if (identity->key)
+                        (void)vault_remove(identities->vault, vault_key_id(identity->key), NULL);
+                identity_free(identity);
                 return r;
         }
 
         *ret = identity;
-        identities_take(identities, g_steal_pointer(&identity));
+        identities_take(identities, identity);
         return 0;
+}
+
+int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
+                   const Secret *passphrase, const Identity **ret, const char **ret_text) {
+        Identity *identity;
+        int r;
+
+        r = identities_check(identities, name, ret_text);
+        if (r == 0)
+                r = identity_new(identities, name, blobs, key, passphrase, &identity, ret_text);
+
+        return r ? r : identities_keep(identities, identity, ret, ret_text);
+}
+
+int identities_wait(Identities *identities, const char *name, const Secret *key,
+                    const char **ret_text) {
+        Identity *present = g_hash_table_lookup(identities->by_name, name);
+        g_autoptr(Secret) before = NULL;
+        const Identity *kept;
+        int r;
+
+        r = identities_check(identities, name, ret_text);
+        if (r)
+                return r;
+        if (!present)
+                return identities_keep(identities, identity_new_waiting(name, key), &kept,
+                                       ret_text);
+
+        before = present->waiting;
+        present->waiting = secret_copy(key);
+        r = identities_save(identities, present, ret_text);
+        if (r) {
+                secret_free(present->waiting);
+                present->waiting = g_steal_pointer(&before);
+        }
+        return r;
+}
+
+/* With the key that waits, or else with the one in use, which is there again for the new chain. */
+static int identities_pair(Identities *identities, const Identity *present, GPtrArray *blobs,
+                           Identity **ret, const char **ret_text) {
+        g_autoptr(Secret) key = NULL;
+        int r = IDENTITIES_E_BAD_SECRET;
+
+        if (present->waiting)
+                r = identity_new(identities, present->name, blobs, present->waiting, NULL, ret,
+                                 ret_text);
+        if (r != IDENTITIES_E_BAD_SECRET || !present->key)
+                return r;
+
+        r = export_key(present->key, &key);
+        if (r == 0)
+                r = identity_new(identities, present->name, blobs, key, NULL, ret, ret_text);
+        if (r == 0 && present->waiting)
+                (*ret)->waiting = secret_copy(present->waiting);
+        return r;
+}
+
+int identities_install(Identities *identities, const char *name, GPtrArray *blobs,
+                       const Identity **ret, const char **ret_text) {
+        const Identity *present = g_hash_table_lookup(identities->by_name, name);
+        Identity *identity;
+        int r;
+
+        if (!identities->store)
+                return IDENTITIES_E_NO_STORE;
+        if (!present)
+                return IDENTITIES_E_UNKNOWN;
+
+        r = identities_pair(identities, present, blobs, &identity, ret_text);
+        return r ? r : identities_keep(identities, identity, ret, ret_text);
 }
 
 int identities_remove(Identities *identities, const char *name) {

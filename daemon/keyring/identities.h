@@ -6,6 +6,9 @@
  * the disk before; each key lies in the vault, where every user's handshakes may use it (who may
  * name it is for dtlsd to say).
  *
+ * A key that was generated waits for its certificate: by itself, or beside the pair that is in use.
+ * It is not in the vault, so that nobody signs with it, and is on the disk like the rest.
+ *
  * A replaced or removed identity leaves its key in the vault until it is removed there: handshakes
  * that began with it go on.
  */
@@ -21,8 +24,9 @@ typedef struct Identities Identities;
 
 typedef struct Identity {
         char *name;
-        Chain *chain;
+        Chain *chain; /* NULL, like the key: there is only the key that waits */
         VaultKey *key;
+        Secret *waiting; /* PKCS#8, PEM; NULL: none waits */
 } Identity;
 
 typedef enum IdentitiesOutcome {
@@ -41,6 +45,15 @@ Identities *identities_free(Identities *identities);
  * the key is not encrypted. @ret: borrowed, until the name changes. @ret_text: static. */
 int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
                    const Secret *passphrase, const Identity **ret, const char **ret_text);
+/* Whether a name may be given, or has been. 0: it may. */
+int identities_check(const Identities *identities, const char *name, const char **ret_text);
+/* @key, PKCS#8 in PEM, waits for its certificate from here on; what waited is forgotten. */
+int identities_wait(Identities *identities, const char *name, const Secret *key,
+                    const char **ret_text);
+/* A certificate for the key that waits, or another one for the key in use. @blobs, @ret, @ret_text:
+ * as above. */
+int identities_install(Identities *identities, const char *name, GPtrArray *blobs,
+                       const Identity **ret, const char **ret_text);
 int identities_remove(Identities *identities, const char *name);
 /* In order of their names; of const Identity, borrowed. */
 GPtrArray *identities_list(const Identities *identities);

@@ -3,6 +3,7 @@
 
 /* What the files of the keyring's door see of each other; nobody else includes this. */
 
+#include "keyring/generator.h"
 #include "keyring/identities.h"
 #include "keyring/pins.h"
 #include "keyring/psks.h"
@@ -30,6 +31,7 @@ struct Server {
         Trusts *trusts;
         Pins *pins;
         Signer *signer;
+        Generator *generator;
         ServerClosed closed;
         void *userdata;
         GHashTable *brakes; /* of what is logged, by uid */
@@ -57,6 +59,10 @@ int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error);
 /* "aay", of GBytes. */
 int server_read_blobs(sd_bus_message *m, GPtrArray **ret);
 int server_append_blobs(sd_bus_message *m, GPtrArray *blobs);
+/* @r: of IdentitiesOutcome, or a fault. Always negative. */
+int store_refuse(Server *server, uid_t uid, int r, const char *text, sd_bus_error *ret_error);
+/* "tayaayb", the answer to what made @identity. */
+int store_reply_pair(sd_bus_message *m, const Identity *identity);
 
 int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
@@ -79,3 +85,8 @@ int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
 int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_list_pins(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- server-generate.c: those about keys that are made here ---- */
+
+int method_generate_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

@@ -32,9 +32,8 @@ int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error) {
                              "the keyring has no store: it was started without --store", ret_error);
 }
 
-static int store_refuse(Server *server, const StoreCall *call, int r, const char *text,
-                        sd_bus_error *ret_error) {
-        const ServerSubject subject = {.uid = call->uid};
+int store_refuse(Server *server, uid_t uid, int r, const char *text, sd_bus_error *ret_error) {
+        const ServerSubject subject = {.uid = uid};
 
         if (r < 0)
                 return server_fail(server, subject, r, ret_error);
@@ -48,7 +47,7 @@ static int store_refuse(Server *server, const StoreCall *call, int r, const char
         case IDENTITIES_E_FULL:
                 return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED, text, ret_error);
         case IDENTITIES_E_NO_STORE:
-                return server_refuse_no_store(server, call->uid, ret_error);
+                return server_refuse_no_store(server, uid, ret_error);
         }
 
         g_assert_not_reached();
@@ -141,7 +140,7 @@ static int store_identity(Server *server, sd_bus_message *m, StoreCall *call, co
         r = identities_put(server->identities, call->name, call->blobs, call->key, call->passphrase,
                            ret, &text);
         if (r)
-                return store_refuse(server, call, r, text, ret_error);
+                return store_refuse(server, call->uid, r, text, ret_error);
 
         line = g_strdup_printf("stored as identity %s", call->name);
         server_log(server, LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
@@ -168,30 +167,44 @@ static int append_chain(sd_bus_message *m, const Chain *chain) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "ay");
-        for (size_t i = 0; r >= 0 && i < chain_count(chain); i++)
+        for (size_t i = 0; r >= 0 && chain && i < chain_count(chain); i++)
                 r = append_bytes(m, chain_der(chain, i));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+/* As "tayaayb": what the other end has to know beside the name. */
+static int append_pair(sd_bus_message *m, const Identity *identity) {
+        int r;
+
+        r = sd_bus_message_append(m, "t", identity->key ? vault_key_id(identity->key) : 0);
+        if (r >= 0)
+                r = identity->key ? append_bytes(m, vault_key_spki(identity->key))
+                                  : sd_bus_message_append_array(m, 'y', NULL, 0);
+        if (r >= 0)
+                r = append_chain(m, identity->chain);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "b", identity->waiting != NULL);
+        return r;
+}
+
+int store_reply_pair(sd_bus_message *m, const Identity *identity) {
         g_autoptr(sd_bus_message) reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = append_pair(reply, identity);
+        return r < 0 ? fault(r) : sd_bus_message_send(reply);
+}
+
+int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         const Identity *identity = NULL;
         StoreCall call = {0};
         int r;
 
         r = store_identity(userdata, m, &call, &identity, ret_error);
         store_call_done(&call);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "t", vault_key_id(identity->key));
-        if (r >= 0)
-                r = append_bytes(reply, vault_key_spki(identity->key));
-        if (r >= 0)
-                r = append_chain(reply, identity->chain);
-        return r < 0 ? fault(r) : sd_bus_message_send(reply);
+        return r < 0 ? r : store_reply_pair(m, identity);
 }
 
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -208,7 +221,7 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 
         r = identities_remove(server->identities, call.name);
         if (r)
-                return store_refuse(server, &call, r, NULL, ret_error);
+                return store_refuse(server, call.uid, r, NULL, ret_error);
 
         line = g_strdup_printf("removed identity %s", call.name);
         server_log(server, LOG_NOTICE, 0, call.uid, line);
@@ -218,13 +231,11 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 static int append_identity(sd_bus_message *m, const Identity *identity) {
         int r;
 
-        r = sd_bus_message_open_container(m, 'r', "stayaay");
+        r = sd_bus_message_open_container(m, 'r', "stayaayb");
         if (r >= 0)
-                r = sd_bus_message_append(m, "st", identity->name, vault_key_id(identity->key));
+                r = sd_bus_message_append(m, "s", identity->name);
         if (r >= 0)
-                r = append_bytes(m, vault_key_spki(identity->key));
-        if (r >= 0)
-                r = append_chain(m, identity->chain);
+                r = append_pair(m, identity);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -236,7 +247,7 @@ int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(stayaay)");
+                r = sd_bus_message_open_container(reply, 'a', "(stayaayb)");
         for (guint i = 0; r >= 0 && i < list->len; i++)
                 r = append_identity(reply, list->pdata[i]);
         if (r >= 0)

@@ -319,13 +319,22 @@ static const sd_bus_vtable server_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS(
                 "StoreIdentity",
                 SD_BUS_ARGS("u", uid, "s", name, "aay", chain, "h", key, "ah", passphrase),
-                SD_BUS_RESULT("t", id, "ay", spki, "aay", ders), method_store_identity,
-                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+                SD_BUS_RESULT("t", id, "ay", spki, "aay", ders, "b", waiting),
+                method_store_identity, SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("GenerateIdentity",
+                                SD_BUS_ARGS("u", uid, "s", name, "s", key_type, "s", subject, "as",
+                                            alternative_names),
+                                SD_BUS_RESULT("s", csr), method_generate_identity,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("InstallCertificate",
+                                SD_BUS_ARGS("u", uid, "s", name, "aay", chain),
+                                SD_BUS_RESULT("t", id, "ay", spki, "aay", ders, "b", waiting),
+                                method_install_certificate, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RemoveIdentity", SD_BUS_ARGS("u", uid, "s", name),
                                 SD_BUS_NO_RESULT, method_remove_identity,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListIdentities", SD_BUS_NO_ARGS,
-                                SD_BUS_RESULT("a(stayaay)", identities), method_list_identities,
+                                SD_BUS_RESULT("a(stayaayb)", identities), method_list_identities,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StorePsk",
                                 SD_BUS_ARGS("u", uid, "s", name, "ay", identity, "h", key),
@@ -401,6 +410,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
                 r = pins_new(store, &server->pins);
         if (r == 0)
                 r = signer_new(event, &server->signer);
+        if (r == 0)
+                r = generator_new(event, &server->generator);
         if (r < 0)
                 return fault(r);
 
@@ -416,7 +427,9 @@ Server *server_free(Server *server) {
         if (!server)
                 return NULL;
 
-        signer_free(server->signer); /* first: answers what waits, on the bus that still is there */
+        /* first: they answer what waits, on the bus that still is there */
+        signer_free(server->signer);
+        generator_free(server->generator);
         sd_bus_close_unref(server->bus);
         pins_free(server->pins);
         trusts_free(server->trusts);

@@ -16,7 +16,7 @@ static GPtrArray *blobs_new(void) {
         return g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 }
 
-static KeysIdentity *identity_new(const char *name) {
+KeysIdentity *identity_new(const char *name) {
         KeysIdentity *identity = g_new0(KeysIdentity, 1);
 
         identity->name = g_strdup(name);
@@ -35,7 +35,7 @@ void keys_identity_free(void *data) {
         g_free(identity);
 }
 
-static void identities_tell(Keys *keys, const char *name) {
+void identities_tell(Keys *keys, const char *name) {
         if (keys->changed)
                 keys->changed(name, keys->changed_userdata);
 }
@@ -66,21 +66,15 @@ int read_blobs(sd_bus_message *m, GPtrArray **ret) {
         return 0;
 }
 
-/* 1: one was read; 0: there are no more. */
-static int read_identity(Keys *keys, sd_bus_message *m) {
-        const void *spki;
-        const char *name;
-        KeysIdentity *identity;
+/* What comes beside the name, "tayaayb". */
+static int read_pair(Keys *keys, sd_bus_message *m, KeysIdentity *identity) {
         GPtrArray *chain;
+        const void *spki;
         uint64_t id;
         size_t size;
-        int r;
+        int awaits, r;
 
-        r = sd_bus_message_enter_container(m, 'r', "stayaay");
-        if (r <= 0)
-                return r;
-
-        r = sd_bus_message_read(m, "st", &name, &id);
+        r = sd_bus_message_read(m, "t", &id);
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &spki, &size);
         if (r >= 0)
@@ -88,9 +82,39 @@ static int read_identity(Keys *keys, sd_bus_message *m) {
         if (r < 0)
                 return r;
 
-        identity = identity_new(name);
+        g_clear_pointer(&identity->chain, g_ptr_array_unref); /* as it was given */
         identity->chain = chain;
-        identity->key = key_new(keys, id, spki, size);
+        if (id > 0)
+                identity->key = key_new(keys, id, spki, size);
+        r = sd_bus_message_read(m, "b", &awaits);
+        if (r < 0)
+                return r;
+
+        identity->awaits_certificate = awaits;
+        return 0;
+}
+
+/* 1: one was read; 0: there are no more. */
+static int read_identity(Keys *keys, sd_bus_message *m) {
+        KeysIdentity *identity;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'r', "stayaayb");
+        if (r <= 0)
+                return r;
+
+        r = sd_bus_message_read(m, "s", &name);
+        if (r < 0)
+                return r;
+
+        identity = identity_new(name);
+        r = read_pair(keys, m, identity);
+        if (r < 0) {
+                keys_identity_free(identity);
+                return r;
+        }
+
         (void)g_hash_table_replace(keys->identities, identity->name, identity);
         r = sd_bus_message_exit_container(m);
         return r < 0 ? r : 1;
@@ -106,7 +130,7 @@ static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 
         r = sd_bus_message_is_method_error(m, NULL) ? -EIO : 0;
         if (r >= 0)
-                r = sd_bus_message_enter_container(m, 'a', "(stayaay)");
+                r = sd_bus_message_enter_container(m, 'a', "(stayaayb)");
         while (r >= 0) {
                 r = read_identity(keys, m);
                 if (r == 0)
@@ -242,25 +266,14 @@ int ask_read_stored(Ask *ask, sd_bus_message *m) {
         KeysIdentity *identity = g_steal_pointer(&ask->identity);
         g_autofree char *name = g_strdup(identity->name);
         Keys *keys = ask->keys;
-        GPtrArray *chain;
-        const void *spki;
-        uint64_t id;
-        size_t size;
         int r;
 
-        r = sd_bus_message_read(m, "t", &id);
-        if (r >= 0)
-                r = sd_bus_message_read_array(m, 'y', &spki, &size);
-        if (r >= 0)
-                r = read_blobs(m, &chain);
+        r = read_pair(keys, m, identity);
         if (r < 0) {
                 keys_identity_free(identity);
                 return r;
         }
 
-        g_ptr_array_unref(identity->chain); /* as it was given */
-        identity->chain = chain;
-        identity->key = key_new(keys, id, spki, size);
         (void)g_hash_table_replace(keys->identities, identity->name, identity);
         identities_tell(keys, name);
         if (!ask->answered)

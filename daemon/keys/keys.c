@@ -132,7 +132,11 @@ static void ask_fail(Ask *ask, int outcome, const char *text) {
         case ASK_REMOVE_PSK:
         case ASK_CHANGE_TRUST:
         case ASK_CHANGE_PINS:
+        case ASK_INSTALL_CERTIFICATE:
                 ask->done(outcome, text, ask->userdata);
+                break;
+        case ASK_GENERATE_IDENTITY:
+                ask->generated(outcome, text, NULL, ask->userdata);
                 break;
         }
 }
@@ -193,10 +197,12 @@ Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
 }
 
 uint64_t ask_begin(Ask *ask, int r) {
-        uint64_t ticket = ask->ticket;
+        uint64_t usec = ask->keys->answer_usec, ticket = ask->ticket;
 
+        if (ask->kind == ASK_GENERATE_IDENTITY)
+                usec = MAX(usec, KEYS_GENERATE_USEC);
         if (r >= 0)
-                ask_set_due(ask, ask->keys->answer_usec, KEYS_E_LATE, KEYS_TEXT_LATE);
+                ask_set_due(ask, usec, KEYS_E_LATE, KEYS_TEXT_LATE);
         else if (r == -ENOTCONN || r == -ECONNRESET)
                 ask_set_due(ask, 0, KEYS_E_GONE, KEYS_TEXT_GONE);
         else
@@ -275,7 +281,10 @@ static int ask_read(Ask *ask, sd_bus_message *m) {
         case ASK_FETCH_PSK:
                 return ask_read_fetched(ask, m);
         case ASK_STORE_IDENTITY:
+        case ASK_INSTALL_CERTIFICATE:
                 return ask_read_stored(ask, m);
+        case ASK_GENERATE_IDENTITY:
+                return ask_read_generated(ask, m);
         case ASK_REMOVE_IDENTITY:
                 return ask_read_removed(ask);
         case ASK_STORE_PSK:

@@ -19,6 +19,8 @@
 
 /* a keyring that does not answer in that time is late */
 #define KEYS_ANSWER_USEC (10 * UINT64_C(1000000))
+/* and one that makes a key: an RSA key takes seconds, and others may be before it */
+#define KEYS_GENERATE_USEC (60 * UINT64_C(1000000))
 
 typedef struct Keys Keys;
 /* A private key or a PSK in the keyring; goes from it with the last reference. */
@@ -39,14 +41,16 @@ typedef void (*KeysSigned)(int outcome, const char *text, const void *signature,
                            void *userdata);
 typedef void (*KeysFetched)(int outcome, const char *text, const Secret *psk, void *userdata);
 typedef void (*KeysDone)(int outcome, const char *text, void *userdata);
+typedef void (*KeysGenerated)(int outcome, const char *text, const char *csr, void *userdata);
 typedef void (*KeysLost)(void *userdata);
 
 /* A chain with its key that the keyring keeps. Another takes its place when it is replaced, and
  * when the keyring was started again. */
 typedef struct KeysIdentity {
-        char *name;       /* "NAME", or "u/UID/NAME" */
-        GPtrArray *chain; /* GBytes, DER, leaf first */
-        Key *key;
+        char *name;              /* "NAME", or "u/UID/NAME" */
+        GPtrArray *chain;        /* GBytes, DER, leaf first; empty: it cannot be used yet, */
+        Key *key;                /* and this is NULL */
+        bool awaits_certificate; /* a key that was generated does */
 } KeysIdentity;
 
 /* A pre-shared key that the keyring keeps, and the identity it goes with on the wire. Likewise. */
@@ -104,6 +108,13 @@ uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answe
  * GBytes, PEM or DER. @key_fd, and @passphrase_fd if it is not -1: as above. */
 uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs, int key_fd,
                              int passphrase_fd, KeysDone answer, void *userdata);
+/* A new key waits for its certificate when the answer comes. @key_type, @subject, @names: as the
+ * keyring's GenerateIdentity has them; @names NULL-terminated. */
+uint64_t keys_generate_identity(Keys *keys, uid_t uid, const char *name, const char *key_type,
+                                const char *subject, char **names, KeysGenerated answer,
+                                void *userdata);
+uint64_t keys_install_certificate(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs,
+                                  KeysDone answer, void *userdata);
 uint64_t keys_remove_identity(Keys *keys, uid_t uid, const char *name, KeysDone answer,
                               void *userdata);
 /* Likewise; @identity: 1 to 255 bytes. */
@@ -126,7 +137,7 @@ void keys_forget(Keys *keys, uint64_t ticket);
 
 /* Whether the keyring has said what it keeps, of all kinds. Until then there are no identities. */
 bool keys_identities_known(const Keys *keys);
-/* Borrowed, until the loop turns; NULL: there is none. */
+/* Borrowed, until the loop turns; NULL: there is none. It may lack its certificate. */
 const KeysIdentity *keys_identity(const Keys *keys, const char *name);
 /* In order of their names; of const KeysIdentity, as above. */
 GPtrArray *keys_identities(const Keys *keys);

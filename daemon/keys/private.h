@@ -14,6 +14,8 @@ typedef enum AskKind {
         ASK_FETCH_PSK,
         ASK_STORE_IDENTITY,
         ASK_REMOVE_IDENTITY,
+        ASK_GENERATE_IDENTITY,
+        ASK_INSTALL_CERTIFICATE,
         ASK_STORE_PSK,
         ASK_REMOVE_PSK,
         ASK_CHANGE_TRUST, /* anchors added or removed */
@@ -29,6 +31,7 @@ typedef struct Ask {
                 KeysSigned signed_;
                 KeysFetched fetched;
                 KeysDone done;
+                KeysGenerated generated;
         };
         void *userdata;
         bool answered; /* or forgotten: nobody is to be called */
@@ -87,7 +90,9 @@ int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* ---- identities.c ---- */
 
+KeysIdentity *identity_new(const char *name);
 void keys_identity_free(void *identity);
+void identities_tell(Keys *keys, const char *name);
 /* What the keyring keeps is asked for; the old ones are gone. */
 void identities_ask(Keys *keys);
 void identities_drop(Keys *keys);
@@ -97,6 +102,10 @@ int ask_read_removed(Ask *ask);
 /* "aay", of GBytes. */
 int read_blobs(sd_bus_message *m, GPtrArray **ret);
 int append_blobs(sd_bus_message *m, GPtrArray *blobs);
+
+/* ---- generate.c ---- */
+
+int ask_read_generated(Ask *ask, sd_bus_message *m);
 
 /* ---- psks.c: the same for pre-shared keys ---- */
 

@@ -123,7 +123,8 @@ int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
 
         if (spec->identity && !spec_follow_identity(spec, relay->keys))
                 return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
-                                  "There is no identity '%s' in the store", spec->identity);
+                                  "There is no identity '%s' with a certificate in the store",
+                                  spec->identity);
 
         /* the store may have given it another chain since */
         r = spec->lease ? charges_add_spec(relay, spec, reason) : 0;

@@ -105,7 +105,7 @@ bool spec_follow_identity(Spec *spec, const Keys *keys) {
         const KeysIdentity *identity = keys_identity(keys, spec->identity);
         Chain *chain;
 
-        if (!identity)
+        if (!identity || !identity->key)
                 return false;
         if (spec->key == identity->key)
                 return true;

@@ -118,7 +118,8 @@ Spec *spec_free(Spec *spec);
 /* Takes the shares of @other on, in the place of its own. */
 void spec_share_as(Spec *spec, const Spec *other);
 
-/* chain and key as the store has them now, to be charged. False: it has none of that name. */
+/* chain and key as the store has them now, to be charged. False: it has none of that name,
+ * or no certificate for it yet. */
 bool spec_follow_identity(Spec *spec, const Keys *keys);
 
 /* Charges the certificates, names and parameters that it holds to its uid, until it and all its

@@ -793,6 +793,34 @@ static void test_an_encrypted_key_takes_its_passphrase_from_a_file(Scene *scene,
         expect(bare, 0, "", "");
 }
 
+static void test_a_key_is_made_in_the_store(Scene *scene, const void *unused) {
+        g_autofree char *name = own_name(), *options = NULL, *port = NULL, *line = NULL;
+        g_autofree char *generate =
+                g_strdup_printf("dtlsctl generate %s --subject CN=localhost,O=Example "
+                                "--alt-name localhost --alt-name 127.0.0.1 >\"$F/made.csr\"",
+                                name);
+        g_autofree char *install = g_strdup_printf("dtlsctl install %s \"$F/made.crt\"", name);
+        g_autofree char *wrong = g_strdup_printf("dtlsctl install %s \"$F/server.crt\"", name);
+        g_autofree char *type = g_strdup_printf("dtlsctl generate %s --key-type RSA", name);
+        g_autoptr(Program) server = NULL;
+
+        expect(type, 1, "", "a key is of the type ECDSA-P256,");
+        expect(generate, 0, "", "");
+        expect("openssl req -in \"$F/made.csr\" -noout -verify -subject 2>&1", 0,
+               "O = Example, CN = localhost", "");
+        expect("openssl x509 -req -in \"$F/made.csr\" -CA \"$F/ca.crt\" -CAkey \"$F/ca.key\" "
+               "-days 1 -copy_extensions copy -out \"$F/made.crt\" 2>/dev/null",
+               0, "", "");
+        expect(wrong, 1, "", "not that of the first certificate");
+        expect(install, 0, "", "");
+
+        options = g_strconcat("--echo --identity ", name, NULL);
+        server = start_listener(options, &port);
+        line = g_strdup_printf("printf hello | dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s",
+                               port);
+        expect(line, 0, "hello", "dtlsctl: connection ");
+}
+
 static void test_import_says_why_not(Scene *scene, const void *unused) {
         g_autofree char *name = own_name();
         g_autofree char *mixed =
@@ -1015,6 +1043,7 @@ int main(int argc, char **argv) {
             test_identities_are_kept_used_replaced_and_forgotten);
         ADD("identities/with-an-encrypted-key-take-its-passphrase-from-a-file",
             test_an_encrypted_key_takes_its_passphrase_from_a_file);
+        ADD("identities/are-made-in-the-store", test_a_key_is_made_in_the_store);
         ADD("identities/that-cannot-be-are-told-why", test_import_says_why_not);
         ADD("psks/are-kept-used-replaced-and-forgotten",
             test_psks_are_kept_used_replaced_and_forgotten);

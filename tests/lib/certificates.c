@@ -258,6 +258,24 @@ TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, Test
         return identity;
 }
 
+GBytes *test_certify(const char *csr, const TestIdentity *ca) {
+        gnutls_datum_t pem = {(unsigned char *)csr, (unsigned)strlen(csr)}, der;
+        gnutls_x509_crt_t certificate;
+        gnutls_x509_crq_t request;
+
+        test_must(gnutls_x509_crq_init(&request));
+        test_must(gnutls_x509_crq_import(request, &pem, GNUTLS_X509_FMT_PEM));
+        test_must(gnutls_x509_crt_init(&certificate));
+        test_set_basics(certificate, "certified", 0, ca->key);
+        test_must(gnutls_x509_crt_set_crq(certificate, request));
+        test_set_extensions(certificate, "certified", TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
+        test_sign(certificate, ca, 0);
+        test_must(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der));
+        gnutls_x509_crt_deinit(certificate);
+        gnutls_x509_crq_deinit(request);
+        return test_take(der);
+}
+
 /* One DER element at the beginning of @data, whose length is of one to three bytes. */
 static GBytes *test_element(const uint8_t *data) {
         size_t size = data[1], head = 2;

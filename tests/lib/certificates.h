@@ -51,6 +51,9 @@ TestIdentity *test_identity_altered(const TestIdentity *identity, const TestIden
                                     const void *from, const void *to, size_t size);
 TestIdentity *test_identity_free(TestIdentity *identity);
 
+/* What @ca makes of a request (PKCS#10, PEM): a certificate for 127.0.0.1 and ::1, in DER. */
+GBytes *test_certify(const char *csr, const TestIdentity *ca);
+
 /* All borrowed. */
 GBytes *test_identity_der(const TestIdentity *identity);
 GBytes *test_identity_pem(const TestIdentity *identity);

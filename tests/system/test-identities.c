@@ -250,6 +250,186 @@ static void test_outlives_its_keyring(void) {
         world_free(&world);
 }
 
+/* ---- keys that are made in the keyring ---- */
+
+/* The request; to be freed. */
+static char *generate(sd_bus *bus, const char *name, const char *key_type) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "GenerateIdentity", "s", name);
+        sd_bus_message *reply;
+        const char *csr;
+        char *copy;
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyType", "s", key_type), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SubjectAltNames", "as", 1, "127.0.0.1"),
+                        >=, 0);
+        reply = options_end(bus, m);
+        g_assert_cmpint(sd_bus_message_read(reply, "s", &csr), >=, 0);
+        copy = g_strdup(csr);
+        (void)sd_bus_message_unref(reply);
+        return copy;
+}
+
+/* What an authority that is openssl's makes of it, PEM. */
+static GBytes *sign_request(const World *world, const char *csr) {
+        const char *directory = service_directory(world->service);
+        g_autofree char *request = g_build_filename(directory, "request.csr", NULL);
+        g_autofree char *signed_file = g_build_filename(directory, "signed.crt", NULL);
+        g_autofree char *certificate = g_build_filename(directory, "ca.crt", NULL);
+        g_autofree char *key = g_build_filename(directory, "ca.key", NULL);
+        const char *arguments[] = {
+                "openssl",          "x509",   "-req", "-in",       request, "-CA",
+                certificate,        "-CAkey", key,    "-days",     "1",     "-CAcreateserial",
+                "-copy_extensions", "copy",   "-out", signed_file, NULL};
+        char *contents;
+        gsize size;
+        int status;
+
+        test_identity_write(world->ca, directory, "ca");
+        g_assert_true(g_file_set_contents(request, csr, -1, NULL));
+        g_assert_true(g_spawn_sync(NULL, (char **)arguments, NULL,
+                                   G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL,
+                                   NULL, NULL, &status, NULL));
+        g_assert_cmpint(status, ==, 0);
+        g_assert_true(g_file_get_contents(signed_file, &contents, &size, NULL));
+        return g_bytes_new_take(contents, size);
+}
+
+static sd_bus_message *install_message(sd_bus *bus, const char *name, GBytes *certificate) {
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(
+                sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "InstallCertificate"),
+                >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "ay"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(certificate, NULL),
+                                                    g_bytes_get_size(certificate)),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        return m;
+}
+
+static void install(sd_bus *bus, const char *name, GBytes *certificate) {
+        sd_bus_message *m = install_message(bus, name, certificate), *reply = NULL;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (sd_bus_call(bus, m, 0, &error, &reply) < 0)
+                g_error("%s: %s", error.name, error.message);
+        (void)sd_bus_message_unref(m);
+        (void)sd_bus_message_unref(reply);
+}
+
+static void install_refused(sd_bus *bus, const char *name, GBytes *certificate, const char *what) {
+        sd_bus_message *m = install_message(bus, name, certificate);
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        g_assert_cmpint(sd_bus_call(bus, m, 0, &error, NULL), <, 0);
+        g_assert_cmpstr(error.name, ==, ERROR_PREFIX "InvalidInputParameters");
+        g_assert_nonnull(strstr(error.message, what));
+        sd_bus_error_free(&error);
+        (void)sd_bus_message_unref(m);
+}
+
+static bool awaits_certificate(sd_bus *bus, const char *path) {
+        int awaits = -1;
+
+        g_assert_cmpint(sd_bus_get_property_trivial(bus, NAME, path, IDENTITY, "AwaitsCertificate",
+                                                    NULL, 'b', &awaits),
+                        >=, 0);
+        return awaits;
+}
+
+static void test_a_key_is_made_and_certified(void) {
+        World world;
+        g_autofree char *csr = NULL, *text = NULL, *listener = NULL, *path = NULL, *type = NULL;
+        g_autofree char *empty = NULL;
+        g_autoptr(GBytes) certificate = NULL;
+        int status;
+
+        if (!world_new(&world))
+                return;
+
+        let_alice_use(&world);
+        csr = generate(world.root, "gateway", "ECDSA-P256");
+        g_assert_null(strstr(csr, "PRIVATE"));
+        g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
+        empty = get_string(world.root, ROOT "/identity/gateway", IDENTITY, "Fingerprint");
+        g_assert_cmpstr(empty, ==, "");
+        text = options_end_refused("InvalidInputParameters", world.alice,
+                                   listen_with(world.alice, "gateway"));
+        g_assert_nonnull(strstr(text, "no certificate yet"));
+
+        /* the key is the store's, not the processes' */
+        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
+        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
+        service_restart(world.service);
+        g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
+
+        certificate = sign_request(&world, csr);
+        install_refused(world.root, "gateway", test_identity_der(world.first),
+                        "not that of the first certificate");
+        install_refused(world.root, "other", certificate, "no identity of this name");
+        install(world.root, "gateway", certificate);
+        g_assert_false(awaits_certificate(world.root, ROOT "/identity/gateway"));
+        type = get_string(world.root, ROOT "/identity/gateway", IDENTITY, "KeyType");
+        g_assert_cmpstr(type, ==, "ECDSA");
+        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
+        path = open_to(&world, get_port(world.alice, listener));
+        world_free(&world);
+}
+
+static void test_a_new_key_waits_beside_the_pair_in_use(void) {
+        World world;
+        g_autofree char *csr = NULL, *listener = NULL, *old = NULL, *still = NULL, *last = NULL;
+        g_autoptr(GBytes) certificate = NULL;
+        uint16_t port;
+
+        if (!world_new(&world))
+                return;
+
+        import(world.root, "gateway", world.first);
+        let_alice_use(&world);
+        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
+        port = get_port(world.alice, listener);
+        old = open_to(&world, port);
+
+        csr = generate(world.root, "gateway", "Ed25519");
+        g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
+        still = open_to(&world, port);
+        g_assert_true(peer_is(world.bob, still, world.first));
+
+        certificate = sign_request(&world, csr);
+        install_refused(world.root, "gateway", test_identity_der(world.second),
+                        "not that of the first certificate");
+        install(world.root, "gateway", certificate);
+        last = open_to(&world, port);
+        g_assert_false(peer_is(world.bob, last, world.first));
+        g_assert_true(peer_is(world.bob, old, world.first));
+        write_datagram(world.bob, old, "still", 5);
+        world_free(&world);
+}
+
+static void test_only_who_may_has_keys_made(void) {
+        World world;
+        g_autofree char *text = NULL, *foreign = NULL, *bad = NULL, *own = NULL;
+        sd_bus_message *m;
+
+        if (!world_new(&world))
+                return;
+
+        m = options_begin(world.alice, ROOT, MANAGER, "GenerateIdentity", "s", "gateway");
+        text = options_end_refused("NotAuthorized", world.alice, m);
+        m = options_begin(world.bob, ROOT, MANAGER, "GenerateIdentity", "s", "u/1/mine");
+        foreign = options_end_refused("NotAuthorized", world.bob, m);
+        m = options_begin(world.alice, ROOT, MANAGER, "GenerateIdentity", "s", "u/1/mine");
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyType", "s", "RSA-512"), >=, 0);
+        bad = options_end_refused("InvalidInputParameters", world.alice, m);
+        g_assert_nonnull(strstr(bad, "RSA-4096"));
+        own = generate(world.alice, "u/1/mine", "ECDSA-P256");
+        world_free(&world);
+}
+
 /* ---- whose ---- */
 
 static void test_a_users_own_are_nobody_elses(void) {
@@ -372,6 +552,11 @@ int main(int argc, char **argv) {
         g_test_add_func("/identities/a-new-one-is-for-what-comes-and-spares-what-is",
                         test_a_new_one_is_for_what_comes_and_spares_what_is);
         g_test_add_func("/identities/outlives-its-keyring", test_outlives_its_keyring);
+        g_test_add_func("/identities/a-key-is-made-and-certified",
+                        test_a_key_is_made_and_certified);
+        g_test_add_func("/identities/a-new-key-waits-beside-the-pair-in-use",
+                        test_a_new_key_waits_beside_the_pair_in_use);
+        g_test_add_func("/identities/only-who-may-has-keys-made", test_only_who_may_has_keys_made);
         g_test_add_func("/identities/a-users-own-are-nobody-elses",
                         test_a_users_own_are_nobody_elses);
         g_test_add_func("/identities/the-administrators-are-not-everybodys-to-change",

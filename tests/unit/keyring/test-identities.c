@@ -2,10 +2,12 @@
 /* identities: the store's chains with their keys, over a real store and a real vault. */
 
 #include "keyring/identities.h"
+#include "killer.h"
 #include "lib/certificates.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ALICE 1000
 
@@ -137,6 +139,156 @@ static void what_does_not_fit_leaves_the_last_good_pair(void) {
         world_done(&world);
 }
 
+/* ---- keys that were made here ---- */
+
+/* The key of @identity waits. */
+static int wait_key(World *world, const char *name, const TestIdentity *identity) {
+        GBytes *pem = test_identity_key_pem(identity);
+        g_autoptr(Secret) secret = secret_new(g_bytes_get_data(pem, NULL), g_bytes_get_size(pem));
+        const char *text = NULL;
+
+        return identities_wait(world->identities, name, secret, &text);
+}
+
+static int install(World *world, const char *name, const TestIdentity *identity) {
+        g_autoptr(GPtrArray) chain = test_chain_ders(identity, NULL);
+        const Identity *installed;
+        const char *text = NULL;
+
+        return identities_install(world->identities, name, chain, &installed, &text);
+}
+
+/* What "x" is: @in_use with its key, or NULL for nothing; and whether a key waits. */
+static bool is(const World *world, const TestIdentity *in_use, bool waits) {
+        g_autoptr(GPtrArray) list = identities_list(world->identities);
+        const Identity *identity = list->pdata[0];
+
+        g_assert_cmpuint(list->len, ==, 1);
+        g_assert_cmpstr(identity->name, ==, "x");
+        g_assert_true(!identity->chain == !identity->key);
+        if ((identity->waiting != NULL) != waits || !identity->chain != !in_use)
+                return false;
+
+        return !in_use || g_bytes_equal(chain_der(identity->chain, 0), test_identity_der(in_use));
+}
+
+static void reopen(World *world) {
+        world_close(world);
+        world_open(world);
+}
+
+static void a_key_waits_for_its_certificate(void) {
+        World world = world_new();
+
+        g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_UNKNOWN);
+        g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
+        g_assert_true(is(&world, NULL, true));
+        g_assert_cmpuint(vault_count(world.vault, 0), ==, 0); /* nobody signs with it */
+        reopen(&world);
+        g_assert_true(is(&world, NULL, true));
+
+        g_assert_cmpint(install(&world, "x", world.second), ==, IDENTITIES_E_BAD_SECRET);
+        g_assert_true(is(&world, NULL, true));
+        g_assert_cmpint(install(&world, "x", world.first), ==, 0);
+        g_assert_true(is(&world, world.first, false));
+        reopen(&world);
+        g_assert_true(is(&world, world.first, false));
+        world_done(&world);
+}
+
+static void a_key_waits_beside_the_pair_in_use(void) {
+        World world = world_new();
+        g_autoptr(TestIdentity) third = test_identity_new("third", NULL, 0, TEST_KEY_ECDSA);
+
+        put(&world, "x", world.first);
+        g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
+        g_assert_true(is(&world, world.first, true));
+        reopen(&world);
+        g_assert_true(is(&world, world.first, true));
+
+        /* renewed with the same key, the other goes on waiting; so it does after a refusal */
+        g_assert_cmpint(install(&world, "x", world.first), ==, 0);
+        g_assert_true(is(&world, world.first, true));
+        g_assert_cmpint(install(&world, "x", third), ==, IDENTITIES_E_BAD_SECRET);
+        reopen(&world);
+        g_assert_true(is(&world, world.first, true));
+
+        g_assert_cmpint(install(&world, "x", world.second), ==, 0);
+        g_assert_true(is(&world, world.second, false));
+        g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_BAD_SECRET);
+        world_done(&world);
+}
+
+static void the_last_key_is_the_one_that_waits(void) {
+        World world = world_new();
+
+        g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
+        g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
+        reopen(&world);
+        g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_BAD_SECRET);
+        g_assert_cmpint(install(&world, "x", world.second), ==, 0);
+
+        /* who brings a pair of his own does without */
+        g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
+        put(&world, "x", world.second);
+        g_assert_true(is(&world, world.second, false));
+        world_done(&world);
+}
+
+static void begin_to_wait(const void *data) {
+        World world = *(const World *)data;
+
+        world_open(&world);
+        killer_ready();
+        if (wait_key(&world, "x", world.second) != 0)
+                _exit(1);
+        world_close(&world);
+}
+
+static void begin_to_use(const void *data) {
+        World world = *(const World *)data;
+
+        world_open(&world);
+        killer_ready();
+        if (install(&world, "x", world.second) != 0)
+                _exit(1);
+        world_close(&world);
+}
+
+static void killed_anywhere_it_is_the_old_or_the_new(void) {
+        World world = world_new();
+        unsigned n_states[3] = {0};
+
+        for (unsigned n = 1, step = 0; step < 2; n++) {
+                bool killed;
+
+                put(&world, "x", world.first);
+                if (step == 1)
+                        g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
+                world_close(&world);
+                killed = killer_kills(step == 0 ? begin_to_wait : begin_to_use, &world, n);
+                world_open(&world);
+                if (is(&world, world.first, false) && step == 0)
+                        n_states[0]++;
+                else if (is(&world, world.first, true))
+                        n_states[1]++;
+                else if (is(&world, world.second, false) && step == 1)
+                        n_states[2]++;
+                else
+                        g_error("killed at stop %u of step %u it is none of these", n, step);
+                if (!killed) {
+                        step++;
+                        n = 0;
+                }
+        }
+
+        for (size_t i = 0; i < G_N_ELEMENTS(n_states); i++)
+                g_assert_cmpuint(n_states[i], >, 0);
+        world_done(&world);
+}
+
+/* ---- what may be ---- */
+
 static void a_damaged_one_is_left_out_and_can_be_removed(void) {
         World world = world_new();
         g_autofree char *file = NULL;
@@ -189,6 +341,14 @@ int main(int argc, char **argv) {
                         a_replaced_ones_key_stays_until_it_is_removed);
         g_test_add_func("/identities/what-does-not-fit-leaves-the-last-good-pair",
                         what_does_not_fit_leaves_the_last_good_pair);
+        g_test_add_func("/identities/a-key-waits-for-its-certificate",
+                        a_key_waits_for_its_certificate);
+        g_test_add_func("/identities/a-key-waits-beside-the-pair-in-use",
+                        a_key_waits_beside_the_pair_in_use);
+        g_test_add_func("/identities/the-last-key-is-the-one-that-waits",
+                        the_last_key_is_the_one_that_waits);
+        g_test_add_func("/identities/killed-anywhere-it-is-the-old-or-the-new",
+                        killed_anywhere_it_is_the_old_or_the_new);
         g_test_add_func("/identities/a-damaged-one-is-left-out-and-can-be-removed",
                         a_damaged_one_is_left_out_and_can_be_removed);
         g_test_add_func("/identities/a-user-has-so-many", a_user_has_so_many);
