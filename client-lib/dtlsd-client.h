@@ -582,7 +582,7 @@ int dtlsd_connection_verification_errors(dtlsd_connection *connection,
 int dtlsd_connection_peer_chain(dtlsd_connection *connection, struct dtlsd_bytes **ret,
                                 size_t *ret_n, sd_bus_error *error);
 
-/* QSslCipher. Each "" or 0 before the handshake is complete (Connection.SessionCipher). */
+/* QSslCipher. Each "" or 0 where there is none (Connection.SessionCipher). */
 struct dtlsd_cipher {
         char name[64]; /* IANA's */
         char protocol[32];

@@ -249,6 +249,7 @@ static int question_ask_verdict(Connection *connection) {
         }
 
         connection_learn_peer(connection);
+        connection->agreed = *session_facts(connection->session); /* of a late verdict */
         question_say_verdict(connection);
         connection_set_state(connection, HANDSHAKE_PEER_VERIFICATION_FAILED);
         return 0;

@@ -115,7 +115,6 @@ int handshake_complete(Session *session) {
             (gnutls_session_is_resumed(session->gnutls) != 0))
                 session->housekeeping_usec = session->turn.now_usec + HOUSEKEEPING_USEC;
         session->fiber = fiber_free(session->fiber);
-        facts_read(session);
         facts_measure(session);
 
         return data_read(session);
@@ -130,6 +129,7 @@ static int handshake_returned(Session *session, bool *ret_again) {
                 if (r < 0)
                         return failure_from_code(session, r);
 
+                facts_read(session); /* as in Qt, a late verdict is asked of who knows them */
                 return ask_late(session) ? 0 : handshake_complete(session);
         }
         if (session->code == GNUTLS_E_LARGE_PACKET) {

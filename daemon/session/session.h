@@ -188,7 +188,7 @@ bool session_took_last(const Session *session);
 
 SessionState session_state(const Session *session);
 const SessionFailure *session_failure(const Session *session);
-const SessionFacts *session_facts(const Session *session); /* empty before SESSION_OPEN */
+const SessionFacts *session_facts(const Session *session); /* empty before GnuTLS is done */
 SessionStats session_stats(const Session *session);
 const GArray *session_errors(const Session *session);  /* of VerdictError, may be empty */
 GPtrArray *session_peer_chain(const Session *session); /* GBytes DER; NULL: none yet */

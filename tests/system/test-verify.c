@@ -433,11 +433,25 @@ static bool has_received(void *userdata) {
                *(const uint64_t *)args[2];
 }
 
+static void assert_cipher_is_told(World *world, const char *connection) {
+        g_autofree char *protocol =
+                get_string(world->bus, connection, CONNECTION, "SessionProtocol");
+        sd_bus_message *reply =
+                call(world->bus, connection, PROPERTIES, "Get", "ss", CONNECTION, "SessionCipher");
+        GString *cipher = message_flatten(reply);
+
+        g_assert_cmpstr(protocol, ==, "DtlsV1_2");
+        g_assert_nonnull(strstr(cipher->str, "|Name|TLS_ECDHE_"));
+        (void)g_string_free(cipher, TRUE);
+        (void)sd_bus_message_unref(reply);
+}
+
 /* The handshake is over for the peer, which then says something; ours waits for a verdict. */
 static void late_wait(World *world, Late *late) {
         uint64_t n_received;
 
         wait_state(world, late->connection, FAILED);
+        assert_cipher_is_told(world, late->connection);
         g_free(peer_wait_for(late->peer, "^CIPHER is ECDHE|Cipher is ECDHE"));
         n_received = get_counter(world->bus, late->connection, CONNECTION, "Statistics",
                                  "DatagramsReceived");
