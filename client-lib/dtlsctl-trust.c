@@ -30,7 +30,7 @@ static bool fingerprint_parse(const char *text, uint8_t ret[static FINGERPRINT_S
                         n = 0;
                         break;
                 }
-                ret[n / 2] = (uint8_t)(ret[n / 2] << 4 | digit);
+                ret[n / 2] = (uint8_t)(n % 2 ? ret[n / 2] << 4 | digit : digit);
                 n++;
         }
 

@@ -27,7 +27,7 @@ static int share_read_subject(sd_bus_message *m, Share *ret, sd_bus_error *error
 
 static int share_add_right(const char *name, Share *share, sd_bus_error *error) {
         g_autofree char *quoted = NULL;
-        unsigned right;
+        unsigned right = 0;
 
         if (share_right_from_name(name, &right)) {
                 share->rights |= right;
@@ -63,8 +63,8 @@ static int share_read_rights(sd_bus_message *m, Share *share, sd_bus_error *erro
 }
 
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
-        Reason reason;
-        Share share;
+        Reason reason = {0};
+        Share share = {0};
         int r;
 
         r = share_read_subject(m, &share, error);
@@ -82,8 +82,8 @@ int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
 }
 
 int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
-        Reason reason;
-        Share share;
+        Reason reason = {0};
+        Share share = {0};
         int r;
 
         r = share_read_subject(m, &share, error);
@@ -129,7 +129,7 @@ static int shares_add(GArray **shares, const Share *share, sd_bus_error *error) 
 int read_shares(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         Options *options = userdata;
         const char *word;
-        Share share;
+        Share share = {0};
         int r;
 
         r = sd_bus_message_enter_container(m, 'a', "s");

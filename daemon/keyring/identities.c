@@ -309,7 +309,7 @@ static int identities_keep(Identities *identities, Identity *identity, const Ide
 
 int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
                    const Secret *passphrase, const Identity **ret, const char **ret_text) {
-        Identity *identity;
+        Identity *identity = NULL;
         int r;
 
         r = identities_check(identities, name, ret_text);
@@ -366,7 +366,7 @@ static int identities_pair(Identities *identities, const Identity *present, GPtr
 int identities_install(Identities *identities, const char *name, GPtrArray *blobs,
                        const Identity **ret, const char **ret_text) {
         const Identity *present = g_hash_table_lookup(identities->by_name, name);
-        Identity *identity;
+        Identity *identity = NULL;
         int r;
 
         if (!identities->store)

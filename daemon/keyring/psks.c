@@ -36,7 +36,7 @@ static void psk_free(void *data) {
 static int psk_new(Psks *psks, const char *name, GBytes *identity, const Secret *secret,
                    StoredPsk **ret, const char **ret_text) {
         gsize size = g_bytes_get_size(identity);
-        StoredPsk *psk;
+        StoredPsk *psk = NULL;
         VaultKey *key;
         int r;
 
@@ -154,7 +154,7 @@ static int psks_save(Psks *psks, const StoredPsk *psk) {
 
 int psks_put(Psks *psks, const char *name, GBytes *identity, const Secret *key,
              const StoredPsk **ret, const char **ret_text) {
-        StoredPsk *psk;
+        StoredPsk *psk = NULL;
         int r;
 
         if (!psks->store)
