@@ -200,6 +200,30 @@ int dtlsd_connection_read(dtlsd_connection *connection, uint32_t timeout, void *
         return r < 0 ? r : 0;
 }
 
+int dtlsd_connection_share(dtlsd_connection *connection, const char *subject,
+                           const char *const *rights, sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = dtlsd_connection_call_new(connection, "Share", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", subject);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **)rights);
+        return dtlsd_call(m, r, error);
+}
+
+int dtlsd_connection_unshare(dtlsd_connection *connection, const char *subject,
+                             sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = dtlsd_connection_call_new(connection, "Unshare", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", subject);
+        return dtlsd_call(m, r, error);
+}
+
 int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error) {
         sd_bus_message *m = NULL;
         int r;

@@ -8,12 +8,9 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* for an address that is not the last of its name: two retransmissions */
 #define FIRST_DEADLINE_MSEC 4000
@@ -165,67 +162,12 @@ static dtlsd_connection *connect_host(sd_bus *bus, Settings *settings, const cha
         return connection;
 }
 
-/* ---- copying ---- */
-
-/* The channel is at its end: was that the peer's goodbye? An exit status. */
-static int why_ended(dtlsd_connection *connection) {
-        sd_bus_error error = SD_BUS_ERROR_NULL, last = SD_BUS_ERROR_NULL;
-        int r, status = EXIT_FAILURE;
-
-        r = dtlsd_connection_last_error(connection, &last, &error);
-        if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
-                say("the connection has ended, and dtlsd does not know it any more");
-        else if (r < 0)
-                say("the connection has ended, and dtlsd with it: %s",
-                    error.message ? error.message : strerror(-r));
-        else if (!sd_bus_error_is_set(&last) ||
-                 sd_bus_error_has_name(&last, DTLSD_ERROR("RemoteClosedConnectionError")))
-                status = EXIT_SUCCESS;
-        else
-                say("the connection has ended: %s", last.message);
-
-        sd_bus_error_free(&last);
-        sd_bus_error_free(&error);
-        return status;
-}
-
-static int copy(dtlsd_connection *connection, int signal_fd, int wait_msec) {
-        int fd = dtlsd_connection_fd(connection);
-        struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
-                                 {.fd = STDIN_FILENO, .events = POLLIN},
-                                 {.fd = signal_fd, .events = POLLIN}};
-        struct signalfd_siginfo signal;
-        uint8_t buffer[DATAGRAM_MAX];
-        CopyOutcome out = COPY_GOES_ON, in = COPY_GOES_ON;
-        size_t size;
-
-        while (out == COPY_GOES_ON) {
-                int r = poll(polls, G_N_ELEMENTS(polls), in == COPY_GOES_ON ? -1 : wait_msec);
-
-                if (r < 0 && errno != EINTR)
-                        return complain("poll", -errno, NULL);
-                if (r == 0) /* input has ended, and the peer is quiet */
-                        return in == COPY_ENDED ? EXIT_SUCCESS : EXIT_FAILURE;
-                if (r < 0)
-                        continue;
-                if (polls[2].revents && read(signal_fd, &signal, sizeof signal) > 0)
-                        return 128 + (int)signal.ssi_signo;
-                if (polls[0].revents)
-                        out = copy_to_output(fd, buffer, &size);
-                if (out == COPY_GOES_ON && polls[1].revents)
-                        in = copy_from_input(fd, dtlsd_connection_data_mtu(connection));
-                if (in != COPY_GOES_ON)
-                        polls[1].fd = -1;
-        }
-
-        return out == COPY_FAILED ? EXIT_FAILURE : why_ended(connection);
-}
+/* ---- the whole ---- */
 
 int command_connect(sd_bus *bus, Settings *settings, char **arguments) {
         dtlsd_connection *connection;
-        sigset_t signals;
         uint16_t port;
-        int signal_fd, status;
+        int status;
 
         if (!port_parse(arguments[1], 1, &port))
                 return EXIT_USAGE;
@@ -234,14 +176,7 @@ int command_connect(sd_bus *bus, Settings *settings, char **arguments) {
         if (!connection)
                 return EXIT_FAILURE;
 
-        signals_take(&signals); /* not before: connecting can be interrupted as it is */
-        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-        if (signal_fd < 0)
-                status = complain("signals", -errno, NULL);
-        else
-                status = copy(connection, signal_fd, settings_wait_msec(settings));
-
-        (void)close(signal_fd);
+        status = copy_both(connection, settings_wait_msec(settings), /* is_shared= */ false);
         (void)dtlsd_connection_close(connection, NULL); /* it may be gone already */
         (void)dtlsd_connection_unref(connection);
         return status;

@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,6 +63,12 @@ static int send_patiently(int fd, const uint8_t *data, size_t size) {
         return 0;
 }
 
+static bool is_over(int fd) {
+        struct pollfd end = {.fd = fd};
+
+        return poll(&end, 1, 0) > 0;
+}
+
 CopyOutcome copy_from_input(int fd, size_t size_max) {
         uint8_t buffer[DATAGRAM_MAX];
         ssize_t n;
@@ -77,7 +85,10 @@ CopyOutcome copy_from_input(int fd, size_t size_max) {
                 return COPY_ENDED;
 
         r = send_patiently(fd, buffer, (size_t)n);
-        if (r < 0 && r != -EPIPE && r != -ECONNRESET) /* those the channel tells by itself */
+        if (r == -EPIPE && !is_over(fd))
+                say("a datagram of %zd bytes was not sent: you may read the connection, not write",
+                    n);
+        else if (r < 0 && r != -EPIPE && r != -ECONNRESET) /* those the channel tells by itself */
                 say("a datagram of %zd bytes was not sent: %s", n, strerror(-r));
         return COPY_GOES_ON;
 }
@@ -88,4 +99,77 @@ void signals_take(sigset_t *ret) {
         (void)sigaddset(ret, SIGTERM);
         (void)sigaddset(ret, SIGHUP);
         (void)sigprocmask(SIG_BLOCK, ret, NULL);
+}
+
+/* ---- both ways ---- */
+
+/* The channel is at its end: was that the peer's goodbye? An exit status. */
+static int why_ended(dtlsd_connection *connection, bool is_shared) {
+        sd_bus_error error = SD_BUS_ERROR_NULL, last = SD_BUS_ERROR_NULL;
+        int r, status = EXIT_FAILURE;
+
+        r = dtlsd_connection_last_error(connection, &last, &error);
+        if (sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
+                say(is_shared ? "the connection has ended, or is not shared with you any more"
+                              : "the connection has ended, and dtlsd does not know it any more");
+                if (is_shared) /* its owner may well be done before we ask */
+                        status = EXIT_SUCCESS;
+        } else if (r < 0)
+                say("the connection has ended, and dtlsd with it: %s",
+                    error.message ? error.message : strerror(-r));
+        else if (!sd_bus_error_is_set(&last) ||
+                 sd_bus_error_has_name(&last, DTLSD_ERROR("RemoteClosedConnectionError")))
+                status = EXIT_SUCCESS;
+        else
+                say("the connection has ended: %s", last.message);
+
+        sd_bus_error_free(&last);
+        sd_bus_error_free(&error);
+        return status;
+}
+
+static int copy(dtlsd_connection *connection, int signal_fd, int wait_msec, bool is_shared) {
+        int fd = dtlsd_connection_fd(connection);
+        struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
+                                 {.fd = STDIN_FILENO, .events = POLLIN},
+                                 {.fd = signal_fd, .events = POLLIN}};
+        struct signalfd_siginfo signal;
+        uint8_t buffer[DATAGRAM_MAX];
+        CopyOutcome out = COPY_GOES_ON, in = COPY_GOES_ON;
+        size_t size;
+
+        while (out == COPY_GOES_ON) {
+                int r = poll(polls, G_N_ELEMENTS(polls), in == COPY_GOES_ON ? -1 : wait_msec);
+
+                if (r < 0 && errno != EINTR)
+                        return complain("poll", -errno, NULL);
+                if (r == 0) /* input has ended, and the peer is quiet */
+                        return in == COPY_ENDED ? EXIT_SUCCESS : EXIT_FAILURE;
+                if (r < 0)
+                        continue;
+                if (polls[2].revents && read(signal_fd, &signal, sizeof signal) > 0)
+                        return 128 + (int)signal.ssi_signo;
+                if (polls[0].revents)
+                        out = copy_to_output(fd, buffer, &size);
+                if (out == COPY_GOES_ON && polls[1].revents)
+                        in = copy_from_input(fd, dtlsd_connection_data_mtu(connection));
+                if (in != COPY_GOES_ON)
+                        polls[1].fd = -1;
+        }
+
+        return out == COPY_FAILED ? EXIT_FAILURE : why_ended(connection, is_shared);
+}
+
+int copy_both(dtlsd_connection *connection, int wait_msec, bool is_shared) {
+        sigset_t signals;
+        int signal_fd, status;
+
+        signals_take(&signals); /* not before: connecting can be interrupted as it is */
+        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+        if (signal_fd < 0)
+                return complain("signals", -errno, NULL);
+
+        status = copy(connection, signal_fd, wait_msec, is_shared);
+        (void)close(signal_fd);
+        return status;
 }

@@ -18,9 +18,7 @@
 
 /* What GetAll leaves out, because it is long or always changing. */
 static const char *const asked_for[] = {
-        "PeerCertificateChain",
-        "PeerVerificationErrors",
-        "Configuration",
+        "PeerCertificateChain", "PeerVerificationErrors", "Configuration", "Shares", "Attached",
         "Statistics",
 };
 
@@ -120,14 +118,12 @@ int command_show(sd_bus *bus, Settings *settings, char **arguments) {
         g_autoptr(Rows) rows = rows_new();
         g_autofree char *path = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        guint64 number;
         int r;
 
-        if (!g_ascii_string_to_unsigned(arguments[0], 10, 1, UINT32_MAX, &number, NULL))
-                return say_usage("'%s' is not a connection's number; `dtlsctl list` has them",
-                                 arguments[0]);
+        path = connection_parse(arguments[0]);
+        if (!path)
+                return EXIT_USAGE;
 
-        path = g_strdup_printf(ROOT "/connection/%" G_GUINT64_FORMAT, number);
         r = read_all(bus, path, rows, &error);
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(asked_for); i++)
                 r = rows_read_property(rows, bus, path, "Connection", asked_for[i], &error);
@@ -135,7 +131,7 @@ int command_show(sd_bus *bus, Settings *settings, char **arguments) {
         if (sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
                 say("there is no connection %" G_GUINT64_FORMAT
                     ", or it is somebody else's; `dtlsctl list` has yours",
-                    number);
+                    text_number(path));
         else if (r < 0)
                 (void)complain(arguments[0], r, &error);
         else

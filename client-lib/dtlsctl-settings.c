@@ -19,7 +19,8 @@
 
 /* ---- parsing ---- */
 
-static void add_trust_entries(GOptionContext *context, Settings *settings) {
+/* Whom to trust, and whom to share with. */
+static void add_others_entries(GOptionContext *context, Settings *settings) {
         const GOptionEntry entries[] = {
                 {"trust", 0, 0, G_OPTION_ARG_STRING, &settings->trust,
                  "Instead of --ca: a trust set, by its name in the service's store", "NAME"},
@@ -27,6 +28,10 @@ static void add_trust_entries(GOptionContext *context, Settings *settings) {
                  "connect: pin the key that the server has at the first time", NULL},
                 {"administrator", 0, 0, G_OPTION_ARG_NONE, &settings->administrator,
                  "pin, unpin: for everybody", NULL},
+                {"share", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->share,
+                 "Share the connection, or the listener's: uid:N or gid:N may read, write, "
+                 "inspect, control; repeat",
+                 "SUBJECT=RIGHT,..."},
                 {NULL},
         };
 
@@ -91,7 +96,8 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                 {"insecure", 0, 0, G_OPTION_ARG_NONE, &settings->insecure,
                  "connect: do not verify the server (for tests)", NULL},
                 {"wait", 'w', 0, G_OPTION_ARG_INT, &settings->wait_seconds,
-                 "connect: at the end of input go on until the peer was quiet that long (default "
+                 "connect, attach: at the end of input go on until the peer was quiet that long "
+                 "(default "
                  "1)",
                  "SECONDS"},
                 {"echo", 'e', 0, G_OPTION_ARG_NONE, &settings->echo,
@@ -121,7 +127,7 @@ bool settings_parse(Settings *settings, const char *description, int argc, char 
         g_option_context_set_summary(context, "Looks into dtlsd and uses it, from the shell.");
         g_option_context_set_description(context, description);
         add_entries(context, settings);
-        add_trust_entries(context, settings);
+        add_others_entries(context, settings);
         add_generate_entries(context, settings);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {
                 (void)say_usage("%s", error->message);
@@ -144,6 +150,16 @@ bool port_parse(const char *text, guint64 min, uint16_t *ret) {
 
         *ret = (uint16_t)number;
         return true;
+}
+
+char *connection_parse(const char *text) {
+        guint64 number;
+
+        if (g_ascii_string_to_unsigned(text, 10, 1, UINT32_MAX, &number, NULL))
+                return g_strdup_printf(ROOT "/connection/%" G_GUINT64_FORMAT, number);
+
+        (void)say_usage("'%s' is not a connection's number; `dtlsctl list` has them", text);
+        return NULL;
 }
 
 /* ---- the pre-shared key ---- */
@@ -218,8 +234,8 @@ static bool read_psk(Settings *settings) {
 
 /* The commands that an option is for, as people say it. To be freed. */
 static char *commands_text(unsigned commands) {
-        static const char *const names[] = {"connect", "listen",        "import",  "policy check",
-                                            "set-psk", "pin and unpin", "generate"};
+        static const char *const names[] = {"connect", "listen",        "import",   "policy check",
+                                            "set-psk", "pin and unpin", "generate", "attach"};
         GString *text = g_string_new(NULL);
 
         for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
@@ -250,11 +266,12 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"cipher", settings->ciphers, both},
                 {"protocol", settings->protocol, both},
                 {"alpn", settings->alpn, both},
+                {"share", settings->share, both},
                 {"name", settings->name, COMMAND_CONNECT},
                 {"insecure", settings->insecure, COMMAND_CONNECT},
                 {"session-ticket", settings->ticket_file, COMMAND_CONNECT},
                 {"dh-parameters", settings->dh_file, COMMAND_LISTEN},
-                {"wait", settings->wait_seconds != G_MININT, COMMAND_CONNECT},
+                {"wait", settings->wait_seconds != G_MININT, COMMAND_CONNECT | COMMAND_ATTACH},
                 {"psk-hint", settings->psk_hint, COMMAND_LISTEN},
                 {"echo", settings->echo, COMMAND_LISTEN},
                 {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
@@ -325,6 +342,7 @@ static void fill_options(Settings *settings, CommandKind kind) {
         options->ciphers = (const char *const *)settings->ciphers;
         options->protocol = settings->protocol;
         options->next_protocols = (const char *const *)settings->alpn;
+        options->share = (const char *const *)settings->share;
         options->no_cookies = settings->cookies_off;
         options->dh_parameters_file = settings->dh_file;
         if (settings->insecure)
@@ -367,6 +385,7 @@ void settings_done(Settings *settings) {
         g_strfreev(settings->ciphers);
         g_strfreev(settings->alpn);
         g_strfreev(settings->psks);
+        g_strfreev(settings->share);
         g_free(settings->key_file);
         g_free(settings->name);
         g_free(settings->psk_identity);

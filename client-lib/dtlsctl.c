@@ -28,6 +28,9 @@ static const Command commands[] = {
         {"listen", COMMAND_LISTEN, 2, 0, " [OPTION...] ADDRESS PORT", command_listen},
         {"list", COMMAND_OTHER, 0, 0, "", command_list},
         {"show", COMMAND_OTHER, 1, 0, " NUMBER", command_show},
+        {"share", COMMAND_OTHER, 3, 0, " NUMBER SUBJECT RIGHT,...", command_share},
+        {"unshare", COMMAND_OTHER, 2, 0, " NUMBER SUBJECT", command_unshare},
+        {"attach", COMMAND_ATTACH, 1, 0, " [--wait SECONDS] NUMBER", command_attach},
         {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE", command_import},
         {"generate", COMMAND_GENERATE, 1, 0, " [OPTION...] NAME", command_generate},
         {"install", COMMAND_OTHER, 2, 15, " NAME FILE...", command_install},
@@ -53,6 +56,12 @@ static const char *const description =
         "                       the peer that was heard last\n"
         "  list                 your connections (of root: everybody's)\n"
         "  show NUMBER          everything about one connection\n"
+        "  share NUMBER SUBJECT RIGHT,...\n"
+        "                       let uid:N or gid:N use a connection of yours: read, write,\n"
+        "                       inspect, control\n"
+        "  unshare NUMBER SUBJECT\n"
+        "                       no more\n"
+        "  attach NUMBER        as connect, by a connection that is shared with you\n"
         "  import NAME          keep a certificate with its key in the service's store\n"
         "  generate NAME        have a key made in the store, print a request for its certificate\n"
         "  install NAME FILE... the certificate of that key, or a new one of the key in use\n"
@@ -82,6 +91,8 @@ static const char *const description =
         "  dtlsctl connect --psk-identity me --psk-file key.hex 192.0.2.1 5684\n"
         "  dtlsctl listen --certificate cert.pem --key key.pem --echo 0.0.0.0 5684\n"
         "  dtlsctl show 17\n"
+        "  dtlsctl connect --share uid:1000=read --ca ca.pem server.example 5684\n"
+        "  dtlsctl attach 17\n"
         "  dtlsctl import device --certificate cert.pem --key key.pem\n"
         "  dtlsctl policy check use identity:device --user www-data\n";
 

@@ -7,8 +7,8 @@
  * (dtlsctl-text.c).
  *
  * Exit statuses: 0, it did what it was asked to; 1, it failed; 2, the command line cannot be;
- * 128 and the signal's number, connect was interrupted. Whatever is not data or a table goes to
- * standard error, each line beginning with "dtlsctl: ".
+ * 128 and the signal's number, connect or attach was interrupted. Whatever is not data or a table
+ * goes to standard error, each line beginning with "dtlsctl: ".
  */
 
 #include "dtlsd-client.h"
@@ -29,12 +29,13 @@ typedef enum CommandKind {
         COMMAND_SET_PSK = 1 << 4,
         COMMAND_PIN = 1 << 5, /* and unpin */
         COMMAND_GENERATE = 1 << 6,
-        COMMAND_OTHER = 1 << 7, /* takes none */
+        COMMAND_ATTACH = 1 << 7,
+        COMMAND_OTHER = 1 << 8, /* takes none */
 } CommandKind;
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
-        char **ca_files, **certificate_files, **ciphers, **alpn, **psks;
+        char **ca_files, **certificate_files, **ciphers, **alpn, **psks, **share;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
         char *identity, *passphrase_file, *user, *ticket_file, *dh_file, *trust;
         char *key_type, *subject, **alt_names;
@@ -55,11 +56,13 @@ bool settings_parse(Settings *settings, const char *description, int argc, char 
                     char ***ret_arguments);
 /* Fills options for this command from the rest; false: has said why it cannot be. */
 bool settings_complete(Settings *settings, CommandKind kind);
-/* How long connect goes on after the end of input. */
+/* How long connect and attach go on after the end of input. */
 int settings_wait_msec(const Settings *settings);
 void settings_done(Settings *settings);
 /* A port from @min on; false: has said why it is none. */
 bool port_parse(const char *text, guint64 min, uint16_t *ret);
+/* The path of the connection with this number, to be freed; NULL: has said why it is none. */
+char *connection_parse(const char *text);
 
 /* ---- what people are told ---- */
 
@@ -113,6 +116,10 @@ CopyOutcome copy_to_output(int fd, uint8_t buffer[static DATAGRAM_MAX], size_t *
 /* What one read of standard input gives, at most @size_max bytes, to the channel @fd as one
  * datagram. */
 CopyOutcome copy_from_input(int fd, size_t size_max);
+/* Standard input to the channel and back, until either is at its end, or a signal comes.
+ * @wait_msec: after the end of input goes on until the peer was quiet that long. @is_shared:
+ * somebody else's connection, that may go before we know why. An exit status. */
+int copy_both(dtlsd_connection *connection, int wait_msec, bool is_shared);
 /* The signals that end dtlsctl, blocked from here on. */
 void signals_take(sigset_t *ret);
 
@@ -135,4 +142,7 @@ int command_trust(sd_bus *bus, Settings *settings, char **arguments);
 int command_pin(sd_bus *bus, Settings *settings, char **arguments);
 int command_unpin(sd_bus *bus, Settings *settings, char **arguments);
 int command_pins(sd_bus *bus, Settings *settings, char **arguments);
+int command_share(sd_bus *bus, Settings *settings, char **arguments);
+int command_unshare(sd_bus *bus, Settings *settings, char **arguments);
+int command_attach(sd_bus *bus, Settings *settings, char **arguments);
 int command_show(sd_bus *bus, Settings *settings, char **arguments);

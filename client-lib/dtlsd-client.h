@@ -226,13 +226,18 @@ struct dtlsd_options {
         /* Not 0: a listener with an accept queue signals its connections on the bus as well. For
          * dtlsd_listen() (Announce). */
         int announce;
+        /* With whom the connection is shared from its birth, a listener's connections each, as by
+         * dtlsd_connection_share(): "uid:1000=read,write"; at most 64. NULL-terminated. NULL: with
+         * nobody. Not for the functions ..._set_configuration() (Share). */
+        const char *const *share;
 
-        const void *reserved[21]; /* zero */
+        const void *reserved[20]; /* zero */
 };
 
 /* QSslConfiguration::setDefaultDtlsConfiguration: what a call of this sd_bus that takes options
  * finds in them at 0 is as here from now on, where it is for that call. Local address and port,
- * verification_name, dont_fragment, cookie_hash, cookie_secret and announce have no such default.
+ * verification_name, dont_fragment, cookie_hash, cookie_secret, announce and share have no such
+ * default.
  * @options: all that was set before is replaced; NULL: no default of its own
  * (Manager.SetDefaultConfiguration). Errors: InvalidInputParameters; those of dtlsd_options. */
 int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *options,
@@ -465,8 +470,9 @@ int dtlsd_connection_provide_psk(dtlsd_connection *connection, const void *ident
 /* There is none: a client's handshake fails; a listener's fails later, as with a wrong key
  * (Connection.RefusePsk). Errors: InvalidOperation. */
 int dtlsd_connection_refuse_psk(dtlsd_connection *connection, sd_bus_error *error);
-/* Opens the channel of a complete connection (Connection.OpenChannel). Errors: InvalidOperation
- * (not complete), ChannelInUse (it has one). */
+/* Opens the channel of a complete connection or, of one that is shared with you, one of your own,
+ * whose close ends nothing: see dtlsd_connection_share() (Connection.OpenChannel). Errors:
+ * InvalidOperation (not complete), ChannelInUse (it has one). */
 int dtlsd_connection_open_channel(dtlsd_connection *connection, sd_bus_error *error);
 /* One datagram of 1 to 16347 bytes over the bus, for tests and rare messages
  * (Connection.WriteDatagramEncrypted). Errors: InvalidInputParameters (empty), InvalidOperation
@@ -494,6 +500,17 @@ int dtlsd_connection_export_keying_material(dtlsd_connection *connection, const 
  * or a pre-shared key was used). */
 int dtlsd_connection_session_ticket(dtlsd_connection *connection, void **ret, size_t *ret_size,
                                     uint32_t *ret_lifetime, sd_bus_error *error);
+/* Shares the connection with "uid:1000" or "gid:20", in the place of what that subject could do
+ * before. @rights: of "read", "write", "inspect" and "control", at least one; NULL-terminated. Whom
+ * it is shared with to read or to write takes dtlsd_connection_at() with its path, and
+ * dtlsd_connection_open_channel(): every reader has every datagram (Connection.Share). Errors:
+ * InvalidInputParameters. */
+int dtlsd_connection_share(dtlsd_connection *connection, const char *subject,
+                           const char *const *rights, sd_bus_error *error);
+/* Takes all of these rights away, and closes the channels that rest on them (Connection.Unshare).
+ * Errors: InvalidInputParameters (it is not shared with @subject). */
+int dtlsd_connection_unshare(dtlsd_connection *connection, const char *subject,
+                             sd_bus_error *error);
 /* close_notify; the object stays, and a client may shake hands again (Connection.Shutdown). Errors:
  * InvalidOperation (not encrypted). */
 int dtlsd_connection_shutdown(dtlsd_connection *connection, sd_bus_error *error);
@@ -666,8 +683,8 @@ int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *err
 int dtlsd_listener_accept(dtlsd_listener *listener, dtlsd_connection **ret);
 /* Other options, for handshakes that begin later, say with a new certificate; what @options leaves
  * at 0 has its default again. Address, cookie_hash and cookie_secret, dont_fragment and announce
- * stay (Listener.SetConfiguration). Errors: InvalidInputParameters, TlsInitializationError; those
- * of dtlsd_options. */
+ * stay, and so does share (Listener.SetConfiguration). Errors: InvalidInputParameters,
+ * TlsInitializationError; those of dtlsd_options. */
 int dtlsd_listener_set_configuration(dtlsd_listener *listener, const struct dtlsd_options *options,
                                      sd_bus_error *error);
 /* From now on; neither half is optional (Listener.SetCookieGeneratorParameters). Errors:

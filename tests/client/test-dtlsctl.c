@@ -148,7 +148,7 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                  "dtlsctl: --session-ticket is for connect\n"},
                 {"dtlsctl --dh-parameters x connect h 1",
                  "dtlsctl: --dh-parameters is for listen\n"},
-                {"dtlsctl --wait 1 listen h 1", "dtlsctl: --wait is for connect\n"},
+                {"dtlsctl --wait 1 listen h 1", "dtlsctl: --wait is for connect and attach\n"},
                 {"dtlsctl --ca x list", "dtlsctl: --ca is for connect and listen\n"},
                 {"dtlsctl --wait -1 connect h 1", "--wait is a number of seconds from 0 to 86400"},
                 {"dtlsctl --wait 86401 connect h 1", "--wait is a number of seconds"},
@@ -190,6 +190,14 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl connect --trust x --ca y h 1",
                  "dtlsctl: --trust and --ca contradict each other\n"},
                 {"dtlsctl connect --insecure --trust-on-first-use h 1", "--insecure contradicts"},
+                {"dtlsctl share 1 uid:5",
+                 "dtlsctl: usage: dtlsctl share NUMBER SUBJECT RIGHT,...\n"},
+                {"dtlsctl share x uid:5 read", "'x' is not a connection's number"},
+                {"dtlsctl unshare 1", "dtlsctl: usage: dtlsctl unshare NUMBER SUBJECT\n"},
+                {"dtlsctl attach", "dtlsctl: usage: dtlsctl attach [--wait SECONDS] NUMBER\n"},
+                {"dtlsctl attach x", "'x' is not a connection's number"},
+                {"dtlsctl attach --wait -1 1", "--wait is a number of seconds"},
+                {"dtlsctl attach --share x 1", "dtlsctl: --share is for connect and listen\n"},
                 {"dtlsctl policy check", "dtlsctl: usage: dtlsctl policy check VERB"},
                 {"dtlsctl policy show use", "dtlsctl: there is no command 'policy show'"},
                 {"dtlsctl policy check connect ::1 x", "'x' is not a port"},
@@ -941,6 +949,109 @@ static void test_pins_are_kept_used_and_forgotten(Scene *scene, const void *unus
         expect(unpin, 0, "", "");
 }
 
+/* ---- sharing ---- */
+
+/* `dtlsctl` with these arguments as the user games, where any user can run it. */
+static Program *start_as_games(const char *arguments) {
+        expect("cp \"$DTLSD_PROGRAMS/dtlsctl\" \"$DTLSD_PROGRAMS/libdtlsd-client.so.0\" \"$F\" && "
+               "chmod 755 \"$F\"",
+               0, "", "");
+        return start("exec setpriv --reuid games --regid games --init-groups "
+                     "env LD_LIBRARY_PATH=\"$F\" \"$F/dtlsctl\" %s",
+                     arguments);
+}
+
+static void test_another_user_reads_along(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *number = NULL, *attach = NULL, *shown = NULL, *show = NULL;
+        g_autoptr(Program) server = NULL;
+        g_autoptr(Program) client = NULL;
+        g_autoptr(Program) guest = NULL;
+
+        if (!service_has_users())
+                return;
+
+        server = start_listener("--share uid:5=read --share gid:0=inspect " OPTIONS_CERTIFICATE,
+                                &port);
+        client = start("exec dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s", port);
+        number = program_wait_for(server, "connection ([0-9]+) of .*: connected$");
+        attach = g_strconcat("attach ", number, NULL);
+        guest = start_as_games(attach);
+        g_free(program_wait_for(guest, "^dtlsctl: connection [0-9]+, datagrams of up to"));
+        show = g_strconcat("dtlsctl show ", number, NULL);
+        expect(show, 0, "uid:5", "");
+        expect(show, 0, "\nAttached ", "");
+
+        program_say(client, "for both\n");
+        g_free(program_wait_for_output(server, "^for both$"));
+        g_free(program_wait_for_output(guest, "^for both$"));
+        program_say(guest, "not mine to say\n");
+        g_free(program_wait_for(guest, "was not sent: you may read the connection, not write$"));
+        program_say(server, "from its owner\n");
+        shown = program_wait_for_output(client, "^from its owner$");
+        g_assert_cmpstr(program_output(client), ==, "from its owner\n");
+
+        program_end_input(client); /* its goodbye ends them all */
+        g_assert_cmpint(program_wait(client), ==, 0);
+        g_assert_cmpint(program_wait(guest), ==, 0);
+        g_assert_cmpstr(program_output(guest), ==, "for both\n");
+}
+
+static void test_another_user_writes_and_leaves(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *number = NULL, *attach = NULL;
+        g_autoptr(Program) server = start_listener("--echo " OPTIONS_CERTIFICATE, &port);
+        g_autoptr(Program) client = NULL;
+        g_autoptr(Program) guest = NULL;
+
+        if (!service_has_users())
+                return;
+
+        client = start("exec dtlsctl connect --share uid:5=read,write --ca \"$F/ca.crt\" "
+                       "127.0.0.1 %s",
+                       port);
+        number = program_wait_for(client, "connection ([0-9]+) to");
+        attach = g_strconcat("attach --wait 5 ", number, NULL);
+        guest = start_as_games(attach);
+        program_say(guest, "from the guest\n");
+        g_free(program_wait_for_output(guest, "^from the guest$"));
+        g_free(program_wait_for_output(client, "^from the guest$"));
+        program_signal(guest, SIGINT);
+        g_assert_cmpint(program_wait(guest), ==, 130);
+
+        program_say(client, "still here\n");
+        g_free(program_wait_for_output(client, "^still here$"));
+        program_end_input(client);
+        g_assert_cmpint(program_wait(client), ==, 0);
+}
+
+static void test_share_and_unshare_what_is_ones_own(Scene *scene, const void *unused) {
+        sd_bus *bus = service_bus(scene->service, geteuid());
+        sd_bus_message *reply = call(bus, ROOT, MANAGER, "CreateConnection", "sa{sv}", "client", 1,
+                                     "Persistent", "b", 1);
+        g_autofree char *share = NULL, *wrong = NULL, *unshare = NULL, *show = NULL, *attach = NULL;
+        const char *path, *number;
+
+        g_assert_cmpint(sd_bus_message_read(reply, "o", &path), >, 0);
+        number = strrchr(path, '/') + 1;
+        share = g_strdup_printf("dtlsctl share %s gid:20 read,inspect", number);
+        wrong = g_strdup_printf("dtlsctl share %s gid:20 read,fly", number);
+        unshare = g_strdup_printf("dtlsctl unshare %s gid:20", number);
+        show = g_strdup_printf("dtlsctl show %s", number);
+        attach = g_strdup_printf("dtlsctl attach %s", number);
+
+        expect(share, 0, "", "");
+        expect(show, 0, "gid:20", "");
+        expect(wrong, 1, "", "'fly' is no right");
+        expect(unshare, 0, "", "");
+        expect(unshare, 1, "", "not shared with gid:20");
+        expect(attach, 1, "", "dtlsctl: ");
+        expect("dtlsctl share 4294967295 uid:5 read", 1, "",
+               "dtlsctl: there is no connection 4294967295, or it is not shared with you\n");
+
+        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "Close", ""));
+        (void)sd_bus_message_unref(reply);
+        (void)bus_leave(bus);
+}
+
 /* ---- policy ---- */
 
 static void write_rules(const Scene *scene, const char *rules) {
@@ -1049,6 +1160,9 @@ int main(int argc, char **argv) {
             test_psks_are_kept_used_replaced_and_forgotten);
         ADD("trust/sets-are-kept-used-and-forgotten", test_trust_sets_are_kept_used_and_forgotten);
         ADD("trust/pins-are-kept-used-and-forgotten", test_pins_are_kept_used_and_forgotten);
+        ADD("share/another-user-reads-along", test_another_user_reads_along);
+        ADD("share/another-user-writes-and-leaves", test_another_user_writes_and_leaves);
+        ADD("share/and-unshare-what-is-ones-own", test_share_and_unshare_what_is_ones_own);
         ADD("policy/check-says-the-rule-and-where-it-stands",
             test_policy_check_says_the_rule_and_where_it_stands);
         ADD("listen/echoes-to-openssl", test_listen_echoes_to_openssl);

@@ -709,6 +709,96 @@ static void test_a_client_is_bound_and_named_as_asked(Scene *scene, const void *
         (void)dtlsd_listener_unref(listener);
 }
 
+/* ---- sharing ---- */
+
+/* Bob's own channel to somebody's connection; NULL: he has no such right. */
+static dtlsd_connection *open_as(sd_bus *bob, const dtlsd_connection *connection) {
+        dtlsd_connection *reader = NULL;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        g_assert_cmpint(dtlsd_connection_at(bob, dtlsd_connection_path(connection), &reader), ==,
+                        0);
+        if (dtlsd_connection_open_channel(reader, &error) < 0)
+                reader = dtlsd_connection_unref(reader);
+        sd_bus_error_free(&error);
+        return reader;
+}
+
+static void test_whom_it_is_shared_with_reads_along(Scene *scene, const void *unused) {
+        static const char *const rights[] = {"read", NULL}, *const none[] = {NULL};
+        dtlsd_connection *client, *server, *reader;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        dtlsd_listener *listener;
+        sd_bus *bob;
+
+        if (!service_has_users())
+                return;
+
+        bob = service_bus(scene->service, UID_BOB);
+        listener = scene_listen(scene, "127.0.0.1", &psk_options);
+        client = connect_to(scene, listener);
+        server = scene_accept(listener);
+        g_assert_null(open_as(bob, client));
+        g_assert_cmpint(dtlsd_connection_share(client, "uid:5", rights, NULL), ==, 0);
+        reader = open_as(bob, client);
+        g_assert_nonnull(reader);
+        send_datagram(server, "for both");
+        expect_datagram(client, "for both");
+        expect_datagram(reader, "for both");
+        expect_refused(dtlsd_connection_share(client, "bob", rights, &error), &error,
+                       DTLSD_ERROR("InvalidInputParameters"));
+        expect_refused(dtlsd_connection_share(client, "uid:5", none, &error), &error,
+                       DTLSD_ERROR("InvalidInputParameters"));
+
+        g_assert_cmpint(dtlsd_connection_unshare(client, "uid:5", NULL), ==, 0);
+        expect_end(reader);
+        expect_refused(dtlsd_connection_unshare(client, "uid:5", &error), &error,
+                       DTLSD_ERROR("InvalidInputParameters"));
+        send_datagram(client, "it goes on");
+        expect_datagram(server, "it goes on");
+        (void)dtlsd_connection_unref(reader);
+        (void)dtlsd_connection_unref(client);
+        (void)dtlsd_connection_unref(server);
+        (void)dtlsd_listener_unref(listener);
+        (void)bus_leave(bob);
+}
+
+static void test_share_is_an_option_of_all_that_are_made(Scene *scene, const void *unused) {
+        static const char *const share[] = {"uid:5=read,write", NULL};
+        struct dtlsd_options options = psk_options;
+        dtlsd_connection *client, *server, *created, *of_client, *of_server;
+        g_autofree char *port = NULL, *state = NULL;
+        dtlsd_listener *listener;
+        sd_bus *bob;
+
+        if (!service_has_users())
+                return;
+
+        options.share = share;
+        bob = service_bus(scene->service, UID_BOB);
+        listener = scene_listen(scene, "127.0.0.1", &options);
+        port = g_strdup_printf("%u", dtlsd_listener_port(listener));
+        client = scene_connect(scene, "127.0.0.1", port, &options);
+        server = scene_accept(listener);
+        of_client = open_as(bob, client);
+        of_server = open_as(bob, server);
+        g_assert_true(of_client && of_server);
+        send_datagram(of_client, "from one guest");
+        expect_datagram(of_server, "from one guest");
+        expect_datagram(server, "from one guest");
+
+        created = create_for(scene, listener, &options);
+        state = get_string(bob, dtlsd_connection_path(created), CONNECTION, "HandshakeState");
+        g_assert_cmpstr(state, ==, "HandshakeNotStarted");
+        (void)dtlsd_connection_unref(of_client);
+        (void)dtlsd_connection_unref(of_server);
+        (void)dtlsd_connection_unref(created);
+        (void)dtlsd_connection_unref(client);
+        (void)dtlsd_connection_unref(server);
+        (void)dtlsd_listener_unref(listener);
+        (void)bus_leave(bob);
+}
+
 #define ADD(path, function)                                                                        \
         g_test_add("/library/" path, Scene, NULL, scene_set_up, function, scene_tear_down)
 
@@ -716,6 +806,9 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD("connect/and-accept-are-two-ends", test_connect_and_accept_are_two_ends);
         ADD("connect/says-which-error", test_connect_says_which_error);
+        ADD("share/lets-another-user-read-along", test_whom_it_is_shared_with_reads_along);
+        ADD("share/is-an-option-of-all-that-are-made",
+            test_share_is_an_option_of_all_that_are_made);
         ADD("fd/does-not-block-and-is-closed-on-exec",
             test_fds_do_not_block_and_are_closed_on_exec);
         ADD("close/hangs-up-after-what-was-sent", test_close_hangs_up_after_what_was_sent);
