@@ -131,6 +131,10 @@ int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         int r;
 
         r = pin_read(m, "Unpin", &call, error);
+        if (r >= 0 && *call.host == '\0' && call.key)
+                r = bus_refuse_text(error, "InvalidInputParameters",
+                                    "Option 'Fingerprint' is of one host, and '' with port 0 is "
+                                    "everything that is pinned; give one of them");
         if (r >= 0)
                 r = pin_ask(m, &call, error);
         if (r <= 0)

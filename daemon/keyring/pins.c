@@ -353,7 +353,7 @@ static int pins_remove_key(Pins *pins, const PinPlace *place, GBytes *pin, GPtrA
 
 int pins_remove(Pins *pins, const PinPlace *place, GBytes *pin, GPtrArray **ret_keys,
                 const char **ret_text) {
-        bool all = *place->host == '\0' && name_is_of_table(place->table);
+        bool all = !pin && *place->host == '\0' && name_is_of_table(place->table);
         int r;
 
         if (all && pins->store) {

@@ -401,6 +401,7 @@ static void test_hosts_are_hosts(void) {
         pin_refused(&world, "Pin", "", 0, "is no host");
         pin_refused(&world, "Unpin", "meter", 0, "the port is");
         pin_refused(&world, "Unpin", "meter", 1, "no such key");
+        pin_refused(&world, "Unpin", "", 0, "everything");
         text = options_end_refused("InvalidInputParameters", world.alice,
                                    pin_begin(world.alice, "Pin", "meter", 1, NULL));
         g_assert_nonnull(strstr(text, "Fingerprint"));
