@@ -73,13 +73,9 @@ int method_generate_identity(sd_bus_message *m, void *userdata, sd_bus_error *er
 
         r = generate_read(bus, m, &name, &options, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "identity", name, error);
+                r = store_begin(bus, m, "identity", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         subject = options.subject ? g_strdup(options.subject) : generate_subject(name);
         call->ticket = keys_generate_identity(
@@ -99,13 +95,9 @@ int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *
         if (r >= 0)
                 r = identity_read_chain(m, &blobs, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "identity", name, error);
+                r = store_begin(bus, m, "identity", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket =
                 keys_install_certificate(bus->keys, call->uid, name, blobs, on_store_done, call);

@@ -119,13 +119,9 @@ int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
         r = import_read(bus, m, &name, &blobs, &options, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "identity", name, error);
+                r = store_begin(bus, m, "identity", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket = keys_store_identity(bus->keys, call->uid, name, blobs, options.key_fd,
                                            options.passphrase_fd, on_store_done, call);
@@ -140,13 +136,9 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
         r = store_read_name(bus, m, &name, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "identity", name, error);
+                r = store_begin(bus, m, "identity", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket = keys_remove_identity(bus->keys, call->uid, name, on_store_done, call);
         return 1;

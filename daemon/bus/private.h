@@ -350,6 +350,10 @@ int store_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *kind, co
 bool store_may_see(Bus *bus, const Caller *caller, const char *kind, const char *name);
 /* 1 or negative. The call goes with on_store_done(), which answers it and is a KeysDone. */
 int store_call_new(Bus *bus, sd_bus_message *m, StoreCall **ret, sd_bus_error *error);
+/* The same for a change of what has this kind and name, once policy allows it. 1, 0 parked,
+ * negative. */
+int store_begin(Bus *bus, sd_bus_message *m, const char *kind, const char *name, StoreCall **ret,
+                sd_bus_error *error);
 void on_store_done(int outcome, const char *text, void *userdata);
 void store_call_end(StoreCall *call); /* it has been answered otherwise */
 int store_calls_new(Bus *bus, StoreCalls **ret);

@@ -49,13 +49,9 @@ static int psk_set(Bus *bus, sd_bus_message *m, PskOptions *options, sd_bus_erro
 
         r = psk_read(bus, m, &name, options, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "psk", name, error);
+                r = store_begin(bus, m, "psk", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket = keys_store_psk(bus->keys, call->uid, name, options->identity,
                                       options->key_fd, on_store_done, call);
@@ -79,13 +75,9 @@ int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         r = store_read_name(bus, m, &name, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "psk", name, error);
+                r = store_begin(bus, m, "psk", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket = keys_remove_psk(bus->keys, call->uid, name, on_store_done, call);
         return 1;

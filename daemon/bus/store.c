@@ -105,6 +105,14 @@ int store_call_new(Bus *bus, sd_bus_message *m, StoreCall **ret, sd_bus_error *e
         return 1;
 }
 
+int store_begin(Bus *bus, sd_bus_message *m, const char *kind, const char *name, StoreCall **ret,
+                sd_bus_error *error) {
+        int r;
+
+        r = store_ask(bus, m, ACCESS_MANAGE_STORE, kind, name, error);
+        return r <= 0 ? r : store_call_new(bus, m, ret, error);
+}
+
 static const char *store_error(int outcome) {
         switch ((KeysOutcome)outcome) {
         case KEYS_E_LATE:

@@ -26,13 +26,9 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *er
 
         r = add_read(bus, m, &name, &blobs, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "trust", name, error);
+                r = store_begin(bus, m, "trust", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket =
                 keys_add_trust_anchors(bus->keys, call->uid, name, blobs, on_store_done, call);
@@ -69,13 +65,9 @@ int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *
 
         r = remove_read(bus, m, &name, &fingerprint, &size, error);
         if (r >= 0)
-                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "trust", name, error);
+                r = store_begin(bus, m, "trust", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-
-        r = store_call_new(bus, m, &call, error);
-        if (r < 0)
-                return r;
 
         call->ticket = keys_remove_trust_anchor(bus->keys, call->uid, name, fingerprint, size,
                                                 on_store_done, call);
