@@ -15,6 +15,15 @@
 #define IDENTITY_FOLDER DTLSD_ROOT_PATH "/identity"
 #define CHAIN_BLOBS_MAX 16
 
+void identity_path(const char *name, char *ret, size_t size) {
+        g_autofree char *path = NULL;
+
+        /* fails for want of memory alone */
+        if (sd_bus_path_encode(IDENTITY_FOLDER, name, &path) < 0)
+                g_assert_not_reached();
+        (void)g_strlcpy(ret, path, size);
+}
+
 int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error) {
         Bus *bus = bus_of(b);
@@ -218,12 +227,12 @@ const sd_bus_vtable identity_vtable[] = {
         SD_BUS_VTABLE_START(0),
 
         SD_BUS_PROPERTY("Name", "s", get_name, 0, CONST),
-        SD_BUS_PROPERTY("Fingerprint", "s", get_fingerprint, 0, EXPLICIT),
-        SD_BUS_PROPERTY("Certificate", "aay", get_certificate, 0, EXPLICIT),
-        SD_BUS_PROPERTY("Subject", "s", get_subject, 0, EXPLICIT),
-        SD_BUS_PROPERTY("NotAfter", "t", get_not_after, 0, EXPLICIT),
-        SD_BUS_PROPERTY("KeyType", "s", get_key_type, 0, EXPLICIT),
-        SD_BUS_PROPERTY("AwaitsCertificate", "b", get_awaits_certificate, 0, EXPLICIT),
+        SD_BUS_PROPERTY("Fingerprint", "s", get_fingerprint, 0, LONG),
+        SD_BUS_PROPERTY("Certificate", "aay", get_certificate, 0, LONG),
+        SD_BUS_PROPERTY("Subject", "s", get_subject, 0, LONG),
+        SD_BUS_PROPERTY("NotAfter", "t", get_not_after, 0, LONG),
+        SD_BUS_PROPERTY("KeyType", "s", get_key_type, 0, LONG),
+        SD_BUS_PROPERTY("AwaitsCertificate", "b", get_awaits_certificate, 0, LONG),
         SD_BUS_PROPERTY("Source", "s", get_source, 0, CONST),
 
         SD_BUS_VTABLE_END,

@@ -7,31 +7,26 @@
  * PropertiesChanged an object. What is new about an object's properties is read when it is sent;
  * what happened to it (states, its end) is kept by value, since the object may be gone by then.
  *
+ * Of the store's identities identity-news.c tells.
+ *
  * Who hears: the owning name, whoever it is shared with and has called before, and watchers (who
  * subscribed, or listed the objects) that may see it.
  * Plaintext, and what asks for a secret, is for the owner alone.
  */
 
+#include "bus/news.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/terms.h"
-#include "bus/private.h"
 #include "bus/signals.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define NEWS_QUEUED_MAX 1024 /* messages the bus has not taken; from there on news wait */
-#define NEWS_NOTES_MAX 16384 /* and from there on they are lost, and counted */
 #define NEWS_AGAIN_USEC 50000
 #define NEWS_SECOND_USEC UINT64_C(1000000)
 #define NEWS_DATAGRAMS_PER_SECOND 500 /* of one uid; 10 us each here, more at the bus */
-
-typedef struct Watcher {
-        char *name;
-        bool is_subscriber; /* not only a caller of GetManagedObjects */
-        bool all;           /* objects of others too */
-} Watcher;
 
 /* An object that is told about, and whose it is. */
 typedef struct Topic {
@@ -79,6 +74,7 @@ struct News {
         GQueue notes;                              /* of Note */
         GHashTable *arrived;                       /* ids: datagrams to be signalled */
         GHashTable *rates;                         /* by uid */
+        IdentityNews *identities;
         sd_event_source *again;
         uint64_t n_lost;
 };
@@ -161,11 +157,10 @@ static void topic_remove(News *news, SignalObjectKind kind, uint32_t id) {
         g_hash_table_remove(news->topics[kind], GUINT_TO_POINTER(id));
 }
 
-/* Whether the bus has fallen behind. Then what there is to tell waits here, where it is bounded. */
-static bool news_must_wait(const News *news) {
+bool news_must_wait(const Bus *bus) {
         uint64_t n = 0;
 
-        return sd_bus_get_n_queued_write(news->bus->bus, &n) < 0 || n > NEWS_QUEUED_MAX;
+        return sd_bus_get_n_queued_write(bus->bus, &n) < 0 || n > NEWS_QUEUED_MAX;
 }
 
 /* ---- the observer: takes notes, calls nothing of relay that changes anything ---- */
@@ -244,7 +239,7 @@ static bool on_connection_send(Connection *connection, const Datagram *datagram,
         Signal signal = {.kind = SIGNAL_SEND, .object = &object, .datagram = bytes};
         const Caller *owner = caller_by_name(news->bus, facts.spec->owner);
 
-        if (!owner || news_must_wait(news))
+        if (!owner || news_must_wait(news->bus))
                 return false;
 
         signal_send(news->bus->bus, &signal, owner->name);
@@ -318,6 +313,12 @@ static void on_verifier_removed(uint32_t id, uid_t uid, void *userdata) {
         topic_remove(userdata, SIGNAL_VERIFIER, id);
 }
 
+static void on_identities_changed(const char *name, void *userdata) {
+        News *news = userdata;
+
+        identity_news_changed(news->identities, name);
+}
+
 /* ---- watchers ---- */
 
 static void watcher_free(gpointer data) {
@@ -357,7 +358,8 @@ int news_watch(Bus *bus, const Caller *caller, bool all, sd_bus_error *error) {
 void news_watch_listed(Bus *bus, const Caller *caller) {
         Watcher *watcher = watcher_of(bus->news, caller->name);
 
-        watcher->all = true; /* the list had all it may see */
+        watcher->all = true; /* the list had all it may see, */
+        watcher->lacks_identities |= !keys_identities_known(bus->keys); /* but for these */
 }
 
 void news_unwatch(Bus *bus, const char *name) {
@@ -614,28 +616,30 @@ static void news_send_arrived(News *news) {
 
 static bool news_has_any(News *news) {
         return !g_queue_is_empty(&news->changed) || !g_queue_is_empty(&news->notes) ||
-               g_hash_table_size(news->arrived) > 0;
+               g_hash_table_size(news->arrived) > 0 || identity_news_has_any(news->identities);
 }
 
 void news_send(Bus *bus) {
         News *news = bus->news;
 
+        identity_news_send(news->identities);
+
         /* properties first: who hears of a state finds it in them */
-        while (!g_queue_is_empty(&news->changed) && !news_must_wait(news)) {
+        while (!g_queue_is_empty(&news->changed) && !news_must_wait(bus)) {
                 Topic *topic = g_queue_pop_head(&news->changed);
 
                 topic_send(news, topic);
                 topic_unref(topic);
         }
 
-        while (!g_queue_is_empty(&news->notes) && !news_must_wait(news)) {
+        while (!g_queue_is_empty(&news->notes) && !news_must_wait(bus)) {
                 Note *note = g_queue_pop_head(&news->notes);
 
                 note_send(news, note);
                 note_free(note);
         }
 
-        if (!news_must_wait(news))
+        if (!news_must_wait(bus))
                 news_send_arrived(news);
         else if (news_has_any(news))
                 news_again(news);
@@ -665,6 +669,7 @@ static const RelayObserver news_observer = {
         .verifier_added = on_verifier_added,
         .verifier_changed = on_verifier_changed,
         .verifier_removed = on_verifier_removed,
+        .identities_changed = on_identities_changed,
 };
 
 /* What relay has when a Bus begins (its bus was restarted) is there as if it had been told. */
@@ -695,6 +700,7 @@ int news_new(Bus *bus, News **ret) {
         g_queue_init(&news->notes);
         news->arrived = g_hash_table_new(NULL, NULL);
         news->rates = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        news->identities = identity_news_new(bus, news->watchers);
         *ret = news;
 
         r = sd_event_add_time_relative(bus->event, &news->again, CLOCK_MONOTONIC, 0, 0, on_again,
@@ -719,6 +725,7 @@ News *news_free(News *news) {
         g_queue_clear_full(&news->notes, note_free);
         for (size_t i = 0; i < N_SIGNAL_OBJECT_KINDS; i++)
                 g_hash_table_unref(news->topics[i]);
+        news->identities = identity_news_free(news->identities);
         g_hash_table_unref(news->watchers);
         g_hash_table_unref(news->arrived);
         g_hash_table_unref(news->rates);

@@ -367,6 +367,7 @@ int identity_find(sd_bus *b, const char *path, const char *interface, void *user
                   sd_bus_error *error);
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error);
+void identity_path(const char *name, char *ret, size_t size);
 /* A DictRead: a sealed memfd, borrowed from m, into an int at the key's offset. */
 int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error);
 int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -79,6 +79,17 @@ SignalObject signal_object(SignalObjectKind kind, uint32_t id, void *object) {
         return signal_object;
 }
 
+SignalObject signal_identity(const char *name, const KeysIdentity *identity) {
+        SignalObject signal_object = {
+                .interface = DTLSD_INTERFACE_IDENTITY,
+                .vtable = identity_vtable,
+                .object = (void *)identity,
+        };
+
+        identity_path(name, signal_object.path, sizeof(signal_object.path));
+        return signal_object;
+}
+
 /* ---- properties ---- */
 
 static bool row_is_property(const sd_bus_vtable *row) {

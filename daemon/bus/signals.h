@@ -15,11 +15,13 @@ typedef enum SignalObjectKind {
         N_SIGNAL_OBJECT_KINDS,
 } SignalObjectKind;
 
+#define SIGNAL_PATH_MAX 256 /* an identity's: its folder, and a name that is escaped */
+
 typedef struct SignalObject {
-        char path[BUS_PATH_MAX];
+        char path[SIGNAL_PATH_MAX];
         const char *interface;
         const sd_bus_vtable *vtable;
-        void *object; /* Connection, Listener or Verifier; NULL: it is gone */
+        void *object; /* Connection, Listener, Verifier or KeysIdentity; NULL: it is gone */
 } SignalObject;
 
 typedef enum SignalKind {
@@ -48,6 +50,7 @@ typedef struct Signal {
 } Signal;
 
 SignalObject signal_object(SignalObjectKind kind, uint32_t id, void *object);
+SignalObject signal_identity(const char *name, const KeysIdentity *identity);
 /* CHANGED: whether the mask is about anything that is told. */
 bool signal_is_worth_it(const Signal *signal);
 /* A signal that cannot be sent is lost, with a line in the journal. */

@@ -359,4 +359,6 @@ static void on_identities_changed(const char *name, void *userdata) {
                 if (identity && (!name || g_str_equal(identity, name)))
                         listener_refresh(listener);
         }
+
+        relay_tell(relay, identities_changed, name);
 }

@@ -166,6 +166,8 @@ typedef struct RelayObserver {
         void (*verifier_added)(Verifier *verifier, void *userdata);
         void (*verifier_changed)(Verifier *verifier, unsigned mask, void *userdata);
         void (*verifier_removed)(uint32_t id, uid_t uid, void *userdata);
+        /* Of the store: as KeysIdentitiesChanged. */
+        void (*identities_changed)(const char *name, void *userdata);
 } RelayObserver;
 
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is told of the store's identities, and to whom.
+ */
+
+#include "stage.h"
+
+#include <gnutls/x509.h>
+#include <signal.h>
+#include <string.h>
+
+#define IDENTITY NAME ".Identity"
+#define GATEWAY ROOT "/identity/gateway"
+#define MINE ROOT "/identity/u_2f1_2fmine"
+#define ADDED "InterfacesAdded|" ROOT "|"
+#define REMOVED "InterfacesRemoved|" ROOT "|"
+#define CHANGED "PropertiesChanged|"
+
+/* The rules of a service let everybody ask for the administrator's identities, so all see them. */
+typedef struct World {
+        Service *service;
+        sd_bus *root, *alice, *bob;
+        Ear *root_ear, *alice_ear, *bob_ear;
+        TestIdentity *first, *second;
+} World;
+
+static bool world_new(World *world) {
+        if (!service_has_users())
+                return false;
+
+        *world = (World){.service = service_start(NULL)};
+        world->root = service_bus(world->service, 0);
+        world->alice = service_bus(world->service, UID_ALICE);
+        world->bob = service_bus(world->service, UID_BOB);
+        world->root_ear = ear_new(world->root);
+        world->alice_ear = ear_new(world->alice);
+        world->bob_ear = ear_new(world->bob);
+        world->first = test_identity_new("first", NULL, 0, TEST_KEY_ECDSA);
+        world->second = test_identity_new("second", NULL, 0, TEST_KEY_ECDSA);
+        return true;
+}
+
+static void world_free(World *world) {
+        ear_free(world->root_ear);
+        ear_free(world->alice_ear);
+        ear_free(world->bob_ear);
+        (void)bus_leave(world->root);
+        (void)bus_leave(world->alice);
+        (void)bus_leave(world->bob);
+        test_identity_free(world->first);
+        test_identity_free(world->second);
+        service_stop(world->service);
+}
+
+static void subscribe(sd_bus *bus) {
+        (void)sd_bus_message_unref(call(bus, ROOT, MANAGER, "Subscribe", "a{sv}", 0));
+}
+
+static void list(sd_bus *bus) {
+        (void)sd_bus_message_unref(call(bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", ""));
+}
+
+static void append_chain(sd_bus_message *m, GBytes *certificate) {
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "ay"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(certificate, NULL),
+                                                    g_bytes_get_size(certificate)),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+}
+
+static void import(sd_bus *bus, const char *name, const TestIdentity *identity) {
+        GBytes *key = test_identity_key_pem(identity);
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(
+                sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "ImportIdentity"), >=,
+                0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
+        append_chain(m, test_identity_der(identity));
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
+        options_add_secret(m, "Key", g_bytes_get_data(key, NULL), g_bytes_get_size(key));
+        (void)sd_bus_message_unref(options_end(bus, m));
+}
+
+static void remove_identity(sd_bus *bus, const char *name) {
+        (void)sd_bus_message_unref(call(bus, ROOT, MANAGER, "RemoveIdentity", "s", name));
+}
+
+static void test_a_life_is_told(void) {
+        World world;
+        const GString *changed;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        import(world.root, "gateway", world.first);
+        g_assert_cmpuint(ear_count(world.alice_ear, ADDED GATEWAY "|"), ==, 1);
+        g_assert_nonnull(strstr(ear_last(world.alice_ear, ADDED)->str, IDENTITY "|Name|gateway"));
+
+        import(world.root, "gateway", world.second);
+        changed = ear_last(world.alice_ear, CHANGED GATEWAY "|" IDENTITY "|");
+        g_assert_nonnull(changed);
+        g_assert_nonnull(strstr(changed->str, "|NotAfter"));
+        g_assert_nonnull(strstr(changed->str, "|Fingerprint"));
+        g_assert_cmpuint(ear_count(world.alice_ear, CHANGED), ==, 1);
+
+        /* the same again is no news */
+        import(world.root, "gateway", world.second);
+        g_assert_cmpuint(ear_count(world.alice_ear, CHANGED), ==, 1);
+
+        remove_identity(world.root, "gateway");
+        g_assert_cmpuint(ear_count(world.alice_ear, REMOVED GATEWAY "|"), ==, 1);
+        g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 3);
+        g_assert_cmpuint(ear_count(world.bob_ear, ""), ==, 0); /* has not asked */
+        world_free(&world);
+}
+
+/* A request changes nothing but that a certificate is awaited; installing it changes the rest. */
+static void test_a_renewal_is_told(void) {
+        World world;
+        sd_bus_message *m, *reply;
+        g_autoptr(TestIdentity) authority = NULL;
+        g_autoptr(GBytes) certificate = NULL;
+        const char *csr;
+
+        if (!world_new(&world))
+                return;
+
+        authority = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        list(world.alice);
+        import(world.alice, "u/1/mine", world.first);
+        reply = options_end(world.alice, options_begin(world.alice, ROOT, MANAGER,
+                                                       "GenerateIdentity", "s", "u/1/mine"));
+        g_assert_cmpuint(ear_count(world.alice_ear, CHANGED MINE "|"), ==, 1);
+
+        g_assert_cmpint(sd_bus_message_read(reply, "s", &csr), >=, 0);
+        certificate = test_certify(csr, authority);
+        (void)sd_bus_message_unref(reply);
+        g_assert_cmpint(sd_bus_message_new_method_call(world.alice, &m, NAME, ROOT, MANAGER,
+                                                       "InstallCertificate"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", "u/1/mine"), >=, 0);
+        append_chain(m, certificate);
+        g_assert_cmpint(sd_bus_call(world.alice, m, CALL_USEC, NULL, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+        g_assert_cmpuint(ear_count(world.alice_ear, CHANGED MINE "|"), ==, 2);
+        world_free(&world);
+}
+
+static void test_a_users_own_are_told_to_nobody_else(void) {
+        World world;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        subscribe(world.bob);
+        list(world.bob);
+        subscribe(world.root);
+        import(world.alice, "u/1/mine", world.first);
+        import(world.alice, "u/1/mine", world.second);
+        remove_identity(world.alice, "u/1/mine");
+        g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 3);
+        g_assert_cmpuint(ear_count(world.bob_ear, ""), ==, 0);
+        g_assert_cmpuint(ear_count(world.root_ear, ""), ==, 0); /* of others: only by All */
+
+        (void)sd_bus_message_unref(
+                call(world.root, ROOT, MANAGER, "Subscribe", "a{sv}", 1, "All", "b", 1));
+        import(world.alice, "u/1/mine", world.first);
+        g_assert_cmpuint(ear_count(world.root_ear, ADDED MINE "|"), ==, 1);
+        world_free(&world);
+}
+
+typedef struct Return {
+        const World *world;
+        pid_t old;
+} Return;
+
+static bool has_returned(void *userdata) {
+        const Return *r = userdata;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        pid_t now = service_keyring_pid(r->world->service); /* first: then the old one's are gone */
+        char *name = NULL;
+        bool is_there;
+
+        is_there = sd_bus_get_property_string(r->world->root, NAME, GATEWAY, IDENTITY, "Name",
+                                              &error, &name) >= 0;
+        sd_bus_error_free(&error);
+        free(name);
+        return is_there && now > 0 && now != r->old;
+}
+
+static bool has_gone(void *userdata) {
+        const World *world = userdata;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        char *name = NULL;
+        int r;
+
+        r = sd_bus_get_property_string(world->root, NAME, GATEWAY, IDENTITY, "Name", &error, &name);
+        sd_bus_error_free(&error);
+        free(name);
+        return r < 0;
+}
+
+static void kill_keyring(const World *world) {
+        g_assert_cmpint(kill(service_keyring_pid(world->service), SIGKILL), ==, 0);
+}
+
+/* The first that dies is replaced at once, the second after a second. */
+static void test_another_keyring_is_no_news(void) {
+        World world;
+        pid_t keyring;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        import(world.root, "gateway", world.first);
+        import(world.alice, "u/1/mine", world.second);
+        g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 2);
+
+        keyring = service_keyring_pid(world.service);
+        kill_keyring(&world);
+        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "the next keyring");
+        g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 2);
+
+        /* who looks while they are not there hears of them when they are */
+        keyring = service_keyring_pid(world.service);
+        kill_keyring(&world);
+        bus_wait(world.root, has_gone, &world, "the end of the keyring");
+        list(world.bob);
+        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "another keyring");
+        g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 2);
+        g_assert_cmpuint(ear_count(world.bob_ear, ADDED GATEWAY "|"), ==, 1);
+        g_assert_cmpuint(ear_count(world.bob_ear, ""), ==, 1);
+
+        /* and what changes from there on is told as before */
+        remove_identity(world.root, "gateway");
+        g_assert_cmpuint(ear_count(world.alice_ear, REMOVED GATEWAY "|"), ==, 1);
+        g_assert_cmpuint(ear_count(world.bob_ear, REMOVED GATEWAY "|"), ==, 1);
+        world_free(&world);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/identity-signals/a-life-is-told", test_a_life_is_told);
+        g_test_add_func("/identity-signals/a-renewal-is-told", test_a_renewal_is_told);
+        g_test_add_func("/identity-signals/a-users-own-are-told-to-nobody-else",
+                        test_a_users_own_are_told_to_nobody_else);
+        g_test_add_func("/identity-signals/another-keyring-is-no-news",
+                        test_another_keyring_is_no_news);
+        return g_test_run();
+}
