@@ -285,11 +285,27 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
 
 /* ---- the store ---- */
 
-static int options_take_identity(Bus *bus, const Options *options, sd_bus_error *error) {
+/* Who may not use it hears that, and not whether it is there. */
+static int options_check_use(Bus *bus, sd_bus_message *m, const char *kind, const char *name,
+                             sd_bus_error *error) {
+        if (store_may_see(bus, caller_of(bus, m), kind, name))
+                return 1;
+
+        return store_ask(bus, m, ACCESS_USE, kind, name, error);
+}
+
+static int options_take_identity(Bus *bus, sd_bus_message *m, const Options *options,
+                                 sd_bus_error *error) {
         Spec *spec = options->spec;
+        int r;
 
         if (!spec->identity)
                 return 1;
+
+        r = options_check_use(bus, m, "identity", spec->identity, error);
+        if (r < 0)
+                return r;
+
         if (store_name_is_for(spec->identity, spec->uid) && spec_follow_identity(spec, bus->keys))
                 return 1;
 
@@ -303,9 +319,16 @@ static int options_take_identity(Bus *bus, const Options *options, sd_bus_error 
         return store_refuse_unknown("identity", spec->identity, error);
 }
 
-static int options_take_trust(Bus *bus, const Spec *spec, sd_bus_error *error) {
+static int options_take_trust(Bus *bus, sd_bus_message *m, const Spec *spec, sd_bus_error *error) {
+        int r;
+
         if (!spec->trust_name)
                 return 1;
+
+        r = options_check_use(bus, m, "trust", spec->trust_name, error);
+        if (r < 0)
+                return r;
+
         if (store_name_is_for(spec->trust_name, spec->uid) &&
             keys_trust(bus->keys, spec->trust_name))
                 return 1;
@@ -365,11 +388,11 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
         if (r < 0)
                 return r;
 
-        r = options_take_identity(bus, &options, error);
+        r = options_take_identity(bus, m, &options, error);
         if (r < 0)
                 return r;
 
-        r = options_take_trust(bus, spec, error);
+        r = options_take_trust(bus, m, spec, error);
         if (r < 0)
                 return r;
 
