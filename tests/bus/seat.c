@@ -152,6 +152,10 @@ Access *shipped_rules(void) {
         return access;
 }
 
+static int on_reload(void *userdata, char **ret_text) {
+        return 0;
+}
+
 void seat_run(Seat *seat) {
         int r;
 
@@ -166,7 +170,7 @@ void seat_run(Seat *seat) {
 Seat *seat_new(void) {
         QuotaLimits limits = quota_limits_default(1024);
         Seat *seat = g_new0(Seat, 1);
-        const BusHost host = {.lost = on_lost, .userdata = seat};
+        const BusHost host = {.lost = on_lost, .reload = on_reload, .userdata = seat};
         int pair[2];
 
         seat->keyring_fd = -1;

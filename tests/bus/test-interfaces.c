@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The XML in interfaces/ against the tables the service answers by: the same members, with the same
- * names, types and flags, each documented; and against the tables of interfaces/README.md.
+ * names, types and flags, each documented.
  */
 
 #include "base/terms.h"
@@ -331,35 +331,6 @@ static void sd_bus_takes_the_table(gconstpointer data) {
         (void)sd_bus_unref(bus);
 }
 
-/* Every method has its row in the table of who may, and no row is about none. */
-static void readme_says_who_may(void) {
-        g_autoptr(GPtrArray) in_code = g_ptr_array_new_with_free_func(g_free);
-        g_autoptr(GPtrArray) in_readme = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *a = NULL, *b = NULL, *text = NULL;
-        g_autoptr(GRegex) row =
-                g_regex_new("^\\| `((?:Manager|Connection|Listener|ClientVerifier)\\.\\w+)` \\|",
-                            G_REGEX_MULTILINE, 0, NULL);
-        g_autoptr(GMatchInfo) match = NULL;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(interfaces); i++)
-                for (const sd_bus_vtable *r = next_row(interfaces[i].vtable); r; r = next_row(r))
-                        if (r->type == _SD_BUS_VTABLE_METHOD)
-                                g_ptr_array_add(
-                                        in_code,
-                                        g_strdup_printf("%s.%s",
-                                                        strrchr(interfaces[i].name, '.') + 1,
-                                                        r->x.method.member));
-
-        g_assert_true(g_file_get_contents(INTERFACES_DIR "/README.md", &text, NULL, NULL));
-        for (g_regex_match(row, text, 0, &match); g_match_info_matches(match);
-             g_match_info_next(match, NULL))
-                g_ptr_array_add(in_readme, g_match_info_fetch(match, 1));
-
-        a = lines_join(in_code);
-        b = lines_join(in_readme);
-        g_assert_cmpstr(a, ==, b);
-}
-
 int main(int argc, char **argv) {
         static const struct {
                 const char *what;
@@ -380,7 +351,5 @@ int main(int argc, char **argv) {
 
                         g_test_add_data_func(path, &interfaces[i], cases[j].run);
                 }
-        g_test_add_func("/interfaces/readme/has-a-row-of-who-may-for-every-method",
-                        readme_says_who_may);
         return g_test_run();
 }

@@ -476,3 +476,11 @@ int sealed_memfd(const void *data, size_t size) {
         g_assert_cmpint(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), ==, 0);
         return fd;
 }
+
+void service_rule(Service *service, const char *rules) {
+        sd_bus *root = service_bus(service, 0);
+
+        write_file(service, "policy.d/10-x.conf", rules);
+        (void)sd_bus_message_unref(call(root, ROOT, MANAGER, "Reload", ""));
+        (void)bus_leave(root);
+}

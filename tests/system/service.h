@@ -51,6 +51,8 @@ const char *service_address(const Service *service); /* of the bus */
 void service_wait_name(Service *service, const char *name);
 pid_t service_pid(const Service *service);
 pid_t service_keyring_pid(const Service *service);
+/* Rules in front of the shipped ones, in force when it returns; "": none. Root's to do. */
+void service_rule(Service *service, const char *rules);
 /* What the daemon has logged so far. */
 char *service_log(const Service *service);
 

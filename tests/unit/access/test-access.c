@@ -90,32 +90,6 @@ static void test_own_objects_are_the_users_business(void) {
                 g_assert_cmpint(decide(access, ALICE, verbs[i], NULL, 0), ==, ACCESS_ALLOW);
 }
 
-static unsigned count_of(const char *text, const char *what) {
-        unsigned n = 0;
-
-        for (text = strstr(text, what); text; text = strstr(text + 1, what))
-                n++;
-        return n;
-}
-
-/* Polkit refuses to be asked about an action that no policy file has, and any rule may ask. */
-static void test_every_verb_is_an_action_of_polkit(void) {
-        g_autofree char *policy = NULL;
-
-        g_assert_true(g_file_get_contents(POLKIT_POLICY, &policy, NULL, NULL));
-        for (int verb = 0; verb < N_ACCESS_VERBS; verb++) {
-                g_autofree char *action =
-                        g_strdup_printf("<action id=\"io.github.dtlsd.dtlsd1.%s\">",
-                                        access_verb_name((AccessVerb)verb));
-
-                g_test_message("%s", action);
-                g_assert_cmpuint(count_of(policy, action), ==, 1);
-        }
-        g_assert_cmpuint(count_of(policy, "<action id="), ==, N_ACCESS_VERBS);
-        g_assert_cmpuint(count_of(policy, "policykit.owner\">unix-user:dtlsd<"), ==,
-                         N_ACCESS_VERBS);
-}
-
 /* ---- who, and in which order ---- */
 
 static void test_without_rules_root_alone_may(void) {
@@ -257,8 +231,6 @@ int main(int argc, char **argv) {
                         test_own_objects_are_the_users_business);
         g_test_add_func("/access/shipped/what-concerns-others-asks",
                         test_what_concerns_others_asks);
-        g_test_add_func("/access/every-verb-is-an-action-of-polkit",
-                        test_every_verb_is_an_action_of_polkit);
         g_test_add_func("/access/without-rules-root-alone-may", test_without_rules_root_alone_may);
         g_test_add_func("/access/root-may-what-a-rule-denies", test_root_may_what_a_rule_denies);
         g_test_add_func("/access/the-first-that-matches-decides",
