@@ -32,22 +32,24 @@ int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mt
         return 0;
 }
 
-int dtlsd_connection_take_peer(dtlsd_connection *connection, const char *address, size_t size,
-                               uint16_t port) {
-        connection->peer_address = strndup(address ? address : "", size);
-        connection->peer_port = port;
-        return connection->peer_address ? 0 : -ENOMEM;
-}
-
-int dtlsd_connection_take_psk_identity(dtlsd_connection *connection, const void *identity,
-                                       size_t size) {
-        connection->psk_identity = malloc(size ? size : 1);
+static int take_psk_identity(dtlsd_connection *connection, const struct dtlsd_bytes *identity) {
+        connection->psk_identity = malloc(identity->size ? identity->size : 1);
         if (!connection->psk_identity)
                 return -ENOMEM;
 
-        memcpy(connection->psk_identity, identity, size);
-        connection->psk_identity_size = size;
+        memcpy(connection->psk_identity, identity->data, identity->size);
+        connection->psk_identity_size = identity->size;
         return 0;
+}
+
+int dtlsd_connection_take_facts(dtlsd_connection *connection, const struct dtlsd_facts *facts) {
+        connection->data_mtu = facts->data_mtu;
+        connection->peer_port = facts->peer_port;
+        connection->peer_address = strdup(facts->peer_address);
+        if (!connection->peer_address)
+                return -ENOMEM;
+
+        return facts->psk_identity.data ? take_psk_identity(connection, &facts->psk_identity) : 0;
 }
 
 int dtlsd_connection_at(sd_bus *bus, const char *path, dtlsd_connection **ret) {
@@ -80,6 +82,22 @@ dtlsd_connection *dtlsd_connection_unref(dtlsd_connection *connection) {
 
 const char *dtlsd_connection_path(const dtlsd_connection *connection) {
         return connection->path;
+}
+
+uint32_t dtlsd_path_number(const char *path) {
+        const char *last = strrchr(path, '/') + 1;
+        unsigned long number;
+        char *end;
+
+        if (*last < '0' || *last > '9')
+                return 0;
+
+        number = strtoul(last, &end, 10);
+        return *end == '\0' && number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+uint32_t dtlsd_connection_number(const dtlsd_connection *connection) {
+        return dtlsd_path_number(connection->path);
 }
 
 int dtlsd_connection_fd(const dtlsd_connection *connection) {

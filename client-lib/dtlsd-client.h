@@ -51,6 +51,7 @@ extern "C" {
 /* An error's whole name: sd_bus_error_has_name(&error, DTLSD_ERROR("PeerVerificationError")). */
 #define DTLSD_ERROR(name) "io.github.dtlsd.Dtlsd1.Error." name
 
+typedef struct dtlsd_channel dtlsd_channel;
 typedef struct dtlsd_connection dtlsd_connection;
 typedef struct dtlsd_listener dtlsd_listener;
 typedef struct dtlsd_verifier dtlsd_verifier;
@@ -223,21 +224,26 @@ struct dtlsd_options {
          * (CookieSecret). */
         const void *cookie_secret;
         size_t cookie_secret_size;
-        /* Not 0: a listener with an accept queue signals its connections on the bus as well. For
-         * dtlsd_listen() (Announce). */
+        /* Not 0: a listener with an accept queue or a shared channel signals its connections on
+         * the bus as well. For dtlsd_listen() (Announce). */
         int announce;
         /* With whom the connection is shared from its birth, a listener's connections each, as by
          * dtlsd_connection_share(): "uid:1000=read,write"; at most 64. NULL-terminated. NULL: with
          * nobody. Not for the functions ..._set_configuration() (Share). */
         const char *const *share;
 
-        const void *reserved[20]; /* zero */
+        /* The connection's datagrams go over it, and those of a listener's connections: a shared
+         * channel, see dtlsd_channel_open(). NULL: each has a channel of its own. For
+         * dtlsd_connection_create() and dtlsd_listen(); dtlsd_connect() refuses it (Channel). */
+        const dtlsd_channel *channel;
+
+        const void *reserved[19]; /* zero */
 };
 
 /* QSslConfiguration::setDefaultDtlsConfiguration: what a call of this sd_bus that takes options
  * finds in them at 0 is as here from now on, where it is for that call. Local address and port,
- * verification_name, dont_fragment, cookie_hash, cookie_secret, announce and share have no such
- * default.
+ * verification_name, dont_fragment, cookie_hash, cookie_secret, announce, share and channel have no
+ * such default.
  * @options: all that was set before is replaced; NULL: no default of its own
  * (Manager.SetDefaultConfiguration). Errors: InvalidInputParameters; those of dtlsd_options. */
 int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *options,
@@ -349,6 +355,8 @@ dtlsd_connection *dtlsd_connection_unref(dtlsd_connection *connection);
 
 /* "/io/github/dtlsd/Dtlsd1/connection/17"; the connection's, as all that its getters return. */
 const char *dtlsd_connection_path(const dtlsd_connection *connection);
+/* The number at its end, which frames of a shared channel have; 0: there is none. */
+uint32_t dtlsd_connection_number(const dtlsd_connection *connection);
 /* The channel; -1: none is open. It is the connection's: dup() it to keep it longer. */
 int dtlsd_connection_fd(const dtlsd_connection *connection);
 /* The largest datagram, in bytes, that fits the path in one piece, when the channel was opened; 0:
@@ -661,6 +669,8 @@ dtlsd_listener *dtlsd_listener_unref(dtlsd_listener *listener);
 
 /* "/io/github/dtlsd/Dtlsd1/listener/3"; the listener's. */
 const char *dtlsd_listener_path(const dtlsd_listener *listener);
+/* The number at its end, which the facts of its connections have. */
+uint32_t dtlsd_listener_number(const dtlsd_listener *listener);
 /* As bound, never 0. */
 uint16_t dtlsd_listener_port(const dtlsd_listener *listener);
 /* The accept queue, for poll(): readable when a connection waits. -1: none is open. The
@@ -697,6 +707,112 @@ int dtlsd_listener_cookie_parameters(dtlsd_listener *listener, struct dtlsd_cook
                                      sd_bus_error *error);
 /* Closes the socket; the object goes, and its connections end (Listener.Close). */
 int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error);
+
+/* ---- shared channels ---- */
+
+/*
+ * One fd for any number of connections: for those created with options.channel, and for those that
+ * come to a listener with it, of which each then costs no fd, no call and no signal. It is the way
+ * for many peers and for many datagrams: many frames go in one packet, up to 64 KiB, by one system
+ * call.
+ *
+ * Of each connection come, in this order, one frame that it has opened, its datagrams, and one that
+ * it has closed. A connection is a number here, dtlsd_connection_number(); to ask more of it, see
+ * dtlsd_connection_at(). Closing the channel, by the last unref or the end of the process, ends
+ * every connection and every listener on it.
+ *
+ * What is sent is collected: it goes when a packet is full, and when you turn to what comes, by
+ * dtlsd_channel_receive(), ..._receive_many() or ..._wait(). Who does neither, or has a loop of his
+ * own, calls dtlsd_channel_flush() before he waits. These functions make no call on the bus, do not
+ * wait (but for dtlsd_channel_wait()) and allocate nothing; use a channel from one thread. Their
+ * errors:
+ *
+ *   -EAGAIN      there is nothing to receive, or the way out is full: poll() for POLLOUT too, or
+ *                dtlsd_channel_wait(), then say it again. Nothing of it has been taken.
+ *   -ECONNRESET  the channel is over: the service is gone, or your sd_bus has left
+ *   -EBADMSG     a packet is not understood; the rest of it is lost
+ */
+
+enum dtlsd_frame_kind {
+        DTLSD_FRAME_DATA = 1,    /* a datagram, never empty */
+        DTLSD_FRAME_OPENED = 2,  /* the handshake is complete */
+        DTLSD_FRAME_CLOSED = 3,  /* the last of its connection */
+        DTLSD_FRAME_CHANGED = 4, /* some of what opened told: the data MTU */
+        DTLSD_FRAME_DROPPED = 5, /* datagrams were lost on their way in or out */
+};
+
+/* @data: a datagram. Of other kinds it is for dtlsd_frame_facts(). */
+struct dtlsd_frame {
+        uint32_t connection;
+        enum dtlsd_frame_kind kind;
+        const void *data;
+        size_t size;
+};
+
+/* Manager.OpenChannel. @ret: yours to unref. */
+int dtlsd_channel_open(sd_bus *bus, dtlsd_channel **ret, sd_bus_error *error);
+
+/* Returns its argument. */
+dtlsd_channel *dtlsd_channel_ref(dtlsd_channel *channel);
+/* Returns NULL; takes NULL. The last one closes the channel. */
+dtlsd_channel *dtlsd_channel_unref(dtlsd_channel *channel);
+
+/* For poll(); readable when a packet waits, which is not to say that all of the last one was taken:
+ * receive until -EAGAIN first. The channel's. */
+int dtlsd_channel_fd(const dtlsd_channel *channel);
+/* Of the option Channel on the bus. */
+uint32_t dtlsd_channel_id(const dtlsd_channel *channel);
+
+/* One datagram. @data is copied. Errors: -EINVAL (empty), -EMSGSIZE (more than 16384 bytes); those
+ * above. What the service cannot send comes back as a frame of kind DTLSD_FRAME_DROPPED. */
+int dtlsd_channel_send(dtlsd_channel *channel, uint32_t connection, const void *data, size_t size);
+/* @n frames of the kinds DTLSD_FRAME_DATA and DTLSD_FRAME_CLOSED, which closes; then flushes.
+ * *ret_n: so many were taken, from the first, at least one. Errors as of dtlsd_channel_send(), of
+ * the first frame; -EINVAL (another kind). */
+int dtlsd_channel_send_many(dtlsd_channel *channel, const struct dtlsd_frame *frames, size_t n,
+                            size_t *ret_n);
+/* Ends a connection, after what was sent before; DTLSD_FRAME_CLOSED comes of it. */
+int dtlsd_channel_close_connection(dtlsd_channel *channel, uint32_t connection);
+/* Sends what was collected. -EAGAIN: it is kept. */
+int dtlsd_channel_flush(dtlsd_channel *channel);
+
+/* The next frame. What it points to is the channel's, until the next call of a function of these
+ * three. */
+int dtlsd_channel_receive(dtlsd_channel *channel, struct dtlsd_frame *ret);
+/* The next frames, at most @max (1 and more), all of one packet; *ret_n: how many, at least one. */
+int dtlsd_channel_receive_many(dtlsd_channel *channel, struct dtlsd_frame *ret, size_t max,
+                               size_t *ret_n);
+/* Flushes, and waits until there is something to receive or, where a function has said -EAGAIN for
+ * it, room to send; at most @timeout milliseconds, negative: without end. Errors: -ETIMEDOUT,
+ * -EINTR. */
+int dtlsd_channel_wait(dtlsd_channel *channel, int timeout);
+
+/* What a frame tells. "", 0 and NULL: nothing. Pointers are into the frame, and live as long. Later
+ * versions put new ones in place of reserved. */
+struct dtlsd_facts {
+        /* opened: */
+        uint32_t listener;      /* dtlsd_listener_number(); 0: no listener's */
+        char peer_address[64];  /* numeric */
+        char local_address[64]; /* that the peer sent to */
+        uint16_t peer_port;
+        uint16_t local_port;
+        uint32_t data_mtu;                /* as dtlsd_connection_data_mtu(); changed, too */
+        struct dtlsd_bytes psk_identity;  /* that was used */
+        const uint8_t *leaf_fingerprint;  /* 32 bytes, the SHA-256 of the peer's certificate */
+        struct dtlsd_bytes next_protocol; /* ALPN */
+        char server_name[256];            /* that a client asked for (SNI) */
+        int resumed;                      /* an earlier session */
+
+        /* closed: as the signal Closed; dropped: "ChannelFull" (you did not read), "SocketFull",
+         * "TooLong", "NotOpen" (no open connection of this channel has the number) */
+        char reason[32];
+        uint32_t n_dropped; /* since the last such frame for this connection and reason */
+
+        const void *reserved[16];
+};
+
+/* Of each kind but DTLSD_FRAME_DATA. Errors: -EINVAL (that kind), -EBADMSG. */
+int dtlsd_frame_facts(const struct dtlsd_frame *frame, struct dtlsd_facts *ret);
 
 /* ---- client verifiers ---- */
 

@@ -14,31 +14,12 @@
 
 #define PACKET_MAX 4096 /* facts of one connection */
 
-/* the packet's fields: u16 type, u16 length in host order, bytes, padding to 4
- * (interfaces/README.md) */
-enum {
-        FIELD_CONNECTION = 1,
-        FIELD_PEER = 2,
-        FIELD_PEER_PORT = 3,
-        FIELD_DATA_MTU = 6,
-        FIELD_PSK_IDENTITY = 7,
-};
-
 struct dtlsd_listener {
         unsigned n_refs;
         sd_bus *bus;
         char *path;
         int fd;
         uint16_t port;
-};
-
-struct facts {
-        uint32_t connection, data_mtu;
-        uint16_t peer_port;
-        const char *peer;
-        size_t peer_size;
-        const void *psk_identity;
-        size_t psk_identity_size;
 };
 
 int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret, sd_bus_error *error) {
@@ -89,6 +70,10 @@ const char *dtlsd_listener_path(const dtlsd_listener *listener) {
         return listener->path;
 }
 
+uint32_t dtlsd_listener_number(const dtlsd_listener *listener) {
+        return dtlsd_path_number(listener->path);
+}
+
 uint16_t dtlsd_listener_port(const dtlsd_listener *listener) {
         return listener->port;
 }
@@ -117,42 +102,6 @@ int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *err
 
         (void)sd_bus_message_unref(reply);
         return r < 0 ? r : 0;
-}
-
-static void facts_take(struct facts *facts, uint16_t type, const uint8_t *value, uint16_t size) {
-        if (type == FIELD_CONNECTION && size == sizeof facts->connection)
-                memcpy(&facts->connection, value, size);
-        else if (type == FIELD_DATA_MTU && size == sizeof facts->data_mtu)
-                memcpy(&facts->data_mtu, value, size);
-        else if (type == FIELD_PEER_PORT && size == sizeof facts->peer_port)
-                memcpy(&facts->peer_port, value, size);
-        else if (type == FIELD_PEER) {
-                facts->peer = (const char *)value;
-                facts->peer_size = size;
-        } else if (type == FIELD_PSK_IDENTITY) {
-                facts->psk_identity = value;
-                facts->psk_identity_size = size;
-        }
-}
-
-static int facts_read(struct facts *facts, const uint8_t *packet, size_t size) {
-        size_t at = 0;
-
-        while (size - at >= 4) {
-                uint16_t type, length;
-
-                memcpy(&type, packet + at, sizeof type);
-                memcpy(&length, packet + at + 2, sizeof length);
-                if (length > size - at - 4)
-                        return -EBADMSG;
-
-                facts_take(facts, type, packet + at + 4, length);
-                at += 4 + ((length + 3u) & ~3u);
-                if (at > size)
-                        break;
-        }
-
-        return facts->connection ? 0 : -EBADMSG;
 }
 
 /* Receives one packet; *ret_fd is -1 when it brought none. */
@@ -187,25 +136,25 @@ static ssize_t packet_receive(int fd, uint8_t *packet, int *ret_fd) {
 /* Takes @fd over, whatever happens. */
 static int accept_packet(dtlsd_listener *listener, const uint8_t *packet, size_t size, int fd,
                          dtlsd_connection **ret) {
+        struct dtlsd_facts facts = {0};
         dtlsd_connection *connection;
-        struct facts facts = {0};
+        uint32_t number = 0;
         char path[96];
         int r;
 
-        r = facts_read(&facts, packet, size);
+        r = dtlsd_facts_read(packet, size, &number, &facts);
+        if (r >= 0 && !number)
+                r = -EBADMSG;
         if (r >= 0) {
-                (void)snprintf(path, sizeof path, DTLSD_ROOT "/connection/%u", facts.connection);
-                r = dtlsd_connection_new(listener->bus, path, fd, facts.data_mtu, &connection);
+                (void)snprintf(path, sizeof path, DTLSD_ROOT "/connection/%u", number);
+                r = dtlsd_connection_new(listener->bus, path, fd, 0, &connection);
         }
         if (r < 0) {
                 (void)close(fd);
                 return r;
         }
 
-        r = dtlsd_connection_take_peer(connection, facts.peer, facts.peer_size, facts.peer_port);
-        if (r >= 0 && facts.psk_identity)
-                r = dtlsd_connection_take_psk_identity(connection, facts.psk_identity,
-                                                       facts.psk_identity_size);
+        r = dtlsd_connection_take_facts(connection, &facts);
         if (r < 0) {
                 (void)dtlsd_connection_unref(connection);
                 return r;

@@ -447,6 +447,9 @@ static int append_special(sd_bus_message *m, const struct dtlsd_options *options
                 r = append_cookies(m, options);
         if (r >= 0 && what == OPTIONS_FOR_LISTEN && options->announce)
                 r = append_flag(m, "Announce", 1);
+        if (r >= 0 && options->channel &&
+            what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_CREATE | OPTIONS_FOR_LISTEN))
+                r = append_number(m, "Channel", dtlsd_channel_id(options->channel));
         if (r >= 0 && what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_LISTEN | creates))
                 r = append_names(m, "Share", options->share);
         return r;

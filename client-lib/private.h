@@ -52,11 +52,18 @@ enum options_for {
 /* Takes nothing over: @path is copied; an @fd that is not -1 becomes the connection's. */
 int dtlsd_connection_new(sd_bus *bus, const char *path, int fd, uint32_t data_mtu,
                          dtlsd_connection **ret);
-/* Facts of an accept queue's packet, for its connection. */
-int dtlsd_connection_take_peer(dtlsd_connection *connection, const char *address, size_t size,
-                               uint16_t port);
-int dtlsd_connection_take_psk_identity(dtlsd_connection *connection, const void *identity,
-                                       size_t size);
+/* What an accept queue's packet tells of its connection. */
+int dtlsd_connection_take_facts(dtlsd_connection *connection, const struct dtlsd_facts *facts);
+
+/* Takes the fd over, unless it fails. */
+int dtlsd_channel_new(int fd, uint32_t id, dtlsd_channel **ret);
+/* Reads fields into *ret and *ret_connection, which keep what is not told. Errors: -EBADMSG. */
+int dtlsd_facts_read(const uint8_t *fields, size_t size, uint32_t *ret_connection,
+                     struct dtlsd_facts *ret);
+/* Text of the service as a string. Errors: -EBADMSG (there is no room, or a NUL in it). */
+int dtlsd_text_take(char *ret, size_t ret_size, const void *text, size_t size);
+/* The number at the end of an object path; 0: there is none. */
+uint32_t dtlsd_path_number(const char *path);
 
 int dtlsd_manager_call_new(sd_bus *bus, const char *member, sd_bus_message **ret);
 int dtlsd_connection_call_new(const dtlsd_connection *connection, const char *member,
