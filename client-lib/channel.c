@@ -41,7 +41,6 @@ struct dtlsd_channel {
         unsigned n_refs;
         int fd;
         uint32_t id;
-        bool is_full; /* the fd took no more, and who sends has been told */
         size_t out_size;
         size_t in_at, in_size;
         uint8_t out[PACKET_MAX], in[PACKET_MAX];
@@ -119,13 +118,15 @@ uint32_t dtlsd_channel_id(const dtlsd_channel *channel) {
 /* ---- out ---- */
 
 int dtlsd_channel_flush(dtlsd_channel *channel) {
-        if (channel->out_size > 0 &&
-            send(channel->fd, channel->out, channel->out_size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-                channel->is_full = errno == EAGAIN;
-                return errno == EPIPE ? -ECONNRESET : -errno;
-        }
+        ssize_t n;
 
-        channel->is_full = false;
+        if (channel->out_size == 0)
+                return 0;
+
+        n = send(channel->fd, channel->out, channel->out_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+                return errno == EPIPE ? -ECONNRESET : -errno;
+
         channel->out_size = 0;
         return 0;
 }
@@ -278,15 +279,16 @@ int dtlsd_channel_receive_many(dtlsd_channel *channel, struct dtlsd_frame *ret, 
         return 0;
 }
 
-int dtlsd_channel_wait(dtlsd_channel *channel, int timeout) {
-        struct pollfd p = {.fd = channel->fd, .events = POLLIN};
-        const bool was_full = channel->is_full;
+int dtlsd_channel_wait(dtlsd_channel *channel, short events, int timeout) {
+        struct pollfd p = {.fd = channel->fd, .events = events};
         int r;
 
-        r = dtlsd_channel_flush(channel);
-        if (channel->in_at < channel->in_size || (was_full && r == 0))
+        (void)dtlsd_channel_flush(channel);
+        if (events & POLLIN && channel->in_at < channel->in_size)
                 return 0;
-        if (channel->is_full)
+        if (events & POLLOUT && channel->out_size == 0)
+                return 0;
+        if (channel->out_size > 0)
                 p.events |= POLLOUT;
 
         r = poll(&p, 1, timeout);

@@ -727,8 +727,8 @@ int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error);
  * wait (but for dtlsd_channel_wait()) and allocate nothing; use a channel from one thread. Their
  * errors:
  *
- *   -EAGAIN      there is nothing to receive, or the way out is full: poll() for POLLOUT too, or
- *                dtlsd_channel_wait(), then say it again. Nothing of it has been taken.
+ *   -EAGAIN      there is nothing to receive, or the way out is full: wait, then say it again.
+ *                Nothing of it has been taken.
  *   -ECONNRESET  the channel is over: the service is gone, or your sd_bus has left
  *   -EBADMSG     a packet is not understood; the rest of it is lost
  */
@@ -782,10 +782,10 @@ int dtlsd_channel_receive(dtlsd_channel *channel, struct dtlsd_frame *ret);
 /* The next frames, at most @max (1 and more), all of one packet; *ret_n: how many, at least one. */
 int dtlsd_channel_receive_many(dtlsd_channel *channel, struct dtlsd_frame *ret, size_t max,
                                size_t *ret_n);
-/* Flushes, and waits until there is something to receive or, where a function has said -EAGAIN for
- * it, room to send; at most @timeout milliseconds, negative: without end. Errors: -ETIMEDOUT,
- * -EINTR. */
-int dtlsd_channel_wait(dtlsd_channel *channel, int timeout);
+/* Flushes, and waits for what @events says: POLLIN, something to receive; POLLOUT, room to send,
+ * all that was collected being gone; or the first of both. It may end early, when some of what was
+ * collected has gone. @timeout: milliseconds, negative: without end. Errors: -ETIMEDOUT, -EINTR. */
+int dtlsd_channel_wait(dtlsd_channel *channel, short events, int timeout);
 
 /* What a frame tells. "", 0 and NULL: nothing. Pointers are into the frame, and live as long. Later
  * versions put new ones in place of reserved. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -121,6 +122,23 @@ static void expect_no_frame(const Pair *pair, int why) {
         g_assert_cmpint(dtlsd_channel_receive(pair->channel, &frame), ==, why);
 }
 
+static void fill(const Pair *pair) {
+        uint8_t data[1000] = {0};
+
+        while (dtlsd_channel_send(pair->channel, 1, data, sizeof data) == 0)
+                ;
+        g_assert_cmpint(dtlsd_channel_send(pair->channel, 1, data, sizeof data), ==, -EAGAIN);
+}
+
+static gpointer drain(gpointer userdata) {
+        const Pair *pair = userdata;
+        GByteArray *packet;
+
+        while ((packet = collect(pair)))
+                (void)g_byte_array_unref(packet);
+        return NULL;
+}
+
 /* ---- out ---- */
 
 static void test_what_is_sent_goes_in_one_packet(Pair *pair, const void *unused) {
@@ -192,7 +210,7 @@ static void test_it_goes_when_one_turns_to_what_comes(Pair *pair, const void *un
         expect_collected(pair, packet);
 
         must_send(pair, 1, "question");
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, 0), ==, -ETIMEDOUT);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLIN, 0), ==, -ETIMEDOUT);
         expect_collected(pair, packet);
 }
 
@@ -228,29 +246,13 @@ static void test_a_full_fd_loses_and_doubles_nothing(Pair *pair, const void *unu
         expect_nothing_collected(pair);
 }
 
-static void fill(const Pair *pair) {
-        uint8_t data[1000] = {0};
-
-        while (dtlsd_channel_send(pair->channel, 1, data, sizeof data) == 0)
-                ;
-        g_assert_cmpint(dtlsd_channel_send(pair->channel, 1, data, sizeof data), ==, -EAGAIN);
-}
-
-static gpointer drain(gpointer userdata) {
-        const Pair *pair = userdata;
-        GByteArray *packet;
-
-        while ((packet = collect(pair)))
-                (void)g_byte_array_unref(packet);
-        return NULL;
-}
-
 static void test_a_full_fd_is_waited_for(Pair *pair, const void *unused) {
         fill(pair);
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, 0), ==, -ETIMEDOUT);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLOUT, 0), ==, -ETIMEDOUT);
         (void)drain(pair);
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, -1), ==, 0);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLOUT, -1), ==, 0);
         must_send(pair, 1, "there is room again");
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLIN | POLLOUT, -1), ==, 0);
 }
 
 static void test_room_ends_the_wait(Pair *pair, const void *unused) {
@@ -259,7 +261,9 @@ static void test_room_ends_the_wait(Pair *pair, const void *unused) {
 
                 fill(pair);
                 thread = g_thread_new("service", drain, pair);
-                g_assert_cmpint(dtlsd_channel_wait(pair->channel, 10000), ==, 0);
+                g_assert_cmpint(dtlsd_channel_wait(pair->channel,
+                                                   i % 2 ? POLLOUT : POLLIN | POLLOUT, 10000),
+                                ==, 0);
                 (void)g_thread_join(thread);
                 must_send(pair, 1, "there is room again");
         }
@@ -334,15 +338,18 @@ static void test_frames_come_one_by_one(Pair *pair, const void *unused) {
         g_byte_array_set_size(packet, packet->len - 6); /* without the last padding */
         deliver(pair, packet);
 
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, 0), ==, 0);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLIN, 0), ==, 0);
         g_assert_cmpint(dtlsd_channel_receive(pair->channel, &frame), ==, 0);
         expect_frame(&frame, 1, DTLSD_FRAME_OPENED, "");
         expect_received(pair, 1, "hello");
         expect_received(pair, 2, "12345678");
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, 0), ==, 0); /* one is left */
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLIN, 0), ==, 0); /* one is left */
+        fill(pair);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLOUT, 0), ==, -ETIMEDOUT);
+        (void)drain(pair);
         g_assert_cmpint(dtlsd_channel_receive(pair->channel, &frame), ==, 0);
         expect_frame(&frame, 1, DTLSD_FRAME_CLOSED, "PeerClosed");
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, 0), ==, -ETIMEDOUT);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLIN, 0), ==, -ETIMEDOUT);
         expect_no_frame(pair, -EAGAIN);
 }
 
@@ -457,7 +464,7 @@ static void test_the_end_comes_after_what_was_said(Pair *pair, const void *unuse
         g_assert_cmpint(dtlsd_channel_flush(pair->channel), ==, -ECONNRESET);
         g_assert_cmpint(dtlsd_channel_receive(pair->channel, &frame), ==, 0);
         expect_frame(&frame, 1, DTLSD_FRAME_CLOSED, "Failed");
-        g_assert_cmpint(dtlsd_channel_wait(pair->channel, -1), ==, 0);
+        g_assert_cmpint(dtlsd_channel_wait(pair->channel, POLLIN, -1), ==, 0);
         expect_no_frame(pair, -ECONNRESET);
         expect_no_frame(pair, -ECONNRESET);
 }
