@@ -26,10 +26,21 @@ int handshake_global_init(void) {
         return handshake_pool ? 0 : fault(-ENOMEM);
 }
 
+/* On the fiber, which is entered once for all the calls: a stack that is taken must be wiped. */
 static void handshake_run(void *argument) {
         Session *session = argument;
 
-        session->code = gnutls_handshake(session->gnutls);
+        for (unsigned i = 0; i < HANDSHAKE_STEPS_MAX; i++) {
+                session->turn.pulled = false;
+                session->turn.pushed = false;
+                session->code = gnutls_handshake(session->gnutls);
+                wire_settle(session);
+                if (session->code >= 0 || session->code == GNUTLS_E_LARGE_PACKET ||
+                    gnutls_error_is_fatal(session->code) || mismatch_is_seen(session))
+                        return;
+                if (!session->turn.pulled && !session->turn.pushed)
+                        return;
+        }
 }
 
 /* A message of the peer's that GnuTLS has not looked at yet. */
@@ -120,9 +131,7 @@ int handshake_complete(Session *session) {
         return data_read(session);
 }
 
-static int handshake_returned(Session *session, bool *ret_again) {
-        *ret_again = false;
-
+static int handshake_returned(Session *session) {
         if (session->code == GNUTLS_E_SUCCESS) {
                 int r = ask_verdict_resumed(session);
 
@@ -142,16 +151,12 @@ static int handshake_returned(Session *session, bool *ret_again) {
         if (mismatch_is_seen(session))
                 return mismatch_end(session);
 
-        *ret_again = session->turn.pulled || session->turn.pushed;
         return 0;
 }
 
-static int handshake_step(Session *session, bool *ret_again) {
+int handshake_drive(Session *session) {
         int r;
 
-        *ret_again = false;
-        session->turn.pulled = false;
-        session->turn.pushed = false;
         if (!fiber_is_suspended(session->fiber))
                 gnutls_dtls_set_mtu(session->gnutls, (unsigned)session->mtu);
 
@@ -167,21 +172,7 @@ static int handshake_step(Session *session, bool *ret_again) {
                 return 0;
         }
 
-        wire_settle(session);
-        return handshake_returned(session, ret_again);
-}
-
-int handshake_drive(Session *session) {
-        bool again = true;
-
-        for (unsigned i = 0; again && i < HANDSHAKE_STEPS_MAX; i++) {
-                int r = handshake_step(session, &again);
-
-                if (r)
-                        return r < 0 ? fault(r) : r;
-        }
-
-        return 0;
+        return handshake_returned(session);
 }
 
 void handshake_unwind(Session *session) {
