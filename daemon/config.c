@@ -10,6 +10,9 @@
  *      DenyList=/etc/dtlsd/denied
  *      RevocationLists=/etc/dtlsd/crls;/var/lib/our-ca/ca.crl
  *
+ *      [Identities]
+ *      ExpiryLeadDays=30;14;7;1
+ *
  * Every kind of quota has these two keys. The files of [Trust] are read elsewhere.
  */
 
@@ -19,6 +22,7 @@
 
 #define CONFIG_GROUP_LIMITS "Limits"
 #define CONFIG_GROUP_TRUST "Trust"
+#define CONFIG_GROUP_IDENTITIES "Identities"
 #define CONFIG_PATHS_MAX ((size_t)64) /* a directory has more */
 
 typedef int (*ConfigReadKey)(GKeyFile *file, const char *key, Config *config, char **ret_text);
@@ -106,6 +110,46 @@ static int config_read_trust(GKeyFile *file, const char *key, Config *config, ch
         return 0;
 }
 
+static bool config_read_days(char **words, LeadTimes *ret) {
+        size_t n = words ? g_strv_length(words) : 0;
+
+        if (n == 0 || n > LEAD_TIMES_MAX)
+                return false;
+
+        for (size_t i = 0; i < n; i++) {
+                guint64 days;
+
+                if (!g_ascii_string_to_unsigned(g_strstrip(words[i]), 10, 0, LEAD_DAYS_MAX, &days,
+                                                NULL))
+                        return false;
+                ret->days[i] = (uint32_t)days;
+        }
+
+        ret->n = n;
+        return true;
+}
+
+static int config_read_identities(GKeyFile *file, const char *key, Config *config,
+                                  char **ret_text) {
+        g_auto(GStrv) words =
+                g_key_file_get_string_list(file, CONFIG_GROUP_IDENTITIES, key, NULL, NULL);
+        LeadTimes times = {.n = 0};
+
+        if (!g_str_equal(key, "ExpiryLeadDays"))
+                return config_no_such_key(CONFIG_GROUP_IDENTITIES, key, ret_text);
+
+        if (!config_read_days(words, &times)) {
+                *ret_text = g_strdup_printf("[%s] %s: 1 to %d numbers of days are needed, each "
+                                            "from 0 to %d, with ';' between them",
+                                            CONFIG_GROUP_IDENTITIES, key, LEAD_TIMES_MAX,
+                                            LEAD_DAYS_MAX);
+                return CONFIG_E_BROKEN;
+        }
+
+        config->lead_times = times;
+        return 0;
+}
+
 static int config_read_group(GKeyFile *file, const char *group, ConfigReadKey read_key,
                              Config *config, char **ret_text) {
         g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
@@ -131,6 +175,8 @@ static int config_read_groups(GKeyFile *file, Config *config, char **ret_text) {
                         read_key = config_read_limit;
                 else if (g_str_equal(*group, CONFIG_GROUP_TRUST))
                         read_key = config_read_trust;
+                else if (g_str_equal(*group, CONFIG_GROUP_IDENTITIES))
+                        read_key = config_read_identities;
                 if (!read_key) {
                         *ret_text = g_strdup_printf("[%s]: there is no such group", *group);
                         return CONFIG_E_BROKEN;
@@ -173,7 +219,7 @@ int config_read(const char *path, bool must_exist, Config *config, char **ret_te
         g_autoptr(GError) error = NULL;
         g_autofree char *contents = NULL;
         g_autofree char *text = NULL;
-        Config read = {.limits = config->limits};
+        Config read = {.limits = config->limits, .lead_times = config->lead_times};
         int r;
 
         r = config_load(path, must_exist, &contents, ret_text);

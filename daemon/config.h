@@ -2,11 +2,13 @@
 #pragma once
 
 /*
- * Config: what the administrator's files say: limits, and who may. Files are taken whole or not at
- * all: an unknown word or a value that is none stops the start, and the text says where it is.
+ * Config: what the administrator's files say: limits, lead times, and who may. Files are taken
+ * whole or not at all: an unknown word or a value that is none stops the start, and the text says
+ * where it is.
  */
 
 #include "access/access.h"
+#include "relay/expiry.h"
 
 #include <stdbool.h>
 
@@ -15,6 +17,7 @@
 
 typedef struct Config {
         QuotaLimits limits;
+        LeadTimes lead_times;
         char *deny_list;         /* a path; NULL: none */
         char **revocation_lists; /* paths of files and directories; NULL: none */
 } Config;

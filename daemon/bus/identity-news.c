@@ -18,11 +18,18 @@ typedef struct Told {
         bool awaits_certificate;
 } Told;
 
+/* What there may be to tell of one. */
+typedef struct IdentityNote {
+        bool ends_soon;
+        uint64_t not_after_usec;
+        uint32_t days;
+} IdentityNote;
+
 struct IdentityNews {
         Bus *bus;
         GHashTable *watchers; /* news.c's */
         GHashTable *told;     /* by name */
-        GTree *changed;       /* names, in order */
+        GTree *notes;         /* by name, in order */
         bool all_may_have;    /* changed */
 };
 
@@ -35,11 +42,31 @@ static void told_free(gpointer data) {
 
 /* ---- notes ---- */
 
+static IdentityNote *news_note(IdentityNews *news, const char *name) {
+        IdentityNote *note = g_tree_lookup(news->notes, name);
+
+        if (!note) {
+                note = g_new0(IdentityNote, 1);
+                g_tree_insert(news->notes, g_strdup(name), note);
+        }
+
+        return note;
+}
+
 void identity_news_changed(IdentityNews *news, const char *name) {
-        if (!name || g_tree_nnodes(news->changed) >= NEWS_NOTES_MAX)
+        if (!name || g_tree_nnodes(news->notes) >= NEWS_NOTES_MAX)
                 news->all_may_have = true;
         else
-                g_tree_insert(news->changed, g_strdup(name), NULL);
+                (void)news_note(news, name);
+        bus_turn(news->bus);
+}
+
+void identity_news_ends_soon(IdentityNews *news, const char *name, uint64_t not_after_usec,
+                             uint32_t days) {
+        if (g_tree_nnodes(news->notes) >= NEWS_NOTES_MAX)
+                return; /* the journal has it */
+
+        *news_note(news, name) = (IdentityNote){true, not_after_usec, days};
         bus_turn(news->bus);
 }
 
@@ -49,18 +76,17 @@ static void news_note_all(IdentityNews *news) {
         gpointer name;
 
         for (guint i = 0; i < list->len; i++)
-                g_tree_insert(news->changed, g_strdup(((const KeysIdentity *)list->pdata[i])->name),
-                              NULL);
+                (void)news_note(news, ((const KeysIdentity *)list->pdata[i])->name);
 
         g_hash_table_iter_init(&iter, news->told);
         while (g_hash_table_iter_next(&iter, &name, NULL))
-                g_tree_insert(news->changed, g_strdup(name), NULL);
+                (void)news_note(news, name);
 
         news->all_may_have = false;
 }
 
 bool identity_news_has_any(const IdentityNews *news) {
-        return news->all_may_have || g_tree_nnodes(news->changed) > 0;
+        return news->all_may_have || g_tree_nnodes(news->notes) > 0;
 }
 
 /* ---- what is new ---- */
@@ -120,7 +146,7 @@ static bool watcher_hears(Bus *bus, const Watcher *watcher, const char *name) {
 
 /* To a watcher that has not seen any of them all are new. */
 static SignalKind watcher_kind(const Watcher *watcher, SignalKind kind) {
-        if (!watcher->lacks_identities)
+        if (!watcher->lacks_identities || kind == SIGNAL_ENDS_SOON)
                 return kind;
 
         return kind == SIGNAL_REMOVED ? N_SIGNAL_KINDS : SIGNAL_ADDED;
@@ -143,16 +169,22 @@ static void identity_news_tell(IdentityNews *news, const char *name, const Signa
 
 /* ---- sending ---- */
 
-static void identity_news_send_one(IdentityNews *news, const char *name) {
+static void identity_news_send_one(IdentityNews *news, const char *name, const IdentityNote *note) {
         const KeysIdentity *identity = keys_identity(news->bus->keys, name);
         SignalObject object = signal_identity(name, identity);
         Signal signal = {
                 .kind = identity_news_kind(g_hash_table_lookup(news->told, name), identity),
                 .object = &object,
+                .not_after_usec = note->not_after_usec,
+                .days = note->days,
         };
 
         identity_news_tell(news, name, &signal);
         identity_news_learn(news, name, identity);
+
+        signal.kind = SIGNAL_ENDS_SOON;
+        if (note->ends_soon && identity)
+                identity_news_tell(news, name, &signal);
 }
 
 static void identity_news_finish(IdentityNews *news) {
@@ -170,13 +202,13 @@ void identity_news_send(IdentityNews *news) {
 
         if (news->all_may_have)
                 news_note_all(news);
-        while (g_tree_nnodes(news->changed) > 0 && !news_must_wait(news->bus)) {
-                const char *name = g_tree_node_key(g_tree_node_first(news->changed));
+        while (g_tree_nnodes(news->notes) > 0 && !news_must_wait(news->bus)) {
+                GTreeNode *first = g_tree_node_first(news->notes);
 
-                identity_news_send_one(news, name);
-                g_tree_remove(news->changed, name);
+                identity_news_send_one(news, g_tree_node_key(first), g_tree_node_value(first));
+                g_tree_remove(news->notes, g_tree_node_key(first));
         }
-        if (g_tree_nnodes(news->changed) == 0)
+        if (g_tree_nnodes(news->notes) == 0)
                 identity_news_finish(news);
 }
 
@@ -193,7 +225,7 @@ IdentityNews *identity_news_new(Bus *bus, GHashTable *watchers) {
         news->bus = bus;
         news->watchers = watchers;
         news->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, told_free);
-        news->changed = g_tree_new_full(compare_names, NULL, g_free, NULL);
+        news->notes = g_tree_new_full(compare_names, NULL, g_free, g_free);
 
         /* what there is when a Bus begins is there as if it had been told */
         list = keys_identities(bus->keys);
@@ -210,7 +242,7 @@ IdentityNews *identity_news_free(IdentityNews *news) {
                 return NULL;
 
         g_hash_table_unref(news->told);
-        g_tree_unref(news->changed);
+        g_tree_unref(news->notes);
         g_free(news);
         return NULL;
 }

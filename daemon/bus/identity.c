@@ -226,6 +226,8 @@ static int get_source(sd_bus *b, const char *path, const char *interface, const 
 const sd_bus_vtable identity_vtable[] = {
         SD_BUS_VTABLE_START(0),
 
+        SD_BUS_SIGNAL_WITH_ARGS("ExpiresSoon", SD_BUS_ARGS("t", not_after, "u", days), 0),
+
         SD_BUS_PROPERTY("Name", "s", get_name, 0, CONST),
         SD_BUS_PROPERTY("Fingerprint", "s", get_fingerprint, 0, LONG),
         SD_BUS_PROPERTY("Certificate", "aay", get_certificate, 0, LONG),

@@ -319,6 +319,13 @@ static void on_identities_changed(const char *name, void *userdata) {
         identity_news_changed(news->identities, name);
 }
 
+static void on_identity_ends_soon(const char *name, uint64_t not_after_usec, uint32_t days,
+                                  void *userdata) {
+        News *news = userdata;
+
+        identity_news_ends_soon(news->identities, name, not_after_usec, days);
+}
+
 /* ---- watchers ---- */
 
 static void watcher_free(gpointer data) {
@@ -670,6 +677,7 @@ static const RelayObserver news_observer = {
         .verifier_changed = on_verifier_changed,
         .verifier_removed = on_verifier_removed,
         .identities_changed = on_identities_changed,
+        .identity_ends_soon = on_identity_ends_soon,
 };
 
 /* What relay has when a Bus begins (its bus was restarted) is there as if it had been told. */

@@ -27,5 +27,7 @@ IdentityNews *identity_news_new(Bus *bus, GHashTable *watchers);
 IdentityNews *identity_news_free(IdentityNews *news);
 /* Takes notes. @name NULL: any may have changed. */
 void identity_news_changed(IdentityNews *news, const char *name);
+void identity_news_ends_soon(IdentityNews *news, const char *name, uint64_t not_after_usec,
+                             uint32_t days);
 bool identity_news_has_any(const IdentityNews *news);
 void identity_news_send(IdentityNews *news); /* until the bus falls behind */

@@ -289,6 +289,10 @@ static int fill_new_connection(sd_bus *bus, sd_bus_message *m, const Signal *sig
                                      address_port(signal->peer));
 }
 
+static int fill_ends_soon(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
+        return sd_bus_message_append(m, "tu", signal->not_after_usec, signal->days);
+}
+
 /* @interface NULL: the object's own. */
 static const struct {
         const char *interface;
@@ -306,6 +310,7 @@ static const struct {
         [SIGNAL_SEND] = {NULL, "DatagramToSend", false, fill_ciphertext},
         [SIGNAL_CLOSED] = {NULL, "Closed", false, fill_closed},
         [SIGNAL_NEW_CONNECTION] = {NULL, "NewConnection", false, fill_new_connection},
+        [SIGNAL_ENDS_SOON] = {NULL, "ExpiresSoon", false, fill_ends_soon},
 };
 
 void signal_send(sd_bus *bus, const Signal *signal, const char *name) {

@@ -35,6 +35,7 @@ typedef enum SignalKind {
         SIGNAL_SEND,
         SIGNAL_CLOSED,
         SIGNAL_NEW_CONNECTION,
+        SIGNAL_ENDS_SOON,
         N_SIGNAL_KINDS,
 } SignalKind;
 
@@ -47,6 +48,8 @@ typedef struct Signal {
         GBytes *datagram;     /* DATAGRAM, SEND */
         uint32_t connection;  /* NEW_CONNECTION */
         const Address *peer;
+        uint64_t not_after_usec; /* ENDS_SOON */
+        uint32_t days;
 } Signal;
 
 SignalObject signal_object(SignalObjectKind kind, uint32_t id, void *object);

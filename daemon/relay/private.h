@@ -47,6 +47,8 @@
 #define MSG_LISTENER_STARTED "2d9a7c51e0b84f60a7d9c3e1b6f80a44"
 #define MSG_LISTENER_ENDED "b76e0f3a94d24c0c8e5b1d2f9a7c6055"
 #define MSG_QUOTA_REFUSED "9e3c5a7d1f2b4e8690a1b2c3d4e5f766"
+#define MSG_IDENTITY_ENDS_SOON "621ec583211a46ffa7efb03fff82daa1"
+#define MSG_IDENTITY_ENDED "a21dd28f75f64ad7ba7251f58a81c270"
 
 typedef struct Endpoint Endpoint;
 typedef struct Source Source;
@@ -164,6 +166,7 @@ struct Relay {
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */
         Revocations *revocations;
         Seal *seal; /* of session tickets; they die with it */
+        Expiry *expiry;
         const RelayObserver *observer;
         void *observer_userdata;
         Tally tally;

@@ -196,6 +196,10 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         if (r < 0)
                 return fault(r);
 
+        r = expiry_new(relay, &relay->expiry);
+        if (r < 0)
+                return fault(r);
+
         *ret = g_steal_pointer(&relay);
         return 0;
 }
@@ -262,6 +266,7 @@ Relay *relay_free(Relay *relay) {
 
         relay->settle = sd_event_source_disable_unref(relay->settle);
         alarms_free(relay);
+        relay->expiry = expiry_free(relay->expiry);
         g_clear_pointer(&relay->graves, g_array_unref);
         g_clear_pointer(&relay->shared, g_hash_table_unref);
         g_clear_pointer(&relay->connections, g_tree_unref);
@@ -348,6 +353,10 @@ void relay_reload_trust(Relay *relay, Revocations *revocations) {
 
 /* ---- the store's identities ---- */
 
+void relay_set_lead_times(Relay *relay, const LeadTimes *times) {
+        expiry_set_lead_times(relay->expiry, times);
+}
+
 static void on_identities_changed(const char *name, void *userdata) {
         Relay *relay = userdata;
         g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
@@ -361,4 +370,5 @@ static void on_identities_changed(const char *name, void *userdata) {
         }
 
         relay_tell(relay, identities_changed, name);
+        expiry_identities_changed(relay->expiry, name);
 }

@@ -17,6 +17,7 @@
 #include "access/quota.h"
 #include "base/datagram.h"
 #include "keys/keys.h"
+#include "relay/expiry.h"
 #include "relay/spec.h"
 #include "session/session.h"
 
@@ -168,6 +169,9 @@ typedef struct RelayObserver {
         void (*verifier_removed)(uint32_t id, uid_t uid, void *userdata);
         /* Of the store: as KeysIdentitiesChanged. */
         void (*identities_changed)(const char *name, void *userdata);
+        /* @days: the lead time that has come; 0: it has ended. */
+        void (*identity_ends_soon)(const char *name, uint64_t not_after_usec, uint32_t days,
+                                   void *userdata);
 } RelayObserver;
 
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);
@@ -180,6 +184,8 @@ void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);
 void relay_keyring_lost(Relay *relay);
 /* From here on peers are judged by these (referenced), and by the system's trust as it is now. */
 void relay_reload_trust(Relay *relay, Revocations *revocations);
+/* From here on it is told so long before that an identity of the store ends. */
+void relay_set_lead_times(Relay *relay, const LeadTimes *times);
 Counters relay_counters(const Relay *relay); /* of the whole service */
 
 /* A name left the bus: its objects go, and its channels to those of others. */

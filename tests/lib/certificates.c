@@ -239,8 +239,9 @@ static void test_identity_export(TestIdentity *identity) {
         identity->key_pem = test_take(key_pem);
 }
 
-TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, TestIdentityFlags flags,
-                                TestKeyType key) {
+/* @end: 0: as the flags say. */
+static TestIdentity *test_identity_make(const char *cn, const TestIdentity *issuer,
+                                        TestIdentityFlags flags, TestKeyType key, int64_t end) {
         TestIdentity *identity = g_new0(TestIdentity, 1);
 
         identity->key_type = key;
@@ -250,12 +251,23 @@ TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, Test
 
         test_must(gnutls_x509_crt_init(&identity->certificate));
         test_set_basics(identity->certificate, cn, flags, identity->key);
+        if (end > 0)
+                test_must(gnutls_x509_crt_set_expiration_time(identity->certificate, end));
         if (!(flags & TEST_IDENTITY_VERSION_1))
                 test_set_extensions(identity->certificate, cn, flags, key);
 
         test_sign(identity->certificate, issuer ? issuer : identity, flags);
         test_identity_export(identity);
         return identity;
+}
+
+TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, TestIdentityFlags flags,
+                                TestKeyType key) {
+        return test_identity_make(cn, issuer, flags, key, 0);
+}
+
+TestIdentity *test_identity_until(const char *cn, int64_t end) {
+        return test_identity_make(cn, NULL, 0, TEST_KEY_ECDSA, end);
 }
 
 GBytes *test_certify(const char *csr, const TestIdentity *ca) {

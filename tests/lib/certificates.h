@@ -45,6 +45,8 @@ typedef enum TestKeyType {
 /* @cn: the subject's common name and the DNS SAN. @issuer: NULL makes it self-signed. */
 TestIdentity *test_identity_new(const char *cn, const TestIdentity *issuer, TestIdentityFlags flags,
                                 TestKeyType key);
+/* For nobody in particular, self-signed; ends then, which may be past. */
+TestIdentity *test_identity_until(const char *cn, int64_t end);
 /* The same certificate, but for the first bytes in its body that are @from and now are @to, signed
  * anew by @issuer, which has a P-256 key. It may be past reading, and issues nothing. */
 TestIdentity *test_identity_altered(const TestIdentity *identity, const TestIdentity *issuer,

@@ -6,9 +6,10 @@
 
 #include "stage.h"
 
-#include <gnutls/x509.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #define IDENTITY NAME ".Identity"
 #define GATEWAY ROOT "/identity/gateway"
@@ -16,6 +17,7 @@
 #define ADDED "InterfacesAdded|" ROOT "|"
 #define REMOVED "InterfacesRemoved|" ROOT "|"
 #define CHANGED "PropertiesChanged|"
+#define DAY 86400
 
 /* The rules of a service let everybody ask for the administrator's identities, so all see them. */
 typedef struct World {
@@ -36,8 +38,8 @@ static bool world_new(World *world) {
         world->root_ear = ear_new(world->root);
         world->alice_ear = ear_new(world->alice);
         world->bob_ear = ear_new(world->bob);
-        world->first = test_identity_new("first", NULL, 0, TEST_KEY_ECDSA);
-        world->second = test_identity_new("second", NULL, 0, TEST_KEY_ECDSA);
+        world->first = test_identity_until("first", time(NULL) + 100 * DAY);
+        world->second = test_identity_until("second", time(NULL) + 100 * DAY);
         return true;
 }
 
@@ -243,6 +245,118 @@ static void test_another_keyring_is_no_news(void) {
         world_free(&world);
 }
 
+/* ---- what ends soon ---- */
+
+/* Imports one that ends then; to be freed: the signal that tells of its last @days. */
+static char *import_until(sd_bus *bus, const char *name, const char *path, int64_t end,
+                          unsigned days) {
+        g_autoptr(TestIdentity) identity = test_identity_until(name, end);
+
+        import(bus, name, identity);
+        return g_strdup_printf("ExpiresSoon|%s|%" G_GINT64_FORMAT "000000|%u", path, end, days);
+}
+
+static size_t n_logged(const World *world, const char *text) {
+        g_autofree char *log = service_log(world->service);
+        g_auto(GStrv) parts = g_strsplit(log, text, -1);
+
+        return g_strv_length(parts) - 1;
+}
+
+static void test_what_ends_soon_is_told_to_who_sees_it(void) {
+        World world;
+        g_autofree char *mine = NULL, *over = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        subscribe(world.bob);
+        list(world.bob);
+        mine = import_until(world.alice, "u/1/mine", MINE, time(NULL) + 10 * DAY, 14);
+        g_assert_cmpuint(ear_count(world.alice_ear, mine), ==, 1);
+        g_assert_cmpuint(ear_count(world.bob_ear, ""), ==, 0);
+        g_assert_cmpuint(n_logged(&world, "'u/1/mine' ends in 10 days, on "), ==, 1);
+
+        over = import_until(world.root, "gateway", GATEWAY, time(NULL) - 1, 0);
+        g_assert_cmpuint(ear_count(world.alice_ear, over), ==, 1);
+        g_assert_cmpuint(ear_count(world.bob_ear, over), ==, 1);
+        g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 2);
+        g_assert_cmpuint(n_logged(&world, "'gateway' has ended, on "), ==, 1);
+        world_free(&world);
+}
+
+static void test_a_lead_time_that_comes_is_told(void) {
+        World world;
+        g_autofree char *last = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        last = import_until(world.root, "gateway", GATEWAY, time(NULL) + DAY + 3, 1);
+        (void)ear_wait(world.alice_ear, last);
+        g_assert_cmpuint(ear_count(world.alice_ear, last), ==, 1);
+        g_assert_cmpuint(n_logged(&world, "'gateway' ends in 1 day, on "), >=, 1);
+        world_free(&world);
+}
+
+static void test_a_restart_of_the_keyring_tells_nothing_again(void) {
+        World world;
+        g_autofree char *told = NULL;
+        pid_t keyring;
+        int status;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        told = import_until(world.root, "gateway", GATEWAY, time(NULL) + 10 * DAY, 14);
+        keyring = service_keyring_pid(world.service);
+        kill_keyring(&world);
+        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "the next keyring");
+        g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 1);
+        g_assert_cmpuint(n_logged(&world, "'gateway' ends in 10 days"), ==, 1);
+
+        /* of the service: once, in its new log; who subscribes then reads NotAfter */
+        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
+        service_restart(world.service);
+        subscribe(world.alice);
+        g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 1);
+        g_assert_cmpuint(n_logged(&world, "'gateway' ends in 10 days"), ==, 1);
+        world_free(&world);
+}
+
+static void configure(const World *world, const char *contents) {
+        g_autofree char *path =
+                g_build_filename(service_directory(world->service), "dtlsd.conf", NULL);
+
+        g_assert_true(g_file_set_contents(path, contents, -1, NULL));
+}
+
+static void test_lead_times_are_read_again(void) {
+        World world;
+        g_autofree char *told = NULL, *refused = NULL;
+
+        if (!world_new(&world))
+                return;
+
+        subscribe(world.alice);
+        told = import_until(world.root, "gateway", GATEWAY, time(NULL) + 50 * DAY, 60);
+        configure(&world, "[Identities]\nExpiryLeadDays=60\n[Limits]\nConnectionsTotal=many\n");
+        refused = call_refused("Failed", world.root, ROOT, MANAGER, "Reload", "");
+        g_assert_nonnull(strstr(refused, "ConnectionsTotal"));
+        g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 0);
+
+        configure(&world, "[Identities]\nExpiryLeadDays=60;20\n");
+        (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
+        (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
+        g_assert_cmpuint(ear_count(world.alice_ear, told), ==, 1);
+        g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 1);
+        world_free(&world);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/identity-signals/a-life-is-told", test_a_life_is_told);
@@ -251,5 +365,13 @@ int main(int argc, char **argv) {
                         test_a_users_own_are_told_to_nobody_else);
         g_test_add_func("/identity-signals/another-keyring-is-no-news",
                         test_another_keyring_is_no_news);
+        g_test_add_func("/identity-signals/what-ends-soon-is-told-to-who-sees-it",
+                        test_what_ends_soon_is_told_to_who_sees_it);
+        g_test_add_func("/identity-signals/a-lead-time-that-comes-is-told",
+                        test_a_lead_time_that_comes_is_told);
+        g_test_add_func("/identity-signals/a-restart-of-the-keyring-tells-nothing-again",
+                        test_a_restart_of_the_keyring_tells_nothing_again);
+        g_test_add_func("/identity-signals/lead-times-are-read-again",
+                        test_lead_times_are_read_again);
         return g_test_run();
 }

@@ -84,6 +84,18 @@ static void test_names_files_of_trust(Fixture *f, gconstpointer data) {
         g_assert_null(f->config.revocation_lists);
 }
 
+static void test_reads_lead_times(Fixture *f, gconstpointer data) {
+        f->config.lead_times = LEAD_TIMES_DEFAULT;
+        g_assert_cmpint(read_text(f, ""), ==, 0);
+        g_assert_cmpuint(f->config.lead_times.n, ==, 4);
+
+        g_assert_cmpint(read_text(f, "[Identities]\nExpiryLeadDays=60; 0;3650;\n"), ==, 0);
+        g_assert_cmpuint(f->config.lead_times.n, ==, 3);
+        g_assert_cmpuint(f->config.lead_times.days[0], ==, 60);
+        g_assert_cmpuint(f->config.lead_times.days[1], ==, 0);
+        g_assert_cmpuint(f->config.lead_times.days[2], ==, 3650);
+}
+
 static void refuse(Fixture *f, const char *contents, const char *group, const char *key) {
         const Config before = f->config;
 
@@ -109,6 +121,14 @@ static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
         refuse(f, "[Trust]\nDenyList=\n", "[Trust]", "DenyList");
         refuse(f, "[Trust]\nDenyList=/x;/y\n", "[Trust]", "DenyList");
         refuse(f, "[Trust]\nDenyList=/x\nRevocationLists=/y;z\n", "[Trust]", "RevocationLists");
+        refuse(f, "[Identities]\nLeadDays=1\n", "[Identities]", "LeadDays:");
+        refuse(f, "[Identities]\nExpiryLeadDays=\n", "[Identities]", "ExpiryLeadDays");
+        refuse(f, "[Identities]\nExpiryLeadDays=30;;7\n", "[Identities]", "ExpiryLeadDays");
+        refuse(f, "[Identities]\nExpiryLeadDays=30;-1\n", "[Identities]", "ExpiryLeadDays");
+        refuse(f, "[Identities]\nExpiryLeadDays=3651\n", "[Identities]", "ExpiryLeadDays");
+        refuse(f, "[Identities]\nExpiryLeadDays=a week\n", "[Identities]", "ExpiryLeadDays");
+        refuse(f, "[Identities]\nExpiryLeadDays=1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17\n",
+               "[Identities]", "1 to 16");
         refuse(f, "ConnectionsPerUser=5\n", "group", "");
         refuse(f, "nonsense", "", "");
 }
@@ -135,6 +155,7 @@ int main(int argc, char **argv) {
         add("/config/limits/override-the-defaults", test_overrides_limits);
         add("/config/limits/have-two-keys-for-every-kind", test_every_kind_has_both_keys);
         add("/config/trust/names-files", test_names_files_of_trust);
+        add("/config/identities/have-lead-times", test_reads_lead_times);
         add("/config/error/says-where-the-file-is-broken", test_says_where_it_is_broken);
         add("/config/error/is-what-is-not-text-to-its-end", test_is_text_to_its_end);
         return g_test_run();
