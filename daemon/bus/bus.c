@@ -254,7 +254,7 @@ static void bus_end_unreachable(Bus *bus) {
                         relay_find_listener(bus->relay, g_array_index(listeners, uint32_t, i));
                 ListenerFacts facts = listener_facts(listener);
 
-                if (!facts.spec->persistent && !facts.accept_queue_open)
+                if (!facts.spec->persistent && !facts.accept_queue_open && facts.spec->channel == 0)
                         listener_close(listener);
         }
 

@@ -220,6 +220,8 @@ static int append_rest(sd_bus_message *reply, const Spec *spec) {
         int r;
 
         r = append_entry_text(reply, "Transport", transport_name(spec));
+        if (r >= 0 && spec->channel > 0)
+                r = append_entry_number(reply, "Channel", spec->channel);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "{sv}", "MtuHint", "q", spec->mtu_hint);
         if (r >= 0)

@@ -4,6 +4,7 @@
  * verifiers, and lists what there is. The vtable at the end is the summary.
  */
 
+#include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/memfd.h"
 #include "base/terms.h"
@@ -180,6 +181,26 @@ static int method_create_client_verifier(sd_bus_message *m, void *userdata, sd_b
 
         (void)verifier_path(verifier_facts(verifier).id, path);
         return sd_bus_reply_method_return(m, "o", path);
+}
+
+static int method_open_channel(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const Dict none = {.call = "OpenChannel", .where = 1};
+        Bus *bus = message_bus(m);
+        const Caller *caller = caller_of(bus, m);
+        g_autofd int app_fd = -1;
+        Reason reason;
+        uint32_t id;
+        int r;
+
+        r = dict_read(m, &none, NULL, error);
+        if (r < 0)
+                return r;
+
+        r = relay_open_channel(bus->relay, caller->uid, caller->name, &app_fd, &id, &reason);
+        if (r)
+                return bus_refuse(error, r, &reason);
+
+        return sd_bus_reply_method_return(m, "hu", app_fd, id);
 }
 
 /* ---- what is not named ---- */
@@ -450,6 +471,7 @@ static int get_features(sd_bus *b, const char *path, const char *interface, cons
                                                "Alerts",
                                                "AcceptQueue",
                                                "PlainChannel",
+                                               "SharedChannel",
                                                "Persistent",
                                                "ClientVerifier",
                                                "ExternalTransport",
@@ -554,6 +576,8 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("CreateClientVerifier", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("o", verifier), method_create_client_verifier,
                                 SECRET),
+        SD_BUS_METHOD_WITH_ARGS("OpenChannel", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("h", channel, "u", id), method_open_channel, SECRET),
         SD_BUS_METHOD_WITH_ARGS("SetDefaultConfiguration", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_NO_RESULT, method_set_default_configuration, SECRET),
         SD_BUS_METHOD_WITH_ARGS("GetDefaultConfiguration", SD_BUS_NO_ARGS,

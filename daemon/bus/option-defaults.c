@@ -57,6 +57,7 @@ Spec *options_start_from(const Spec *old) {
         spec->dont_fragment = old->dont_fragment;
         spec->external = old->external;
         spec->announce = old->announce;
+        spec->channel = old->channel;
         spec->offer_psk = old->offer_psk;
 
         /* what is owned changes places; the defaults go with the copy */

@@ -103,7 +103,7 @@ static const DictKey options_keys[] = {
         {"Persistent", "b", CREATE | LISTEN, read_bool, FIELD(persistent), 0, 0},
         {"Share", "as", CREATE | CONNECT | LISTEN, read_shares, 0, 0, 0},
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
-        {.name = "Channel"},
+        {"Channel", "u", CREATE | LISTEN, read_number, FIELD(channel), 0, UINT32_MAX},
 };
 
 /* ---- what they mean together ---- */
@@ -160,6 +160,21 @@ static int options_join_transport(const Options *options, OptionsFor what, sd_bu
                 return options_refuse(error, "With Transport 'external' datagrams go to the name "
                                              "that owns the object; one that is Persistent has "
                                              "none");
+
+        return 1;
+}
+
+static int options_join_channel(const Options *options, sd_bus_error *error) {
+        const Spec *spec = options->spec;
+
+        if (spec->channel == 0)
+                return 1;
+        if (spec->external)
+                return options_refuse(error, "With Transport 'external' a connection has a channel "
+                                             "of its own; leave out Channel");
+        if (spec->persistent)
+                return options_refuse(error, "A shared channel goes with the name that opened it; "
+                                             "what is Persistent stays, so leave out Channel");
 
         return 1;
 }
@@ -255,6 +270,10 @@ static int options_join(Options *options, OptionsFor what, sd_bus_error *error) 
         int r;
 
         r = options_join_transport(options, what, error);
+        if (r < 0)
+                return r;
+
+        r = options_join_channel(options, error);
         if (r < 0)
                 return r;
 

@@ -214,7 +214,7 @@ typedef int (*DictRead)(sd_bus_message *m, const DictKey *key, void *userdata, s
 struct DictKey {
         const char *name;
         const char *signature;
-        unsigned where; /* bits: for which calls; 0: planned, for none yet */
+        unsigned where; /* bits: for which calls */
         DictRead read;
         size_t offset;             /* for the reader: what it fills, */
         uint64_t minimum, maximum; /* and in which range */

@@ -44,9 +44,6 @@ static int dict_find(const Dict *dict, const char *name, size_t *ret, sd_bus_err
                 if (strcmp(dict->keys[i].name, name) != 0)
                         continue;
 
-                if (dict->keys[i].where == 0)
-                        return bus_refuse_text(error, "InvalidInputParameters",
-                                               "Option '%s' is not in this version of dtlsd", name);
                 if (!(dict->keys[i].where & dict->where))
                         return bus_refuse_text(error, "InvalidInputParameters",
                                                "Option '%s' is not for %s", name, dict->call);

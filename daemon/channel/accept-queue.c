@@ -18,8 +18,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define ACCEPT_QUEUE_PADDING 4
-
 struct AcceptQueue {
         int fd;
         size_t smallest; /* bytes that the smallest packet pins */
@@ -123,53 +121,6 @@ int accept_queue_fd(const AcceptQueue *queue) {
 
 /* ---- a packet ---- */
 
-static void packet_put(GByteArray *packet, OpenedField type, const void *data, size_t size) {
-        static const uint8_t zero[ACCEPT_QUEUE_PADDING] = {0};
-        uint16_t header[2] = {(uint16_t)type, (uint16_t)size};
-
-        g_assert(size <= UINT16_MAX); /* TLS has no longer identity either */
-
-        g_byte_array_append(packet, (const uint8_t *)header, sizeof(header));
-        if (size > 0)
-                g_byte_array_append(packet, data, (guint)size);
-        g_byte_array_append(packet, zero, (guint)(-size % ACCEPT_QUEUE_PADDING));
-}
-
-static void packet_put_bytes(GByteArray *packet, OpenedField type, GBytes *bytes) {
-        gsize size;
-        const void *data;
-
-        if (!bytes)
-                return;
-
-        data = g_bytes_get_data(bytes, &size);
-        packet_put(packet, type, data, size);
-}
-
-static void packet_put_address(GByteArray *packet, OpenedField type, OpenedField port_type,
-                               const Address *address) {
-        char text[ADDRESS_STRING_MAX];
-        uint16_t port = address_port(address);
-
-        address_format(address, text);
-        packet_put(packet, type, text, strlen(text));
-        packet_put(packet, port_type, &port, sizeof(port));
-}
-
-static GByteArray *packet_of(const OpenedFacts *facts) {
-        GByteArray *packet = g_byte_array_new();
-        uint8_t resumed = facts->resumed;
-
-        packet_put(packet, OPENED_CONNECTION, &facts->connection, sizeof(facts->connection));
-        packet_put_address(packet, OPENED_PEER, OPENED_PEER_PORT, &facts->peer);
-        packet_put_address(packet, OPENED_LOCAL, OPENED_LOCAL_PORT, &facts->local);
-        packet_put(packet, OPENED_DATA_MTU, &facts->data_mtu, sizeof(facts->data_mtu));
-        packet_put_bytes(packet, OPENED_PSK_IDENTITY, facts->psk_identity);
-        packet_put_bytes(packet, OPENED_LEAF_SHA256, facts->leaf_sha256);
-        packet_put(packet, OPENED_RESUMED, &resumed, sizeof(resumed));
-        return packet;
-}
-
 static int accept_queue_send(AcceptQueue *queue, const GByteArray *packet, int channel_fd) {
         union {
                 struct cmsghdr header;
@@ -216,7 +167,7 @@ int accept_queue_push(AcceptQueue *queue, const OpenedFacts *facts, int channel_
         if (accept_queue_undelivered(queue) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
                 return ACCEPT_QUEUE_E_FULL;
 
-        packet = packet_of(facts);
+        packet = opened_encode(facts);
         pinned = accept_queue_pinned(queue);
 
         r = accept_queue_send(queue, packet, channel_fd);

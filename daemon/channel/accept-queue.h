@@ -7,33 +7,9 @@
  * fd. Undelivered fds count against the sending uid in the kernel, so they are bounded here.
  */
 
-#include "base/address.h"
-
-#include <glib.h>
+#include "channel/opened.h"
 
 #define ACCEPT_QUEUE_UNDELIVERED_MAX 64 /* API: fds in flight on one queue */
-
-/* Type-length-value of the packet: u16 type, u16 length in host order, bytes, padding to 4. */
-typedef enum OpenedField {
-        OPENED_CONNECTION = 1, /* u32: the number in its object path */
-        OPENED_PEER = 2,       /* text, "192.0.2.1" */
-        OPENED_PEER_PORT = 3,  /* u16 */
-        OPENED_LOCAL = 4,      /* text */
-        OPENED_LOCAL_PORT = 5, /* u16 */
-        OPENED_DATA_MTU = 6,   /* u32 */
-        OPENED_PSK_IDENTITY = 7,
-        OPENED_LEAF_SHA256 = 8, /* 32 bytes: of the peer's certificate */
-        OPENED_RESUMED = 9,     /* u8 */
-} OpenedField;
-
-typedef struct OpenedFacts {
-        uint32_t connection;
-        Address peer, local;
-        uint32_t data_mtu;
-        GBytes *psk_identity; /* or NULL */
-        GBytes *leaf_sha256;  /* or NULL */
-        bool resumed;
-} OpenedFacts;
 
 typedef struct AcceptQueue AcceptQueue;
 

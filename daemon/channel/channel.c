@@ -84,24 +84,15 @@ ChannelStats channel_stats(const Channel *channel) {
 
 /* ---- in and out ---- */
 
-static int channel_deliver_one(Channel *channel, const Datagram *d) {
-        if (d->size == 0) {
-                channel->stats.n_ignored_empty++;
+int channel_write(Channel *channel, const void *data, size_t size) {
+        if (send(channel->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
                 return 0;
-        }
-
-        if (send(channel->fd, d->data, d->size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
-                channel->stats.n_delivered++;
-                channel->stats.n_delivered_bytes += d->size;
-                return 0;
-        }
 
         switch (errno) {
         case EAGAIN:
         case ENOBUFS:
         case ENOMEM:
-                channel->stats.n_dropped_full++;
-                return 0;
+                return CHANNEL_E_FULL;
         case EPIPE:
         case ECONNRESET: /* it closed without reading all */
         case ECONNREFUSED:
@@ -110,6 +101,27 @@ static int channel_deliver_one(Channel *channel, const Datagram *d) {
         default:
                 return fault(-errno);
         }
+}
+
+static int channel_deliver_one(Channel *channel, const Datagram *d) {
+        int r;
+
+        if (d->size == 0) {
+                channel->stats.n_ignored_empty++;
+                return 0;
+        }
+
+        r = channel_write(channel, d->data, d->size);
+        if (r == CHANNEL_E_FULL) {
+                channel->stats.n_dropped_full++;
+                return 0;
+        }
+        if (r)
+                return r < 0 ? fault(r) : r;
+
+        channel->stats.n_delivered++;
+        channel->stats.n_delivered_bytes += d->size;
+        return 0;
 }
 
 int channel_deliver(Channel *channel, const DatagramBatch *plain) {
@@ -219,6 +231,32 @@ int channel_collect(Channel *channel, DatagramBatch *plain) {
         }
 
         return r;
+}
+
+int channel_read(Channel *channel, void *buffer, size_t size, size_t *ret_size) {
+        ChannelPacket packet = {0};
+        int r;
+
+        *ret_size = 0;
+        r = channel_take(channel, buffer, size, &packet);
+        if (r == -EAGAIN || r == -EINTR ||
+            r == -ECONNRESET) /* the last says: more comes, then the end */
+                return 0;
+        if (r < 0)
+                return fault(r);
+
+        if (packet.is_truncated) {
+                channel->stats.n_dropped_too_long++;
+        } else if (packet.size > 0) {
+                channel->stats.n_collected++;
+                *ret_size = packet.size;
+        } else if (channel_is_over(channel)) {
+                return CHANNEL_E_HANGUP;
+        } else {
+                channel->stats.n_ignored_empty++;
+        }
+
+        return 0;
 }
 
 /* ---- death ---- */

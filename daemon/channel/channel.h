@@ -24,6 +24,7 @@ typedef struct Channel Channel;
 typedef enum ChannelOutcome {
         CHANNEL_E_HANGUP = 1, /* the application closed its end, or one direction of it */
         CHANNEL_E_NO_FDS,     /* the process is out of file descriptors */
+        CHANNEL_E_FULL,       /* write: the application has to read first */
 } ChannelOutcome;
 
 typedef struct ChannelStats {
@@ -51,5 +52,10 @@ int channel_deliver(Channel *channel, const DatagramBatch *plain);
 /* Appends at most CHANNEL_PACKETS_MAX packets to plain (as far as it has room). With
  * CHANNEL_E_HANGUP too there may be packets: the last. */
 int channel_collect(Channel *channel, DatagramBatch *plain);
+
+/* One packet as it is, for who has frames in it (shared-channel.h). *ret_size 0: there is none now,
+ * or none that means anything. */
+int channel_read(Channel *channel, void *buffer, size_t size, size_t *ret_size);
+int channel_write(Channel *channel, const void *data, size_t size);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Channel, channel_free)

@@ -121,6 +121,8 @@ static bool backlog_pushed(Listener *listener, Connection *connection, int r) {
 void listener_take(Listener *listener, Connection *connection) {
         int r = ACCEPT_QUEUE_E_FULL;
 
+        if (connection->handed) /* its shared channel says it */
+                return;
         if (!listener->queue) {
                 backlog_announce(listener, connection);
                 return;
@@ -177,6 +179,11 @@ int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason) 
         g_autofd int app_fd = -1;
         int r;
 
+        if (listener->trunk)
+                return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
+                                  "The listener's connections go to shared channel "
+                                  "%" G_GUINT32_FORMAT,
+                                  listener->spec->channel);
         if (listener->queue)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "The accept queue is open already; close its fd first");

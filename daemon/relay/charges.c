@@ -55,6 +55,12 @@ void charges_drop(Charges *charges, QuotaKind kind, uint64_t n) {
         quota_discharge(charges->quota, charges->uid, kind, n);
 }
 
+void charges_move(Charges *from, Charges *to, QuotaKind kind, uint64_t n) {
+        g_assert(n <= from->n[kind] && from->uid == to->uid);
+        from->n[kind] -= n;
+        to->n[kind] += n;
+}
+
 void charges_drop_all(Charges *charges, QuotaKind kind) {
         charges_drop(charges, kind, charges->n[kind]);
 }

@@ -370,6 +370,10 @@ static int command_prepare_handshake(Connection *connection, Command command, Re
         if (!address_is_set(&connection->spec->peer))
                 return reason_set(reason, RELAY_E_INVALID_OPERATION,
                                   "No peer is set; call SetPeer first");
+        if (connection->lane)
+                return reason_set(reason, RELAY_E_INVALID_OPERATION,
+                                  "The shared channel is full, and has not told yet that the last "
+                                  "association is over; read from it first");
 
         /* each time: a key may have died since, and the system's trust been read again */
         g_clear_pointer(&connection->config, session_config_unref);
@@ -879,7 +883,7 @@ static int command_read(Connection *connection, GBytes **ret, Reason *reason) {
         r = command_check(connection, COMMAND_READ, reason);
         if (r)
                 return r;
-        if (connection->outlet)
+        if (connection->outlet || connection->trunk)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "A channel is open, and what arrives goes there");
 
@@ -932,6 +936,10 @@ static int command_open_channel(Connection *connection, int *ret_fd, Reason *rea
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "This connection waits to be taken off its listener's accept "
                                   "queue");
+        if (connection->trunk)
+                return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
+                                  "The connection goes over shared channel %" G_GUINT32_FORMAT,
+                                  connection->spec->channel);
         if (connection->outlet)
                 return reason_set(reason, RELAY_E_CHANNEL_IN_USE,
                                   "A channel is open already; close its fd first");

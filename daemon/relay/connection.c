@@ -146,6 +146,10 @@ int connection_new(Relay *relay, Spec *spec, Listener *listener, Connection **re
         if (r)
                 return r;
 
+        r = trunk_join(connection, reason);
+        if (r)
+                return r;
+
         *ret = g_steal_pointer(&connection);
         return 0;
 }
@@ -160,6 +164,7 @@ Connection *connection_free(Connection *connection) {
 
         g_assert(!connection->session && !connection->outlet && !connection->others &&
                  !connection->carrier && !connection->alarm.iter);
+        trunk_leave(connection);
         g_queue_clear_full(&connection->queue, connection_release_bytes);
         g_clear_pointer(&connection->config, session_config_unref);
         g_clear_pointer(&connection->errors, g_array_unref);
@@ -284,8 +289,11 @@ void connection_follow_path(Connection *connection, bool at_once) {
                 return;
 
         connection_measure(connection);
-        if (connection->data_mtu != before)
-                connection_changed(connection, CHANGED_MTU);
+        if (connection->data_mtu == before)
+                return;
+
+        connection_changed(connection, CHANGED_MTU);
+        lane_changed(connection->lane);
 }
 
 static bool connection_must_verify(const Spec *spec) {
@@ -320,6 +328,8 @@ static void connection_opened(Connection *connection) {
         replace_complete(connection);
         connection_set_state(connection, HANDSHAKE_COMPLETE);
         connection_changed(connection, CHANGED_SESSION | CHANGED_MTU | CHANGED_ERROR);
+        if (connection->trunk)
+                lane_open(connection);
         if (connection->listener)
                 listener_take(connection->listener, connection);
 }
@@ -467,7 +477,7 @@ static void connection_log_end(Connection *connection, EndReason why, bool was_o
 }
 
 /* A listener's connection that was open stays readable for a while. One that never opened, or that
- * the application knew by its channel alone, has nothing to be read. */
+ * the application knew by a channel alone, has nothing to be read. */
 static void connection_settle_down(Connection *connection, bool was_open) {
         if (!connection->listener)
                 return;
@@ -486,6 +496,7 @@ void connection_end(Connection *connection, EndReason why) {
 
         connection->ending = true;
         connection_say_goodbye(connection, why);
+        lane_close(connection->lane, why);
         connection_let_go(connection);
         connection->ending = false;
 
@@ -513,6 +524,7 @@ void connection_close(Connection *connection, EndReason why) {
 
         connection->gone = true;
         connection_drop_carrier(connection);
+        trunk_leave(connection);
         alarm_clear(relay, &connection->alarm);
         relay_drop_connection(relay, connection);
         if (connection->listener)

@@ -45,7 +45,9 @@ void connection_hand_over(Connection *connection) {
         DatagramBatch *app = connection->relay->app;
         int r = 0;
 
-        if (connection->outlet) {
+        if (lane_is_open(connection->lane)) {
+                lane_deliver(connection->lane, app);
+        } else if (connection->outlet) {
                 r = channel_deliver(connection->outlet->channel, app);
                 tally_outlet(connection->outlet);
         } else {

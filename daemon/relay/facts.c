@@ -105,7 +105,7 @@ ConnectionFacts connection_facts(const Connection *connection) {
                 .peer_chain = connection->peer_chain,
                 .psk_identity = connection->psk_identity,
                 .psk = connection->question.psk,
-                .channel_open = connection->outlet,
+                .channel_open = connection->outlet || connection->trunk,
                 .announced = connection->announced,
         };
 }
@@ -139,5 +139,8 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
                 .psk_identity = connection->psk_identity,
                 .leaf_sha256 = *ret_leaf,
                 .resumed = connection->agreed.resumed,
+                .listener = connection->listener ? connection->listener->id : 0,
+                .next_protocol = connection->agreed.next_protocol,
+                .next_protocol_size = connection->agreed.next_protocol_size,
         };
 }

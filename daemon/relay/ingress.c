@@ -72,6 +72,7 @@ static void ingress_take(Endpoint *endpoint) {
         }
 
         endpoint_flush(endpoint);
+        trunks_flush(relay);
 }
 
 int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {

@@ -59,7 +59,8 @@ static int listener_new_connection(Listener *listener, const Datagram *in, const
         connection->local = in->local;
         connection->config = session_config_ref(listener->config);
         connection->endpoint = listener->endpoint;
-        connection->announced = spec->announce || !listener->queue;
+        connection->announced = spec->announce || (!listener->queue && !listener->trunk);
+        connection->handed = listener->trunk && !connection->announced;
         replace_note_hello(connection, in);
 
         r = connection_associate(connection, hello, reason);
@@ -231,6 +232,10 @@ static int listener_open(Listener *listener, Reason *reason) {
         if (r)
                 return r;
 
+        r = trunk_join_listener(listener, reason);
+        if (r)
+                return r;
+
         r = config_make(listener->relay, spec, &listener->config, reason);
         if (r)
                 return r;
@@ -289,6 +294,7 @@ Listener *listener_free(Listener *listener) {
                 return NULL;
 
         g_assert(g_hash_table_size(listener->connections) == 0 && !listener->alarm.iter);
+        trunk_leave_listener(listener);
         endpoint_free(listener->endpoint);
         g_hash_table_unref(listener->connections);
         g_clear_pointer(&listener->sources, g_tree_unref);
@@ -323,6 +329,7 @@ void listener_close(Listener *listener) {
 
         listener->gone = true;
         listener_close_connections(listener);
+        trunk_leave_listener(listener);
         alarm_clear(relay, &listener->alarm);
         listener->queue_source = sd_event_source_disable_unref(listener->queue_source);
         endpoint_bury(g_steal_pointer(&listener->endpoint));

@@ -85,6 +85,8 @@ typedef enum TallyKind {
         TALLY_RETRANSMISSIONS,
         TALLY_REPLACED,
         TALLY_ICMP_ERRORS,
+        TALLY_DROPPED_NOT_OPEN, /* on a shared channel: of a number that is not open */
+        TALLY_DROPPED_FRAMES,   /* packets of a shared channel that are no frames, or not all */
         N_TALLY_KINDS,
 } TallyKind;
 
@@ -120,6 +122,8 @@ void charges_done(Charges *charges);
 int charges_add(Charges *charges, QuotaKind kind, uint64_t n, Reason *reason);
 void charges_drop(Charges *charges, QuotaKind kind, uint64_t n);
 void charges_drop_all(Charges *charges, QuotaKind kind);
+/* From one to another of the same user's. */
+void charges_move(Charges *from, Charges *to, QuotaKind kind, uint64_t n);
 /* What a spec refers to; given back by spec_free(). 0, or RELAY_E_QUOTA with the reason. */
 int charges_add_spec(Relay *relay, Spec *spec, Reason *reason);
 
@@ -146,6 +150,8 @@ void log_listener(Listener *listener, int level, const char *message_id, const c
 
 /* ---- the objects ---- */
 
+#include "relay/trunk.h"
+
 struct Relay {
         sd_event *event;
         Keys *keys;
@@ -157,7 +163,11 @@ struct Relay {
         GTree *connections, *listeners, *verifiers; /* by id */
         uint32_t last_connection, last_listener, last_verifier;
         GHashTable *shared; /* a set of Connections with others */
-        GArray *graves;     /* of Grave */
+        GHashTable *trunks; /* by id */
+        uint32_t last_trunk;
+        GPtrArray *trunks_due; /* Trunks with something to send */
+        sd_event_source *trunks_flush;
+        GArray *graves; /* of Grave */
         sd_event_source *settle;
         GSequence *alarms;
         sd_event_source *timer;
@@ -221,8 +231,12 @@ struct Connection {
         Listener *listener; /* NULL: an own one */
         Endpoint *endpoint; /* while associated */
         SessionConfig *config;
-        Session *session;  /* NULL: not associated */
-        Outlet *outlet;    /* the owner's channel; NULL: what comes is kept for connection_read() */
+        Session *session; /* NULL: not associated */
+        Outlet *outlet;   /* the owner's channel; NULL: what comes is kept for connection_read() */
+        Trunk *trunk;     /* its shared channel, from birth on; NULL: none */
+        Lane *lane;       /* its place there; NULL: not open, and nothing is to be told of it */
+        GList trunk_link;
+        bool had_lane;
         GPtrArray *others; /* Outlets of those it is shared with; NULL: there are none */
         Channel *carrier;  /* external: its packets are ciphertext; NULL: datagrams are signals */
         sd_event_source *carrier_source;
@@ -237,7 +251,7 @@ struct Connection {
         bool ending;          /* in connection_end(), which may be reached from below itself */
         bool gone;            /* out of every table, to be freed */
         bool announced;
-        bool handed; /* given away over an accept queue: its channel is its life */
+        bool handed; /* known to its owner by a channel alone, which is its life */
         bool in_backlog;
         Source *source; /* a listener's, while it shakes */
         GList *source_link;
@@ -280,6 +294,8 @@ struct Listener {
         Endpoint *endpoint;
         GHashTable *connections; /* a set */
         GTree *sources;          /* host to Source */
+        Trunk *trunk;            /* its connections'; NULL: none */
+        GList trunk_link;
         AcceptQueue *queue;
         sd_event_source *queue_source;
         GQueue backlog; /* Connections that wait for room in the queue */

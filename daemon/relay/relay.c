@@ -192,6 +192,10 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         if (r < 0)
                 return fault(r);
 
+        r = trunks_new(relay);
+        if (r < 0)
+                return fault(r);
+
         r = seal_new(&relay->seal);
         if (r < 0)
                 return fault(r);
@@ -261,10 +265,12 @@ Relay *relay_free(Relay *relay) {
                 relay_close_verifiers(relay, NULL);
                 relay_close_listeners(relay, NULL);
                 relay_close_connections(relay, NULL, END_CLOSE);
+                trunks_close(relay);
                 relay_settle(relay);
         }
 
         relay->settle = sd_event_source_disable_unref(relay->settle);
+        trunks_free(relay);
         alarms_free(relay);
         relay->expiry = expiry_free(relay->expiry);
         g_clear_pointer(&relay->graves, g_array_unref);
@@ -298,6 +304,7 @@ void relay_owner_gone(Relay *relay, const char *owner) {
         relay_close_verifiers(relay, owner);
         relay_close_listeners(relay, owner);
         relay_close_connections(relay, owner, END_OWNER_GONE);
+        trunks_name_gone(relay, owner);
         sharing_name_gone(relay, owner);
 }
 
@@ -323,6 +330,7 @@ void relay_owners_lost(Relay *relay) {
         for (guint i = 0; i < listeners->len; i++)
                 relay_disown(
                         relay_find_listener(relay, g_array_index(listeners, uint32_t, i))->spec);
+        trunks_name_gone(relay, NULL);
         sharing_name_gone(relay, NULL);
 }
 

@@ -117,7 +117,7 @@ typedef struct ConnectionFacts {
         GPtrArray *peer_chain;             /* GBytes DER; may be NULL */
         GBytes *psk_identity;              /* may be NULL */
         PendingPsk psk;
-        bool channel_open; /* the owner's */
+        bool channel_open; /* the owner's, of its own or shared */
         bool announced;
 } ConnectionFacts;
 
@@ -262,6 +262,13 @@ int connection_export_keying_material(Connection *connection, const char *label,
 /* For Spec.ticket of a later client of the same user's; sealed. @ret_lifetime: s, 0: not known. */
 int connection_session_ticket(Connection *connection, GBytes **ret, uint32_t *ret_lifetime,
                               Reason *reason);
+
+/* ---- shared channels ---- */
+
+/* *ret_id is for Spec.channel of what @owner makes later. It goes when the fd is closed, or with
+ * its owner. */
+int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, uint32_t *ret_id,
+                       Reason *reason);
 
 /* ---- listeners ---- */
 

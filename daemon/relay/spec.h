@@ -105,6 +105,7 @@ typedef struct Spec {
 
         bool datagram_signals;
         bool announce;
+        uint32_t channel; /* relay_open_channel()'s; 0: each opens its own */
 
         struct SpecLease *lease; /* spec_charge(); shared by copies */
 } Spec;

@@ -37,6 +37,8 @@ static const char *const tally_names[N_TALLY_KINDS] = {
         [TALLY_RETRANSMISSIONS] = "Retransmissions",
         [TALLY_REPLACED] = "Replaced",
         [TALLY_ICMP_ERRORS] = "IcmpErrors",
+        [TALLY_DROPPED_NOT_OPEN] = "DroppedNotOpen",
+        [TALLY_DROPPED_FRAMES] = "DroppedFrames",
 };
 
 Counters tally_counters(const Tally *tally) {

@@ -489,6 +489,11 @@ int connection_session_ticket(Connection *connection, GBytes **ret, uint32_t *re
         return 0;
 }
 
+int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, uint32_t *ret_id,
+                       Reason *reason) {
+        return RELAY_E_QUOTA;
+}
+
 int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         *ret = fake_listener_of(relay, spec);
         return 0;

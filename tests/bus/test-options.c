@@ -218,21 +218,6 @@ static void one_for_another_call_is_refused(void) {
         table_done(&table);
 }
 
-static void planned_ones_are_refused_as_such(void) {
-        static const char *const planned[] = {"Channel"};
-        Table table = table_new();
-        g_autofree char *text = readme();
-
-        for (size_t i = 0; i < G_N_ELEMENTS(planned); i++) {
-                g_autofree char *quoted = g_strdup_printf("`%s`", planned[i]);
-                g_autofree char *refused = refusal(&table, 'C', "a{sv}", 1, planned[i], "s", "x");
-
-                assert_says(text, quoted);
-                assert_says(refused, "not in this version");
-        }
-        table_done(&table);
-}
-
 static void psks_are_names_or_patterns(void) {
         static const char *const words[] = {"", "a b", "caf\xc3\xa9", "a,b", "[a]"};
         Table table = table_new();
@@ -841,8 +826,6 @@ int main(int argc, char **argv) {
                         a_wrong_type_is_named_with_the_right_one);
         g_test_add_func("/options/one-for-another-call-is-refused",
                         one_for_another_call_is_refused);
-        g_test_add_func("/options/planned-ones-are-refused-as-such",
-                        planned_ones_are_refused_as_such);
         g_test_add_func("/options/psks-are-names-or-patterns", psks_are_names_or_patterns);
         g_test_add_func("/options/one-given-twice-is-refused", one_given_twice_is_refused);
         g_test_add_func("/options/a-long-name-is-quoted-shortly", a_long_name_is_quoted_shortly);

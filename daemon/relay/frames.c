@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Frames: a datagram's way out of a shared channel: one packet a turn, its frames sealed one after
+ * the other from where they were read, neighbours to one connection back to back, so that they
+ * leave as one. What a connection cannot send is dropped and told; the others go on.
+ *
+ * Knows: whose a frame is. Does not know: what is told to the application, and when.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "relay/private.h"
+
+#include <sys/epoll.h>
+
+/* Neighbours of one number, within a packet. */
+typedef struct FramesRun {
+        Trunk *trunk;
+        uint32_t number;    /* 0 is nobody's */
+        Lane *lane;         /* NULL: there is none of that number */
+        Endpoint *endpoint; /* whose the net batch is */
+        uint32_t n_not_open;
+} FramesRun;
+
+static void frames_end_run(FramesRun *run) {
+        if (lane_is_open(run->lane)) {
+                connection_touch(run->lane->connection);
+                connection_follow_path(run->lane->connection, /* at_once= */ false);
+        }
+        if (run->n_not_open > 0)
+                lane_tell_not_open(run->trunk, run->number, run->n_not_open);
+        run->n_not_open = 0;
+}
+
+static void frames_begin_run(FramesRun *run, uint32_t number) {
+        Endpoint *endpoint;
+
+        frames_end_run(run);
+        run->number = number;
+        run->lane = g_hash_table_lookup(run->trunk->lanes, GUINT_TO_POINTER(number));
+        if (!run->lane)
+                return;
+
+        endpoint = run->lane->connection->endpoint;
+        if (run->endpoint && run->endpoint != endpoint)
+                endpoint_flush(run->endpoint);
+        run->endpoint = endpoint;
+        connection_prepare(run->lane->connection);
+}
+
+static void frames_send(Lane *lane, const Frame *frame) {
+        Connection *connection = lane->connection;
+        int r;
+
+        if (frame->size == 0)
+                return;
+        if (endpoint_is_full(connection->endpoint)) {
+                lane_drop(lane, LANE_SOCKET_FULL);
+                return;
+        }
+
+        r = connection_seal(connection, frame->data, frame->size);
+        if (r < 0)
+                connection_fail(connection, fault(r));
+        else if (r == SESSION_E_TOO_LONG)
+                lane_drop(lane, LANE_TOO_LONG);
+        else if (r == SESSION_E_NO_ROOM)
+                lane_drop(lane, LANE_SOCKET_FULL);
+        else if (r > 0)
+                connection_went_on(connection, r == SESSION_E_FAILED ? r : 0);
+        else
+                tally_connection(connection, TALLY_COLLECTED, 1);
+}
+
+static void frames_take(FramesRun *run, const Frame *frame) {
+        if (frame->connection != run->number)
+                frames_begin_run(run, frame->connection);
+
+        if (!lane_is_open(run->lane)) {
+                run->n_not_open += frame->kind == FRAME_DATA;
+                return;
+        }
+
+        if (frame->kind == FRAME_DATA)
+                frames_send(run->lane, frame);
+        else
+                connection_close(run->lane->connection, END_CLOSE);
+}
+
+static void frames_count_malformed(Trunk *trunk) {
+        SharedChannelStats now = shared_channel_stats(trunk->channel);
+        g_autofree char *text = NULL, *uid = NULL;
+
+        if (now.n_malformed == trunk->seen.n_malformed)
+                return;
+
+        trunk->relay->tally.at[TALLY_DROPPED_FRAMES] += now.n_malformed - trunk->seen.n_malformed;
+        trunk->seen = now;
+
+        text = g_strdup_printf("Shared channel %" G_GUINT32_FORMAT
+                               " of user %u: a packet is no frames, or too long; the rest of it is "
+                               "dropped",
+                               trunk->id, trunk->charges.uid);
+        uid = g_strdup_printf("DTLSD_OWNER_UID=%u", trunk->charges.uid);
+        brake_write(&trunk->brake, relay_now(trunk->relay), LOG_NOTICE, NULL,
+                    (const char *[]){uid, NULL}, text);
+}
+
+/* Takes one packet; what shared_channel_receive() says. */
+static int frames_turn(Trunk *trunk) {
+        FramesRun run = {.trunk = trunk};
+        Frame frame;
+        int r;
+
+        r = shared_channel_receive(trunk->channel);
+        if (r)
+                return r;
+
+        while (shared_channel_next(trunk->channel, &frame))
+                frames_take(&run, &frame);
+
+        if (run.endpoint)
+                endpoint_flush(run.endpoint);
+        frames_end_run(&run);
+        frames_count_malformed(trunk);
+        return 0;
+}
+
+int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Trunk *trunk = userdata;
+        int r;
+
+        if (events & EPOLLOUT)
+                trunk_due(trunk);
+
+        r = events & ~(uint32_t)EPOLLOUT ? frames_turn(trunk) : 0;
+        if (r)
+                trunk_lost(trunk, r);
+
+        trunks_flush(trunk->relay);
+        return 0; /* always: a negative return would switch this source off */
+}

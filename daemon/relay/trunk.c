@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Trunk: a shared channel, who is on it, and when its packets leave.
+ *
+ * Knows: shared channels, their owners and charges. Does not know: what is in a frame.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "relay/private.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+
+/* ---- the end of a turn ---- */
+
+static void trunk_listen_for(Trunk *trunk, bool room) {
+        if (trunk->is_waiting == room)
+                return;
+
+        trunk->is_waiting = room;
+        /* cannot fail for a source of ours */
+        (void)sd_event_source_set_io_events(trunk->source, EPOLLIN | (room ? EPOLLOUT : 0));
+}
+
+/* Tells all there is room for; what shared_channel_flush() says. */
+static int trunk_send(Trunk *trunk) {
+        int r;
+
+        /* a packet that waits goes first; another takes what is to be told along */
+        r = shared_channel_is_full(trunk->channel) ? shared_channel_flush(trunk->channel) : 0;
+        if (r)
+                return r;
+
+        do {
+                Lane *lane = g_queue_peek_head(&trunk->pending);
+
+                while (lane && lane_tell(lane))
+                        lane = g_queue_peek_head(&trunk->pending);
+
+                r = shared_channel_flush(trunk->channel);
+        } while (r == 0 && !g_queue_is_empty(&trunk->pending));
+
+        return r;
+}
+
+static void trunk_flush(Trunk *trunk) {
+        int r = trunk_send(trunk);
+
+        if (r == 0 || r == CHANNEL_E_FULL)
+                trunk_listen_for(trunk, r == CHANNEL_E_FULL);
+        else
+                trunk_lost(trunk, r);
+}
+
+void trunks_flush(Relay *relay) {
+        while (relay->trunks_due->len > 0) {
+                Trunk *trunk = g_ptr_array_steal_index_fast(relay->trunks_due, 0);
+
+                trunk->is_due = false;
+                trunk_flush(trunk);
+        }
+
+        (void)sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_OFF);
+}
+
+void trunk_due(Trunk *trunk) {
+        Relay *relay = trunk->relay;
+
+        if (trunk->is_due || trunk->gone)
+                return;
+
+        trunk->is_due = true;
+        g_ptr_array_add(relay->trunks_due, trunk);
+        /* cannot fail for a deferred source of ours */
+        (void)sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_ONESHOT);
+}
+
+static int on_trunks_flush(sd_event_source *source, void *userdata) {
+        trunks_flush(userdata);
+        return 0;
+}
+
+/* ---- who is on it ---- */
+
+static int trunk_find(const Relay *relay, const Spec *spec, Trunk **ret, Reason *reason) {
+        Trunk *trunk;
+
+        if (spec->channel == 0)
+                return 0;
+
+        trunk = g_hash_table_lookup(relay->trunks, GUINT_TO_POINTER(spec->channel));
+        if (!trunk || g_strcmp0(trunk->owner, spec->owner) != 0)
+                return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
+                                  "You have no shared channel %" G_GUINT32_FORMAT
+                                  "; the manager's OpenChannel opens one",
+                                  spec->channel);
+
+        *ret = trunk;
+        return 0;
+}
+
+int trunk_join(Connection *connection, Reason *reason) {
+        int r;
+
+        r = trunk_find(connection->relay, connection->spec, &connection->trunk, reason);
+        if (r || !connection->trunk)
+                return r;
+
+        connection->trunk_link.data = connection;
+        g_queue_push_tail_link(&connection->trunk->connections, &connection->trunk_link);
+        return 0;
+}
+
+int trunk_join_listener(Listener *listener, Reason *reason) {
+        int r;
+
+        r = trunk_find(listener->relay, listener->spec, &listener->trunk, reason);
+        if (r || !listener->trunk)
+                return r;
+
+        listener->trunk_link.data = listener;
+        g_queue_push_tail_link(&listener->trunk->listeners, &listener->trunk_link);
+        return 0;
+}
+
+void trunk_leave(Connection *connection) {
+        if (!connection->trunk)
+                return;
+
+        if (connection->lane)
+                lane_detach(connection->lane);
+        g_queue_unlink(&connection->trunk->connections, &connection->trunk_link);
+        connection->trunk = NULL;
+}
+
+void trunk_leave_listener(Listener *listener) {
+        if (listener->trunk)
+                g_queue_unlink(&listener->trunk->listeners, &listener->trunk_link);
+        listener->trunk = NULL;
+}
+
+/* ---- birth and death ---- */
+
+static void trunk_free(Trunk *trunk) {
+        Lane *lane;
+
+        while ((lane = g_queue_peek_head(&trunk->pending)))
+                lane_free(lane);
+
+        g_assert(g_queue_is_empty(&trunk->connections) && g_queue_is_empty(&trunk->listeners));
+        sd_event_source_disable_unref(trunk->source);
+        shared_channel_free(trunk->channel);
+        g_hash_table_unref(trunk->lanes);
+        charges_done(&trunk->charges);
+        g_free(trunk->owner);
+        g_free(trunk);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Trunk, trunk_free)
+
+static void trunk_release(void *corpse) {
+        trunk_free(corpse);
+}
+
+static int trunk_open(Trunk *trunk, int *ret_fd, Reason *reason) {
+        g_autofd int app_fd = -1;
+        int r;
+
+        r = charges_add(&trunk->charges, QUOTA_FDS, 1, reason);
+        if (r)
+                return r;
+
+        r = charges_add(&trunk->charges, QUOTA_BYTES, SHARED_CHANNEL_BYTES, reason);
+        if (r)
+                return r;
+
+        r = shared_channel_new(&trunk->channel, &app_fd);
+        if (r < 0)
+                return fault(r);
+        if (r > 0)
+                return reason_set(reason, RELAY_E_QUOTA,
+                                  "The service has no file descriptor left; try again later");
+
+        r = sd_event_add_io(trunk->relay->event, &trunk->source, shared_channel_fd(trunk->channel),
+                            EPOLLIN, on_trunk_event, trunk);
+        if (r < 0)
+                return fault(r);
+
+        *ret_fd = autofd_steal(&app_fd);
+        return 0;
+}
+
+int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, uint32_t *ret_id,
+                       Reason *reason) {
+        g_autoptr(Trunk) trunk = g_new0(Trunk, 1);
+        int r;
+
+        trunk->relay = relay;
+        trunk->owner = g_strdup(owner);
+        trunk->lanes = g_hash_table_new(NULL, NULL);
+        charges_init(&trunk->charges, relay->quota, uid);
+
+        r = trunk_open(trunk, ret_fd, reason);
+        if (r)
+                return r;
+
+        trunk->id = ++relay->last_trunk;
+        *ret_id = trunk->id;
+        g_hash_table_insert(relay->trunks, GUINT_TO_POINTER(trunk->id), trunk);
+        trunk = NULL;
+        return 0;
+}
+
+/* What was to be told is, as far as there is room. */
+static void trunk_close(Trunk *trunk, EndReason why) {
+        Relay *relay = trunk->relay;
+        Connection *connection;
+        Listener *listener;
+
+        if (trunk->gone)
+                return;
+
+        trunk->gone = true;
+        if (trunk->is_due)
+                (void)g_ptr_array_remove_fast(relay->trunks_due, trunk);
+        while ((connection = g_queue_peek_head(&trunk->connections)))
+                connection_close(connection, why);
+        while ((listener = g_queue_peek_head(&trunk->listeners)))
+                listener_close(listener);
+
+        (void)trunk_send(trunk);
+        trunk->source = sd_event_source_disable_unref(trunk->source);
+        g_hash_table_remove(relay->trunks, GUINT_TO_POINTER(trunk->id));
+        relay_bury(relay, trunk, trunk_release);
+}
+
+void trunk_lost(Trunk *trunk, int r) {
+        if (r < 0)
+                log_warning("Shared channel %" G_GUINT32_FORMAT
+                            " of user %u broke: %s; the others go on",
+                            trunk->id, trunk->charges.uid, strerror(-r));
+        trunk_close(trunk, END_CHANNEL_CLOSED);
+}
+
+/* ---- all of them ---- */
+
+int trunks_new(Relay *relay) {
+        int r;
+
+        relay->trunks = g_hash_table_new(NULL, NULL);
+        relay->trunks_due = g_ptr_array_new();
+
+        r = sd_event_add_defer(relay->event, &relay->trunks_flush, on_trunks_flush, relay);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_OFF);
+        if (r < 0)
+                return fault(r);
+
+        return 0;
+}
+
+void trunks_name_gone(Relay *relay, const char *name) {
+        g_autoptr(GList) trunks = g_hash_table_get_values(relay->trunks);
+
+        for (GList *i = trunks; i; i = i->next) {
+                Trunk *trunk = i->data;
+
+                if (!name) {
+                        g_free(trunk->owner);
+                        trunk->owner = g_strdup("");
+                } else if (g_str_equal(trunk->owner, name)) {
+                        trunk_close(trunk, END_OWNER_GONE);
+                }
+        }
+}
+
+void trunks_close(Relay *relay) {
+        g_autoptr(GList) trunks = g_hash_table_get_values(relay->trunks);
+
+        for (GList *i = trunks; i; i = i->next)
+                trunk_close(i->data, END_CLOSE);
+}
+
+void trunks_free(Relay *relay) {
+        relay->trunks_flush = sd_event_source_disable_unref(relay->trunks_flush);
+        g_clear_pointer(&relay->trunks, g_hash_table_unref);
+        g_clear_pointer(&relay->trunks_due, g_ptr_array_unref);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lane: opened, data, closed, in this order, and nothing of it is lost but data. */
+
+#include "app.h"
+
+#include "channel/opened.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint32_t id_of(const Connection *connection) {
+        return connection_facts(connection).id;
+}
+
+static void assert_field(App *app, uint32_t number, uint16_t type, const void *value, size_t size) {
+        g_autoptr(GBytes) field = app_opened_field(app, number, type);
+
+        g_assert_nonnull(field);
+        g_assert_cmpmem(g_bytes_get_data(field, NULL), g_bytes_get_size(field), value, size);
+}
+
+static void test_opened_says_who_came(App *app, gconstpointer unused) {
+        uint32_t listener = listener_facts(app->listener).id, data_mtu, number;
+        Connection *client, *server;
+        uint16_t peer_port;
+        Address local;
+
+        app_pair(app, &client, &server);
+        number = id_of(server);
+        data_mtu = connection_facts(server).data_mtu;
+        local = connection_facts(client).local;
+        peer_port = address_port(&local);
+
+        app_expects(app, "%u opened", number);
+        assert_field(app, number, OPENED_CONNECTION, &number, sizeof(number));
+        assert_field(app, number, OPENED_LISTENER, &listener, sizeof(listener));
+        assert_field(app, number, OPENED_PEER, "127.0.0.1", 9);
+        assert_field(app, number, OPENED_PEER_PORT, &peer_port, sizeof(peer_port));
+        assert_field(app, number, OPENED_DATA_MTU, &data_mtu, sizeof(data_mtu));
+        assert_field(app, number, OPENED_PSK_IDENTITY, "someone", 7);
+}
+
+static void test_from_opened_to_closed(App *app, gconstpointer unused) {
+        Connection *client, *server;
+        uint32_t number;
+
+        app_pair(app, &client, &server);
+        number = id_of(server);
+        world_send(client, "hello");
+        world_send(client, "and more");
+        connection_close(client, END_CLOSE);
+
+        app_expects(app, "%u opened", number);
+        app_expects(app, "%u data hello", number);
+        app_expects(app, "%u data and more", number);
+        app_expects(app, "%u closed PeerClosed", number);
+        g_assert_false(world_has(&app->world, number)); /* the application knows all there is */
+}
+
+static void test_what_comes_in_a_turn_leaves_in_a_packet(App *app, gconstpointer unused) {
+        Connection *client, *server;
+        size_t n_before;
+
+        app_pair(app, &client, &server);
+        app_expects(app, "%u opened", id_of(server));
+        n_before = app->n_packets;
+        for (int i = 0; i < 20; i++)
+                world_send(client, "hello");
+        for (int i = 0; i < 20; i++)
+                app_expects(app, "%u data hello", id_of(server));
+        g_assert_cmpuint(app->n_packets - n_before, <, 4); /* as the kernel gives them out */
+}
+
+/* Sends until some is dropped. */
+static void fill(App *app, Connection *client, const Connection *server) {
+        g_autofree char *text = g_strnfill(1200, 'x');
+
+        while (world_counter(connection_counters(server), "DroppedAppFull") == 0) {
+                for (int i = 0; i < 50; i++)
+                        world_send(client, text);
+                world_turn_quickly(&app->world, world_limit(&app->world));
+        }
+}
+
+static void test_a_slow_reader_loses_data_and_nothing_else(App *app, gconstpointer unused) {
+        Connection *client, *server, *other, *other_server;
+        g_autoptr(GString) kinds = g_string_new(NULL);
+        uint32_t number, other_number, n_dropped = 0, n;
+        size_t n_data = 0;
+        uint64_t n_sent, n_lost;
+        bool over = false;
+
+        app_pair(app, &client, &server);
+        number = id_of(server);
+        fill(app, client, server);
+        app_pair(app, &other, &other_server); /* opens and ends while nobody reads */
+        other_number = id_of(other_server);
+        connection_close(other, END_CLOSE);
+        world_wait(&app->world, !world_has(&app->world, other_number));
+        n_sent = world_counter(connection_counters(server), "DatagramsDelivered");
+        n_lost = world_counter(connection_counters(server), "DroppedAppFull");
+        connection_close(client, END_CLOSE);
+        world_wait(&app->world, !world_has(&app->world, number));
+
+        while (!over) {
+                g_autofree char *frame = app_next(app);
+                uint32_t from = (uint32_t)g_ascii_strtoull(frame, NULL, 10);
+
+                if (strstr(frame, " data ") && from == number)
+                        n_data++;
+                else if (from == number)
+                        g_string_append_printf(kinds, "%s;", strchr(frame, ' '));
+                if (sscanf(frame, "%*u dropped %u ChannelFull", &n) == 1)
+                        n_dropped += n;
+                if (from == other_number)
+                        g_string_append_printf(kinds, " other%s;", strchr(frame, ' '));
+                over = strstr(kinds->str, "closed PeerClosed; other opened") ||
+                       strstr(kinds->str, "other closed");
+        }
+
+        g_assert_cmpuint(n_data, ==, n_sent);
+        g_assert_cmpuint(n_dropped, ==, n_lost);
+        g_test_message("%s", kinds->str);
+        g_assert_nonnull(strstr(kinds->str, " opened;"));
+        g_assert_nonnull(strstr(kinds->str, "ChannelFull;"));
+}
+
+static void test_a_shutdown_is_told_and_the_next_number_is_new(App *app, gconstpointer unused) {
+        Connection *client;
+        Reason reason;
+        uint32_t id;
+        char *frame;
+        uint32_t numbers[2];
+
+        client = world_start(&app->world, app_client_spec(app), app->listener, "127.0.0.1");
+        id = id_of(client);
+        for (int i = 0; i < 2; i++) {
+                world_wait_state(&app->world, client, HANDSHAKE_COMPLETE);
+                for (;;) {
+                        g_autoptr(GBytes) port = NULL;
+                        uint32_t from;
+
+                        frame = app_next(app);
+                        from = (uint32_t)g_ascii_strtoull(frame, NULL, 10);
+                        if (strstr(frame, " opened")) {
+                                g_autoptr(GBytes) listener =
+                                        app_opened_field(app, from, OPENED_LISTENER);
+
+                                g_free(frame);
+                                if (listener)
+                                        continue; /* the other end */
+                                numbers[i] = from;
+                                assert_field(app, from, OPENED_CONNECTION, &id, sizeof(id));
+                                break;
+                        }
+                        g_free(frame);
+                }
+                g_assert_cmpint(connection_shutdown(client, &reason), ==, 0);
+                for (;;) {
+                        g_autofree char *expected =
+                                g_strdup_printf("%u closed Shutdown", numbers[i]);
+                        g_autofree char *next = app_next(app);
+
+                        if (g_str_equal(next, expected))
+                                break;
+                }
+                if (i == 0)
+                        g_assert_cmpint(connection_do_handshake(client, &reason), ==, 0);
+        }
+
+        g_assert_cmpuint(numbers[0], ==, id);
+        g_assert_cmpuint(numbers[1], !=, id);
+        g_assert_false(world_has(&app->world, numbers[1]));
+}
+
+static void add(const char *name, void (*body)(App *, gconstpointer)) {
+        g_autofree char *path = g_strconcat("/lane/", name, NULL);
+
+        g_test_add(path, App, NULL, app_setup, body, app_teardown);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_assert_cmpint(session_global_init(), ==, 0);
+        add("opened-says-who-came", test_opened_says_who_came);
+        add("from-opened-to-closed", test_from_opened_to_closed);
+        add("what-comes-in-a-turn-leaves-in-a-packet",
+            test_what_comes_in_a_turn_leaves_in_a_packet);
+        add("a-slow-reader-loses-data-and-nothing-else",
+            test_a_slow_reader_loses_data_and_nothing_else);
+        add("a-shutdown-is-told-and-the-next-number-is-new",
+            test_a_shutdown_is_told_and_the_next_number_is_new);
+        return g_test_run();
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* trunk: a shared channel is one name's, and what was made with it goes when it goes. */
+
+#include "app.h"
+
+#include "base/cleanup.h"
+
+#include <poll.h>
+#include <string.h>
+
+static uint32_t id_of(const Connection *connection) {
+        return connection_facts(connection).id;
+}
+
+static char *refusal(App *app, const char *owner, uint32_t id) {
+        Spec *spec = world_client_spec();
+        Connection *connection;
+        Reason reason = {0};
+
+        g_free(spec->owner);
+        spec->owner = g_strdup(owner);
+        spec->channel = id;
+        g_assert_cmpint(relay_create_connection(app->world.relay, spec, &connection, &reason), ==,
+                        RELAY_E_INVALID_PARAMETERS);
+        return g_strdup(reason.text);
+}
+
+static void test_anothers_is_as_unknown_as_none(App *app, gconstpointer unused) {
+        g_autofree char *anothers = refusal(app, WORLD_OTHER_OWNER, app->id);
+        g_autofree char *none = refusal(app, WORLD_OWNER, app->id + 1);
+        g_autofree char *expected = g_strdup_printf("You have no shared channel %u;", app->id);
+        Spec *spec = world_listener_spec("127.0.0.1", 0);
+        Listener *listener;
+        Reason reason = {0};
+
+        g_assert_true(g_str_has_prefix(anothers, expected));
+        g_assert_true(g_str_has_prefix(none, "You have no shared channel "));
+
+        g_free(spec->owner);
+        spec->owner = g_strdup(WORLD_OTHER_OWNER);
+        spec->channel = app->id;
+        g_assert_cmpint(relay_listen(app->world.relay, spec, &listener, &reason), ==,
+                        RELAY_E_INVALID_PARAMETERS);
+        g_assert_cmpstr(reason.text, ==, anothers);
+}
+
+static void test_a_closed_fd_ends_all_that_was_made_with_it(App *app, gconstpointer unused) {
+        uint32_t listener = listener_facts(app->listener).id, number, own_number, idle_number;
+        Connection *client, *server, *own, *idle, *plain, *plain_server;
+        g_autofree char *expected = NULL;
+        Reason reason;
+
+        app_pair(app, &client, &server);
+        own = world_start(&app->world, app_client_spec(app), app->listener, "127.0.0.1");
+        g_assert_cmpint(
+                relay_create_connection(app->world.relay, app_client_spec(app), &idle, &reason), ==,
+                0);
+        world_wait_state(&app->world, own, HANDSHAKE_COMPLETE);
+        world_pair(&app->world, &plain, &plain_server);
+        number = id_of(server);
+        own_number = id_of(own);
+        idle_number = id_of(idle);
+
+        app_says(app, number, "last words");
+        app_closes_fd(app);
+        world_wait(&app->world, !relay_find_listener(app->world.relay, listener));
+        g_assert_false(world_has(&app->world, number));
+        g_assert_false(world_has(&app->world, own_number));
+        g_assert_false(world_has(&app->world, idle_number));
+        expected = g_strdup_printf("%u:ChannelClosed ", number);
+        g_assert_nonnull(strstr(app->world.closed->str, expected));
+
+        /* what was written before still went out, and the peer hears of the end */
+        world_wait_state(&app->world, client, HANDSHAKE_NOT_STARTED);
+        g_assert_cmpint(connection_facts(client).error, ==, DTLS_REMOTE_CLOSED_CONNECTION_ERROR);
+        {
+                g_autofree char *text = world_read(&app->world, client);
+
+                g_assert_cmpstr(text, ==, "last words");
+        }
+
+        g_assert_cmpint(connection_facts(plain).state, ==, HANDSHAKE_COMPLETE);
+        g_assert_cmpint(connection_facts(plain_server).state, ==, HANDSHAKE_COMPLETE);
+}
+
+static void test_a_name_that_leaves_ends_it(App *app, gconstpointer unused) {
+        struct pollfd look = {.fd = app->fd, .events = POLLIN};
+        uint32_t number, listener = listener_facts(app->listener).id;
+        Connection *client, *server;
+
+        app_pair(app, &client, &server);
+        number = id_of(server);
+        relay_owner_gone(app->world.relay, WORLD_OWNER);
+        g_assert_null(relay_find_listener(app->world.relay, listener));
+        world_spend(&app->world, 1000);
+
+        app_expects(app, "%u opened", number);
+        app_expects(app, "%u closed ListenerClosed", number);
+        g_assert_cmpint(poll(&look, 1, 0), ==, 1);
+        g_assert_true(look.revents & POLLHUP);
+}
+
+static void test_several_are_kept_apart(App *app, gconstpointer unused) {
+        Spec *spec = app_client_spec(app);
+        g_autofd int second_fd = -1;
+        Connection *client, *own;
+        Connection *server;
+        uint32_t second;
+        Reason reason;
+
+        g_assert_cmpint(relay_open_channel(app->world.relay, WORLD_UID, WORLD_OWNER, &second_fd,
+                                           &second, &reason),
+                        ==, 0);
+        g_assert_cmpuint(second, !=, app->id);
+        spec->channel = second;
+        own = world_start(&app->world, spec, app->listener, "127.0.0.1");
+        world_wait_state(&app->world, own, HANDSHAKE_COMPLETE);
+        app_pair(app, &client, &server);
+
+        autofd_close(&second_fd);
+        second_fd = -1;
+        world_wait(&app->world, !world_has(&app->world, id_of(own)));
+        g_assert_cmpint(connection_facts(server).state, ==, HANDSHAKE_COMPLETE);
+        spec = app_client_spec(app);
+        spec->channel = second; /* and it does not come again */
+        g_assert_cmpint(relay_create_connection(app->world.relay, spec, &own, &reason), ==,
+                        RELAY_E_INVALID_PARAMETERS);
+}
+
+static void test_it_takes_the_place_of_other_channels(App *app, gconstpointer unused) {
+        Connection *client, *server;
+        uint32_t data_mtu;
+        GBytes *bytes;
+        Reason reason;
+        int fd;
+
+        app_pair(app, &client, &server);
+        g_assert_true(connection_facts(server).channel_open);
+        g_assert_false(connection_facts(server).announced);
+        g_assert_cmpuint(app->world.n_announced, ==, 0);
+        g_assert_cmpint(connection_open_channel(server, &fd, &data_mtu, &reason), ==,
+                        RELAY_E_CHANNEL_IN_USE);
+        g_assert_cmpint(connection_read(server, &bytes, &reason), ==, RELAY_E_CHANNEL_IN_USE);
+        g_assert_cmpint(listener_open_accept_queue(app->listener, &fd, &reason), ==,
+                        RELAY_E_CHANNEL_IN_USE);
+}
+
+static void test_announced_if_told_so(App *app, gconstpointer unused) {
+        Spec *spec = world_listener_spec("127.0.0.1", 0);
+        Connection *client, *server;
+        Listener *listener;
+
+        spec->channel = app->id;
+        spec->announce = true;
+        listener = world_listen(&app->world, spec);
+        client = world_start(&app->world, world_client_spec(), listener, "127.0.0.1");
+        world_wait(&app->world, app->world.n_announced == 1);
+        world_wait_state(&app->world, client, HANDSHAKE_COMPLETE);
+        server = relay_find_connection(app->world.relay, app->world.last_accepted);
+        g_assert_true(connection_facts(server).announced);
+        app_expects(app, "%u opened", id_of(server));
+        connection_close(client, END_CLOSE);
+        app_expects(app, "%u closed PeerClosed", id_of(server));
+        g_assert_true(world_has(&app->world, id_of(server))); /* to be read for a while */
+}
+
+static void add(const char *name, void (*body)(App *, gconstpointer)) {
+        g_autofree char *path = g_strconcat("/trunk/", name, NULL);
+
+        g_test_add(path, App, NULL, app_setup, body, app_teardown);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_assert_cmpint(session_global_init(), ==, 0);
+        add("anothers-is-as-unknown-as-none", test_anothers_is_as_unknown_as_none);
+        add("a-closed-fd-ends-all-that-was-made-with-it",
+            test_a_closed_fd_ends_all_that_was_made_with_it);
+        add("a-name-that-leaves-ends-it", test_a_name_that_leaves_ends_it);
+        add("several-are-kept-apart", test_several_are_kept_apart);
+        add("it-takes-the-place-of-other-channels", test_it_takes_the_place_of_other_channels);
+        add("announced-if-told-so", test_announced_if_told_so);
+        return g_test_run();
+}
