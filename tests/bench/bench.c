@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Bench, see bench.h: two processes, their clocks, and the four loops. */
+/* Bench, see bench.h: two processes, their clocks, and the five loops. */
 
 #include "bench.h"
 
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,6 +27,7 @@
 #define STUCK_SECONDS 1.0 /* nothing came for so long: what is on its way is lost */
 #define START_SECONDS 20.0
 #define WARM_SECONDS 0.1
+#define PEERS 1000 /* of one server */
 #define TRIPS_MAX 200000
 #define FILES_MAX 20000
 #define WARM_SESSIONS 50
@@ -47,7 +49,7 @@ typedef struct Cost { /* processor seconds */
 static Shared *shared;
 static pid_t server_pid;
 static pid_t client_services[PIDS_MAX], server_services[PIDS_MAX]; /* ends with 0 */
-static uint64_t n_sent, n_lost;
+static uint64_t n_sent, n_lost, window = WINDOW;
 
 /* ---- plain things ---- */
 
@@ -221,7 +223,17 @@ static void wait_done(uint64_t count) {
         atomic_store(&shared->waiting, 0);
 }
 
-static void server_counts(const void *data, size_t size) {
+static void pump(const BenchWay *way, void *end, BenchGot got) {
+        if (way->pump) {
+                way->pump(end, got);
+                return;
+        }
+
+        bench_wait_readable(way->fd(end), -1);
+        way->take(end, got);
+}
+
+static void server_counts(void *end, const void *data, size_t size) {
         uint64_t count = atomic_fetch_add(&shared->received, 1) + 1;
 
         (void)data;
@@ -232,17 +244,40 @@ static void server_counts(const void *data, size_t size) {
 
 /* ---- the server's process ---- */
 
-typedef struct Server {
-        const BenchWay *way;
-        void *end;
-} Server;
+static const BenchWay *echoing;
 
-static Server echoing;
+static void server_answers(void *end, const void *data, size_t size) {
+        echoing->send(end, data, size);
+}
 
-static void server_echoes(const void *data, size_t size) {
-        echoing.way->send(echoing.end, data, size);
-        if (echoing.way->flush)
-                echoing.way->flush(echoing.end);
+static void server_echoes(void *end, const void *data, size_t size) {
+        echoing->send(end, data, size);
+        if (echoing->flush)
+                echoing->flush(end);
+}
+
+/* As servers with many peers do it: whoever has said something is answered. */
+static _Noreturn void serve_peers(const BenchWay *way, void *first) {
+        struct epoll_event events[64];
+        int epoll = epoll_create1(EPOLL_CLOEXEC);
+        void *end = first;
+
+        check(epoll >= 0, "epoll_create1");
+        for (uint32_t n = 1; n <= PEERS; n++) {
+                events[0] = (struct epoll_event){.events = EPOLLIN, .data.ptr = end};
+                if (epoll_ctl(epoll, EPOLL_CTL_ADD, way->fd(end), events) < 0)
+                        check(errno == EEXIST, "epoll_ctl"); /* one fd for all of them */
+                futex_set(&shared->accepted, n);
+                end = n < PEERS ? way->accept() : NULL;
+        }
+
+        echoing = way;
+        for (;;) {
+                int n = epoll_wait(epoll, events, 64, -1);
+
+                for (int i = 0; i < n; i++)
+                        way->take(events[i].data.ptr, server_answers);
+        }
 }
 
 static _Noreturn void serve(const BenchWay *way, const char *loop, BenchKind kind) {
@@ -254,16 +289,19 @@ static _Noreturn void serve(const BenchWay *way, const char *loop, BenchKind kin
         for (;;) {
                 void *end = way->accept();
 
+                if (strcmp(loop, "peers") == 0)
+                        serve_peers(way, end);
+
                 futex_set(&shared->accepted, atomic_load(&shared->accepted) + 1);
                 if (strcmp(loop, "handshakes") == 0) {
                         way->close(end);
                 } else if (strcmp(loop, "bulk") == 0) {
                         for (;;)
-                                way->pump(end, server_counts);
+                                pump(way, end, server_counts);
                 } else if (strcmp(loop, "trips") == 0) {
-                        echoing = (Server){way, end};
+                        echoing = way;
                         for (;;)
-                                way->pump(end, server_echoes);
+                                pump(way, end, server_echoes);
                 }
         }
 }
@@ -284,10 +322,10 @@ static void bulk_for(const BenchWay *way, void *end, size_t size, double seconds
 
         do {
                 for (unsigned i = 0; i < 32; i++, n_sent++) {
-                        if (n_sent - n_done() >= WINDOW) {
+                        if (n_sent - n_done() >= window) {
                                 if (way->flush)
                                         way->flush(end);
-                                wait_done(n_sent - WINDOW / 2);
+                                wait_done(n_sent - window / 2);
                         }
                         way->send(end, buffer, size);
                 }
@@ -319,7 +357,8 @@ static void loop_bulk(const BenchWay *way, void *end, size_t size, double second
 
 static size_t n_trips_back;
 
-static void client_counts(const void *data, size_t size) {
+static void client_counts(void *end, const void *data, size_t size) {
+        (void)end;
         (void)data;
         (void)size;
         n_trips_back++;
@@ -346,7 +385,7 @@ static size_t trips_for(const BenchWay *way, void *end, size_t size, double seco
                 if (way->flush)
                         way->flush(end);
                 while (n_trips_back == 0)
-                        way->pump(end, client_counts);
+                        pump(way, end, client_counts);
 
                 back = now();
                 trips[n++] = (float)(back - start);
@@ -371,6 +410,43 @@ static void loop_trips(const BenchWay *way, void *end, size_t size, double secon
                (double)trips[n * 99 / 100] * 1e6, n,
                (after.client - before.client) / (double)n * 1e6,
                (after.server - before.server) / (double)n * 1e6);
+}
+
+static size_t peers_for(const BenchWay *way, void *ends[static PEERS], size_t size,
+                        double seconds) {
+        uint8_t buffer[BENCH_DATAGRAM_MAX] = {0};
+        const double until = now() + seconds;
+        size_t n = 0;
+
+        do {
+                for (size_t first = n; n < first + WINDOW; n++)
+                        way->send(ends[n % PEERS], buffer, size);
+                for (size_t i = n - WINDOW; i < n; i++)
+                        for (n_trips_back = 0; n_trips_back == 0;)
+                                pump(way, ends[i % PEERS], client_counts);
+        } while (now() < until);
+
+        return n;
+}
+
+static void loop_peers(const BenchWay *way, uint16_t port, size_t size, double seconds) {
+        static void *ends[PEERS];
+        Cost before, after;
+        double start, n;
+
+        for (uint32_t i = 0; i < PEERS; i++) {
+                ends[i] = way->connect(port);
+                wait_word(&shared->accepted, i + 1, "accept");
+        }
+
+        (void)peers_for(way, ends, size, WARM_SECONDS);
+        before = cost();
+        start = now();
+        n = (double)peers_for(way, ends, size, seconds);
+        seconds = now() - start;
+        after = cost();
+        printf("rate=%.1f client_us=%.4f server_us=%.4f\n", n / seconds,
+               (after.client - before.client) / n * 1e6, (after.server - before.server) / n * 1e6);
 }
 
 static size_t handshakes_for(const BenchWay *way, uint16_t port, double seconds) {
@@ -441,18 +517,20 @@ static void loop_memory(const BenchWay *way, uint16_t port, uint32_t n) {
 
 static _Noreturn void usage(void) {
         fprintf(stderr,
-                "usage: %s WAY bulk|trips SIZE SECONDS\n"
+                "usage: %s WAY bulk SIZE[,WINDOW] SECONDS\n"
+                "       %s WAY trips|peers SIZE SECONDS\n"
                 "       %s WAY handshakes ecdsa|psk SECONDS\n"
                 "       %s WAY memory ecdsa|psk SESSIONS\n"
-                "handshakes and memory are of the server; its clients are GnuTLS's\n",
+                "peers, handshakes and memory are of the server; its clients are GnuTLS's\n",
                 program_invocation_short_name, program_invocation_short_name,
-                program_invocation_short_name);
+                program_invocation_short_name, program_invocation_short_name);
         exit(2);
 }
 
 static void run(const BenchWay *way, char **arguments) {
         const char *loop = arguments[0];
-        const size_t size = strtoul(arguments[1], NULL, 10);
+        char *comma = NULL;
+        const size_t size = strtoul(arguments[1], &comma, 10);
         const double amount = strtod(arguments[2], NULL);
         const uint16_t port = (uint16_t)atomic_load(&shared->port);
         void *end;
@@ -468,6 +546,12 @@ static void run(const BenchWay *way, char **arguments) {
 
         if (size == 0 || size > BENCH_MTU)
                 usage();
+        if (strcmp(loop, "peers") == 0) {
+                loop_peers(way, port, size, amount);
+                return;
+        }
+        if (*comma == ',')
+                window = strtoul(comma + 1, NULL, 10);
         end = way->connect(port);
         wait_word(&shared->accepted, 1, "accept");
         if (strcmp(loop, "bulk") == 0)
@@ -488,9 +572,9 @@ int bench_main(int argc, char **argv, BenchFind find) {
         if (!way)
                 usage();
 
-        of_server = strcmp(argv[2], "handshakes") == 0 || strcmp(argv[2], "memory") == 0;
+        of_server = strcmp(argv[2], "bulk") != 0 && strcmp(argv[2], "trips") != 0;
         client = of_server ? &bench_gnutls : way;
-        if (of_server && strcmp(argv[3], "psk") == 0)
+        if (strcmp(argv[3], "psk") == 0)
                 kind = BENCH_PSK;
 
         (void)setrlimit(RLIMIT_NOFILE, &files);

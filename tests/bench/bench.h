@@ -4,7 +4,7 @@
 /*
  * Bench: what the programs here share. Each is one way to speak DTLS (a library in its own process,
  * or dtlsd through its client library), written as that library's users write it, and measured by
- * the same loops: bulk one way, round trips, handshakes, memory.
+ * the same loops: bulk one way, round trips, many peers, handshakes, memory.
  *
  * A run has two processes, the client's and the server's, that share a page: the client sends only
  * as far ahead of what the server has counted as a window allows, so that nothing is lost and every
@@ -35,7 +35,7 @@ typedef enum BenchKind {
         BENCH_PSK,
 } BenchKind;
 
-typedef void (*BenchGot)(const void *data, size_t size);
+typedef void (*BenchGot)(void *end, const void *data, size_t size);
 
 /* A way. Everything blocks; whatever goes wrong ends the program. Ends are the way's own. */
 typedef struct BenchWay {
@@ -46,7 +46,9 @@ typedef struct BenchWay {
         void *(*connect)(uint16_t port);
         void (*send)(void *end, const void *data, size_t size);
         void (*flush)(void *end);              /* NULL: send() keeps nothing back */
-        void (*pump)(void *end, BenchGot got); /* waits, then hands out what there is */
+        void (*pump)(void *end, BenchGot got); /* waits, then hands out what there is; or: */
+        int (*fd)(void *end);                  /* is readable when something waits; may be shared */
+        void (*take)(void *end, BenchGot got); /* hands out what there is on its fd */
         void (*close)(void *end);
 } BenchWay;
 

@@ -257,17 +257,19 @@ static void way_flush(void *end) {
         train_flush(((End *)end)->train);
 }
 
-static void way_pump(void *data, BenchGot got) {
+static int way_fd(void *end) {
+        return ((End *)end)->train->fd;
+}
+
+static void way_take(void *data, BenchGot got) {
         uint8_t buffer[BENCH_DATAGRAM_MAX];
         End *end = data;
         ssize_t n;
 
-        if (!train_has_more(end->train))
-                bench_wait_readable(end->train->fd, -1);
         while ((n = gnutls_record_recv(end->session, buffer, sizeof buffer)) != GNUTLS_E_AGAIN) {
                 if (n <= 0)
                         bench_die("receive", n == 0 ? "closed" : gnutls_strerror((int)n));
-                got(buffer, (size_t)n);
+                got(end, buffer, (size_t)n);
         }
 }
 
@@ -286,6 +288,7 @@ const BenchWay bench_gnutls = {
         .connect = way_connect,
         .send = way_send,
         .flush = way_flush,
-        .pump = way_pump,
+        .fd = way_fd,
+        .take = way_take,
         .close = way_close,
 };

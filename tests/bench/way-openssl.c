@@ -170,7 +170,7 @@ static void way_pump(void *end, BenchGot got) {
         int n = SSL_read(end, buffer, sizeof buffer);
 
         must(n > 0, "receive");
-        got(buffer, (size_t)n);
+        got(end, buffer, (size_t)n);
 }
 
 static void way_close(void *end) {

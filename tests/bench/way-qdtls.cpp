@@ -122,7 +122,7 @@ void take(End *end, const QByteArray &datagram) {
 
         const QByteArray plain = end->dtls.decryptDatagram(end->socket, datagram);
         if (end->got && !plain.isEmpty())
-                end->got(plain.constData(), static_cast<size_t>(plain.size()));
+                end->got(end, plain.constData(), static_cast<size_t>(plain.size()));
 }
 
 void greet(const QByteArray &datagram, const QHostAddress &peer, quint16 port) {
@@ -233,7 +233,8 @@ void wayClose(void *data) {
 }
 
 const BenchWay qdtls = {
-        wayBegin, wayListen, wayAccept, wayConnect, waySend, nullptr, wayPump, wayClose,
+        wayBegin, wayListen, wayAccept, wayConnect, waySend,
+        nullptr,  wayPump,   nullptr,   nullptr,    wayClose,
 };
 
 const BenchWay *find(const char *variant) {

@@ -51,15 +51,17 @@ static void udp_flush(void *end) {
         train_flush(end);
 }
 
-static void udp_pump(void *end, BenchGot got) {
+static int udp_fd(void *end) {
+        return ((Train *)end)->fd;
+}
+
+static void udp_take(void *end, BenchGot got) {
         uint8_t buffer[BENCH_DATAGRAM_MAX];
         Train *train = end;
         ssize_t n;
 
-        if (!train_has_more(train))
-                bench_wait_readable(train->fd, -1);
         while ((n = train_receive(train, buffer, sizeof buffer)) >= 0)
-                got(buffer, (size_t)n);
+                got(end, buffer, (size_t)n);
 }
 
 static void udp_close(void *end) {
@@ -73,7 +75,8 @@ static const BenchWay udp = {
         .connect = udp_connect,
         .send = udp_send,
         .flush = udp_flush,
-        .pump = udp_pump,
+        .fd = udp_fd,
+        .take = udp_take,
         .close = udp_close,
 };
 
