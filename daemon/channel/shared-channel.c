@@ -90,6 +90,10 @@ int shared_channel_receive(SharedChannel *channel) {
         return r < 0 ? fault(r) : r;
 }
 
+bool shared_channel_has_more(const SharedChannel *channel) {
+        return channel->next < channel->n_in;
+}
+
 static bool shared_channel_give_up(SharedChannel *channel) {
         channel->n_malformed++;
         channel->next = channel->n_in;

@@ -46,8 +46,11 @@ SharedChannel *shared_channel_free(SharedChannel *channel);
 int shared_channel_fd(const SharedChannel *channel);
 SharedChannelStats shared_channel_stats(const SharedChannel *channel);
 
-/* Takes the next packet, in the place of the last. 0, CHANNEL_E_HANGUP or a fault. */
+/* Takes the next packet, in the place of the last, of which all frames were taken. 0,
+ * CHANNEL_E_HANGUP or a fault. */
 int shared_channel_receive(SharedChannel *channel);
+/* Whether there is more of it to be looked at. */
+bool shared_channel_has_more(const SharedChannel *channel);
 /* The packet's next frame: data or closed, no other comes from an application. False: there are no
  * more, or none that can be. */
 bool shared_channel_next(SharedChannel *channel, Frame *ret);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Frames: a datagram's way out of a shared channel: one packet a turn, its frames sealed one after
- * the other from where they were read, neighbours to one connection back to back, so that they
- * leave as one. What a connection cannot send is dropped and told; the others go on.
+ * Frames: a datagram's way out of a shared channel: one packet a turn, or a part of a long one, its
+ * frames sealed one after the other from where they were read, neighbours to one connection back to
+ * back, so that they leave as one. What a connection cannot send is dropped and told; the others go
+ * on.
  *
  * Knows: whose a frame is. Does not know: what is told to the application, and when.
  */
@@ -12,6 +13,8 @@
 #include "relay/private.h"
 
 #include <sys/epoll.h>
+
+#define FRAMES_MAX 256 /* in a turn: the smallest would be 8192 to a packet */
 
 /* Neighbours of one number, within a packet. */
 typedef struct FramesRun {
@@ -106,23 +109,25 @@ static void frames_count_malformed(Trunk *trunk) {
                     (const char *[]){uid, NULL}, text);
 }
 
-/* Takes one packet; what shared_channel_receive() says. */
+/* What shared_channel_receive() says. */
 static int frames_turn(Trunk *trunk) {
         FramesRun run = {.trunk = trunk};
         Frame frame;
         int r;
 
-        r = shared_channel_receive(trunk->channel);
+        r = shared_channel_has_more(trunk->channel) ? 0 : shared_channel_receive(trunk->channel);
         if (r)
                 return r;
 
-        while (shared_channel_next(trunk->channel, &frame))
+        for (int i = 0; i < FRAMES_MAX && shared_channel_next(trunk->channel, &frame); i++)
                 frames_take(&run, &frame);
 
         if (run.endpoint)
                 endpoint_flush(run.endpoint);
         frames_end_run(&run);
         frames_count_malformed(trunk);
+        if (shared_channel_has_more(trunk->channel))
+                trunk_goes_on(trunk);
         return 0;
 }
 
@@ -139,4 +144,8 @@ int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userd
 
         trunks_flush(trunk->relay);
         return 0; /* always: a negative return would switch this source off */
+}
+
+int on_trunk_more(sd_event_source *source, void *userdata) {
+        return on_trunk_event(NULL, -1, EPOLLIN, userdata);
 }

@@ -12,6 +12,22 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+/* Off until somebody wants it. */
+static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_handler_t handler,
+                              void *userdata) {
+        int r;
+
+        r = sd_event_add_defer(relay->event, ret, handler, userdata);
+        if (r < 0)
+                return fault(r);
+
+        r = sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+        if (r < 0)
+                return fault(r);
+
+        return 0;
+}
+
 /* ---- the end of a turn ---- */
 
 static void trunk_listen_for(Trunk *trunk, bool room) {
@@ -79,6 +95,11 @@ void trunk_due(Trunk *trunk) {
 static int on_trunks_flush(sd_event_source *source, void *userdata) {
         trunks_flush(userdata);
         return 0;
+}
+
+void trunk_goes_on(Trunk *trunk) {
+        /* cannot fail for a deferred source of ours */
+        (void)sd_event_source_set_enabled(trunk->more, SD_EVENT_ONESHOT);
 }
 
 /* ---- who is on it ---- */
@@ -150,6 +171,7 @@ static void trunk_free(Trunk *trunk) {
 
         g_assert(g_queue_is_empty(&trunk->connections) && g_queue_is_empty(&trunk->listeners));
         sd_event_source_disable_unref(trunk->source);
+        sd_event_source_disable_unref(trunk->more);
         shared_channel_free(trunk->channel);
         g_hash_table_unref(trunk->lanes);
         charges_done(&trunk->charges);
@@ -184,6 +206,10 @@ static int trunk_open(Trunk *trunk, int *ret_fd, Reason *reason) {
 
         r = sd_event_add_io(trunk->relay->event, &trunk->source, shared_channel_fd(trunk->channel),
                             EPOLLIN, on_trunk_event, trunk);
+        if (r < 0)
+                return fault(r);
+
+        r = trunk_new_deferred(trunk->relay, &trunk->more, on_trunk_more, trunk);
         if (r < 0)
                 return fault(r);
 
@@ -231,6 +257,7 @@ static void trunk_close(Trunk *trunk, EndReason why) {
 
         (void)trunk_send(trunk);
         trunk->source = sd_event_source_disable_unref(trunk->source);
+        trunk->more = sd_event_source_disable_unref(trunk->more);
         g_hash_table_remove(relay->trunks, GUINT_TO_POINTER(trunk->id));
         relay_bury(relay, trunk, trunk_release);
 }
@@ -246,20 +273,9 @@ void trunk_lost(Trunk *trunk, int r) {
 /* ---- all of them ---- */
 
 int trunks_new(Relay *relay) {
-        int r;
-
         relay->trunks = g_hash_table_new(NULL, NULL);
         relay->trunks_due = g_ptr_array_new();
-
-        r = sd_event_add_defer(relay->event, &relay->trunks_flush, on_trunks_flush, relay);
-        if (r < 0)
-                return fault(r);
-
-        r = sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_OFF);
-        if (r < 0)
-                return fault(r);
-
-        return 0;
+        return trunk_new_deferred(relay, &relay->trunks_flush, on_trunks_flush, relay);
 }
 
 void trunks_name_gone(Relay *relay, const char *name) {

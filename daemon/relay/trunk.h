@@ -35,12 +35,12 @@ struct Trunk {
         uint32_t id;
         char *owner; /* "": no name any more */
         SharedChannel *channel;
-        sd_event_source *source;
-        GQueue connections, listeners; /* that were made with it, open or not */
-        GHashTable *lanes;             /* by number, those that are open */
-        GQueue pending;                /* lanes with something to be told */
-        bool is_due;                   /* in relay->trunks_due */
-        bool is_waiting;               /* for the application to read */
+        sd_event_source *source, *more; /* its fd's, and for what is left of a packet */
+        GQueue connections, listeners;  /* that were made with it, open or not */
+        GHashTable *lanes;              /* by number, those that are open */
+        GQueue pending;                 /* lanes with something to be told */
+        bool is_due;                    /* in relay->trunks_due */
+        bool is_waiting;                /* for the application to read */
         bool gone;
         SharedChannelStats seen;
         Brake brake;
@@ -76,6 +76,8 @@ int trunk_join_listener(Listener *listener, Reason *reason);
 void trunk_leave(Connection *connection);
 void trunk_leave_listener(Listener *listener);
 void trunk_due(Trunk *trunk);
+/* There is more of a packet to be looked at, when others had their turns. */
+void trunk_goes_on(Trunk *trunk);
 void trunk_lost(Trunk *trunk, int r); /* what was wrong with its channel */
 
 /* ---- lane.c ---- */
@@ -99,3 +101,4 @@ void lane_tell_not_open(Trunk *trunk, uint32_t number, uint32_t n);
 /* ---- frames.c: a datagram's way out of a shared channel ---- */
 
 int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+int on_trunk_more(sd_event_source *source, void *userdata);

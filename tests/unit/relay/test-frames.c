@@ -199,6 +199,23 @@ static void test_please_close(App *app, gconstpointer unused) {
         g_assert_true(world_has(&app->world, other_number));
 }
 
+static void test_a_long_packet_takes_turns(App *app, gconstpointer unused) {
+        Connection *client;
+        uint32_t number = pair(app, &client);
+        uint64_t n = 0, n_before;
+
+        for (int i = 0; i < 4000; i++)
+                add_text(app, number, "exactly8");
+        app_flush(app);
+
+        while (n < 4000) {
+                n_before = n;
+                world_turn(&app->world, world_limit(&app->world));
+                n = counter_of(app, "DatagramsCollected");
+                g_assert_cmpuint(n - n_before, <=, 256);
+        }
+}
+
 static void test_noise_does_no_harm(App *app, gconstpointer unused) {
         g_autoptr(GRand) random = g_rand_new_with_seed(9);
         Connection *client;
@@ -237,6 +254,7 @@ int main(int argc, char **argv) {
         add("what-is-too-long-is-told", test_what_is_too_long_is_told);
         add("what-cannot-be-ends-its-packet-alone", test_what_cannot_be_ends_its_packet_alone);
         add("please-close", test_please_close);
+        add("a-long-packet-takes-turns", test_a_long_packet_takes_turns);
         add("noise-does-no-harm", test_noise_does_no_harm);
         return g_test_run();
 }
