@@ -16,19 +16,24 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
-#define CHANNEL_DRAIN_MAX 65536 /* packets; more than a buffer of net.core.wmem_max holds */
+#define CHANNEL_DRAIN_MAX 65536 /* calls; more packets than a buffer of net.core.wmem_max holds */
 
 struct Channel {
         int fd;
         ChannelStats stats;
 };
 
-/* One packet off the socket: how many of its bytes are in the buffer, and more about it. */
-typedef struct ChannelPacket {
-        size_t size;
-        bool is_truncated;
-        bool has_control;
-} ChannelPacket;
+/* What recvmmsg and sendmmsg work on, prepared on the stack. */
+typedef struct ChannelRun {
+        struct mmsghdr messages[CHANNEL_PACKETS_MAX];
+        struct iovec places[CHANNEL_PACKETS_MAX];
+} ChannelRun;
+
+/* Fds come in these where the kernel does not refuse them. */
+typedef union ChannelControl {
+        struct cmsghdr header; /* for its alignment */
+        uint8_t bytes[STRAY_CONTROL_SIZE];
+} ChannelControl;
 
 /* ---- birth ---- */
 
@@ -84,11 +89,34 @@ ChannelStats channel_stats(const Channel *channel) {
 
 /* ---- in and out ---- */
 
-int channel_write(Channel *channel, const void *data, size_t size) {
-        if (send(channel->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-                return 0;
+static void channel_put(ChannelRun *run, size_t i, void *data, size_t size) {
+        run->places[i] = (struct iovec){.iov_base = data, .iov_len = size};
+        run->messages[i] = (struct mmsghdr){
+                .msg_hdr.msg_iov = &run->places[i],
+                .msg_hdr.msg_iovlen = 1,
+        };
+}
 
-        switch (errno) {
+/* Takes datagrams of @plain from @index on, and moves it; how many there are to send. */
+static size_t channel_run_for_send(Channel *channel, ChannelRun *run, const DatagramBatch *plain,
+                                   size_t *index) {
+        size_t n = 0;
+
+        for (; n < CHANNEL_PACKETS_MAX && *index < datagram_batch_count(plain); *index += 1) {
+                Datagram d = datagram_batch_at(plain, *index);
+
+                if (d.size > 0)
+                        channel_put(run, n++, (void *)d.data, d.size); /* sendmmsg only reads */
+                else
+                        channel->stats.n_ignored_empty++;
+        }
+
+        return n;
+}
+
+/* What came of a send that failed. */
+static int channel_outcome(int error) {
+        switch (error) {
         case EAGAIN:
         case ENOBUFS:
         case ENOMEM:
@@ -99,69 +127,55 @@ int channel_write(Channel *channel, const void *data, size_t size) {
         case ENOTCONN:
                 return CHANNEL_E_HANGUP;
         default:
-                return fault(-errno);
+                return fault(-error);
         }
 }
 
-static int channel_deliver_one(Channel *channel, const Datagram *d) {
+int channel_write(Channel *channel, const void *data, size_t size) {
+        if (send(channel->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+                return channel_outcome(errno);
+
+        return 0;
+}
+
+static int channel_send_run(Channel *channel, ChannelRun *run, size_t n) {
+        size_t done = 0;
         int r;
 
-        if (d->size == 0) {
-                channel->stats.n_ignored_empty++;
-                return 0;
-        }
+        while (done < n) {
+                int n_sent = sendmmsg(channel->fd, run->messages + done, (unsigned)(n - done),
+                                      MSG_DONTWAIT | MSG_NOSIGNAL);
 
-        r = channel_write(channel, d->data, d->size);
-        if (r == CHANNEL_E_FULL) {
+                for (int i = 0; i < n_sent; i++, done++) {
+                        channel->stats.n_delivered++;
+                        channel->stats.n_delivered_bytes += run->places[done].iov_len;
+                }
+                if (n_sent > 0)
+                        continue;
+
+                r = channel_outcome(errno);
+                if (r != CHANNEL_E_FULL)
+                        return r;
+
                 channel->stats.n_dropped_full++;
-                return 0;
+                done++;
         }
-        if (r)
-                return r < 0 ? fault(r) : r;
 
-        channel->stats.n_delivered++;
-        channel->stats.n_delivered_bytes += d->size;
         return 0;
 }
 
 int channel_deliver(Channel *channel, const DatagramBatch *plain) {
+        size_t index = 0;
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < datagram_batch_count(plain); i++) {
-                Datagram d = datagram_batch_at(plain, i);
+        while (r == 0 && index < datagram_batch_count(plain)) {
+                ChannelRun run;
+                size_t n = channel_run_for_send(channel, &run, plain, &index);
 
-                r = channel_deliver_one(channel, &d);
+                r = channel_send_run(channel, &run, n);
         }
 
         return r;
-}
-
-/* 0, or -errno as recvmsg() says it: not a fault yet. */
-static int channel_take(Channel *channel, void *buffer, size_t size, ChannelPacket *ret) {
-        union {
-                struct cmsghdr header; /* for its alignment */
-                uint8_t bytes[STRAY_CONTROL_SIZE];
-        } control;
-        struct iovec place = {.iov_base = buffer, .iov_len = size};
-        struct msghdr message = {
-                .msg_iov = &place,
-                .msg_iovlen = 1,
-                .msg_control = &control,
-                .msg_controllen = sizeof(control),
-        };
-        ssize_t n;
-
-        n = recvmsg(channel->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (n < 0)
-                return -errno;
-
-        channel->stats.n_stray_fds += stray_close(&message);
-        *ret = (ChannelPacket){
-                .size = (size_t)n,
-                .is_truncated = message.msg_flags & MSG_TRUNC,
-                .has_control = message.msg_controllen > 0,
-        };
-        return 0;
 }
 
 /* After a read of 0 bytes: an empty packet, or the end? Once the other end is shut down nothing is
@@ -189,74 +203,137 @@ static bool channel_must_wait(const Channel *channel, const DatagramBatch *plain
         return next > (ssize_t)room;
 }
 
-static int channel_sort_out(Channel *channel, DatagramBatch *plain, const ChannelPacket *packet) {
-        if (packet->is_truncated) {
-                channel->stats.n_dropped_too_long++;
-        } else if (packet->size > 0) {
-                channel->stats.n_collected++;
-                datagram_batch_commit(plain, packet->size);
-        } else if (channel_is_over(channel)) {
-                return CHANNEL_E_HANGUP;
-        } else {
-                channel->stats.n_ignored_empty++;
+/* Reads into the first @n places: how many packets came, or -errno as recvmmsg() says it, which is
+ * not a fault yet. */
+static int channel_take(Channel *channel, ChannelRun *run, size_t n) {
+        ChannelControl controls[CHANNEL_PACKETS_MAX];
+        int r;
+
+        for (size_t i = 0; i < n; i++) {
+                run->messages[i].msg_hdr.msg_control = &controls[i];
+                run->messages[i].msg_hdr.msg_controllen = sizeof(controls[i]);
         }
 
+        r = recvmmsg(channel->fd, run->messages, (unsigned)n, MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+                     NULL);
+        if (r < 0)
+                return -errno;
+
+        for (int i = 0; i < r; i++)
+                channel->stats.n_stray_fds += stray_close(&run->messages[i].msg_hdr);
+        return r;
+}
+
+/* Whether a packet that came is one for us; an empty one is not, and may be the end. */
+static bool channel_is_good(Channel *channel, const struct mmsghdr *message) {
+        if (message->msg_len == 0)
+                return false;
+
+        if (message->msg_hdr.msg_flags & MSG_TRUNC) {
+                channel->stats.n_dropped_too_long++;
+                return false;
+        }
+
+        channel->stats.n_collected++;
+        return true;
+}
+
+/* Of @n packets those at the end that are empty: is it the end? */
+static int channel_judge_empty(Channel *channel, const ChannelRun *run, size_t n) {
+        size_t n_last = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                if (run->messages[i].msg_len > 0) {
+                        channel->stats.n_ignored_empty += n_last;
+                        n_last = 0;
+                } else {
+                        n_last++;
+                }
+        }
+
+        if (n_last > 0 && channel_is_over(channel))
+                return CHANNEL_E_HANGUP;
+
+        channel->stats.n_ignored_empty += n_last;
         return 0;
 }
 
+/* Takes at most @n_max packets in one call. Sets *ret_more when there may be others that fit. */
+static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_max, size_t *ret_n,
+                               bool *ret_more) {
+        size_t room = datagram_batch_room(plain);
+        size_t slot_size = MIN(room, CHANNEL_SLOT_SIZE);
+        size_t n = room < CHANNEL_SLOT_SIZE ? 1 : MIN(room / CHANNEL_SLOT_SIZE, n_max);
+        size_t size, offset;
+        uint8_t *place;
+        ChannelRun run;
+        int r;
+
+        *ret_n = 0;
+        *ret_more = false;
+        if (channel_must_wait(channel, plain, room))
+                return 0;
+
+        place = datagram_batch_reserve(plain, n * slot_size);
+        offset = place ? (size_t)(place - datagram_batch_buffer(plain, &size)) : 0;
+        for (size_t i = 0; i < n; i++)
+                channel_put(&run, i, place + i * slot_size, MIN(slot_size, DATAGRAM_SIZE_MAX));
+        r = channel_take(channel, &run, n);
+        switch (-r) {
+        case EAGAIN:
+                return 0;
+        case EINTR:
+        case ECONNRESET: /* it closed without reading all; what it wrote comes next */
+                *ret_n = 1;
+                *ret_more = true;
+                return 0;
+        default:
+                break;
+        }
+        if (r < 0)
+                return fault(r);
+
+        *ret_n = (size_t)r;
+        *ret_more = *ret_n == n;
+        for (size_t i = 0; i < *ret_n; i++)
+                if (channel_is_good(channel, &run.messages[i]))
+                        (void)datagram_batch_place(plain, offset + i * slot_size,
+                                                   run.messages[i].msg_len); /* has room */
+
+        return channel_judge_empty(channel, &run, *ret_n);
+}
+
 int channel_collect(Channel *channel, DatagramBatch *plain) {
+        size_t left = CHANNEL_PACKETS_MAX;
+        bool more = true;
         int r = 0;
 
-        for (int i = 0; r == 0 && i < CHANNEL_PACKETS_MAX; i++) {
-                size_t room = MIN(datagram_batch_room(plain), DATAGRAM_SIZE_MAX);
-                ChannelPacket packet = {0};
+        while (r == 0 && more && left > 0) {
+                size_t n;
 
-                if (channel_must_wait(channel, plain, room))
-                        return 0;
-
-                r = channel_take(channel, datagram_batch_reserve(plain, room), room, &packet);
-                switch (-r) {
-                case 0:
-                        r = channel_sort_out(channel, plain, &packet);
-                        break;
-                case EAGAIN:
-                        return 0;
-                case EINTR:
-                case ECONNRESET: /* it closed without reading all; what it wrote comes next */
-                        r = 0;
-                        break;
-                default:
-                        return fault(r);
-                }
+                r = channel_collect_run(channel, plain, left, &n, &more);
+                left -= n;
         }
 
         return r;
 }
 
 int channel_read(Channel *channel, void *buffer, size_t size, size_t *ret_size) {
-        ChannelPacket packet = {0};
+        ChannelRun run;
         int r;
 
         *ret_size = 0;
-        r = channel_take(channel, buffer, size, &packet);
+        channel_put(&run, 0, buffer, size);
+        r = channel_take(channel, &run, 1);
         if (r == -EAGAIN || r == -EINTR ||
             r == -ECONNRESET) /* the last says: more comes, then the end */
                 return 0;
         if (r < 0)
                 return fault(r);
 
-        if (packet.is_truncated) {
-                channel->stats.n_dropped_too_long++;
-        } else if (packet.size > 0) {
-                channel->stats.n_collected++;
-                *ret_size = packet.size;
-        } else if (channel_is_over(channel)) {
-                return CHANNEL_E_HANGUP;
-        } else {
-                channel->stats.n_ignored_empty++;
-        }
-
-        return 0;
+        if (channel_is_good(channel, &run.messages[0]))
+                *ret_size = run.messages[0].msg_len;
+        return channel_judge_empty(channel, &run, 1);
 }
 
 /* ---- death ---- */
@@ -264,7 +341,7 @@ int channel_read(Channel *channel, void *buffer, size_t size, size_t *ret_size) 
 /* Reads all there is, empty packets too: with SO_PASSCRED a packet brings a control message, and
  * the end brings none. */
 static void channel_drain(Channel *channel) {
-        ChannelPacket packet = {0};
+        ChannelRun run;
         int on = 1;
         int r;
 
@@ -272,10 +349,12 @@ static void channel_drain(Channel *channel) {
         (void)setsockopt(channel->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 
         for (int i = 0; i < CHANNEL_DRAIN_MAX; i++) {
-                r = channel_take(channel, NULL, 0, &packet);
+                for (size_t k = 0; k < CHANNEL_PACKETS_MAX; k++)
+                        channel_put(&run, k, NULL, 0);
+                r = channel_take(channel, &run, CHANNEL_PACKETS_MAX);
                 if (r == -EINTR || r == -ECONNRESET)
                         continue;
-                if (r < 0 || !packet.has_control)
+                if (r <= 0 || run.messages[r - 1].msg_hdr.msg_controllen == 0)
                         return;
         }
 }

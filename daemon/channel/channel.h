@@ -17,7 +17,10 @@
 
 /* bytes the kernel may hold each way, its own overhead included; charged twice */
 #define CHANNEL_BUFFER_DEFAULT (208 * 1024)
-#define CHANNEL_PACKETS_MAX 32 /* taken in one turn */
+#define CHANNEL_PACKETS_MAX 32 /* taken in one turn, and given in one call */
+/* one packet's place in a batch; the odd line keeps those of a turn apart in the processor's cache
+ */
+#define CHANNEL_SLOT_SIZE ((size_t)DATAGRAM_SIZE_MAX + 1 + 64)
 
 typedef struct Channel Channel;
 
@@ -49,8 +52,8 @@ ChannelStats channel_stats(const Channel *channel);
 
 /* An empty datagram is not delivered: to the application it would read as the end. */
 int channel_deliver(Channel *channel, const DatagramBatch *plain);
-/* Appends at most CHANNEL_PACKETS_MAX packets to plain (as far as it has room). With
- * CHANNEL_E_HANGUP too there may be packets: the last. */
+/* Appends at most CHANNEL_PACKETS_MAX packets to plain, as far as it has room: it takes many at
+ * once when there is a slot for each. With CHANNEL_E_HANGUP too there may be packets: the last. */
 int channel_collect(Channel *channel, DatagramBatch *plain);
 
 /* One packet as it is, for who has frames in it (shared-channel.h). *ret_size 0: there is none now,

@@ -29,7 +29,7 @@
 #define RELAY_NET_BYTES ((size_t)1024 * 1024) /* 32 packets of 16 KiB, sealed, fit */
 #define RELAY_APP_DATAGRAMS 256               /* records that one call can bring to light */
 #define RELAY_APP_BYTES ((size_t)512 * 1024)  /* what a session keeps while shaking, opened */
-#define RELAY_OUT_BYTES ((size_t)CHANNEL_PACKETS_MAX * 65536)
+#define RELAY_OUT_BYTES (CHANNEL_PACKETS_MAX * CHANNEL_SLOT_SIZE)
 #define CONNECTION_QUEUE_MAX 64 /* datagrams kept for connection_read() */
 #define CONNECTION_QUEUE_BYTES ((size_t)256 * 1024)
 #define CONNECTION_LINGER_USEC (10 * UINT64_C(1000000)) /* API: a listener's, once over */
@@ -547,6 +547,8 @@ void backlog_retry(void *owner, uint64_t now_usec);
 
 /* ---- replace.c: a new ClientHello from a known address ---- */
 
+/* Whether it begins with a record that no keys protect. */
+bool replace_is_plaintext(const Datagram *in);
 /* The association that this datagram is for. NULL: it is dealt with. */
 Connection *replace_route(Connection *connection, const Datagram *in);
 /* After the elder had it and did not take it. */

@@ -22,7 +22,6 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#define UDP_SLOT_SIZE 65536 /* one place of the receive buffer: any datagram fits */
 #define UDP_BUFFER_SIZE                                                                            \
         1048576               /* asked of the kernel each way; net.core.[rw]mem_max may cut it     \
                                */

@@ -12,9 +12,10 @@
 
 #define UDP_BATCH_MAX 32  /* packets in one receive call */
 #define UDP_TRAIN_MAX 128 /* datagrams the kernel may have joined in one packet (GRO) */
-/* what a batch for udp_receive must hold: a packet may be 64 KiB; pages never touched cost
- * nothing */
-#define UDP_RECEIVE_BYTES ((size_t)UDP_BATCH_MAX * 65536)
+/* One packet's place in a batch: it may be 64 KiB, and the odd line keeps those of a call apart in
+ * the processor's cache. Pages never touched cost nothing. */
+#define UDP_SLOT_SIZE ((size_t)65536 + 64)
+#define UDP_RECEIVE_BYTES (UDP_BATCH_MAX * UDP_SLOT_SIZE) /* what a batch for udp_receive holds */
 #define UDP_RECEIVE_DATAGRAMS ((size_t)UDP_BATCH_MAX * UDP_TRAIN_MAX)
 
 typedef struct Udp Udp;

@@ -83,6 +83,27 @@ static void test_deliver_keeps_boundaries_and_order(Pair *pair, const void *data
         g_assert_cmpuint(channel_stats(pair->channel).n_delivered, ==, 2);
 }
 
+static void test_deliver_takes_more_than_one_call(Pair *pair, const void *data) {
+        g_autoptr(DatagramBatch) many = datagram_batch_new(CHANNEL_PACKETS_MAX * 3, 65536);
+        char text[16];
+        size_t n = CHANNEL_PACKETS_MAX * 2 + 7;
+
+        for (size_t i = 0; i < n; i++) {
+                (void)g_snprintf(text, sizeof(text), "number %zu", i);
+                g_assert_true(datagram_batch_append(many, text, strlen(text)));
+                if (i % 20 == 0)
+                        g_assert_true(datagram_batch_append(many, "", 0));
+        }
+        g_assert_cmpint(channel_deliver(pair->channel, many), ==, 0);
+
+        for (size_t i = 0; i < n; i++) {
+                (void)g_snprintf(text, sizeof(text), "number %zu", i);
+                assert_app_reads(pair, text);
+        }
+        g_assert_cmpuint(channel_stats(pair->channel).n_delivered, ==, n);
+        g_assert_cmpuint(channel_stats(pair->channel).n_ignored_empty, ==, 4);
+}
+
 static void test_deliver_drops_what_a_slow_reader_leaves(Pair *pair, const void *data) {
         ChannelStats stats;
         size_t n_read = 0;
@@ -439,6 +460,7 @@ static void add(const char *name, void (*body)(Pair *, const void *)) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         add("deliver/keeps-boundaries-and-order", test_deliver_keeps_boundaries_and_order);
+        add("deliver/takes-more-than-one-call", test_deliver_takes_more_than_one_call);
         add("deliver/drops-what-a-slow-reader-leaves",
             test_deliver_drops_what_a_slow_reader_leaves);
         add("deliver/takes-the-largest-datagram", test_deliver_takes_the_largest_datagram);
