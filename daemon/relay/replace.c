@@ -44,7 +44,7 @@ static bool replace_is_its_hello(const Connection *connection, const uint8_t *ra
         return memcmp(connection->hello_random, random, HELLO_RANDOM_SIZE) == 0;
 }
 
-static bool replace_is_plaintext(const Datagram *in) {
+bool replace_is_plaintext(const Datagram *in) {
         return in->size >= RECORD_EPOCH_OFFSET + 2 && in->data[RECORD_EPOCH_OFFSET] == 0 &&
                in->data[RECORD_EPOCH_OFFSET + 1] == 0;
 }

@@ -100,6 +100,35 @@ static void ends_one_and_goes_on_with_the_rest(World *world, gconstpointer unuse
         }
 }
 
+static void keeps_apart_what_came_together(World *world, gconstpointer unused) {
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        Connection *clients[2];
+        char text[32];
+
+        world_use_psk(world, "someone", "secret");
+        for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
+                clients[i] = world_start(world, world_client_spec(), listener, "127.0.0.1");
+                world_wait_state(world, clients[i], HANDSHAKE_COMPLETE);
+        }
+        world_wait(world, world->n_announced == G_N_ELEMENTS(clients));
+
+        /* runs of one to four, of either in turn, and a forged hello in the middle of one */
+        for (int i = 0; i < 60; i++) {
+                (void)g_snprintf(text, sizeof(text), "number %d", i);
+                world_send(clients[i / 4 % 2], text);
+                if (i % 10 == 5)
+                        (void)send(udp_fd(clients[i / 4 % 2]->endpoint->udp),
+                                   "\x16\xfe\xff\0\0\0\0\0\0\0\0\0\0", 13, 0);
+        }
+        for (int i = 0; i < 60; i++) {
+                Connection *end = world_other_end(world, clients[i / 4 % 2]);
+                g_autofree char *heard = world_read(world, end);
+
+                (void)g_snprintf(text, sizeof(text), "number %d", i);
+                g_assert_cmpstr(heard, ==, text);
+        }
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/ingress/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -113,5 +142,6 @@ int main(int argc, char **argv) {
         CASE("survives-noise-from-the-peers-own-address",
              survives_noise_from_the_peers_own_address);
         CASE("ends-one-and-goes-on-with-the-rest", ends_one_and_goes_on_with_the_rest);
+        CASE("keeps-apart-what-came-together", keeps_apart_what_came_together);
         return g_test_run();
 }
