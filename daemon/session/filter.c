@@ -115,7 +115,7 @@ static void filter_clear_messages(Filter *filter) {
 void filter_done(Filter *filter) {
         filter_clear_messages(filter);
         for (size_t i = 0; i < filter->n_queued; i++)
-                g_free(filter->queue[i].bytes);
+                g_free(filter->queue[i].own);
 
         filter->n_queued = 0;
         filter->n_queued_bytes = 0;
@@ -156,7 +156,7 @@ static FilterRecord filter_unqueue(Filter *filter, size_t i) {
 static void filter_drop_oldest(Filter *filter, FilterRecordKind kind) {
         for (size_t i = 0; i < filter->n_queued; i++)
                 if (filter->queue[i].kind == kind) {
-                        g_free(filter_unqueue(filter, i).bytes);
+                        g_free(filter_unqueue(filter, i).own);
                         filter->n_dropped_full++;
                         return;
                 }
@@ -176,7 +176,7 @@ static void filter_queue(Filter *filter, FilterRecordKind kind, const uint8_t *b
 
         filter->queue[filter->n_queued++] = (FilterRecord){
                 .kind = kind,
-                .bytes = g_memdup2(bytes, size),
+                .bytes = bytes,
                 .size = size,
         };
         filter->n_queued_bytes += size;
@@ -399,6 +399,15 @@ void filter_input(Filter *filter, const uint8_t *data, size_t size) {
         } while (size > 0);
 }
 
+void filter_keep(Filter *filter) {
+        for (size_t i = 0; i < filter->n_queued; i++) {
+                FilterRecord *record = &filter->queue[i];
+
+                if (!record->own)
+                        record->bytes = record->own = g_memdup2(record->bytes, record->size);
+        }
+}
+
 static bool filter_find_due(const Filter *filter, size_t *ret) {
         for (size_t i = 0; i < filter->n_queued; i++)
                 if (filter_is_due(filter, filter->queue[i].kind)) {
@@ -468,7 +477,7 @@ static size_t filter_take_queued(Filter *filter, size_t i, uint8_t *buffer, size
                 memcpy(buffer, record.bytes, record.size);
         else
                 filter->n_dropped++;
-        g_free(record.bytes);
+        g_free(record.own);
 
         if (!fits)
                 return 0;

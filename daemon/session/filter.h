@@ -57,7 +57,8 @@ typedef enum FilterRecordKind {
 
 typedef struct FilterRecord {
         FilterRecordKind kind;
-        uint8_t *bytes;
+        const uint8_t *bytes; /* in the datagram it came in, or */
+        uint8_t *own;         /* kept beyond that; else NULL */
         size_t size;
 } FilterRecord;
 
@@ -100,8 +101,10 @@ typedef struct Filter {
 void filter_init(Filter *filter, DtlsRole role, uint16_t first_message);
 void filter_done(Filter *filter);
 
-/* A datagram as it came, of any size. */
+/* A datagram as it came, of any size. It is looked into until filter_keep(). */
 void filter_input(Filter *filter, const uint8_t *data, size_t size);
+/* Copies what was not taken; nothing is allocated for what is taken at once. */
+void filter_keep(Filter *filter);
 
 /* Whether filter_take() has something now. */
 bool filter_ready(const Filter *filter);

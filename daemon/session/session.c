@@ -265,6 +265,7 @@ int session_receive(Session *session, uint64_t now_usec, const Datagram *in, Dat
         wire_begin(session, now_usec, net, app);
         filter_input(&session->filter, in->data, in->size);
         r = session_take(session);
+        filter_keep(&session->filter);
         if (r == 0)
                 r = mismatch_take(session, in);
         wire_end(session);

@@ -83,6 +83,7 @@ static void input_datagram(Filter *filter, const uint8_t *data, size_t size) {
         size_t length = reassembly_is_whole(message) ? message->length : 0;
         g_autofree uint8_t *before = g_memdup2(message->bytes, length);
 
+        filter_keep(filter);
         filter_input(filter, data, size);
         g_assert(length == 0 || memcmp(message->bytes, before, length) == 0);
 }
