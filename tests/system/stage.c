@@ -137,6 +137,29 @@ uint16_t get_port(sd_bus *bus, const char *listener) {
         return port;
 }
 
+char *listen_asking(sd_bus *bus, uint16_t *ret_port) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        char *path;
+
+        options_add_bytes(m, "PskIdentityHint", "who", 3);
+        path = options_end_path(bus, m);
+        *ret_port = get_port(bus, path);
+        return path;
+}
+
+void provide_psk(sd_bus *bus, const char *connection, const char *identity, const void *key,
+                 size_t size) {
+        sd_bus_message *m = NULL;
+
+        g_assert_cmpint(
+                sd_bus_message_new_method_call(bus, &m, NAME, connection, CONNECTION, "ProvidePsk"),
+                >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', identity, strlen(identity)), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', key, size), >=, 0);
+        g_assert_cmpint(sd_bus_call(bus, m, CALL_USEC, NULL, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+}
+
 char *create_verifier(sd_bus *bus) {
         return take_path(call(bus, ROOT, MANAGER, "CreateClientVerifier", "a{sv}", 0));
 }
@@ -237,8 +260,9 @@ void wait_statistic_reaches(sd_bus *bus, const char *counter, uint64_t value) {
 
 void wait_nothing_used(sd_bus *bus) {
         static const char *const counters[] = {
-                "ConnectionsInUse", "ListenersInUse", "HalfOpenInUse", "SuspendedInUse",
-                "SigningInUse",     "FdsInUse",       "BytesInUse",    "CallsInUse",
+                "ConnectionsInUse", "ListenersInUse", "HalfOpenInUse",
+                "SuspendedInUse",   "SigningInUse",   "FdsInUse",
+                "BytesInUse",       "CallsInUse",     "VerifiersInUse",
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(counters); i++)

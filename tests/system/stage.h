@@ -35,6 +35,11 @@ char *options_end_path(sd_bus *bus, sd_bus_message *m);
 /* Calls and frees @m; it must fail. As call_refused(). */
 char *options_end_refused(const char *error_name, sd_bus *bus, sd_bus_message *m);
 
+/* A listener that asks its owner for every key: PskRequired; and the answer to it, of @size bytes.
+ */
+char *listen_asking(sd_bus *bus, uint16_t *ret_port);
+void provide_psk(sd_bus *bus, const char *connection, const char *identity, const void *key,
+                 size_t size);
 /* A ClientVerifier of which nothing was said. */
 char *create_verifier(sd_bus *bus);
 char *make_verifier(sd_bus *bus, const char *hash, const char *secret);

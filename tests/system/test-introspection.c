@@ -340,18 +340,6 @@ static char *odd_client(sd_bus *bus, uint16_t port) {
         return options_end_path(bus, m);
 }
 
-static void provide_odd_psk(sd_bus *bus, const char *path) {
-        sd_bus_message *m = NULL;
-
-        g_assert_cmpint(
-                sd_bus_message_new_method_call(bus, &m, NAME, path, CONNECTION, "ProvidePsk"), >=,
-                0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', "", 0), >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', ODD_BYTES, ODD_SIZE), >=, 0);
-        g_assert_cmpint(sd_bus_call(bus, m, CALL_USEC, NULL, NULL), >=, 0);
-        (void)sd_bus_message_unref(m);
-}
-
 static void assert_bytes(sd_bus *bus, const char *path, const char *property) {
         sd_bus_message *reply = call(bus, path, PROPERTIES, "Get", "ss", CONNECTION, property);
         GString *value = message_flatten(reply);
@@ -388,7 +376,7 @@ static void test_bytes_that_are_no_text_break_no_getter(World *world, const void
         assert_state(world->bus, words[1], "HandshakeInProgress");
         assert_lists_work(world->bus);
 
-        provide_odd_psk(world->bus, words[1]);
+        provide_psk(world->bus, words[1], "", ODD_BYTES, ODD_SIZE);
         wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
         wait_string(world->bus, words[1], CONNECTION, "HandshakeState", "HandshakeComplete");
         assert_bytes(world->bus, words[1], "PskIdentity");

@@ -153,21 +153,11 @@ static void test_half_open_handshakes_of_a_listener(void) {
         world_free(&world);
 }
 
-static char *listen_without_key(sd_bus *bus, uint16_t *ret_port) {
-        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
-        char *path;
-
-        options_add_bytes(m, "PskIdentityHint", "who", 3);
-        path = options_end_path(bus, m);
-        *ret_port = get_port(bus, path);
-        return path;
-}
-
 /* The owner of the listener never answers PskRequired. */
 static void test_suspended_handshakes(void) {
         World world = world_new("SuspendedPerUser=3");
         uint16_t port, other_port;
-        g_autofree char *listener = listen_without_key(world.bus, &port);
+        g_autofree char *listener = listen_asking(world.bus, &port);
         g_autofree char *other = listen_psk(world.bus, &other_port);
         g_autofree char *open = NULL;
         char *clients[6];

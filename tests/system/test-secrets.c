@@ -142,26 +142,18 @@ static void live_with_certificate(World *world) {
 
 /* The listener's owner is asked, and answers over the bus. */
 static void live_with_asked_psk(World *world, Ear *ear) {
-        sd_bus_message *m = listen_message(world);
         g_autofree char *listener = NULL, *client = NULL;
         g_auto(GStrv) words = NULL;
+        sd_bus_message *m;
         uint16_t port;
 
-        options_add_bytes(m, "PskIdentityHint", "h", 1);
-        listener = listen_with(world, m, &port);
+        listener = listen_asking(world->bus, &port);
         m = client_message(world, port);
         add_psk(world, m, world->asked_psk);
         client = open_with(world, m);
         words = g_strsplit(ear_wait(ear, "PskRequired|")->str, "|", -1);
 
-        m = NULL;
-        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, words[1], CONNECTION,
-                                                       "ProvidePsk"),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', "", 0), >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', world->asked_psk, SECRET_SIZE), >=, 0);
-        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, NULL, NULL), >=, 0);
-        (void)sd_bus_message_unref(m);
+        provide_psk(world->bus, words[1], "", world->asked_psk, SECRET_SIZE);
         wait_open(world, client);
         write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
 }
