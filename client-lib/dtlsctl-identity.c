@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define FOLDER ROOT "/identity"
-#define ROW "%-32s %-8s %-10s %-64s %s\n"
+#define ROW "%-32s %-8s %-10s %-5s %-64s %s\n"
 
 /* ---- what changes it ---- */
 
@@ -106,9 +106,10 @@ static int list_nodes(sd_bus *bus, GPtrArray *nodes, sd_bus_error *error) {
 }
 
 static void print_row(const Rows *rows) {
-        g_autofree char *day = text_day(g_ascii_strtoull(rows_text(rows, "NotAfter"), NULL, 10));
+        uint64_t not_after = g_ascii_strtoull(rows_text(rows, "NotAfter"), NULL, 10);
+        g_autofree char *day = text_day(not_after), *days = text_days_left(not_after);
 
-        (void)printf(ROW, rows_text(rows, "Name"), rows_text(rows, "KeyType"), day,
+        (void)printf(ROW, rows_text(rows, "Name"), rows_text(rows, "KeyType"), day, days,
                      rows_text(rows, "Fingerprint"), rows_text(rows, "Subject"));
 }
 
@@ -134,7 +135,7 @@ int command_identities(sd_bus *bus, Settings *settings, char **arguments) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        (void)printf(ROW, "NAME", "KEY", "UNTIL", "FINGERPRINT", "SUBJECT");
+        (void)printf(ROW, "NAME", "KEY", "UNTIL", "DAYS", "FINGERPRINT", "SUBJECT");
         r = list_nodes(bus, nodes, &error);
         for (guint i = 0; r >= 0 && i < nodes->len; i++)
                 r = print_identity(bus, nodes->pdata[i], &error);

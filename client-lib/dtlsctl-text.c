@@ -59,6 +59,18 @@ char *text_day(uint64_t usec) {
         return time ? g_date_time_format(time, "%Y-%m-%d") : g_strdup("-");
 }
 
+char *text_days_left(uint64_t usec) {
+        uint64_t now_usec = (uint64_t)g_get_real_time();
+
+        if (usec == 0 || usec == UINT64_MAX)
+                return g_strdup("-");
+        if (usec <= now_usec)
+                return g_strdup("ended");
+
+        return g_strdup_printf("%" G_GUINT64_FORMAT,
+                               (usec - now_usec) / (24 * 3600 * (uint64_t)G_USEC_PER_SEC));
+}
+
 uint64_t text_number(const char *path) {
         const char *slash = strrchr(path, '/');
 

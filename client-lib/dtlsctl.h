@@ -79,6 +79,8 @@ char *text_escape(const char *text, size_t size);
 /* The end of a validity, microseconds, as a day; "-" where it is none, or too far away. To be
  * freed. */
 char *text_day(uint64_t usec);
+/* Whole days until then, or "ended". */
+char *text_days_left(uint64_t usec);
 /* The number at the end of an object's path. */
 uint64_t text_number(const char *path);
 

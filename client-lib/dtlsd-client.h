@@ -249,7 +249,14 @@ struct dtlsd_options {
 int dtlsd_set_default_configuration(sd_bus *bus, const struct dtlsd_options *options,
                                     sd_bus_error *error);
 
-/* ---- identities: certificates whose key the service keeps ---- */
+/*
+ * ---- identities: certificates whose key the service keeps ----
+ *
+ * Which there are, and which of them end soon, the service tells whoever has called
+ * Manager.Subscribe or GetManagedObjects: match InterfacesAdded, InterfacesRemoved,
+ * PropertiesChanged and the signal ExpiresSoon of the interface Identity, as the example psk-server
+ * matches its signal.
+ */
 
 /* Keeps a certificate with its key in the service's store, in the place of what had the name:
  * afterwards options.identity takes it. @name: the administrator's, or a user's own "u/UID/NAME".

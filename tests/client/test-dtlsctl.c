@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- helpers ---- */
@@ -733,12 +734,24 @@ static char *last_day(const char *name) {
         return g_strstrip(g_strdup(program_output(program)));
 }
 
+static char *days_left(const char *name) {
+        g_autofree char *line = g_strdup_printf(
+                "echo $((($(date -d \"$(openssl x509 -in \"$F/%s.crt\" -noout -enddate | "
+                "cut -d= -f2)\" +%%s) - $(date +%%s)) / 86400))",
+                name);
+        g_autoptr(Program) program = program_start(line);
+
+        g_assert_cmpint(program_wait(program), ==, 0);
+        return g_strstrip(g_strdup(program_output(program)));
+}
+
 /* What `dtlsctl identities` says of one. */
 static void expect_identity(const Scene *scene, const char *name, const char *type,
                             const char *file) {
         g_autofree char *sum = fingerprint(scene, file), *day = last_day(file);
-        g_autofree char *row =
-                g_strdup_printf("\n%-32s %-8s %s %s CN=localhost\n", name, type, day, sum);
+        g_autofree char *days = days_left(file);
+        g_autofree char *row = g_strdup_printf("\n%-32s %-8s %s %-5s %s CN=localhost\n", name, type,
+                                               day, days, sum);
 
         expect("dtlsctl identities", 0, row, "");
 }
@@ -777,6 +790,15 @@ static void test_identities_are_kept_used_replaced_and_forgotten(Scene *scene, c
         expect(remove, 0, "", "");
         expect(line, 1, "", name);
         expect(remove, 1, "", name);
+}
+
+static void test_what_has_ended_is_said(Scene *scene, const void *unused) {
+        g_autoptr(TestIdentity) over = test_identity_until("over", time(NULL) - 10);
+        g_autofree char *name = own_name();
+
+        test_identity_write(over, scene->directory, "over");
+        expect_import(name, "over");
+        expect("dtlsctl identities", 0, " ended ", "");
 }
 
 static void test_an_encrypted_key_takes_its_passphrase_from_a_file(Scene *scene,
@@ -1152,6 +1174,7 @@ int main(int argc, char **argv) {
         ADD("output/that-is-full-is-a-failure", test_an_output_that_is_full_is_a_failure);
         ADD("identities/are-kept-used-replaced-and-forgotten",
             test_identities_are_kept_used_replaced_and_forgotten);
+        ADD("identities/that-have-ended-are-shown-so", test_what_has_ended_is_said);
         ADD("identities/with-an-encrypted-key-take-its-passphrase-from-a-file",
             test_an_encrypted_key_takes_its_passphrase_from_a_file);
         ADD("identities/are-made-in-the-store", test_a_key_is_made_in_the_store);
