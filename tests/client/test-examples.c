@@ -2,8 +2,9 @@
 
 /*
  * The examples that were ported from QDtls: a client and a server with sockets of their own, with
- * each other and with OpenSSL's. And the one that talks over a serial line, two of it joined by
- * pseudo-terminals and a cable that damages what goes over it.
+ * each other and with OpenSSL's. The server for many peers, with as many as fit into a test. And
+ * the one that talks over a serial line, two of it joined by pseudo-terminals and a cable that
+ * damages what goes over it.
  */
 
 #include "interop/scene.h"
@@ -140,6 +141,72 @@ static void test_a_lost_flight_is_sent_again(Scene *scene, const void *unused) {
         (void)close(p.fd);
         server = start_server(port, &same);
         expect_answer(client, "at last");
+}
+
+/* ---- many peers ---- */
+
+#define N_PEERS 100
+
+static Program *start_crowd_server(char **ret_port) {
+        Program *program = program_start("exec crowd-server 127.0.0.1 0 alice '" KEY_TEXT "'");
+
+        *ret_port = program_wait_for_output(program, "^crowd-server: listening on port ([0-9]+)$");
+        return program;
+}
+
+static void test_a_crowd_is_answered(Scene *scene, const void *unused) {
+        static const struct dtlsd_options options = {
+                .psk_identity = "alice",
+                .psk_identity_size = 5,
+                .psk = KEY_TEXT,
+                .psk_size = sizeof KEY_TEXT - 1,
+        };
+        g_autofree char *port = NULL;
+        g_autoptr(Program) server = start_crowd_server(&port);
+        dtlsd_connection *peers[N_PEERS];
+
+        for (size_t i = 0; i < N_PEERS; i++)
+                peers[i] = scene_connect(scene, "127.0.0.1", port, &options);
+        g_free(program_wait_for_output(server, "; 100 peers$"));
+
+        for (size_t round = 0; round < 3; round++) {
+                for (size_t i = 0; i < N_PEERS; i++) {
+                        g_autofree char *text = g_strdup_printf("peer %zu, round %zu", i, round);
+
+                        send_datagram(peers[i], text);
+                }
+                for (size_t i = 0; i < N_PEERS; i++) {
+                        g_autofree char *text = g_strdup_printf("PEER %zu, ROUND %zu", i, round);
+
+                        expect_datagram(peers[i], text);
+                }
+        }
+
+        for (size_t i = 0; i < N_PEERS; i++)
+                (void)dtlsd_connection_unref(peers[i]);
+        g_free(program_wait_for_output(server, " has gone: PeerClosed; 0 peers$"));
+}
+
+static void test_a_crowd_may_be_openssl(Scene *scene, const void *unused) {
+        g_autofree char *port = NULL, *target = NULL;
+        g_autoptr(Program) server = start_crowd_server(&port);
+        Peer *peers[3];
+
+        target = g_strconcat("127.0.0.1:", port, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(peers); i++)
+                peers[i] = peer_start((const char *const[]){
+                        "openssl", "s_client", "-dtls1_2", "-connect", target, "-psk_identity",
+                        "alice", "-psk", KEY_HEX, "-cipher", "PSK-AES128-GCM-SHA256", NULL});
+        g_free(program_wait_for_output(server, "; 3 peers$"));
+        for (size_t i = 0; i < G_N_ELEMENTS(peers); i++) {
+                peer_say(peers[i], "say it louder\n");
+                g_free(peer_wait_for(peers[i], "^SAY IT LOUDER$"));
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(peers); i++)
+                peer_say(peers[i], "Q\n"); /* as s_client has it: close_notify, and the end */
+        g_free(program_wait_for_output(server, " has gone: PeerClosed; 0 peers$"));
+        for (size_t i = 0; i < G_N_ELEMENTS(peers); i++)
+                (void)peer_stop(peers[i]);
 }
 
 /* ---- a serial line ---- */
@@ -294,6 +361,8 @@ int main(int argc, char **argv) {
         ADD("qdtls/a-server-talks-to-openssl", test_a_server_talks_to_openssl);
         ADD("qdtls/a-client-distrusts", test_a_client_distrusts);
         ADD("qdtls/a-lost-flight-is-sent-again", test_a_lost_flight_is_sent_again);
+        ADD("crowd/is-answered", test_a_crowd_is_answered);
+        ADD("crowd/may-be-openssl", test_a_crowd_may_be_openssl);
         ADD("serial-line/a-bad-line-carries-it", test_a_bad_line_carries_it);
         return g_test_run();
 }
