@@ -5,27 +5,30 @@
  * who only watches, and what the keyring keeps is not in the memory of dtlsd itself.
  */
 
+#include "memory.h"
 #include "stage.h"
 
-#include <fcntl.h>
 #include <gnutls/x509.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PLAINTEXT "a plaintext that nobody else may see"
 #define SECRET_SIZE 32
-#define STORED_HANDSHAKES 1000
-#define REGION_MAX ((size_t)64 * 1024 * 1024) /* larger ones are a sanitizer's */
+#define MANY_HANDSHAKES 1000
+
+/* Of a private key. */
+typedef struct Scalar {
+        uint8_t bytes[SECRET_SIZE], reversed[SECRET_SIZE]; /* as numbers lie in memory here */
+} Scalar;
 
 typedef struct World {
         Service *service;
         sd_bus *bus;
-        TestIdentity *identity;
+        uid_t uid;
+        TestIdentity *identity, *ca;
         uint8_t psk[SECRET_SIZE], asked_psk[SECRET_SIZE], stored_psk[SECRET_SIZE];
         char psk_identity[SECRET_SIZE + 1];
-        uint8_t scalar[SECRET_SIZE], scalar_reversed[SECRET_SIZE]; /* of the private key */
+        Scalar given, made; /* the identity's, and one that the keyring has made */
         uint8_t cookie_secret[SECRET_SIZE];
 } World;
 
@@ -34,16 +37,14 @@ static void fill_random(uint8_t secret[SECRET_SIZE]) {
                 secret[i] = (uint8_t)g_test_rand_int();
 }
 
-static void read_scalar(World *world) {
+static void read_scalar(gnutls_x509_privkey_t key, Scalar *ret) {
         gnutls_datum_t k = {0};
 
-        g_assert_cmpint(gnutls_x509_privkey_export_ecc_raw(test_identity_key(world->identity), NULL,
-                                                           NULL, NULL, &k),
-                        >=, 0);
+        g_assert_cmpint(gnutls_x509_privkey_export_ecc_raw(key, NULL, NULL, NULL, &k), >=, 0);
         /* left-padded, or with a zero byte in front */
         for (size_t i = 0; i < MIN(k.size, SECRET_SIZE); i++) {
-                world->scalar_reversed[i] = k.data[k.size - 1 - i];
-                world->scalar[SECRET_SIZE - 1 - i] = k.data[k.size - 1 - i];
+                ret->reversed[i] = k.data[k.size - 1 - i];
+                ret->bytes[SECRET_SIZE - 1 - i] = k.data[k.size - 1 - i];
         }
         gnutls_free(k.data);
 }
@@ -57,16 +58,19 @@ static void set_up(World *world, const void *unused) {
                 world->psk_identity[i] = (char)g_test_rand_int_range('a', 'z');
         world->identity =
                 test_identity_new("localhost", NULL, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
-        read_scalar(world);
+        world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        read_scalar(test_identity_key(world->identity), &world->given);
         (void)g_setenv("DTLSD_LOG_LEVEL", "debug", TRUE);
         world->service = service_start(NULL);
         world->bus = service_bus(world->service, UID_ALICE);
+        world->uid = geteuid() == 0 ? UID_ALICE : geteuid();
 }
 
 static void tear_down(World *world, const void *unused) {
         (void)bus_leave(world->bus);
         service_stop(world->service);
         (void)test_identity_free(world->identity);
+        (void)test_identity_free(world->ca);
         (void)g_unsetenv("DTLSD_LOG_LEVEL");
 }
 
@@ -158,9 +162,21 @@ static void live_with_asked_psk(World *world, Ear *ear) {
         write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
 }
 
+/* One handshake after the other, and the last association stays. */
+static void shake_hands(World *world, const char *client, unsigned n) {
+        for (unsigned i = 0; i < n; i++) {
+                if (i > 0)
+                        (void)sd_bus_message_unref(
+                                call(world->bus, client, CONNECTION, "Shutdown", ""));
+                do_handshake(world->bus, client);
+                wait_open(world, client);
+        }
+        write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
+}
+
 /* Both ends by the name of a key in the store, which is there twice, one after the other. */
 static void live_with_stored_psk(World *world, unsigned n_handshakes) {
-        g_autofree char *name = g_strdup_printf("u/%u/x", geteuid() == 0 ? UID_ALICE : geteuid());
+        g_autofree char *name = g_strdup_printf("u/%u/x", world->uid);
         g_autofree char *listener = NULL, *client = NULL;
         sd_bus_message *m;
         uint16_t port;
@@ -178,14 +194,75 @@ static void live_with_stored_psk(World *world, unsigned n_handshakes) {
         m = client_message(world, port);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Psks", "as", 1, name), >=, 0);
         client = options_end_path(world->bus, m);
-        for (unsigned i = 0; i < n_handshakes; i++) {
-                do_handshake(world->bus, client);
-                wait_open(world, client);
-                if (i + 1 < n_handshakes)
-                        (void)sd_bus_message_unref(
-                                call(world->bus, client, CONNECTION, "Shutdown", ""));
-        }
-        write_datagram(world->bus, client, PLAINTEXT, strlen(PLAINTEXT));
+        shake_hands(world, client, n_handshakes);
+}
+
+/* What an authority makes of its request is the new identity's certificate. */
+static void generate(World *world, const char *name) {
+        sd_bus_message *reply,
+                *m = options_begin(world->bus, ROOT, MANAGER, "GenerateIdentity", "s", name);
+        g_autoptr(GBytes) der = NULL;
+        const char *csr;
+
+        reply = options_end(world->bus, m);
+        g_assert_cmpint(sd_bus_message_read(reply, "s", &csr), >=, 0);
+        der = test_certify(csr, world->ca);
+        (void)sd_bus_message_unref(reply);
+
+        m = NULL;
+        g_assert_cmpint(sd_bus_message_new_method_call(world->bus, &m, NAME, ROOT, MANAGER,
+                                                       "InstallCertificate"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "ay"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(der, NULL),
+                                                    g_bytes_get_size(der)),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_call(world->bus, m, CALL_USEC, NULL, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+}
+
+/* From the keyring's own file. */
+static void read_made_key(World *world) {
+        g_autofree char *path = g_strdup_printf("%s/store/identity:u,%u,made",
+                                                service_directory(world->service), world->uid);
+        g_autofree char *contents = NULL;
+        gnutls_x509_privkey_t key;
+        gnutls_datum_t pem;
+
+        g_assert_true(g_file_get_contents(path, &contents, NULL, NULL));
+        pem.data = (unsigned char *)strstr(contents, "-----BEGIN PRIVATE KEY");
+        g_assert_nonnull(pem.data);
+        pem.size = (unsigned)strlen((char *)pem.data);
+        g_assert_cmpint(gnutls_x509_privkey_init(&key), >=, 0);
+        g_assert_cmpint(gnutls_x509_privkey_import(key, &pem, GNUTLS_X509_FMT_PEM), >=, 0);
+        read_scalar(key, &world->made);
+        gnutls_x509_privkey_deinit(key);
+}
+
+/* Both ends by the name of a key that the keyring has made; and at the end one handshake that is
+ * signed and not complete, for which a fiber of each end stands where it stands. */
+static void live_with_made_key(World *world, unsigned n_handshakes) {
+        g_autofree char *name = g_strdup_printf("u/%u/made", world->uid);
+        g_autofree char *listener = NULL, *client = NULL, *doubtful = NULL;
+        sd_bus_message *m = listen_message(world);
+        uint16_t port;
+
+        generate(world, name);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Identity", "s", name), >=, 0);
+        listener = listen_with(world, m, &port);
+        m = client_message(world, port);
+        options_add_certificate(m, "CaCertificates", world->ca);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Identity", "s", name), >=, 0);
+        client = options_end_path(world->bus, m);
+        shake_hands(world, client, n_handshakes);
+
+        m = client_message(world, port);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Identity", "s", name), >=, 0);
+        doubtful = open_with(world, m);
+        wait_string(world->bus, doubtful, CONNECTION, "HandshakeState", "PeerVerificationFailed");
+        read_made_key(world);
 }
 
 /* One that fails of its key, which is where a careless line would be. */
@@ -209,17 +286,12 @@ static void live(World *world, Ear *ear) {
         live_with_certificate(world);
         live_with_asked_psk(world, ear);
         live_with_stored_psk(world, 1);
+        live_with_made_key(world, 1);
         fail_with_psk(world);
         ear_catch_up(ear);
 }
 
 /* ---- what must be nowhere ---- */
-
-typedef struct Needle {
-        const char *name;
-        const void *data;
-        size_t size;
-} Needle;
 
 static char *hex(const uint8_t *data, size_t size) {
         GString *text = g_string_new(NULL);
@@ -256,7 +328,8 @@ static void test_no_secret_is_logged(World *world, const void *unused) {
                 {"a PSK", world->psk, SECRET_SIZE},
                 {"a PSK that was asked for", world->asked_psk, SECRET_SIZE},
                 {"a PSK of the store", world->stored_psk, SECRET_SIZE},
-                {"a private key", world->scalar, SECRET_SIZE},
+                {"a private key", world->given.bytes, SECRET_SIZE},
+                {"a private key that was made", world->made.bytes, SECRET_SIZE},
                 {"a cookie's secret", world->cookie_secret, SECRET_SIZE},
                 {"plaintext", PLAINTEXT, strlen(PLAINTEXT)},
                 pem_needle(world),
@@ -274,7 +347,8 @@ static void test_no_secret_is_signalled(World *world, const void *unused) {
                 {"a PSK", world->psk, SECRET_SIZE},
                 {"a PSK that was asked for", world->asked_psk, SECRET_SIZE},
                 {"a PSK of the store", world->stored_psk, SECRET_SIZE},
-                {"a private key", world->scalar, SECRET_SIZE},
+                {"a private key", world->given.bytes, SECRET_SIZE},
+                {"a private key that was made", world->made.bytes, SECRET_SIZE},
                 {"a cookie's secret", world->cookie_secret, SECRET_SIZE},
                 pem_needle(world),
         };
@@ -310,51 +384,9 @@ static void test_no_secret_is_signalled(World *world, const void *unused) {
 
 /* ---- memory ---- */
 
-typedef struct Region {
-        uint64_t begin, end;
-        char flags[5];
-} Region;
-
-/* Where in dtlsd's memory the bytes are; NULL: nowhere. */
-static char *find_in_region(int mem, const Region *region, const char *line, const Needle *needle) {
-        size_t size = region->end - region->begin;
-        g_autofree char *bytes = g_malloc(size);
-        ssize_t n = pread(mem, bytes, size, (off_t)region->begin);
-        const char *found = n > 0 ? memmem(bytes, (size_t)n, needle->data, needle->size) : NULL;
-
-        if (!found)
-                return NULL;
-
-        return g_strdup_printf("%#" PRIx64 " in %s", region->begin + (uint64_t)(found - bytes),
-                               line);
-}
-
-static char *find_in_memory(pid_t pid, const Needle *needle) {
-        g_autofree char *maps_path = g_strdup_printf("/proc/%d/maps", pid);
-        g_autofree char *mem_path = g_strdup_printf("/proc/%d/mem", pid);
-        g_autofree char *maps = NULL;
-        g_auto(GStrv) lines = NULL;
-        int mem = open(mem_path, O_RDONLY | O_CLOEXEC);
-        char *found = NULL;
-
-        g_assert_cmpint(mem, >=, 0);
-        g_assert_true(g_file_get_contents(maps_path, &maps, NULL, NULL));
-        lines = g_strsplit(maps, "\n", -1);
-        for (char **line = lines; *line && !found; line++) {
-                Region region;
-
-                if (sscanf(*line, "%" SCNx64 "-%" SCNx64 " %4s", &region.begin, &region.end,
-                           region.flags) == 3 &&
-                    region.flags[0] == 'r' && region.end - region.begin <= REGION_MAX)
-                        found = find_in_region(mem, &region, *line, needle);
-        }
-        (void)close(mem);
-        return found;
-}
-
 static void assert_not_in_memory(World *world, const Needle *needles, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                g_autofree char *found = find_in_memory(service_pid(world->service), &needles[i]);
+                g_autofree char *found = memory_find(service_pid(world->service), &needles[i]);
 
                 if (found)
                         g_error("%s is at %s", needles[i].name, found);
@@ -366,6 +398,22 @@ static Needle tail(const char *name, const uint8_t secret[SECRET_SIZE]) {
         return (Needle){name, secret + SECRET_SIZE / 2, SECRET_SIZE / 2};
 }
 
+static bool is_root(void) {
+        if (geteuid() == 0)
+                return true;
+
+        g_test_skip("only root reads another process's memory");
+        return false;
+}
+
+/* Or the search would find nothing anywhere. */
+static void assert_in_memory(pid_t pid, const Needle *needle) {
+        g_autofree char *found = memory_find(pid, needle);
+
+        if (!found)
+                g_error("%s is nowhere", needle->name);
+}
+
 /* Looked for after each use, before what comes next may write over it by chance. */
 static void test_what_the_keyring_keeps_is_not_in_memory(World *world, const void *unused) {
         g_autoptr(Ear) ear = ear_new(world->bus);
@@ -373,18 +421,14 @@ static void test_what_the_keyring_keeps_is_not_in_memory(World *world, const voi
                 tail("a PSK of the keyring", world->psk),
                 tail("a PSK that was asked for", world->asked_psk),
                 tail("a PSK of the store", world->stored_psk),
-                tail("a private key", world->scalar),
-                /* as numbers lie in memory here */
-                tail("a private key, reversed", world->scalar_reversed),
+                tail("a private key", world->given.bytes),
+                tail("a private key, reversed", world->given.reversed),
                 pem_needle(world),
         };
         const Needle known = {"an identity", world->psk_identity, SECRET_SIZE};
-        g_autofree char *control = NULL, *kept = NULL;
 
-        if (geteuid() != 0) {
-                g_test_skip("only root reads another process's memory");
+        if (!is_root())
                 return;
-        }
 
         live_with_psk(world);
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
@@ -392,16 +436,26 @@ static void test_what_the_keyring_keeps_is_not_in_memory(World *world, const voi
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
         live_with_asked_psk(world, ear);
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
-        live_with_stored_psk(world, STORED_HANDSHAKES);
+        live_with_stored_psk(world, MANY_HANDSHAKES);
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
         fail_with_psk(world);
         assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
 
-        /* the search finds what is there, and a key as it lies */
-        control = find_in_memory(service_pid(world->service), &known);
-        g_assert_nonnull(control);
-        kept = find_in_memory(service_keyring_pid(world->service), &needles[4]);
-        g_assert_nonnull(kept);
+        assert_in_memory(service_pid(world->service), &known);
+        assert_in_memory(service_keyring_pid(world->service), &needles[4]);
+}
+
+static void test_what_the_keyring_makes_is_not_in_memory(World *world, const void *unused) {
+        Needle needles[2];
+
+        if (!is_root())
+                return;
+
+        live_with_made_key(world, MANY_HANDSHAKES);
+        needles[0] = tail("a private key that was made", world->made.bytes);
+        needles[1] = tail("a private key that was made, reversed", world->made.reversed);
+        assert_not_in_memory(world, needles, G_N_ELEMENTS(needles));
+        assert_in_memory(service_keyring_pid(world->service), &needles[1]);
 }
 
 #define ADD(path, function) g_test_add("/secrets/" path, World, NULL, set_up, function, tear_down)
@@ -412,5 +466,7 @@ int main(int argc, char **argv) {
         ADD("none-is-signalled", test_no_secret_is_signalled);
         ADD("what-the-keyring-keeps-is-not-in-memory",
             test_what_the_keyring_keeps_is_not_in_memory);
+        ADD("what-the-keyring-makes-is-not-in-memory",
+            test_what_the_keyring_makes_is_not_in_memory);
         return g_test_run();
 }
