@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Fiber, see fiber.h. A stack begins by setcontext(), which alone can change to one, and costs two
- * system calls for a signal mask that never differs. Every switch behind that is a long jump and
- * costs none.
+ * system calls for a signal mask that never differs. So that happens once: its first frame then
+ * runs one function after the other and waits in between, and every switch is a long jump.
+ *
+ * Of a stack that waits, two frames at its top are in use. They lie above a mark, everything a
+ * function left lies below it and is wiped when the stack is given back.
  */
 
 /* Its longjmp() takes a jump to another stack for one to a frame that is gone. */
@@ -35,8 +38,9 @@
 #endif
 
 /* The top of a stack is used each time: it is wiped in place. What lies deeper is used seldom, and
- * is returned to the kernel, which gives out zeros. */
+ * is then returned to the kernel, which gives out zeros. */
 #define FIBER_WIPE_SIZE ((size_t)16 * 1024)
+#define FIBER_KEPT_SIZE 1024 /* between the mark and the stack's first frame; both frames fit */
 
 /* ASan must know which stack is in use; without ASan all of this is nothing. */
 typedef struct Bounds {
@@ -44,10 +48,16 @@ typedef struct Bounds {
         size_t size;
 } Bounds;
 
+typedef struct Stack {
+        uint8_t *bottom; /* its lowest usable address */
+        uint8_t *mark;   /* NULL: nothing has run on it yet */
+        jmp_buf waiting; /* where its first frame waits for a fiber */
+} Stack;
+
 struct FiberPool {
         size_t n_stacks_max, n_spare_max;
         size_t n_used;
-        GPtrArray *spare; /* of stacks' lowest usable address */
+        GPtrArray *spare; /* of Stack, owned */
 };
 
 struct Fiber {
@@ -55,7 +65,7 @@ struct Fiber {
         FiberFunction function;
         void *argument;
 
-        uint8_t *stack; /* NULL: neither running nor suspended */
+        Stack *stack; /* NULL: neither running nor suspended */
         bool finished;
         jmp_buf inside, outside;
         Fiber *entered_from;
@@ -80,7 +90,7 @@ static void fiber_arrive(void *fake, Bounds *from) {
 #endif
 }
 
-static int stack_map(uint8_t **ret) {
+static int stack_new(Stack **ret) {
         size_t guard = sysconf(_SC_PAGESIZE);
         uint8_t *mapping;
 
@@ -96,29 +106,36 @@ static int stack_map(uint8_t **ret) {
                 return fault(r);
         }
 
-        *ret = mapping + guard;
+        *ret = g_new0(Stack, 1);
+        (*ret)->bottom = mapping + guard;
         return 0;
 }
 
-static void stack_unmap(void *stack) {
+/* What its first frames hold is of no function's. */
+static void stack_free(void *data) {
+        Stack *stack = data;
         size_t guard = sysconf(_SC_PAGESIZE);
-        int r = munmap((uint8_t *)stack - guard, guard + FIBER_STACK_SIZE);
+        int r = munmap(stack->bottom - guard, guard + FIBER_STACK_SIZE);
 
         g_assert(r == 0);
+        g_free(stack);
 }
 
-static void stack_wipe(uint8_t *stack) {
+/* Reading what was never used costs no memory: the kernel shows one page of zeros for all. */
+static bool stack_is_zero(const uint8_t *bytes, size_t size) {
+        return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+static void stack_wipe(Stack *stack) {
         size_t deep = FIBER_STACK_SIZE - FIBER_WIPE_SIZE;
-        int r;
 
 #ifdef FIBER_ASAN
-        __asan_unpoison_memory_region(stack, FIBER_STACK_SIZE);
+        __asan_unpoison_memory_region(stack->bottom, FIBER_STACK_SIZE);
 #endif
-        explicit_bzero(stack + deep, FIBER_WIPE_SIZE);
+        explicit_bzero(stack->bottom + deep, (size_t)(stack->mark - stack->bottom) - deep);
 
-        r = madvise(stack, deep, MADV_DONTNEED);
-        if (r < 0)
-                explicit_bzero(stack, deep);
+        if (!stack_is_zero(stack->bottom, deep) && madvise(stack->bottom, deep, MADV_DONTNEED) < 0)
+                explicit_bzero(stack->bottom, deep);
 }
 
 FiberPool *fiber_pool_new(size_t n_stacks_max, size_t n_spare_max) {
@@ -126,7 +143,7 @@ FiberPool *fiber_pool_new(size_t n_stacks_max, size_t n_spare_max) {
 
         pool->n_stacks_max = n_stacks_max;
         pool->n_spare_max = n_spare_max;
-        pool->spare = g_ptr_array_new_with_free_func(stack_unmap);
+        pool->spare = g_ptr_array_new_with_free_func(stack_free);
         return pool;
 }
 
@@ -148,7 +165,7 @@ size_t fiber_pool_spare(const FiberPool *pool) {
         return pool->spare->len;
 }
 
-static int fiber_pool_take(FiberPool *pool, uint8_t **ret) {
+static int fiber_pool_take(FiberPool *pool, Stack **ret) {
         int r;
 
         if (pool->n_used >= pool->n_stacks_max)
@@ -157,7 +174,7 @@ static int fiber_pool_take(FiberPool *pool, uint8_t **ret) {
         if (pool->spare->len > 0) {
                 *ret = g_ptr_array_steal_index_fast(pool->spare, pool->spare->len - 1);
         } else {
-                r = stack_map(ret);
+                r = stack_new(ret);
                 if (r == -ENOMEM) /* the kernel's bound is as good as ours */
                         return FIBER_E_NO_STACK;
                 if (r)
@@ -168,17 +185,14 @@ static int fiber_pool_take(FiberPool *pool, uint8_t **ret) {
         return 0;
 }
 
-static void fiber_pool_give_back(FiberPool *pool, uint8_t *stack) {
+static void fiber_pool_give_back(FiberPool *pool, Stack *stack) {
         pool->n_used--;
-
-        if (pool->spare->len >= pool->n_spare_max) {
-                explicit_bzero(stack + FIBER_STACK_SIZE - FIBER_WIPE_SIZE, FIBER_WIPE_SIZE);
-                stack_unmap(stack);
-                return;
-        }
-
         stack_wipe(stack);
-        g_ptr_array_add(pool->spare, stack);
+
+        if (pool->spare->len < pool->n_spare_max)
+                g_ptr_array_add(pool->spare, stack);
+        else
+                stack_free(stack);
 }
 
 Fiber *fiber_new(FiberPool *pool, FiberFunction function, void *argument) {
@@ -208,32 +222,45 @@ Fiber *fiber_current(void) {
 }
 
 /* Goes on at @to; returns when somebody goes on at @from. */
-static void fiber_switch(jmp_buf from, jmp_buf to) {
+static void __attribute__((noinline)) fiber_switch(jmp_buf from, jmp_buf to) {
         if (_setjmp(from) == 0)
                 _longjmp(to, 1);
 }
 
-/* The first frame of every fiber. makecontext() passes ints, so the fiber comes in by
- * fiber_running. */
-static void fiber_main(void) {
-        Fiber *fiber = fiber_running;
+/* Sets the mark: whatever the function calls has its frames below. (ASan might put the space
+ * elsewhere.) */
+static void __attribute__((noinline, no_sanitize("address"))) fiber_run(Fiber *fiber) {
+        volatile uint8_t space[FIBER_KEPT_SIZE];
 
-        fiber_arrive(/* fake= */ NULL, &fiber->outside_bounds);
+        space[0] = 0;
+        fiber->stack->mark = (uint8_t *)space;
         fiber->function(fiber->argument);
-        fiber->finished = true;
-
-        fiber_leave(/* fake= */ NULL, fiber->outside_bounds);
-        _longjmp(fiber->outside, 1);
+        space[0] = 0; /* the frame stays until here */
 }
 
-/* Returns when the fiber yields for the first time, or is finished. */
+/* The first frame of every stack. makecontext() passes ints, so the fiber comes in by
+ * fiber_running. */
+static void fiber_main(void) {
+        for (;;) {
+                Fiber *fiber = fiber_running;
+
+                fiber_arrive(/* fake= */ NULL, &fiber->outside_bounds);
+                fiber_run(fiber);
+                fiber->finished = true;
+
+                fiber_leave(/* fake= */ NULL, fiber->outside_bounds);
+                fiber_switch(fiber->stack->waiting, fiber->outside);
+        }
+}
+
+/* Goes to fiber_main() on a stack where nothing has run yet. */
 static void fiber_launch(Fiber *fiber) {
         ucontext_t beginning;
         int r;
 
         r = getcontext(&beginning);
         g_assert(r == 0);
-        beginning.uc_stack.ss_sp = fiber->stack;
+        beginning.uc_stack.ss_sp = fiber->stack->bottom;
         beginning.uc_stack.ss_size = FIBER_STACK_SIZE;
         beginning.uc_link = NULL;
         makecontext(&beginning, fiber_main, 0);
@@ -280,11 +307,11 @@ int fiber_enter(Fiber *fiber) {
         fiber->entered_from = fiber_running;
         fiber_running = fiber;
 
-        fiber_leave(&fake, (Bounds){.bottom = fiber->stack, .size = FIBER_STACK_SIZE});
-        if (begins)
+        fiber_leave(&fake, (Bounds){.bottom = fiber->stack->bottom, .size = FIBER_STACK_SIZE});
+        if (!fiber->stack->mark)
                 fiber_launch(fiber);
         else
-                fiber_switch(fiber->outside, fiber->inside);
+                fiber_switch(fiber->outside, begins ? fiber->stack->waiting : fiber->inside);
         fiber_arrive(fake, NULL);
 
         fiber_running = fiber->entered_from;
