@@ -237,12 +237,14 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
                 return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED, refusal,
                                      ret_error);
 
+        sd_bus_message_ref(m); /* on_signed() gives it back */
         r = signer_sign(server->signer, &request, on_signed, m);
-        if (r)
+        if (r) {
+                sd_bus_message_unref(m);
                 return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
                                      "too many signatures of this user wait", ret_error);
+        }
 
-        sd_bus_message_ref(m); /* on_signed() gives it back, from the loop */
         server_log_use(server, request.key, "signs");
         return 1; /* on_signed() answers */
 }

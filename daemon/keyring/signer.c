@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Signer, see signer.h. A job of the workers is one signature; a thread has it to itself. Only the
- * loop's thread touches keys' counts and answers.
+ * loop's thread touches keys' counts and answers. What costs less than two changes of threads is
+ * signed by the loop itself.
  */
 
 #include "keyring/signer.h"
@@ -149,6 +150,24 @@ static void signer_done(void *data, bool worked) {
         signer_job_free(job);
 }
 
+/* Of a key in memory: what is in a token, nobody knows. */
+static bool signer_is_cheap(const SignerRequest *request) {
+        gnutls_privkey_t key = vault_key_private(request->key);
+        unsigned bits = 0;
+
+        if (gnutls_privkey_get_type(key) != GNUTLS_PRIVKEY_X509)
+                return false;
+
+        switch (gnutls_privkey_get_pk_algorithm(key, &bits)) {
+        case GNUTLS_PK_ECDSA:
+                return bits <= SIGNER_CHEAP_BITS;
+        case GNUTLS_PK_EDDSA_ED25519:
+                return request->size <= SIGNER_CHEAP_MESSAGE;
+        default:
+                return false;
+        }
+}
+
 int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answer, void *userdata) {
         SignerJob *job = g_new0(SignerJob, 1);
 
@@ -158,6 +177,11 @@ int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answe
         job->input = g_bytes_new(request->input, request->size);
         job->answer = answer;
         job->userdata = userdata;
+        if (signer_is_cheap(request)) {
+                signer_work(job);
+                signer_done(job, /* worked= */ true);
+                return 0;
+        }
         if (workers_put(signer->workers, request->uid, vault_key_id(request->key), job) == 0)
                 return 0;
 

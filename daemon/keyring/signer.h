@@ -4,7 +4,8 @@
 /*
  * Signer: signs in threads, so that an RSA signature of 9 ms stops neither the loop nor another
  * user's signatures, nor those with another key. Users take turns, each one's keys do, and one user
- * never has all the threads.
+ * never has all the threads. A signature of some 60 us is made at once: the way to a thread and
+ * back would cost as much again, and delay the next caller no less.
  *
  * Whoever asks may have been taken over, so what is signed is only what a DTLS 1.2 handshake signs:
  * hashes of its algorithms, whole messages for Ed25519, and for RSA an exact DigestInfo. (A bare
@@ -24,6 +25,8 @@
 /* Ed25519 signs the message itself: a server's is 300 bytes; a client's is the handshake so far,
  * with at most 64 KiB of certificates in each direction. */
 #define SIGNER_MESSAGE_MAX ((size_t)160 * 1024)
+#define SIGNER_CHEAP_BITS 256 /* of an elliptic curve: P-256 */
+#define SIGNER_CHEAP_MESSAGE 4096
 
 typedef struct Signer Signer;
 
@@ -42,7 +45,7 @@ typedef struct SignerRequest {
         size_t size;
 } SignerRequest;
 
-/* From the loop, once for each request that was accepted. */
+/* Once for each request that was accepted: from the loop, or, of a cheap one, inside the call. */
 typedef void (*SignerAnswer)(int outcome, const void *signature, size_t size, void *userdata);
 
 int signer_new(sd_event *event, Signer **ret);
@@ -51,7 +54,7 @@ signer_free(Signer *signer); /* waits for the signatures in work; answers all wi
 
 /* NULL: may be signed. Else why not, for people; static. */
 const char *signer_refusal(const SignerRequest *request);
-/* 0: @answer will be called. The request must have passed signer_refusal(). */
+/* 0: @answer was called, or will be. The request must have passed signer_refusal(). */
 int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answer, void *userdata);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Signer, signer_free)

@@ -100,7 +100,6 @@ static void sign_and_verify(Fixture *f, VaultKey *key, gnutls_sign_algorithm_t a
 
         g_assert_null(signer_refusal(&request));
         g_assert_cmpint(signer_sign(f->signer, &request, on_answer, &heard), ==, 0);
-        g_assert_cmpuint(heard.n_answers, ==, 0); /* never from inside the call */
         wait_for(f, &heard, 1);
         g_assert_cmpint(heard.outcome, ==, 0);
         signature = g_bytes_get_data(heard.signature, &size);
@@ -239,9 +238,36 @@ static void test_refuses_raw_rsa_of_anything_else(Fixture *f, gconstpointer data
         assert_refused(rsa, "RSA-RAW", false, copy, size);
 }
 
+/* The loop's thread makes it, where a thread's would wait: nothing has run the loop since. */
+static void assert_at_once(Fixture *f, VaultKey *key, const char *algorithm, GBytes *input,
+                           bool at_once) {
+        SignerRequest request = request_for(key, algorithm, input);
+        Heard heard = {0};
+
+        g_assert_cmpint(signer_sign(f->signer, &request, on_answer, &heard), ==, 0);
+        g_assert_cmpuint(heard.n_answers, ==, at_once ? 1 : 0);
+        wait_for(f, &heard, 1);
+        g_assert_cmpint(heard.outcome, ==, 0);
+        heard_done(&heard);
+}
+
+static void test_makes_cheap_signatures_at_once_and_no_others(Fixture *f, gconstpointer data) {
+        g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
+        g_autofree uint8_t *bytes = g_malloc0(SIGNER_MESSAGE_MAX);
+        g_autoptr(GBytes) message = g_bytes_new(bytes, 300);
+        g_autoptr(GBytes) whole = g_bytes_new(bytes, SIGNER_MESSAGE_MAX);
+        VaultKey *ed25519 = fixture_key(f, ALICE, GNUTLS_PK_EDDSA_ED25519, 0);
+
+        assert_at_once(f, fixture_key(f, ALICE, GNUTLS_PK_ECDSA, 256), "ECDSA-SHA256", hash, true);
+        assert_at_once(f, fixture_key(f, ALICE, GNUTLS_PK_ECDSA, 384), "ECDSA-SHA256", hash, false);
+        assert_at_once(f, fixture_key(f, ALICE, GNUTLS_PK_RSA, 2048), "RSA-SHA256", hash, false);
+        assert_at_once(f, ed25519, "EdDSA-Ed25519", message, true);
+        assert_at_once(f, ed25519, "EdDSA-Ed25519", whole, false);
+}
+
 static void test_slow_keys_do_not_delay_others(Fixture *f, gconstpointer data) {
         VaultKey *slow = fixture_key(f, ALICE, GNUTLS_PK_RSA, 4096);
-        VaultKey *fast = fixture_key(f, BOB, GNUTLS_PK_ECDSA, 256);
+        VaultKey *fast = fixture_key(f, BOB, GNUTLS_PK_ECDSA, 384);
         g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
         SignerRequest many = request_for(slow, "RSA-SHA256", input);
         SignerRequest one = request_for(fast, "ECDSA-SHA256", input);
@@ -261,7 +287,7 @@ static void test_slow_keys_do_not_delay_others(Fixture *f, gconstpointer data) {
 /* An administrator's keys are used by one service user as well: its slow one is not in the way. */
 static void test_a_slow_key_does_not_delay_another_of_its_user(Fixture *f, gconstpointer data) {
         VaultKey *slow = fixture_key(f, ALICE, GNUTLS_PK_RSA, 4096);
-        VaultKey *fast = fixture_key(f, ALICE, GNUTLS_PK_ECDSA, 256);
+        VaultKey *fast = fixture_key(f, ALICE, GNUTLS_PK_ECDSA, 384);
         g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
         SignerRequest many = request_for(slow, "RSA-SHA256", input);
         SignerRequest one = request_for(fast, "ECDSA-SHA256", input);
@@ -281,7 +307,7 @@ static void test_a_slow_key_does_not_delay_another_of_its_user(Fixture *f, gcons
 /* With every thread at work for two users, a third does not wait behind their queues. */
 static void test_users_take_turns(Fixture *f, gconstpointer data) {
         g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
-        VaultKey *last = fixture_key(f, 3, GNUTLS_PK_ECDSA, 256);
+        VaultKey *last = fixture_key(f, 3, GNUTLS_PK_ECDSA, 384);
         SignerRequest one = request_for(last, "ECDSA-SHA256", input);
         Heard slow_heard = {0}, fast_heard = {.other = &slow_heard};
         const unsigned n_each = 40;
@@ -304,7 +330,7 @@ static void test_users_take_turns(Fixture *f, gconstpointer data) {
 
 static void test_bounds_the_queue_of_a_uid(Fixture *f, gconstpointer data) {
         VaultKey *alice = fixture_key(f, ALICE, GNUTLS_PK_RSA, 2048);
-        VaultKey *bob = fixture_key(f, BOB, GNUTLS_PK_ECDSA, 256);
+        VaultKey *bob = fixture_key(f, BOB, GNUTLS_PK_ECDSA, 384);
         g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
         SignerRequest many = request_for(alice, "RSA-SHA256", input);
         SignerRequest one = request_for(bob, "ECDSA-SHA256", input);
@@ -330,7 +356,7 @@ static void test_bounds_the_queue_of_all(Fixture *f, gconstpointer data) {
         Heard heard = {0};
 
         for (uid_t uid = 1; uid <= 12; uid++) {
-                VaultKey *key = fixture_key(f, uid, GNUTLS_PK_ECDSA, 256);
+                VaultKey *key = fixture_key(f, uid, GNUTLS_PK_ECDSA, 384);
                 SignerRequest many = request_for(key, "ECDSA-SHA256", input);
 
                 while (signer_sign(f->signer, &many, on_answer, &heard) == 0)
@@ -371,6 +397,8 @@ int main(int argc, char **argv) {
         add("/signer/refusal/knows-the-length-of-a-hash", test_refuses_lengths);
         add("/signer/refusal/lets-raw-rsa-sign-only-a-digest-info",
             test_refuses_raw_rsa_of_anything_else);
+        add("/signer/turn/makes-cheap-signatures-at-once-and-no-others",
+            test_makes_cheap_signatures_at_once_and_no_others);
         add("/signer/turn/an-rsa-4096-key-does-not-delay-another-user",
             test_slow_keys_do_not_delay_others);
         add("/signer/turn/an-rsa-4096-key-does-not-delay-another-key-of-its-user",
