@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Keys, see keys.h. An Ask is one question that is under way. Its timer is the one way in which it
- * is answered without the keyring's doing: late, or at once when there was nobody to ask; both come
- * from the loop. Whatever comes first, answer, timer or the end of the connection, disarms the
- * others, so an asker hears exactly once.
+ * Keys, see keys.h. An Ask is one question that is under way. When it is due is the one way in
+ * which it is answered without the keyring's doing: late, or at once when there was nobody to ask;
+ * both come from the loop. Whatever comes first, answer, timer or the end of the connection, ends
+ * the ask, so an asker hears exactly once.
  *
  * An import that nobody waits for any more stays until its reply: the key it made must be removed.
  */
@@ -19,6 +19,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
+
+#define KEYS_ACCURACY_USEC 1000
 
 #define KEYS_TEXT_GONE "the keyring is not there; it is being started again"
 #define KEYS_TEXT_DEAD_KEY "the key was lost when the keyring died; give it again in a new object"
@@ -99,7 +101,6 @@ Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size) {
 static void ask_free(gpointer data) {
         Ask *ask = data;
 
-        sd_event_source_disable_unref(ask->timer);
         sd_bus_slot_unref(ask->slot);
         autofd_close(&ask->fd);
         keys_identity_free(ask->identity);
@@ -163,25 +164,77 @@ static void ask_settle(Ask *ask, int outcome, const char *text) {
         ask_free(ask);
 }
 
-static int on_ask_due(sd_event_source *source, uint64_t usec, void *userdata) {
-        Ask *ask = userdata;
+static void ask_expire(Ask *ask) {
+        ask->due_usec = UINT64_MAX;
 
         if (ask_owes_reply(ask))
                 ask_fail(ask, ask->due_outcome, ask->due_text);
         else
                 ask_settle(ask, ask->due_outcome, ask->due_text);
+}
+
+/* One timer for all. It is only ever moved forward: asks are answered long before they are due, and
+ * a timer that finds none due costs less than moving it twice for each. */
+static void keys_arm(Keys *keys, uint64_t due_usec) {
+        if (due_usec >= keys->timer_usec)
+                return;
+
+        keys->timer_usec = due_usec;
+        /* neither can fail for a timer of ours */
+        (void)sd_event_source_set_time(keys->timer, due_usec);
+        (void)sd_event_source_set_enabled(keys->timer, SD_EVENT_ONESHOT);
+}
+
+/* Tickets, because who hears of one may forget others. */
+static GArray *keys_due(Keys *keys, uint64_t now_usec) {
+        GArray *due = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+        GHashTableIter iter;
+        gpointer value;
+
+        g_hash_table_iter_init(&iter, keys->asks);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                Ask *ask = value;
+
+                if (ask->due_usec <= now_usec)
+                        g_array_append_val(due, ask->ticket);
+                else
+                        keys_arm(keys, ask->due_usec);
+        }
+
+        return due;
+}
+
+static uint64_t keys_now(const Keys *keys) {
+        uint64_t now_usec;
+        int r;
+
+        r = sd_event_now(keys->event, CLOCK_MONOTONIC, &now_usec);
+        g_assert(r >= 0); /* a clock that the loop knows */
+        return now_usec;
+}
+
+static int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata) {
+        Keys *keys = userdata;
+        g_autoptr(GArray) due = NULL;
+
+        keys->timer_usec = UINT64_MAX;
+        due = keys_due(keys, keys_now(keys));
+
+        for (guint i = 0; i < due->len; i++) {
+                Ask *ask = g_hash_table_lookup(keys->asks, &g_array_index(due, uint64_t, i));
+
+                if (ask)
+                        ask_expire(ask);
+        }
+
         return 0;
 }
 
 static void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text) {
-        int r;
-
         ask->due_outcome = outcome;
         ask->due_text = text;
-        ask->timer = sd_event_source_disable_unref(ask->timer);
-        r = sd_event_add_time_relative(ask->keys->event, &ask->timer, CLOCK_MONOTONIC, delay_usec,
-                                       /* accuracy= */ 1000, on_ask_due, ask);
-        g_assert(r >= 0); /* memory, which GLib does not survive either; keys_new() has tried */
+        ask->due_usec = keys_now(ask->keys) + delay_usec;
+        keys_arm(ask->keys, ask->due_usec);
 }
 
 Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
@@ -191,6 +244,7 @@ Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
         ask->ticket = ++keys->last_ticket;
         ask->kind = kind;
         ask->userdata = userdata;
+        ask->due_usec = UINT64_MAX;
         ask->fd = -1;
         g_hash_table_insert(keys->asks, &ask->ticket, ask);
         return ask;
@@ -545,25 +599,10 @@ void keys_set_answer_usec(Keys *keys, uint64_t usec) {
         keys->answer_usec = usec;
 }
 
-/* The loop's first timer takes a descriptor; later there may be none left. */
-static int keys_try_timer(sd_event *event) {
-        sd_event_source *timer = NULL;
-        int r;
-
-        r = sd_event_add_time(event, &timer, CLOCK_MONOTONIC, UINT64_MAX, 0, NULL, NULL);
-        sd_event_source_disable_unref(timer);
-        return r < 0 ? fault(r) : 0;
-}
-
 int keys_new(sd_event *event, Keys **ret) {
-        Keys *keys;
+        g_autoptr(Keys) keys = g_new0(Keys, 1);
         int r;
 
-        r = keys_try_timer(event);
-        if (r < 0)
-                return fault(r);
-
-        keys = g_new0(Keys, 1);
         keys->event = sd_event_ref(event);
         keys->answer_usec = KEYS_ANSWER_USEC;
         keys->asks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, ask_free);
@@ -573,7 +612,13 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->trusts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_trust_free);
         keys->pins = pins_table_new();
 
-        *ret = keys;
+        keys->timer_usec = UINT64_MAX;
+        r = sd_event_add_time(event, &keys->timer, CLOCK_MONOTONIC, UINT64_MAX, KEYS_ACCURACY_USEC,
+                              on_asks_due, keys);
+        if (r < 0)
+                return fault(r);
+
+        *ret = g_steal_pointer(&keys);
         return 0;
 }
 
@@ -590,6 +635,7 @@ Keys *keys_free(Keys *keys) {
         g_hash_table_unref(keys->trusts);
         g_hash_table_unref(keys->pins);
         g_hash_table_unref(keys->held);
+        sd_event_source_disable_unref(keys->timer);
         sd_event_unref(keys->event);
         g_free(keys);
         return NULL;

@@ -36,8 +36,8 @@ typedef struct Ask {
         void *userdata;
         bool answered; /* or forgotten: nobody is to be called */
 
-        sd_event_source *timer;
-        int due_outcome; /* what is answered when the timer is due */
+        uint64_t due_usec; /* UINT64_MAX: never */
+        int due_outcome;   /* what is answered then */
         const char *due_text;
         sd_bus_slot *slot; /* the call; NULL: was not made, or not yet */
 
@@ -51,6 +51,8 @@ typedef struct Ask {
 
 struct Keys {
         sd_event *event;
+        sd_event_source *timer; /* of all asks */
+        uint64_t timer_usec;    /* when it rings; UINT64_MAX: it does not */
         uint64_t answer_usec;
         uint64_t last_ticket;
         GHashTable *asks; /* ticket in the ask itself to Ask, owned */

@@ -28,14 +28,15 @@ static Alarm *alarms_first(Relay *relay) {
         return g_sequence_iter_is_end(begin) ? NULL : g_sequence_get(begin);
 }
 
+/* Only ever forward: what is set for a handshake is nearly always taken back in time, and a timer
+ * that finds nothing due, at most once, costs less than moving it to and fro for each. */
 static void alarms_arm(Relay *relay) {
         const Alarm *first = alarms_first(relay);
 
-        if (!first) {
-                (void)sd_event_source_set_enabled(relay->timer, SD_EVENT_OFF);
+        if (!first || first->at_usec >= relay->timer_usec)
                 return;
-        }
 
+        relay->timer_usec = first->at_usec;
         /* neither can fail for a timer of ours */
         (void)sd_event_source_set_time(relay->timer, first->at_usec);
         (void)sd_event_source_set_enabled(relay->timer, SD_EVENT_ONESHOT);
@@ -45,6 +46,7 @@ static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata) {
         Relay *relay = userdata;
         uint64_t now_usec = relay_now(relay);
 
+        relay->timer_usec = SESSION_NEVER;
         for (int i = 0; i < ALARMS_TURN_MAX; i++) {
                 Alarm *alarm = alarms_first(relay);
 
@@ -64,14 +66,11 @@ int alarms_new(Relay *relay) {
         int r;
 
         relay->alarms = g_sequence_new(NULL);
+        relay->timer_usec = SESSION_NEVER;
 
-        r = sd_event_add_time(relay->event, &relay->timer, CLOCK_MONOTONIC, 0, ALARMS_ACCURACY_USEC,
-                              on_alarm, relay);
-        if (r < 0)
-                return fault(r);
-
-        alarms_arm(relay);
-        return 0;
+        r = sd_event_add_time(relay->event, &relay->timer, CLOCK_MONOTONIC, SESSION_NEVER,
+                              ALARMS_ACCURACY_USEC, on_alarm, relay);
+        return r < 0 ? fault(r) : 0;
 }
 
 void alarms_free(Relay *relay) {
@@ -102,5 +101,4 @@ void alarm_clear(Relay *relay, Alarm *alarm) {
 
         g_sequence_remove(alarm->iter);
         alarm->iter = NULL;
-        alarms_arm(relay);
 }

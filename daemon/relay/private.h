@@ -171,6 +171,7 @@ struct Relay {
         sd_event_source *settle;
         GSequence *alarms;
         sd_event_source *timer;
+        uint64_t timer_usec; /* when it rings; SESSION_NEVER: it does not */
         Trust *system_trust;
         bool system_trust_read;
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */
