@@ -5,9 +5,12 @@
  */
 
 #include "channel/shared-channel.h"
+#include "base/cleanup.h"
 #include "base/fault.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define FRAME_PADDING 8
 
@@ -35,16 +38,33 @@ static size_t frame_padding(size_t size) {
 
 /* ---- birth and death ---- */
 
+static int shared_channel_widen(int fd) {
+        int size = SHARED_BUFFER / 2; /* the kernel makes it twice that */
+
+        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
+                return fault(-errno);
+
+        return 0;
+}
+
 int shared_channel_new(SharedChannel **ret, int *ret_app_fd) {
         g_autoptr(SharedChannel) channel = g_new0(SharedChannel, 1);
+        g_autofd int app_fd = -1;
         int r;
 
-        r = channel_new(&channel->channel, ret_app_fd);
+        r = channel_new(&channel->channel, &app_fd);
         if (r)
                 return r < 0 ? fault(r) : r;
 
+        r = shared_channel_widen(channel_fd(channel->channel));
+        if (r == 0)
+                r = shared_channel_widen(app_fd);
+        if (r < 0)
+                return fault(r);
+
         channel->in = g_malloc(SHARED_PACKET_MAX);
         channel->out = g_malloc(SHARED_PACKET_MAX);
+        *ret_app_fd = autofd_steal(&app_fd);
         *ret = g_steal_pointer(&channel);
         return 0;
 }

@@ -15,8 +15,11 @@
 #include "channel/channel.h"
 
 #define SHARED_PACKET_MAX 65536 /* bytes, both ways */
-#define SHARED_FRAME_MAX 16384  /* bytes of one to the application: a record's */
-#define SHARED_CHANNEL_BYTES ((uint64_t)2 * (CHANNEL_BUFFER_DEFAULT + SHARED_PACKET_MAX))
+/* bytes the kernel may hold each way, six packets: what it gives without a privilege, where
+ * net.core.wmem_max is as it comes */
+#define SHARED_BUFFER (416 * 1024)
+#define SHARED_FRAME_MAX 16384 /* bytes of one to the application: a record's */
+#define SHARED_CHANNEL_BYTES ((uint64_t)2 * (SHARED_BUFFER + SHARED_PACKET_MAX))
 
 typedef enum FrameKind {
         FRAME_DATA = 1,

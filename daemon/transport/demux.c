@@ -16,7 +16,8 @@ typedef struct DemuxEntry {
 } DemuxEntry;
 
 struct Demux {
-        GHashTable *entries; /* a set of DemuxEntry */
+        GHashTable *entries;    /* a set of DemuxEntry */
+        const DemuxEntry *last; /* that was found: the next is often its neighbour. Or NULL */
         uint8_t key[ADDRESS_HASH_KEY_SIZE];
 };
 
@@ -72,19 +73,26 @@ void demux_insert(Demux *demux, const Address *peer, const Address *local, void 
 
         *entry = demux_key(demux, peer, local);
         entry->value = value;
+        demux->last = NULL;
         g_hash_table_replace(demux->entries, entry, entry);
 }
 
-void *demux_find(const Demux *demux, const Address *peer, const Address *local) {
-        DemuxEntry key = demux_key(demux, peer, local);
-        const DemuxEntry *entry = g_hash_table_lookup(demux->entries, &key);
+void *demux_find(Demux *demux, const Address *peer, const Address *local) {
+        const DemuxEntry *last = demux->last;
+        DemuxEntry key;
 
-        return entry ? entry->value : NULL;
+        if (last && address_equal(&last->peer, peer) && address_equal(&last->local, local))
+                return last->value;
+
+        key = demux_key(demux, peer, local);
+        demux->last = g_hash_table_lookup(demux->entries, &key);
+        return demux->last ? demux->last->value : NULL;
 }
 
 void demux_remove(Demux *demux, const Address *peer, const Address *local) {
         DemuxEntry key = demux_key(demux, peer, local);
 
+        demux->last = NULL;
         g_hash_table_remove(demux->entries, &key);
 }
 

@@ -17,7 +17,7 @@ Demux *demux_free(Demux *demux);
 /* @value: borrowed, not NULL; takes the place of what was there. */
 void demux_insert(Demux *demux, const Address *peer, const Address *local, void *value);
 /* NULL: nobody's. */
-void *demux_find(const Demux *demux, const Address *peer, const Address *local);
+void *demux_find(Demux *demux, const Address *peer, const Address *local);
 /* Nothing there: nothing happens. */
 void demux_remove(Demux *demux, const Address *peer, const Address *local);
 size_t demux_count(const Demux *demux);
