@@ -20,9 +20,13 @@ int command_import(sd_bus *bus, Settings *settings, char **arguments) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        r = dtlsd_import_identity(bus, arguments[0],
-                                  (const char *const *)settings->certificate_files,
-                                  settings->key_file, settings->passphrase_file, &error);
+        if (settings->pkcs12_file)
+                r = dtlsd_import_pkcs12(bus, arguments[0], settings->pkcs12_file,
+                                        settings->passphrase_file, &error);
+        else
+                r = dtlsd_import_identity(bus, arguments[0],
+                                          (const char *const *)settings->certificate_files,
+                                          settings->key_file, settings->passphrase_file, &error);
         if (r < 0)
                 (void)complain(arguments[0], r, &error);
         sd_bus_error_free(&error);

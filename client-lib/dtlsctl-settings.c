@@ -68,6 +68,8 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                  "Instead of these two: both by their name in the service's store", "NAME"},
                 {"passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &settings->passphrase_file,
                  "import: passphrase of the key, one line", "FILE"},
+                {"pkcs12", 0, 0, G_OPTION_ARG_FILENAME, &settings->pkcs12_file,
+                 "import: PKCS#12 file with key and certificates", "FILE"},
                 {"user", 0, 0, G_OPTION_ARG_STRING, &settings->user,
                  "policy check: about this user (for root)", "NAME"},
                 {"psk-identity", 'i', 0, G_OPTION_ARG_STRING, &settings->psk_identity,
@@ -276,6 +278,7 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"echo", settings->echo, COMMAND_LISTEN},
                 {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
                 {"passphrase-file", settings->passphrase_file, COMMAND_IMPORT},
+                {"pkcs12", settings->pkcs12_file, COMMAND_IMPORT},
                 {"user", settings->user, COMMAND_POLICY},
                 {"key-type", settings->key_type, COMMAND_GENERATE},
                 {"subject", settings->subject, COMMAND_GENERATE},
@@ -299,8 +302,8 @@ static const char *find_contradiction(const Settings *settings, CommandKind kind
                 return "--psk-identity and --psk-file go together";
         if (!settings->certificate_files != !settings->key_file)
                 return "--certificate and --key go together";
-        if (kind == COMMAND_IMPORT && !settings->key_file)
-                return "import needs --certificate and --key";
+        if (kind == COMMAND_IMPORT && (!settings->key_file == !settings->pkcs12_file))
+                return "import needs --certificate and --key, or --pkcs12";
         if (kind == COMMAND_SET_PSK && !settings->psk_file)
                 return "set-psk needs --psk-identity and --psk-file";
         if (settings->psks && settings->psk_file)
@@ -398,6 +401,7 @@ void settings_done(Settings *settings) {
         g_free(settings->subject);
         g_strfreev(settings->alt_names);
         g_free(settings->passphrase_file);
+        g_free(settings->pkcs12_file);
         g_free(settings->user);
         g_free(settings->ticket_file);
         g_free(settings->dh_file);

@@ -31,7 +31,8 @@ static const Command commands[] = {
         {"share", COMMAND_OTHER, 3, 0, " NUMBER SUBJECT RIGHT,...", command_share},
         {"unshare", COMMAND_OTHER, 2, 0, " NUMBER SUBJECT", command_unshare},
         {"attach", COMMAND_ATTACH, 1, 0, " [--wait SECONDS] NUMBER", command_attach},
-        {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE", command_import},
+        {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE | --pkcs12 FILE",
+         command_import},
         {"generate", COMMAND_GENERATE, 1, 0, " [OPTION...] NAME", command_generate},
         {"install", COMMAND_OTHER, 2, 15, " NAME FILE...", command_install},
         {"remove", COMMAND_OTHER, 1, 0, " NAME", command_remove},
@@ -94,6 +95,7 @@ static const char *const description =
         "  dtlsctl connect --share uid:1000=read --ca ca.pem server.example 5684\n"
         "  dtlsctl attach 17\n"
         "  dtlsctl import device --certificate cert.pem --key key.pem\n"
+        "  dtlsctl import device --pkcs12 device.p12 --passphrase-file passphrase\n"
         "  dtlsctl policy check use identity:device --user www-data\n";
 
 /* ---- what people are told ---- */

@@ -9,23 +9,22 @@
 
 #define GENERATE_USEC UINT64_C(60000000) /* that the service gives the making of a key */
 
-static int append_key(sd_bus_message *m, const char *private_key_file, const char *passphrase_file,
-                      sd_bus_error *error) {
+static int append_key(sd_bus_message *m, const char *option, const char *file,
+                      const char *passphrase_file, sd_bus_error *error) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = dtlsd_secret_file_append(m, "Key", private_key_file, /* is_line= */ false,
-                                             error);
+                r = dtlsd_secret_file_append(m, option, file, /* is_line= */ false, error);
         if (r >= 0)
                 r = dtlsd_secret_file_append(m, "Passphrase", passphrase_file, /* is_line= */ true,
                                              error);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
-                          const char *private_key_file, const char *passphrase_file,
-                          sd_bus_error *error) {
+static int import(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
+                  const char *option, const char *file, const char *passphrase_file,
+                  sd_bus_error *error) {
         sd_bus_message *m = NULL;
         int r;
 
@@ -35,8 +34,20 @@ int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *cert
         if (r >= 0)
                 r = dtlsd_files_append(m, certificate_chain_files, error);
         if (r >= 0)
-                r = append_key(m, private_key_file, passphrase_file, error);
+                r = append_key(m, option, file, passphrase_file, error);
         return dtlsd_call(m, r, error);
+}
+
+int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
+                          const char *private_key_file, const char *passphrase_file,
+                          sd_bus_error *error) {
+        return import(bus, name, certificate_chain_files, "Key", private_key_file, passphrase_file,
+                      error);
+}
+
+int dtlsd_import_pkcs12(sd_bus *bus, const char *name, const char *pkcs12_file,
+                        const char *passphrase_file, sd_bus_error *error) {
+        return import(bus, name, NULL, "Pkcs12", pkcs12_file, passphrase_file, error);
 }
 
 static int append_request(sd_bus_message *m, const char *key_type, const char *subject,

@@ -66,7 +66,7 @@ int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata,
 /* ---- methods of the Manager ---- */
 
 typedef struct ImportOptions {
-        int key_fd, passphrase_fd; /* -1: not given; the message's */
+        int key_fd, pkcs12_fd, passphrase_fd; /* -1: not given; the message's */
 } ImportOptions;
 
 int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
@@ -93,47 +93,54 @@ int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error)
         return certificates_read(m, &chain, ret, error);
 }
 
-static int import_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArray **ret_blobs,
-                       ImportOptions *options, sd_bus_error *error) {
+static int import_read_options(sd_bus_message *m, KeysImport *import, sd_bus_error *error) {
         static const DictKey keys[] = {
                 {"Key", "h", 1, read_secret_fd, offsetof(ImportOptions, key_fd), 0, 0},
+                {"Pkcs12", "h", 1, read_secret_fd, offsetof(ImportOptions, pkcs12_fd), 0, 0},
                 {"Passphrase", "h", 1, read_secret_fd, offsetof(ImportOptions, passphrase_fd), 0,
                  0},
         };
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "ImportIdentity"};
+        ImportOptions options = {.key_fd = -1, .pkcs12_fd = -1, .passphrase_fd = -1};
         int r;
 
-        r = store_read_name(bus, m, ret_name, error);
-        if (r >= 0)
-                r = identity_read_chain(m, ret_blobs, error);
-        if (r >= 0)
-                r = dict_read(m, &dict, options, error);
+        r = dict_read(m, &dict, &options, error);
         if (r < 0)
                 return r;
 
-        if (options->key_fd < 0)
+        if ((options.key_fd < 0) == (options.pkcs12_fd < 0))
                 return bus_refuse_text(error, "InvalidInputParameters",
-                                       "Option 'Key' is missing: a sealed memfd with the private "
-                                       "key of the first certificate");
+                                       "One of the options 'Key' and 'Pkcs12' is needed: a sealed "
+                                       "memfd with the private key of the first certificate, or "
+                                       "with a PKCS#12 file");
+
+        import->form = options.pkcs12_fd < 0 ? "key" : "pkcs12";
+        import->key_fd = MAX(options.key_fd, options.pkcs12_fd);
+        import->passphrase_fd = options.passphrase_fd;
         return 1;
 }
 
 int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        ImportOptions options = {.key_fd = -1, .passphrase_fd = -1};
         g_autoptr(GPtrArray) blobs = NULL;
         Bus *bus = message_bus(m);
+        KeysImport import;
         StoreCall *call;
         const char *name;
         int r;
 
-        r = import_read(bus, m, &name, &blobs, &options, error);
+        r = store_read_name(bus, m, &name, error);
+        if (r >= 0)
+                r = identity_read_chain(m, &blobs, error);
+        if (r >= 0)
+                r = import_read_options(m, &import, error);
         if (r >= 0)
                 r = store_begin(bus, m, "identity", name, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        call->ticket = keys_store_identity(bus->keys, call->uid, name, blobs, options.key_fd,
-                                           options.passphrase_fd, on_store_done, call);
+        import.blobs = blobs;
+        call->ticket =
+                keys_store_identity(bus->keys, call->uid, name, &import, on_store_done, call);
         return 1;
 }
 

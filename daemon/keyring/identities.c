@@ -12,8 +12,6 @@
 #include "identity/pem.h"
 #include "keyring/entries.h"
 
-#include <errno.h>
-#include <gnutls/x509.h>
 #include <string.h>
 
 #define KEY_BEGIN "-----BEGIN PRIVATE KEY-----"
@@ -49,44 +47,27 @@ static Secret *secret_copy(const Secret *secret) {
         return secret_new(secret_peek(secret), secret_size(secret));
 }
 
-static int identity_check_pair(const Identity *identity, const char **ret_text) {
-        if (g_bytes_equal(vault_key_spki(identity->key), chain_spki(identity->chain)))
-                return 0;
-
-        *ret_text = "the private key is not that of the first certificate";
-        return IDENTITIES_E_BAD_SECRET;
-}
-
-static int identity_new(Identities *identities, const char *name, GPtrArray *blobs,
-                        const Secret *secret, const Secret *passphrase, Identity **ret,
-                        const char **ret_text) {
-        identity_auto identity = g_new0(Identity, 1);
+/* References @chain and @private. */
+static int identity_new(Identities *identities, const char *name, Chain *chain, PrivateKey *private,
+                        Identity **ret, const char **ret_text) {
+        identity_auto identity = NULL;
         VaultKey *key;
         int r;
 
-        identity->name = g_strdup(name);
-        r = chain_new(blobs, &identity->chain);
-        if (r > 0) {
-                *ret_text = chain_outcome_text((ChainOutcome)r);
+        if (!g_bytes_equal(private_key_spki(private), chain_spki(chain))) {
+                *ret_text = "the private key is not that of the first certificate";
                 return IDENTITIES_E_BAD_SECRET;
         }
-        if (r < 0)
-                return fault(r);
 
-        r = vault_import_shared_key(identities->vault, entry_name_uid(name), secret, passphrase,
-                                    &key, ret_text);
+        r = vault_share_private_key(identities->vault, entry_name_uid(name), private, &key,
+                                    ret_text);
         if (r)
-                return r == VAULT_E_FULL ? IDENTITIES_E_FULL
-                       : r > 0           ? IDENTITIES_E_BAD_SECRET
-                                         : fault(r);
+                return r > 0 ? IDENTITIES_E_FULL : fault(r);
 
+        identity = g_new0(Identity, 1);
+        identity->name = g_strdup(name);
+        identity->chain = chain_ref(chain);
         identity->key = vault_key_ref(key);
-        r = identity_check_pair(identity, ret_text);
-        if (r) {
-                (void)vault_remove(identities->vault, vault_key_id(key), NULL);
-                return r;
-        }
-
         *ret = g_steal_pointer(&identity);
         return 0;
 }
@@ -109,27 +90,6 @@ static int append_chain(GByteArray *text, const Chain *chain) {
                         return r;
         }
 
-        return 0;
-}
-
-static int export_key(const VaultKey *key, Secret **ret) {
-        gnutls_datum_t pem = {NULL, 0};
-        gnutls_x509_privkey_t private;
-        int r;
-
-        r = gnutls_privkey_export_x509(vault_key_private(key), &private);
-        if (r < 0)
-                return fault(-EIO);
-
-        r = gnutls_x509_privkey_export2_pkcs8(private, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN,
-                                              &pem);
-        gnutls_x509_privkey_deinit(private);
-        if (r < 0)
-                return fault(-EIO);
-
-        *ret = secret_new(pem.data, pem.size);
-        gnutls_memset(pem.data, 0, pem.size);
-        gnutls_free(pem.data);
         return 0;
 }
 
@@ -156,7 +116,7 @@ static int identity_write(const Identity *identity, Secret **ret) {
         if (identity->chain)
                 r = append_chain(certificates, identity->chain);
         if (r == 0 && identity->key)
-                r = export_key(identity->key, &key);
+                r = private_key_write(vault_key_private(identity->key), &key);
         if (r < 0)
                 return r;
 
@@ -180,9 +140,33 @@ static Secret *find_key(const Secret *text, size_t from, size_t *ret_at) {
         return secret_new(key, end ? (size_t)(end - key) : size);
 }
 
+static int read_chain(GPtrArray *blobs, Chain **ret, const char **ret_text) {
+        int r = chain_new(blobs, ret);
+
+        if (r > 0)
+                *ret_text = chain_outcome_text((ChainOutcome)r);
+        return r > 0 ? IDENTITIES_E_BAD_SECRET : r;
+}
+
+static int identity_read_pair(Identities *identities, const char *name, const Secret *text,
+                              size_t at, const Secret *key, Identity **ret, const char **ret_text) {
+        g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        g_autoptr(PrivateKey) private = NULL;
+        g_autoptr(Chain) chain = NULL;
+        int r;
+
+        g_ptr_array_add(blobs, g_bytes_new(secret_peek(text), at));
+        r = read_chain(blobs, &chain, ret_text);
+        if (r == 0)
+                r = private_key_read(key, /* passphrase= */ NULL, &private, ret_text);
+        if (r)
+                return r > 0 ? IDENTITIES_E_BAD_SECRET : fault(r);
+
+        return identity_new(identities, name, chain, private, ret, ret_text);
+}
+
 static int identity_read(Identities *identities, const char *name, const Secret *text,
                          Identity **ret, const char **ret_text) {
-        g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
         g_autoptr(Secret) key = NULL;
         size_t at;
         int r;
@@ -198,8 +182,7 @@ static int identity_read(Identities *identities, const char *name, const Secret 
                 return 0;
         }
 
-        g_ptr_array_add(blobs, g_bytes_new(secret_peek(text), at));
-        r = identity_new(identities, name, blobs, key, NULL, ret, ret_text);
+        r = identity_read_pair(identities, name, text, at, key, ret, ret_text);
         if (r == 0)
                 (*ret)->waiting = find_key(text, at + secret_size(key), &at);
         return r;
@@ -307,14 +290,14 @@ static int identities_keep(Identities *identities, Identity *identity, const Ide
         return 0;
 }
 
-int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
-                   const Secret *passphrase, const Identity **ret, const char **ret_text) {
+int identities_put(Identities *identities, const char *name, Chain *chain, PrivateKey *key,
+                   const Identity **ret, const char **ret_text) {
         Identity *identity = NULL;
         int r;
 
         r = identities_check(identities, name, ret_text);
         if (r == 0)
-                r = identity_new(identities, name, blobs, key, passphrase, &identity, ret_text);
+                r = identity_new(identities, name, chain, key, &identity, ret_text);
 
         return r ? r : identities_keep(identities, identity, ret, ret_text);
 }
@@ -344,20 +327,19 @@ int identities_wait(Identities *identities, const char *name, const Secret *key,
 }
 
 /* With the key that waits, or else with the one in use, which is there again for the new chain. */
-static int identities_pair(Identities *identities, const Identity *present, GPtrArray *blobs,
+static int identities_pair(Identities *identities, const Identity *present, Chain *chain,
                            Identity **ret, const char **ret_text) {
-        g_autoptr(Secret) key = NULL;
+        g_autoptr(PrivateKey) waiting = NULL;
         int r = IDENTITIES_E_BAD_SECRET;
 
-        if (present->waiting)
-                r = identity_new(identities, present->name, blobs, present->waiting, NULL, ret,
-                                 ret_text);
+        if (present->waiting &&
+            private_key_read(present->waiting, /* passphrase= */ NULL, &waiting, ret_text) == 0)
+                r = identity_new(identities, present->name, chain, waiting, ret, ret_text);
         if (r != IDENTITIES_E_BAD_SECRET || !present->key)
                 return r;
 
-        r = export_key(present->key, &key);
-        if (r == 0)
-                r = identity_new(identities, present->name, blobs, key, NULL, ret, ret_text);
+        r = identity_new(identities, present->name, chain, vault_key_private(present->key), ret,
+                         ret_text);
         if (r == 0 && present->waiting)
                 (*ret)->waiting = secret_copy(present->waiting);
         return r;
@@ -366,6 +348,7 @@ static int identities_pair(Identities *identities, const Identity *present, GPtr
 int identities_install(Identities *identities, const char *name, GPtrArray *blobs,
                        const Identity **ret, const char **ret_text) {
         const Identity *present = g_hash_table_lookup(identities->by_name, name);
+        g_autoptr(Chain) chain = NULL;
         Identity *identity = NULL;
         int r;
 
@@ -374,7 +357,9 @@ int identities_install(Identities *identities, const char *name, GPtrArray *blob
         if (!present)
                 return IDENTITIES_E_UNKNOWN;
 
-        r = identities_pair(identities, present, blobs, &identity, ret_text);
+        r = read_chain(blobs, &chain, ret_text);
+        if (r == 0)
+                r = identities_pair(identities, present, chain, &identity, ret_text);
         return r ? r : identities_keep(identities, identity, ret, ret_text);
 }
 

@@ -41,17 +41,17 @@ typedef enum IdentitiesOutcome {
 int identities_new(Store *store, Vault *vault, Identities **ret);
 Identities *identities_free(Identities *identities);
 
-/* New, or in the place of what has this name. @blobs: certificates, leaf first. @passphrase: NULL:
- * the key is not encrypted. @ret: borrowed, until the name changes. @ret_text: static. */
-int identities_put(Identities *identities, const char *name, GPtrArray *blobs, const Secret *key,
-                   const Secret *passphrase, const Identity **ret, const char **ret_text);
+/* New, or in the place of what has this name. @chain, @key: referenced. @ret: borrowed, until the
+ * name changes. @ret_text: static. */
+int identities_put(Identities *identities, const char *name, Chain *chain, PrivateKey *key,
+                   const Identity **ret, const char **ret_text);
 /* Whether a name may be given, or has been. 0: it may. */
 int identities_check(const Identities *identities, const char *name, const char **ret_text);
 /* @key, PKCS#8 in PEM, waits for its certificate from here on; what waited is forgotten. */
 int identities_wait(Identities *identities, const char *name, const Secret *key,
                     const char **ret_text);
-/* A certificate for the key that waits, or another one for the key in use. @blobs, @ret, @ret_text:
- * as above. */
+/* A certificate for the key that waits, or another one for the key in use. @blobs: PEM or DER,
+ * leaf first. @ret, @ret_text: as above. */
 int identities_install(Identities *identities, const char *name, GPtrArray *blobs,
                        const Identity **ret, const char **ret_text);
 int identities_remove(Identities *identities, const char *name);

@@ -5,6 +5,7 @@
 
 #include "keyring/generator.h"
 #include "keyring/identities.h"
+#include "keyring/importer.h"
 #include "keyring/pins.h"
 #include "keyring/psks.h"
 #include "keyring/server.h"
@@ -32,6 +33,7 @@ struct Server {
         Pins *pins;
         Signer *signer;
         Generator *generator;
+        Importer *importer;
         ServerClosed closed;
         void *userdata;
         GHashTable *brakes; /* of what is logged, by uid */
@@ -64,9 +66,12 @@ int store_refuse(Server *server, uid_t uid, int r, const char *text, sd_bus_erro
 /* "tayaayb", the answer to what made @identity. */
 int store_reply_pair(sd_bus_message *m, const Identity *identity);
 
-int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- server-import.c: those about pairs that are brought along ---- */
+
+int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* ---- server-psk.c: of that the pre-shared keys ---- */
 

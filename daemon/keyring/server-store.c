@@ -13,20 +13,6 @@
 
 #include <errno.h>
 
-typedef struct StoreCall {
-        uint32_t uid;
-        const char *name;
-        GPtrArray *blobs;
-        Secret *key;
-        Secret *passphrase; /* NULL: none */
-} StoreCall;
-
-static void store_call_done(StoreCall *call) {
-        g_clear_pointer(&call->blobs, g_ptr_array_unref);
-        secret_free(call->key);
-        secret_free(call->passphrase);
-}
-
 int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error) {
         return server_refuse(server, (ServerSubject){.uid = uid}, SERVER_ERROR_FAILED,
                              "the keyring has no store: it was started without --store", ret_error);
@@ -101,52 +87,6 @@ int server_read_secret(Server *server, uid_t uid, int fd, Secret **ret, sd_bus_e
         return r < 0 ? server_fail(server, subject, r, ret_error) : 0;
 }
 
-static int store_read_secrets(Server *server, sd_bus_message *m, StoreCall *call,
-                              sd_bus_error *ret_error) {
-        int key_fd, passphrase_fd, r;
-
-        r = sd_bus_message_read(m, "h", &key_fd);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(m, 'a', "h");
-        if (r < 0)
-                return r;
-
-        r = server_read_secret(server, call->uid, key_fd, &call->key, ret_error);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_read(m, "h", &passphrase_fd);
-        return r > 0 ? server_read_secret(server, call->uid, passphrase_fd, &call->passphrase,
-                                          ret_error)
-                     : r;
-}
-
-static int store_identity(Server *server, sd_bus_message *m, StoreCall *call, const Identity **ret,
-                          sd_bus_error *ret_error) {
-        g_autofree char *line = NULL;
-        const char *text = NULL;
-        int r;
-
-        r = sd_bus_message_read(m, "us", &call->uid, &call->name);
-        if (r >= 0)
-                r = server_check_name(server, call->uid, call->name, ret_error);
-        if (r >= 0)
-                r = server_read_blobs(m, &call->blobs);
-        if (r >= 0)
-                r = store_read_secrets(server, m, call, ret_error);
-        if (r < 0)
-                return r;
-
-        r = identities_put(server->identities, call->name, call->blobs, call->key, call->passphrase,
-                           ret, &text);
-        if (r)
-                return store_refuse(server, call->uid, r, text, ret_error);
-
-        line = g_strdup_printf("stored as identity %s", call->name);
-        server_log(server, LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
-        return 0;
-}
-
 static int append_bytes(sd_bus_message *m, GBytes *bytes) {
         gsize size;
         const void *data = g_bytes_get_data(bytes, &size);
@@ -178,8 +118,9 @@ static int append_pair(sd_bus_message *m, const Identity *identity) {
 
         r = sd_bus_message_append(m, "t", identity->key ? vault_key_id(identity->key) : 0);
         if (r >= 0)
-                r = identity->key ? append_bytes(m, vault_key_spki(identity->key))
-                                  : sd_bus_message_append_array(m, 'y', NULL, 0);
+                r = identity->key
+                            ? append_bytes(m, private_key_spki(vault_key_private(identity->key)))
+                            : sd_bus_message_append_array(m, 'y', NULL, 0);
         if (r >= 0)
                 r = append_chain(m, identity->chain);
         if (r >= 0)
@@ -197,34 +138,25 @@ int store_reply_pair(sd_bus_message *m, const Identity *identity) {
         return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
-int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        const Identity *identity = NULL;
-        StoreCall call = {0};
-        int r;
-
-        r = store_identity(userdata, m, &call, &identity, ret_error);
-        store_call_done(&call);
-        return r < 0 ? r : store_reply_pair(m, identity);
-}
-
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autofree char *line = NULL;
         Server *server = userdata;
-        StoreCall call = {0};
+        const char *name;
+        uint32_t uid;
         int r;
 
-        r = sd_bus_message_read(m, "us", &call.uid, &call.name);
+        r = sd_bus_message_read(m, "us", &uid, &name);
         if (r >= 0)
-                r = server_check_name(server, call.uid, call.name, ret_error);
+                r = server_check_name(server, uid, name, ret_error);
         if (r < 0)
                 return r;
 
-        r = identities_remove(server->identities, call.name);
+        r = identities_remove(server->identities, name);
         if (r)
-                return store_refuse(server, call.uid, r, NULL, ret_error);
+                return store_refuse(server, uid, r, NULL, ret_error);
 
-        line = g_strdup_printf("removed identity %s", call.name);
-        server_log(server, LOG_NOTICE, 0, call.uid, line);
+        line = g_strdup_printf("removed identity %s", name);
+        server_log(server, LOG_NOTICE, 0, uid, line);
         return sd_bus_reply_method_return(m, "");
 }
 

@@ -135,7 +135,7 @@ static int method_import_private_key(sd_bus_message *m, void *userdata, sd_bus_e
         if (r < 0)
                 return fault(r);
 
-        spki = vault_key_spki(key);
+        spki = private_key_spki(vault_key_private(key));
         r = sd_bus_message_append(reply, "t", vault_key_id(key));
         if (r >= 0)
                 r = sd_bus_message_append_array(reply, 'y', g_bytes_get_data(spki, NULL),
@@ -318,11 +318,12 @@ static const sd_bus_vtable server_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("FetchPsk", SD_BUS_ARGS("t", id, "u", uid),
                                 SD_BUS_RESULT("ay", psk), method_fetch_psk,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
-        SD_BUS_METHOD_WITH_ARGS(
-                "StoreIdentity",
-                SD_BUS_ARGS("u", uid, "s", name, "aay", chain, "h", key, "ah", passphrase),
-                SD_BUS_RESULT("t", id, "ay", spki, "aay", ders, "b", waiting),
-                method_store_identity, SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("StoreIdentity",
+                                SD_BUS_ARGS("u", uid, "s", name, "aay", chain, "s", form, "h", key,
+                                            "ah", passphrase),
+                                SD_BUS_RESULT("t", id, "ay", spki, "aay", ders, "b", waiting),
+                                method_store_identity,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("GenerateIdentity",
                                 SD_BUS_ARGS("u", uid, "s", name, "s", key_type, "s", subject, "as",
                                             alternative_names),
@@ -414,6 +415,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
                 r = signer_new(event, &server->signer);
         if (r == 0)
                 r = generator_new(event, &server->generator);
+        if (r == 0)
+                r = importer_new(event, &server->importer);
         if (r < 0)
                 return fault(r);
 
@@ -432,6 +435,7 @@ Server *server_free(Server *server) {
         /* first: they answer what waits, on the bus that still is there */
         signer_free(server->signer);
         generator_free(server->generator);
+        importer_free(server->importer);
         sd_bus_close_unref(server->bus);
         pins_free(server->pins);
         trusts_free(server->trusts);

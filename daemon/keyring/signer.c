@@ -106,8 +106,8 @@ const char *signer_refusal(const SignerRequest *request) {
                 if (signer_algorithms[i].algorithm != algorithm)
                         continue;
 
-                if (!gnutls_sign_supports_pk_algorithm(algorithm,
-                                                       vault_key_algorithm(request->key)))
+                if (!gnutls_sign_supports_pk_algorithm(
+                            algorithm, private_key_algorithm(vault_key_private(request->key))))
                         return "the algorithm is not one of this type of key";
                 if (signer_algorithms[i].is_hash != request->is_hash)
                         return request->is_hash ? "this algorithm signs messages, not hashes"
@@ -123,15 +123,16 @@ const char *signer_refusal(const SignerRequest *request) {
 
 static void signer_work(void *data) {
         SignerJob *job = data;
+        gnutls_privkey_t key = private_key_handle(vault_key_private(job->key));
         gnutls_datum_t input;
         gsize size;
 
         input.data = (unsigned char *)g_bytes_get_data(job->input, &size);
         input.size = (unsigned)size;
         job->code = job->is_hash
-                            ? gnutls_privkey_sign_hash2(vault_key_private(job->key), job->algorithm,
+                            ? gnutls_privkey_sign_hash2(key, job->algorithm,
                                                         /* flags= */ 0, &input, &job->signature)
-                            : gnutls_privkey_sign_data2(vault_key_private(job->key), job->algorithm,
+                            : gnutls_privkey_sign_data2(key, job->algorithm,
                                                         /* flags= */ 0, &input, &job->signature);
 }
 

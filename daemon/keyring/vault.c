@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Vault, see vault.h. What is refused is refused at import, where somebody reads the text: a key
- * that would fail in the middle of a handshake helps nobody.
- */
+/* Vault, see vault.h. */
 
 #include "keyring/vault.h"
 
 #include "base/fault.h"
-
-#include <errno.h>
-#include <gnutls/x509.h>
-#include <string.h>
 
 struct VaultKey {
         unsigned n_refs;
         uint64_t id;
         uid_t uid;
         bool is_shared;
-        gnutls_privkey_t private; /* NULL: a PSK */
-        gnutls_pk_algorithm_t algorithm;
-        GBytes *spki;
-        Secret *psk; /* NULL: a private key */
+        PrivateKey *private; /* NULL: a PSK */
+        Secret *psk;         /* NULL: a private key */
 
         uint64_t n_uses;
         double allowance; /* uses left; fills by VAULT_USES_PER_SECOND */
@@ -53,10 +44,7 @@ VaultKey *vault_key_unref(VaultKey *key) {
         if (!key || --key->n_refs > 0)
                 return NULL;
 
-        if (key->private)
-                gnutls_privkey_deinit(key->private); /* wipes its numbers */
-        if (key->spki)
-                g_bytes_unref(key->spki);
+        private_key_unref(key->private);
         secret_free(key->psk);
         g_free(key);
         return NULL;
@@ -117,216 +105,41 @@ static VaultKey *vault_add(Vault *vault, VaultKey *key) {
         return key;
 }
 
-static const char *vault_parse_refusal(int gnutls_code) {
-        switch (gnutls_code) {
-        case GNUTLS_E_DECRYPTION_FAILED:
-                return "the private key is encrypted; give it without a passphrase";
-        case GNUTLS_E_UNKNOWN_PK_ALGORITHM:
-        case GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM:
-        case GNUTLS_E_ECC_UNSUPPORTED_CURVE:
-                return "the private key is of a type that is not supported; use ECDSA, Ed25519 or "
-                       "RSA";
-        default:
-                return "not a private key: it takes PKCS#8, PKCS#1 or SEC1, as PEM or DER";
-        }
+static VaultKey *vault_add_private(Vault *vault, uid_t uid, PrivateKey *private) {
+        VaultKey *key = vault_key_new(uid);
+
+        key->private = private;
+        return vault_add(vault, key);
 }
 
-static const char *vault_parse_refusal_of(int gnutls_code, bool has_passphrase) {
-        if (gnutls_code == GNUTLS_E_DECRYPTION_FAILED && has_passphrase)
-                return "the passphrase is not that of the private key";
-
-        return vault_parse_refusal(gnutls_code);
-}
-
-/* Whoever made the file says how much work its passphrase is. */
-static bool vault_is_bearable(const gnutls_datum_t *data, gnutls_x509_crt_fmt_t format) {
-        unsigned n_iterations = 0;
-        int r;
-
-        r = gnutls_pkcs8_info(data, format, NULL, NULL, NULL, NULL, &n_iterations, NULL);
-        return r < 0 || n_iterations <= VAULT_ITERATIONS_MAX;
-}
-
-/* @password: NULL: the key is not encrypted. */
-static int vault_parse(VaultKey *key, const Secret *secret, const char *password,
-                       const char **ret_text) {
-        static const char armour[] = "-----BEGIN ";
-        gnutls_datum_t data = {(unsigned char *)secret_peek(secret), (unsigned)secret_size(secret)};
-        bool pem = memmem(data.data, data.size, armour, strlen(armour)) != NULL;
-        gnutls_x509_crt_fmt_t format = pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
-        int r;
-
-        if (password && !vault_is_bearable(&data, format)) {
-                *ret_text = "the passphrase takes more than a million rounds to try";
-                return VAULT_E_BAD_SECRET;
-        }
-
-        r = gnutls_privkey_init(&key->private);
-        if (r < 0)
-                return fault(-ENOMEM);
-
-        r = gnutls_privkey_import_x509_raw(key->private, &data, format, password, /* flags= */ 0);
-        if (r == GNUTLS_E_MEMORY_ERROR)
-                return fault(-ENOMEM);
-        if (r < 0) {
-                *ret_text = vault_parse_refusal_of(r, password != NULL);
-                return VAULT_E_BAD_SECRET;
-        }
-
-        return 0;
-}
-
-static bool vault_is_zero(const gnutls_datum_t *number) {
-        for (unsigned i = 0; i < number->size; i++)
-                if (number->data[i] != 0)
-                        return false;
-
-        return true;
-}
-
-static void vault_wipe(gnutls_datum_t *number) {
-        gnutls_memset(number->data, 0, number->size);
-        gnutls_free(number->data);
-}
-
-/* GnuTLS takes and verifies a key whose exponent is 0 modulo a prime less 1, and then ends the
- * process when it shall sign with it. */
-static bool vault_rsa_can_sign(gnutls_privkey_t private) {
-        gnutls_datum_t e1, e2;
-        bool can;
-
-        if (gnutls_privkey_export_rsa_raw2(private, NULL, NULL, NULL, NULL, NULL, NULL, &e1, &e2,
-                                           0) < 0)
-                return false;
-
-        can = !vault_is_zero(&e1) && !vault_is_zero(&e2);
-        vault_wipe(&e1);
-        vault_wipe(&e2);
-        return can;
-}
-
-static const char *vault_check_rsa(gnutls_privkey_t private, unsigned bits) {
-        if (bits < VAULT_RSA_BITS_MIN)
-                return "the RSA key is shorter than 2048 bits";
-        if (bits > VAULT_RSA_BITS_MAX)
-                return "the RSA key is longer than 8192 bits";
-        if (!vault_rsa_can_sign(private))
-                return "the private key is damaged: its exponent cannot sign";
-
-        return NULL;
-}
-
-static const char *vault_check_ecdsa(gnutls_privkey_t private) {
-        gnutls_ecc_curve_t curve;
-
-        if (gnutls_privkey_export_ecc_raw2(private, &curve, NULL, NULL, NULL, 0) < 0)
-                return "the curve of the ECDSA key cannot be read";
-        if (curve != GNUTLS_ECC_CURVE_SECP256R1 && curve != GNUTLS_ECC_CURVE_SECP384R1 &&
-            curve != GNUTLS_ECC_CURVE_SECP521R1)
-                return "the ECDSA key is on a curve that is not supported; use P-256, P-384 or "
-                       "P-521";
-
-        return NULL;
-}
-
-static const char *vault_check_type(VaultKey *key) {
-        unsigned bits;
-        int algorithm = gnutls_privkey_get_pk_algorithm(key->private, &bits);
-
-        key->algorithm = (gnutls_pk_algorithm_t)algorithm;
-        switch (algorithm) {
-        case GNUTLS_PK_RSA:
-        case GNUTLS_PK_RSA_PSS:
-                return vault_check_rsa(key->private, bits);
-        case GNUTLS_PK_ECDSA:
-                return vault_check_ecdsa(key->private);
-        case GNUTLS_PK_EDDSA_ED25519:
-                return NULL;
-        default:
-                return vault_parse_refusal(GNUTLS_E_UNKNOWN_PK_ALGORITHM);
-        }
-}
-
-static int vault_read_spki(VaultKey *key) {
-        gnutls_datum_t der = {NULL, 0};
-        gnutls_pubkey_t public;
-        int r;
-
-        r = gnutls_pubkey_init(&public);
-        if (r < 0)
-                return fault(-ENOMEM);
-
-        r = gnutls_pubkey_import_privkey(public, key->private, /* usage= */ 0, /* flags= */ 0);
-        if (r >= 0)
-                r = gnutls_pubkey_export2(public, GNUTLS_X509_FMT_DER, &der);
-        gnutls_pubkey_deinit(public);
-        if (r < 0)
-                return VAULT_E_BAD_SECRET;
-
-        key->spki = g_bytes_new(der.data, der.size);
-        gnutls_free(der.data);
-        return 0;
-}
-
-static int vault_read_private_key(VaultKey *key, const Secret *secret, const char *password,
-                                  const char **ret_text) {
-        const char *text;
-        int r;
-
-        r = vault_parse(key, secret, password, ret_text);
-        if (r)
-                return r;
-
-        text = vault_check_type(key);
-        if (!text && gnutls_privkey_verify_params(key->private) < 0)
-                text = "the private key is damaged: its numbers do not belong together";
-        if (!text && vault_read_spki(key) != 0)
-                text = "the public part of the private key cannot be told";
-        if (!text)
-                return 0;
-
-        *ret_text = text;
-        return VAULT_E_BAD_SECRET;
-}
-
-static int vault_import(Vault *vault, uid_t uid, const Secret *secret, const char *password,
-                        VaultKey **ret, const char **ret_text) {
-        g_autoptr(VaultKey) key = NULL;
+int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
+                             const char **ret_text) {
+        PrivateKey *private;
         int r;
 
         r = vault_check_room(vault, uid, ret_text);
         if (r)
                 return r;
 
-        key = vault_key_new(uid);
-        r = vault_read_private_key(key, secret, password, ret_text);
+        r = private_key_read(secret, /* passphrase= */ NULL, &private, ret_text);
         if (r)
-                return r;
+                return r > 0 ? VAULT_E_BAD_SECRET : fault(r);
 
-        *ret = vault_add(vault, g_steal_pointer(&key));
+        *ret = vault_add_private(vault, uid, private);
         return 0;
 }
 
-int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
-                             const char **ret_text) {
-        return vault_import(vault, uid, secret, NULL, ret, ret_text);
-}
-
-int vault_import_shared_key(Vault *vault, uid_t uid, const Secret *secret, const Secret *passphrase,
-                            VaultKey **ret, const char **ret_text) {
-        g_autoptr(Secret) password = NULL; /* with the NUL that GnuTLS wants */
+int vault_share_private_key(Vault *vault, uid_t uid, PrivateKey *private, VaultKey **ret,
+                            const char **ret_text) {
         int r;
 
-        if (passphrase) {
-                password = secret_new_zero(secret_size(passphrase) + 1);
-                memcpy(secret_data(password), secret_peek(passphrase), secret_size(passphrase));
-        }
+        r = vault_check_room(vault, uid, ret_text);
+        if (r)
+                return r;
 
-        r = vault_import(vault, uid, secret, password ? (const char *)secret_peek(password) : NULL,
-                         ret, ret_text);
-        if (r == 0)
-                (*ret)->is_shared = true;
-        return r;
+        *ret = vault_add_private(vault, uid, private_key_ref(private));
+        (*ret)->is_shared = true;
+        return 0;
 }
 
 int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
@@ -434,16 +247,8 @@ bool vault_key_report(VaultKey *key, uint64_t now_usec, uint64_t *ret_n_uses) {
         return true;
 }
 
-gnutls_pk_algorithm_t vault_key_algorithm(const VaultKey *key) {
-        return key->algorithm;
-}
-
-gnutls_privkey_t vault_key_private(const VaultKey *key) {
+PrivateKey *vault_key_private(const VaultKey *key) {
         return key->private;
-}
-
-GBytes *vault_key_spki(const VaultKey *key) {
-        return key->spki;
 }
 
 const Secret *vault_key_psk(const VaultKey *key) {

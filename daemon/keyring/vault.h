@@ -6,22 +6,19 @@
  * it was imported for and answers to nobody else; it goes when it is removed or with the process.
  * Nothing in here gives a private key out again.
  *
- * Knows: key formats, how much is allowed to whom. Does not know: D-Bus, the event loop, threads
+ * Knows: how much is allowed to whom. Does not know: D-Bus, the event loop, threads
  * (a VaultKey is counted without locks: only the loop's thread takes and gives references).
  */
 
 #include "base/secret.h"
+#include "keyring/private-key.h"
 
-#include <gnutls/abstract.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 #define VAULT_KEYS_PER_UID_MAX 2048 /* a few KiB each; more objects than that share identities */
 #define VAULT_KEYS_MAX 16384
 #define VAULT_PSK_MAX 512 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
-#define VAULT_RSA_BITS_MIN 2048
-#define VAULT_RSA_BITS_MAX 8192      /* one signature takes near 70 ms */
-#define VAULT_ITERATIONS_MAX 1000000 /* of a passphrase: near a second, in which nobody signs */
 /* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */
 #define VAULT_USES_PER_SECOND 2000
 #define VAULT_USES_BURST 4000
@@ -43,10 +40,10 @@ Vault *vault_free(Vault *vault);
 /* @ret_text: why not, for people; static. */
 int vault_import_private_key(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
                              const char **ret_text);
-/* A key of the store: @uid has it counted, and every user's handshakes may use it. @passphrase:
- * NULL: the key is not encrypted. */
-int vault_import_shared_key(Vault *vault, uid_t uid, const Secret *secret, const Secret *passphrase,
-                            VaultKey **ret, const char **ret_text);
+/* A key of the store: @uid has it counted, and every user's handshakes may use it. @private is
+ * referenced, and may be in here more than once. */
+int vault_share_private_key(Vault *vault, uid_t uid, PrivateKey *private, VaultKey **ret,
+                            const char **ret_text);
 int vault_import_psk(Vault *vault, uid_t uid, const Secret *secret, VaultKey **ret,
                      const char **ret_text);
 /* Of the store, as above. */
@@ -69,10 +66,8 @@ uint64_t vault_key_uses(const VaultKey *key);
 /* Whether a line about its use is due: the first, and then one each VAULT_REPORT_USEC.
  * @ret_n_uses: since the last. */
 bool vault_key_report(VaultKey *key, uint64_t now_usec, uint64_t *ret_n_uses);
-gnutls_pk_algorithm_t vault_key_algorithm(const VaultKey *key);
-gnutls_privkey_t vault_key_private(const VaultKey *key);
-GBytes *vault_key_spki(const VaultKey *key);      /* private keys: DER. Borrowed */
-const Secret *vault_key_psk(const VaultKey *key); /* Borrowed */
+PrivateKey *vault_key_private(const VaultKey *key); /* NULL: a PSK. Borrowed */
+const Secret *vault_key_psk(const VaultKey *key);   /* Borrowed */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vault, vault_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VaultKey, vault_key_unref)

@@ -208,40 +208,39 @@ int append_blobs(sd_bus_message *m, GPtrArray *blobs) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int store_message(Keys *keys, uid_t uid, const KeysIdentity *identity, int key_fd,
-                         int passphrase_fd, sd_bus_message **ret) {
+static int store_message(Keys *keys, uid_t uid, const char *name, const KeysImport *import,
+                         sd_bus_message **ret) {
         int r;
 
         r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
                                            DTLSD_INTERFACE_KEYRING, "StoreIdentity");
         if (r >= 0)
-                r = sd_bus_message_append(*ret, "us", (uint32_t)uid, identity->name);
+                r = sd_bus_message_append(*ret, "us", (uint32_t)uid, name);
         if (r >= 0)
-                r = append_blobs(*ret, identity->chain);
+                r = append_blobs(*ret, import->blobs);
         if (r >= 0)
-                r = sd_bus_message_append(*ret, "h", key_fd);
+                r = sd_bus_message_append(*ret, "sh", import->form, import->key_fd);
         if (r >= 0)
                 r = sd_bus_message_open_container(*ret, 'a', "h");
-        if (r >= 0 && passphrase_fd >= 0)
-                r = sd_bus_message_append(*ret, "h", passphrase_fd);
+        if (r >= 0 && import->passphrase_fd >= 0)
+                r = sd_bus_message_append(*ret, "h", import->passphrase_fd);
         if (r >= 0)
                 r = sd_bus_message_close_container(*ret);
         return r;
 }
 
-uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs, int key_fd,
-                             int passphrase_fd, KeysDone answer, void *userdata) {
+uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, const KeysImport *import,
+                             KeysDone answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_STORE_IDENTITY, userdata);
         g_autoptr(sd_bus_message) m = NULL;
         int r = -ENOTCONN;
 
         ask->done = answer;
         ask->identity = identity_new(name);
-        ask->identity->chain = g_ptr_array_ref(blobs);
 
         /* a descriptor on a connection that is not ready would have the loop wait */
         if (keys_connected(keys) && sd_bus_is_ready(keys->bus) > 0) {
-                r = store_message(keys, uid, ask->identity, key_fd, passphrase_fd, &m);
+                r = store_message(keys, uid, name, import, &m);
                 if (r >= 0)
                         r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
         }

@@ -253,7 +253,7 @@ Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
 uint64_t ask_begin(Ask *ask, int r) {
         uint64_t usec = ask->keys->answer_usec, ticket = ask->ticket;
 
-        if (ask->kind == ASK_GENERATE_IDENTITY)
+        if (ask->kind == ASK_GENERATE_IDENTITY || ask->kind == ASK_STORE_IDENTITY)
                 usec = MAX(usec, KEYS_GENERATE_USEC);
         if (r >= 0)
                 ask_set_due(ask, usec, KEYS_E_LATE, KEYS_TEXT_LATE);

@@ -19,7 +19,8 @@
 
 /* a keyring that does not answer in that time is late */
 #define KEYS_ANSWER_USEC (10 * UINT64_C(1000000))
-/* and one that makes a key: an RSA key takes seconds, and others may be before it */
+/* and one that makes a key, or tries a passphrase: that takes seconds, and others may be before it
+ */
 #define KEYS_GENERATE_USEC (60 * UINT64_C(1000000))
 
 typedef struct Keys Keys;
@@ -52,6 +53,13 @@ typedef struct KeysIdentity {
         Key *key;                /* and this is NULL */
         bool awaits_certificate; /* a key that was generated does */
 } KeysIdentity;
+
+/* What becomes one. */
+typedef struct KeysImport {
+        GPtrArray *blobs;          /* GBytes, PEM or DER; leaf first */
+        const char *form;          /* of the key: as the keyring's StoreIdentity has it */
+        int key_fd, passphrase_fd; /* sealed memfds, passed on unread; no passphrase: -1 */
+} KeysImport;
 
 /* A pre-shared key that the keyring keeps, and the identity it goes with on the wire. Likewise. */
 typedef struct KeysPsk {
@@ -104,10 +112,9 @@ uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, voi
 uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
                    const void *input, size_t size, KeysSigned answer, void *userdata);
 uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata);
-/* New, or in the place of what has this name; in keys_identity() when the answer comes. @blobs:
- * GBytes, PEM or DER. @key_fd, and @passphrase_fd if it is not -1: as above. */
-uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs, int key_fd,
-                             int passphrase_fd, KeysDone answer, void *userdata);
+/* New, or in the place of what has this name; in keys_identity() when the answer comes. */
+uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, const KeysImport *import,
+                             KeysDone answer, void *userdata);
 /* A new key waits for its certificate when the answer comes. @key_type, @subject, @names: as the
  * keyring's GenerateIdentity has them; @names NULL-terminated. */
 uint64_t keys_generate_identity(Keys *keys, uid_t uid, const char *name, const char *key_type,

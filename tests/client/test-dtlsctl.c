@@ -163,10 +163,13 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl --psk-identity x connect h 1", "--psk-identity and --psk-file go"},
                 {"dtlsctl --psk-file x connect h 1", "--psk-identity and --psk-file go together"},
                 {"dtlsctl import", "dtlsctl: usage: dtlsctl import NAME --certificate FILE"},
-                {"dtlsctl import x", "dtlsctl: import needs --certificate and --key\n"},
+                {"dtlsctl import x",
+                 "dtlsctl: import needs --certificate and --key, or --pkcs12\n"},
                 {"dtlsctl import x --key y", "--certificate and --key go together"},
                 {"dtlsctl import x --identity y",
                  "dtlsctl: --identity is for connect and listen\n"},
+                {"dtlsctl import x --pkcs12 y --certificate z --key z", "--key, or --pkcs12\n"},
+                {"dtlsctl connect --pkcs12 x h 1", "dtlsctl: --pkcs12 is for import\n"},
                 {"dtlsctl remove", "dtlsctl: usage: dtlsctl remove NAME\n"},
                 {"dtlsctl remove x --key y",
                  "dtlsctl: --key is for connect and listen and import\n"},
@@ -823,6 +826,30 @@ static void test_an_encrypted_key_takes_its_passphrase_from_a_file(Scene *scene,
         expect(bare, 0, "", "");
 }
 
+static void test_a_pkcs12_file_brings_key_and_chain(Scene *scene, const void *unused) {
+        g_autofree char *name = own_name(), *options = NULL, *port = NULL, *line = NULL;
+        g_autofree char *import =
+                g_strdup_printf("dtlsctl import %s --pkcs12 \"$F/server.p12\"", name);
+        g_autofree char *right = g_strconcat(import, " --passphrase-file \"$F/right\"", NULL);
+        g_autofree char *wrong = g_strconcat(import, " --passphrase-file \"$F/wrong\"", NULL);
+        g_autoptr(Program) server = NULL;
+
+        expect("openssl pkcs12 -export -inkey \"$F/server.key\" -in \"$F/server.crt\" "
+               "-out \"$F/server.p12\" -passout pass:'open sesame'",
+               0, "", "");
+        expect("echo 'open sesame' >\"$F/right\"; echo 'open barley' >\"$F/wrong\"", 0, "", "");
+        expect(import, 1, "", "the PKCS#12 file is encrypted; give its passphrase");
+        expect(wrong, 1, "", "the passphrase is not that of the PKCS#12 file");
+        expect(right, 0, "", "");
+        expect_identity(scene, name, "ECDSA", "server");
+
+        options = g_strconcat("--echo --identity ", name, NULL);
+        server = start_listener(options, &port);
+        line = g_strdup_printf("printf hello | dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s",
+                               port);
+        expect(line, 0, "hello", "dtlsctl: connection ");
+}
+
 static void test_a_key_is_made_in_the_store(Scene *scene, const void *unused) {
         g_autofree char *name = own_name(), *options = NULL, *port = NULL, *line = NULL;
         g_autofree char *generate =
@@ -1177,6 +1204,7 @@ int main(int argc, char **argv) {
         ADD("identities/that-have-ended-are-shown-so", test_what_has_ended_is_said);
         ADD("identities/with-an-encrypted-key-take-its-passphrase-from-a-file",
             test_an_encrypted_key_takes_its_passphrase_from_a_file);
+        ADD("identities/come-from-a-pkcs12-file-too", test_a_pkcs12_file_brings_key_and_chain);
         ADD("identities/are-made-in-the-store", test_a_key_is_made_in_the_store);
         ADD("identities/that-cannot-be-are-told-why", test_import_says_why_not);
         ADD("psks/are-kept-used-replaced-and-forgotten",

@@ -61,10 +61,14 @@ static void world_done(World *world) {
 static int put_pair(World *world, const char *name, const TestIdentity *certificate,
                     const TestIdentity *key, const Identity **ret, const char **ret_text) {
         GBytes *pem = test_identity_key_pem(key);
-        g_autoptr(GPtrArray) chain = test_chain_ders(certificate, NULL);
+        g_autoptr(GPtrArray) ders = test_chain_ders(certificate, NULL);
         g_autoptr(Secret) secret = secret_new(g_bytes_get_data(pem, NULL), g_bytes_get_size(pem));
+        g_autoptr(PrivateKey) private = NULL;
+        g_autoptr(Chain) chain = NULL;
 
-        return identities_put(world->identities, name, chain, secret, NULL, ret, ret_text);
+        g_assert_cmpint(chain_new(ders, &chain), ==, 0);
+        g_assert_cmpint(private_key_read(secret, NULL, &private, ret_text), ==, 0);
+        return identities_put(world->identities, name, chain, private, ret, ret_text);
 }
 
 static const Identity *put(World *world, const char *name, const TestIdentity *identity) {

@@ -6,8 +6,6 @@
 
 #include "door.h"
 
-#include <unistd.h>
-
 #define ALICE 1000
 
 static void remove_refused(Door *door, uid_t uid, const char *name, const char *error,
@@ -22,14 +20,6 @@ static void says_why_a_name_is_refused(Door *door, gconstpointer data) {
         remove_refused(door, 0, "..", "BadSecret", "1 to 64");
         remove_refused(door, ALICE, "u/1001/x", "NotAuthorized", "another");
         remove_refused(door, ALICE, "u/1000/x", "Failed", "--store");
-}
-
-static void a_secret_is_a_sealed_memfd(Door *door, gconstpointer data) {
-        g_autoptr(sd_bus_message) m = door_new_call(door, "StoreIdentity");
-
-        g_assert_cmpint(sd_bus_message_append(m, "usaayhah", ALICE, "u/1000/x", 0, STDIN_FILENO, 0),
-                        >=, 0);
-        door_refuses(door, m, "BadSecret", "memfd");
 }
 
 static void without_a_store_it_keeps_nothing(Door *door, gconstpointer data) {
@@ -47,7 +37,6 @@ static void without_a_store_it_keeps_nothing(Door *door, gconstpointer data) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD("says-why-a-name-is-refused", says_why_a_name_is_refused);
-        ADD("a-secret-is-a-sealed-memfd", a_secret_is_a_sealed_memfd);
         ADD("without-a-store-it-keeps-nothing", without_a_store_it_keeps_nothing);
         return g_test_run();
 }

@@ -103,8 +103,10 @@ static void sign_and_verify(Fixture *f, VaultKey *key, gnutls_sign_algorithm_t a
         wait_for(f, &heard, 1);
         g_assert_cmpint(heard.outcome, ==, 0);
         signature = g_bytes_get_data(heard.signature, &size);
-        g_assert_true(material_verifies(vault_key_spki(key), verified, TEXT, signature, size));
-        g_assert_false(material_verifies(vault_key_spki(key), verified, TEXT ".", signature, size));
+        g_assert_true(material_verifies(private_key_spki(vault_key_private(key)), verified, TEXT,
+                                        signature, size));
+        g_assert_false(material_verifies(private_key_spki(vault_key_private(key)), verified,
+                                         TEXT ".", signature, size));
         heard_done(&heard);
 }
 

@@ -11,11 +11,13 @@
 static int store(Couple *couple, uid_t uid, const char *name, const TestIdentity *identity) {
         GBytes *key = test_identity_key_pem(identity);
         g_autoptr(GPtrArray) chain = test_blobs(test_identity_pem(identity), NULL);
-        int fd;
+        KeysImport import = {.blobs = chain, .form = "key", .passphrase_fd = -1};
 
-        g_assert_cmpint(memfd_new(g_bytes_get_data(key, NULL), g_bytes_get_size(key), &fd), ==, 0);
-        (void)keys_store_identity(couple->keys, uid, name, chain, fd, -1, couple_done, couple);
-        (void)close(fd);
+        g_assert_cmpint(
+                memfd_new(g_bytes_get_data(key, NULL), g_bytes_get_size(key), &import.key_fd), ==,
+                0);
+        (void)keys_store_identity(couple->keys, uid, name, &import, couple_done, couple);
+        (void)close(import.key_fd);
         return couple_wait(couple);
 }
 

@@ -113,12 +113,14 @@ static void wait_done(Fixture *fixture) {
 static void keep(Fixture *fixture, const char *name, const TestIdentity *identity) {
         g_autoptr(GPtrArray) blobs = test_blobs(test_identity_der(identity), NULL);
         GBytes *pem = test_identity_key_pem(identity);
-        int fd;
+        KeysImport import = {.blobs = blobs, .form = "key", .passphrase_fd = -1};
+        gsize size;
+        const void *data = g_bytes_get_data(pem, &size);
 
-        g_assert_cmpint(memfd_new(g_bytes_get_data(pem, NULL), g_bytes_get_size(pem), &fd), ==, 0);
-        (void)keys_store_identity(fixture->world.keys, 0, name, blobs, fd, -1, on_done, fixture);
+        g_assert_cmpint(memfd_new(data, size, &import.key_fd), ==, 0);
+        (void)keys_store_identity(fixture->world.keys, 0, name, &import, on_done, fixture);
         wait_done(fixture);
-        (void)close(fd);
+        (void)close(import.key_fd);
 }
 
 static void keep_until(Fixture *fixture, const char *name, time_t end) {

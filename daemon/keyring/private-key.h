@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * PrivateKey: a key that signs. It is read in any thread, and then counted in one: the loop's.
+ *
+ * Knows: key formats, which keys are good. Does not know: whose it is, how often it may sign.
+ */
+
+#include "base/secret.h"
+
+#include <gnutls/abstract.h>
+
+#define PRIVATE_KEY_RSA_BITS_MIN 2048
+#define PRIVATE_KEY_RSA_BITS_MAX 8192      /* one signature takes near 70 ms */
+#define PRIVATE_KEY_ITERATIONS_MAX 1000000 /* of a passphrase: near a second of a thread */
+
+typedef struct PrivateKey PrivateKey;
+
+typedef enum PrivateKeyOutcome {
+        PRIVATE_KEY_E_BAD = 1, /* not a key, or not one to sign with; the text says in what way */
+} PrivateKeyOutcome;
+
+/* @secret: PKCS#8, PKCS#1 or SEC1, PEM or DER. @passphrase: NULL: it is not encrypted. @ret_text:
+ * for people; static. */
+int private_key_read(const Secret *secret, const Secret *passphrase, PrivateKey **ret,
+                     const char **ret_text);
+PrivateKey *private_key_ref(PrivateKey *key);
+PrivateKey *private_key_unref(PrivateKey *key);
+
+gnutls_pk_algorithm_t private_key_algorithm(const PrivateKey *key);
+GBytes *private_key_spki(const PrivateKey *key);            /* DER. Borrowed */
+gnutls_privkey_t private_key_handle(const PrivateKey *key); /* Borrowed */
+/* As the store keeps it: PKCS#8, PEM. */
+int private_key_write(const PrivateKey *key, Secret **ret);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PrivateKey, private_key_unref)

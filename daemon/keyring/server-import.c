@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The method about pairs that are brought along. A thread reads what was given; when it has, the
+ * loop puts it on the disk and answers.
+ */
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/terms.h"
+#include "keyring/server-private.h"
+
+/* A call that waits for its pair to be read. */
+typedef struct ImportCall {
+        Server *server;
+        sd_bus_message *m;
+        uid_t uid;
+        char *name;
+} ImportCall;
+
+static void import_call_free(ImportCall *call) {
+        sd_bus_message_unref(call->m);
+        g_free(call->name);
+        g_free(call);
+}
+
+/* ---- what was read ---- */
+
+static int import_refuse(const ImportCall *call, int outcome, const char *text,
+                         sd_bus_error *ret_error) {
+        if (outcome == IMPORTER_E_BAD_SECRET)
+                return server_refuse(call->server, (ServerSubject){.uid = call->uid},
+                                     SERVER_ERROR_BAD_SECRET, text, ret_error);
+
+        return sd_bus_error_set(ret_error, SERVER_ERROR_FAILED, "the key cannot be imported");
+}
+
+static int import_keep(const ImportCall *call, Chain *chain, PrivateKey *key, const Identity **ret,
+                       sd_bus_error *ret_error) {
+        g_autofree char *line = NULL;
+        const char *text = NULL;
+        int r;
+
+        r = identities_put(call->server->identities, call->name, chain, key, ret, &text);
+        if (r)
+                return store_refuse(call->server, call->uid, r, text, ret_error);
+
+        line = g_strdup_printf("stored as identity %s", call->name);
+        server_log(call->server, LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
+        return 0;
+}
+
+static void on_imported(int outcome, const char *text, Chain *chain, PrivateKey *key,
+                        void *userdata) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        const Identity *identity;
+        ImportCall *call = userdata;
+        int r;
+
+        r = outcome ? import_refuse(call, outcome, text, &error)
+                    : import_keep(call, chain, key, &identity, &error);
+        r = r < 0 ? sd_bus_reply_method_error(call->m, &error)
+                  : store_reply_pair(call->m, identity);
+        if (r < 0) /* the other end is gone, or reads nothing: then nobody waits for it */
+                log_debug("an answer was not taken: %s", g_strerror(-r));
+
+        sd_bus_error_free(&error);
+        import_call_free(call);
+}
+
+/* ---- what is asked ---- */
+
+static int import_read_secrets(Server *server, sd_bus_message *m, ImporterRequest *request,
+                               sd_bus_error *ret_error) {
+        int key_fd, passphrase_fd, r;
+
+        r = sd_bus_message_read(m, "h", &key_fd);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "h");
+        if (r < 0)
+                return r;
+
+        r = server_read_secret(server, request->uid, key_fd, &request->key, ret_error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_read(m, "h", &passphrase_fd);
+        return r > 0 ? server_read_secret(server, request->uid, passphrase_fd, &request->passphrase,
+                                          ret_error)
+                     : r;
+}
+
+static int import_read(Server *server, sd_bus_message *m, ImporterRequest *request,
+                       const char **ret_name, sd_bus_error *ret_error) {
+        const char *form;
+        uint32_t uid;
+        int r;
+
+        r = sd_bus_message_read(m, "us", &uid, ret_name);
+        if (r >= 0)
+                r = server_check_name(server, uid, *ret_name, ret_error);
+        if (r >= 0)
+                r = server_read_blobs(m, &request->blobs);
+        if (r >= 0)
+                r = sd_bus_message_read(m, "s", &form);
+        if (r < 0)
+                return r;
+
+        request->uid = uid;
+        if (!importer_form_parse(form, &request->form))
+                return server_refuse(server, (ServerSubject){.uid = uid}, SERVER_ERROR_BAD_SECRET,
+                                     "a key is in the form key or pkcs12", ret_error);
+
+        return import_read_secrets(server, m, request, ret_error);
+}
+
+static int import_begin(Server *server, sd_bus_message *m, ImporterRequest *request,
+                        const char *name, sd_bus_error *ret_error) {
+        const uid_t uid = request->uid;
+        const char *text = NULL;
+        ImportCall *call;
+        int r;
+
+        r = identities_check(server->identities, name, &text);
+        if (r)
+                return store_refuse(server, uid, r, text, ret_error);
+
+        call = g_new0(ImportCall, 1);
+        call->server = server;
+        call->m = sd_bus_message_ref(m);
+        call->uid = uid;
+        call->name = g_strdup(name);
+        r = importer_read(server->importer, request, on_imported, call, &text);
+        if (r == 0)
+                return 1; /* on_imported() answers */
+
+        import_call_free(call);
+        return server_refuse(server, (ServerSubject){.uid = uid}, SERVER_ERROR_QUOTA_EXCEEDED, text,
+                             ret_error);
+}
+
+int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        ImporterRequest request = {0};
+        const char *name;
+        int r;
+
+        r = import_read(userdata, m, &request, &name, ret_error);
+        if (r >= 0)
+                r = import_begin(userdata, m, &request, name, ret_error);
+
+        importer_request_done(&request);
+        return r;
+}
