@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define QUOTA_FDS_RESERVED 256 /* API: at the limit of fds the bus connection would be lost */
+#define QUOTA_FDS_RESERVED 512 /* API: at the limit of fds the bus connection would be lost */
 
 /* API: a polkit question pins its message's fds, and dbus-daemon bears 128 calls of ours at once */
 #define QUOTA_CALLS_PER_UID 8

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define CONNECTION_ROOT DTLSD_ROOT_PATH "/connection"
 #define LISTENER_ROOT DTLSD_ROOT_PATH "/listener"
@@ -23,6 +24,8 @@
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
 
 #define LIST_PAGE 256
+#define SEND_BUFFER (8 * 1024) /* answers that wait in the order they were given, and not in turn  \
+                                */
 /* What an object takes in a reply to GetManagedObjects, at most: its properties that are not
  * EXPLICIT, with their names and each of their texts at its longest. */
 #define LISTED_OBJECT_BYTES ((size_t)4096)
@@ -200,37 +203,6 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-/* ---- turns ---- */
-
-void bus_turn(Bus *bus) {
-        int r;
-
-        if (!bus->turn)
-                return;
-
-        r = sd_event_source_set_enabled(bus->turn, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_warning("A turn of the bus cannot end: %s", g_strerror(-r));
-}
-
-static int on_turn(sd_event_source *source, void *userdata) {
-        Bus *bus = userdata;
-
-        pending_settle(bus);
-        news_send(bus);
-        errands_turn_over(bus);
-        bin_empty(bus);
-
-        if (bus->is_lost && bus->host.lost) {
-                BusHost host = bus->host;
-
-                bus->host.lost = NULL;
-                host.lost(host.userdata); /* may free the bus */
-        }
-
-        return 0;
-}
-
 /* ---- the end of the connection ---- */
 
 /* Nobody can leave a bus that is not there. What has no other sign of life than its owner's name
@@ -265,6 +237,13 @@ static void bus_end_unreachable(Bus *bus) {
         relay_owners_lost(bus->relay);
 }
 
+static void bus_lose(Bus *bus) {
+        log_warning("The bus is gone");
+        bus->is_lost = true;
+        bus_end_unreachable(bus);
+        bus_turn(bus);
+}
+
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = userdata;
 
@@ -272,10 +251,74 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         if (bus->is_lost || sd_bus_is_open(bus->bus) > 0)
                 return 0;
 
-        log_warning("The bus is gone");
-        bus->is_lost = true;
-        bus_end_unreachable(bus);
-        bus_turn(bus);
+        bus_lose(bus);
+        return 0;
+}
+
+/* ---- turns ---- */
+
+void bus_turn(Bus *bus) {
+        int r;
+
+        if (!bus->turn)
+                return;
+
+        r = sd_event_source_set_enabled(bus->turn, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_warning("A turn of the bus cannot end: %s", g_strerror(-r));
+}
+
+static bool bus_is_backed_up(Bus *bus) {
+        uint64_t n = 0;
+
+        return sd_bus_get_n_queued_write(bus->bus, &n) >= 0 && n > 0;
+}
+
+static int on_drained(sd_event_source *source, void *userdata) {
+        bus_turn(userdata);
+        return 0;
+}
+
+/* The calls whose turn it is, then what has arrived: sd-bus reads them in this order. While the bus
+ * daemon does not keep up with the answers there are no turns: it has one queue of ours for
+ * everybody, in which nobody is to wait for another's answers. */
+static void bus_take_in(Bus *bus) {
+        unsigned n = BUS_MESSAGES_PER_TURN;
+        int r;
+
+        if (!bus_is_backed_up(bus))
+                n += queues_turn(bus->queues);
+        else if (queues_wait(bus->queues))
+                (void)sd_event_source_set_enabled(bus->drained, SD_EVENT_ONESHOT);
+
+        for (unsigned i = 0; i < n && !bus->is_lost; i++) {
+                r = sd_bus_process(bus->bus, NULL);
+                if (r == 0)
+                        return;
+                if (r < 0) {
+                        sd_bus_close(bus->bus);
+                        bus_lose(bus);
+                }
+        }
+}
+
+static int on_turn(sd_event_source *source, void *userdata) {
+        Bus *bus = userdata;
+
+        bus_take_in(bus);
+        callers_turn_over(bus);
+        pending_settle(bus);
+        news_send(bus);
+        errands_turn_over(bus);
+        bin_empty(bus);
+
+        if (bus->is_lost && bus->host.lost) {
+                BusHost host = bus->host;
+
+                bus->host.lost = NULL;
+                host.lost(host.userdata); /* may free the bus */
+        }
+
         return 0;
 }
 
@@ -367,6 +410,16 @@ static int bus_attach(Bus *bus, sd_event *event) {
         if (r < 0)
                 return fault(r);
 
+        r = sd_event_add_post(event, &bus->drained, on_drained, bus);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(bus->drained, SD_EVENT_OFF);
+        if (r < 0)
+                return fault(r);
+
+        /* a courtesy to those who wait for an answer; without it they wait */
+        (void)setsockopt(sd_bus_get_fd(bus->bus), SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER},
+                         sizeof(int));
+
         if (sd_bus_get_event(bus->bus))
                 return 0;
 
@@ -388,6 +441,8 @@ static int bus_make_parts(Bus *bus) {
                 r = asks_new(bus, &bus->asks);
         if (r >= 0)
                 r = pending_new(bus, &bus->pending);
+        if (r >= 0)
+                r = queues_new(bus, &bus->queues);
         if (r >= 0)
                 r = callers_new(bus, &bus->callers);
         if (r >= 0)
@@ -455,8 +510,10 @@ Bus *bus_free(Bus *bus) {
 
         (void)g_ptr_array_unref(bus->slots);
         bus->turn = sd_event_source_disable_unref(bus->turn);
+        bus->drained = sd_event_source_disable_unref(bus->drained);
         bus->news = news_free(bus->news);
         bus->callers = callers_free(bus->callers);
+        bus->queues = queues_free(bus->queues);
         bus->pending = pending_free(bus->pending);
         bus->store_calls = store_calls_free(bus->store_calls);
         bus->errands = errands_free(bus->errands);

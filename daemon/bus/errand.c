@@ -110,7 +110,7 @@ void errand_wait(Errand *errand, bool hold) {
         errand->state = ERRAND_WAITING;
         errand->holds = hold;
         if (hold)
-                callers_hold(errand->bus, sd_bus_message_get_sender(errand->m));
+                callers_hold(errand->bus, sd_bus_message_get_sender(errand->m), true);
 }
 
 static void errand_drop(Errand *errand, int r) {
@@ -137,7 +137,7 @@ void errand_ready(Errand *errand) {
 
         /* only now: what it held comes behind it */
         if (held)
-                callers_release(bus, sender);
+                callers_hold(bus, sender, false);
 }
 
 bool errands_resume(Bus *bus, sd_bus_message *m) {

@@ -18,7 +18,12 @@
 #define REPLY_BYTES_MAX ((size_t)16 * 1024 * 1024) /* dbus-daemon bears less than 32 MiB */
 #define BUS_PATH_MAX 96
 
+/* How many a turn takes off the socket. Each may come with 16 fds, which are freed at its end. */
+#define BUS_MESSAGES_PER_TURN 16
+
 typedef struct Callers Callers;
+typedef struct Queues Queues;
+typedef struct Queue Queue;
 typedef struct Asks Asks;
 typedef struct News News;
 typedef struct Pending Pending;
@@ -33,6 +38,7 @@ struct Bus {
         Keys *keys;
         Quota *quota;
         Access *access;
+        Queues *queues;
         Callers *callers;
         Errands *errands;
         Asks *asks;
@@ -42,7 +48,8 @@ struct Bus {
         Bin *bin;
         GPtrArray *slots; /* what bus.c put on the connection */
         sd_event_source *turn;
-        bool attached; /* to the event loop, by us */
+        sd_event_source *drained; /* looks whether what was sent has left */
+        bool attached;            /* to the event loop, by us */
         bool is_lost;
         BusHost host;
 };
@@ -75,12 +82,14 @@ typedef struct Caller {
 
 int callers_new(Bus *bus, Callers **ret); /* hears of names that leave */
 Callers *callers_free(Callers *callers);
-/* The first look at a call. 1: its caller is known, go on. 0: parked until it is, or until an
- * earlier call of the same caller has its answer from the keyring. Negative: refused. */
+/* The first look at a call. 1: its caller is known, and it is its turn: go on. 0: it waits for
+ * that, or for an earlier call of the same caller to have its answer from the keyring. Negative:
+ * refused. */
 int callers_admit(Bus *bus, sd_bus_message *m, sd_bus_error *error);
-/* Later calls of this name wait, in order, until it is released. */
-void callers_hold(Bus *bus, const char *name);
-void callers_release(Bus *bus, const char *name);
+/* Later calls of this name wait, in order, until it is not held any more. */
+void callers_hold(Bus *bus, const char *name, bool is_held);
+/* At the end of a turn: who has left, and whose last call has run, is gone. */
+void callers_turn_over(Bus *bus);
 /* The caller of the message that is being handled. Past the filter it is always known; NULL only
  * for a message that has no sender. */
 const Caller *caller_of(Bus *bus, sd_bus_message *m);
@@ -97,6 +106,24 @@ void callers_find_shared(Bus *bus, const GArray *shares, GPtrArray *names);
 int caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults);
 /* A name that is on the bus and whose credentials are known, or NULL. */
 const Caller *caller_by_name(Bus *bus, const char *name);
+
+/* ---- queue.c: calls that wait, and whose turn it is ---- */
+
+int queues_new(Bus *bus, Queues **ret);
+Queues *queues_free(Queues *queues); /* when all its queues are */
+/* At the start of a turn: has sd-bus read the next call of each user that has one, up to a bound.
+ * How many. */
+unsigned queues_turn(Queues *queues);
+bool queues_wait(const Queues *queues); /* there are some */
+/* Of a name; nothing runs until it is known whose it is. */
+Queue *queue_new(Queues *queues);
+Queue *queue_free(Queue *queue);
+void queue_set_user(Queue *queue, uid_t uid);
+void queue_hold(Queue *queue, bool is_held);
+/* 1: it is its turn. 0: it waits. Negative: there is no room. */
+int queue_admit(Queue *queue, sd_bus_message *m, sd_bus_error *error);
+void queue_refuse(Queue *queue, const char *name, const char *text); /* all that waits */
+bool queue_is_over(const Queue *queue); /* nothing waits, and what had its turn has run */
 
 /* ---- errand.c: what was found out for a call that had to wait ---- */
 

@@ -134,100 +134,6 @@ static void only_the_driver_says_who_left(void) {
         g_assert_null(relay_find_connection(seat->relay, 1));
 }
 
-static void parks_so_many(void) {
-        g_autoptr(Seat) seat = seat_new();
-        GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
-        unsigned n_refused = 0;
-
-        seat_enter(seat, ":1.1", 1000);
-        seat->withholds = true;
-        for (size_t i = 0; i < 200; i++)
-                g_ptr_array_add(calls, ping(seat, ":1.1"));
-        seat_run(seat);
-
-        for (guint i = 0; i < calls->len; i++) {
-                const Call *call = g_ptr_array_index(calls, i);
-
-                if (!call->reply)
-                        continue;
-
-                g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "QuotaExceeded");
-                n_refused++;
-        }
-        g_assert_cmpuint(n_refused, ==, 200 - 128);
-        (void)g_ptr_array_unref(calls);
-}
-
-static void parks_so_many_in_all(void) {
-        g_autoptr(Seat) seat = seat_new();
-        GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
-        unsigned n_parked = 0;
-
-        seat->withholds = true;
-        for (size_t i = 0; i < 1000; i++) {
-                g_autofree char *name = g_strdup_printf(":1.%zu", i / 10);
-
-                seat_enter(seat, name, 1000);
-                g_ptr_array_add(calls, ping(seat, name));
-        }
-        seat_run(seat);
-
-        for (guint i = 0; i < calls->len; i++)
-                n_parked += !((Call *)g_ptr_array_index(calls, i))->reply;
-        g_assert_cmpuint(n_parked, ==, 512);
-
-        /* and those that were taken are answered, all of them */
-        seat_release(seat);
-        seat_run(seat);
-        for (guint i = 0; i < calls->len; i++)
-                g_assert_nonnull(((Call *)g_ptr_array_index(calls, i))->reply);
-        (void)g_ptr_array_unref(calls);
-}
-
-static Call *send_bytes(Seat *seat, const char *name, size_t size) {
-        sd_bus_message *m = seat_message(seat, name, ROOT, PEER, "Ping");
-        g_autofree char *bytes = g_malloc0(size);
-
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', bytes, size), >=, 0);
-        return seat_send(seat, m);
-}
-
-static void parks_so_many_bytes(void) {
-        g_autoptr(Seat) seat = seat_new();
-        g_autoptr(Call) first = NULL;
-        g_autoptr(Call) second = NULL;
-        g_autoptr(Call) third = NULL;
-
-        seat_enter(seat, ":1.1", 1000);
-        seat->withholds = true;
-        first = send_bytes(seat, ":1.1", 1024 * 1024);
-        second = send_bytes(seat, ":1.1", 1024 * 1024);
-        third = ping(seat, ":1.1");
-        seat_run(seat);
-
-        g_assert_null(first->reply);
-        g_assert_cmpstr(call_error(second), ==, ERROR_PREFIX "QuotaExceeded");
-        g_assert_null(third->reply);
-}
-
-/* Half a million empty arrays in one message: two MiB that take long to look at. */
-static void weighing_stops(void) {
-        g_autoptr(Seat) seat = seat_new();
-        g_autoptr(Call) call = NULL;
-        sd_bus_message *m = seat_message(seat, ":1.1", ROOT, PEER, "Ping");
-
-        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "as"), >=, 0);
-        for (size_t i = 0; i < 500 * 1000; i++)
-                g_assert_cmpint(sd_bus_message_append(m, "as", 0), >=, 0);
-        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
-
-        seat_enter(seat, ":1.1", 1000);
-        seat->withholds = true;
-        call = seat_send(seat, m);
-        seat_run(seat);
-        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "QuotaExceeded");
-}
-
 static void is_lost_once(void) {
         g_autoptr(Seat) seat = seat_new();
 
@@ -271,10 +177,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/caller/a-name-that-left-before-it-was-known-leaves-nothing",
                         left_before_it_was_known);
         g_test_add_func("/bus/caller/only-the-driver-says-who-left", only_the_driver_says_who_left);
-        g_test_add_func("/bus/caller/a-name-parks-so-many-calls", parks_so_many);
-        g_test_add_func("/bus/caller/all-names-park-so-many-calls", parks_so_many_in_all);
-        g_test_add_func("/bus/caller/a-name-parks-so-many-bytes", parks_so_many_bytes);
-        g_test_add_func("/bus/caller/weighing-a-call-stops-at-the-limit", weighing_stops);
         g_test_add_func("/bus/bus/its-end-is-told-once", is_lost_once);
         g_test_add_func("/bus/bus/its-end-cannot-be-claimed", anybody_says_disconnected);
         return g_test_run();

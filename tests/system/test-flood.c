@@ -26,6 +26,7 @@ typedef struct World {
         sd_bus *bus;
         uint16_t port;
         char *listener;
+        size_t n_served;
         int strangers[N_STRANGERS];
 } World;
 
@@ -103,11 +104,24 @@ static void write_noise(uint8_t *buffer, size_t *size, int number) {
                 memcpy(buffer + 1, (const uint8_t[]){254, 253}, 2);
 }
 
+/* The listener's side has heard it and said so. */
+static bool goodbyes_are_there(void *userdata) {
+        const World *world = userdata;
+        g_autofree char *log = service_log(world->service);
+        size_t n = 0;
+
+        for (const char *at = strstr(log, "PeerClosed"); at; at = strstr(at + 1, "PeerClosed"))
+                n++;
+
+        return n == world->n_served;
+}
+
 static void assert_serves(World *world) {
         g_autofree char *client = open_client(world->bus, world->port, false);
 
         close_object(world->bus, client, CONNECTION);
-        wait_statistic(world->bus, "HalfOpenInUse", 0);
+        world->n_served++;
+        bus_wait(world->bus, goodbyes_are_there, world, "the goodbye");
 }
 
 static void assert_nothing_of(World *world,

@@ -169,8 +169,8 @@ static void test_defaults_fit_the_limit_of_fds(void) {
 static void test_no_user_can_have_all_fds(void) {
         QuotaLimits limits = quota_limits_default(20000);
 
-        g_assert_cmpuint(limits.total[QUOTA_FDS], ==, 20000 - 256);
-        g_assert_cmpuint(limits.per_uid[QUOTA_FDS], ==, (20000 - 256) / 2);
+        g_assert_cmpuint(limits.total[QUOTA_FDS], ==, 20000 - 512);
+        g_assert_cmpuint(limits.per_uid[QUOTA_FDS], ==, (20000 - 512) / 2);
         g_assert_cmpuint(limits.per_uid[QUOTA_CONNECTIONS], ==, 1024);
         g_assert_cmpuint(limits.per_uid[QUOTA_LISTENERS], ==, 64);
 }

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "seat.h"
+
+#include <string.h>
+
+#define PEER "org.freedesktop.DBus.Peer"
+#define ALICE 1000
+#define BOB 1001
+#define N_FLOOD 400
+#define MEBIBYTE ((size_t)1024 * 1024)
+
+/* Alice has names :1.1 and so on, bob :1.0; all of them are known. */
+static Seat *seat_of_two(unsigned n_names) {
+        Seat *seat = seat_new();
+
+        for (unsigned i = 0; i <= n_names; i++) {
+                g_autofree char *name = g_strdup_printf(":1.%u", i);
+                g_autoptr(Call) call = NULL;
+
+                seat_enter(seat, name, i == 0 ? BOB : ALICE);
+                call = seat_call(seat, name, ROOT, PEER, "Ping", "");
+                seat_run(seat);
+        }
+
+        seat->n_answers = 0;
+        return seat;
+}
+
+static void send_pings(Seat *seat, GPtrArray *calls, const char *name, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                g_ptr_array_add(calls, seat_call(seat, name, ROOT, PEER, "Ping", ""));
+}
+
+static GPtrArray *calls_new(void) {
+        return g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
+}
+
+static void flood(Seat *seat, GPtrArray *calls, unsigned n_names) {
+        for (unsigned i = 1; i <= n_names; i++) {
+                g_autofree char *name = g_strdup_printf(":1.%u", i);
+
+                send_pings(seat, calls, name, N_FLOOD / n_names);
+        }
+}
+
+static void assert_done(const GPtrArray *calls) {
+        for (guint i = 0; i < calls->len; i++)
+                g_assert_null(call_error(g_ptr_array_index(calls, i)));
+}
+
+/* A call waits for one of each other user's, from when it is read; it is counted, not timed. */
+static void users_take_turns(void) {
+        g_autoptr(Seat) seat = seat_of_two(1);
+        g_autoptr(GPtrArray) flooding = calls_new(), calls = calls_new();
+
+        flood(seat, flooding, 1);
+        send_pings(seat, calls, ":1.0", 20);
+        seat_run(seat);
+
+        assert_done(flooding);
+        assert_done(calls);
+        /* it is read with 16 others a turn, of which one runs; then they alternate */
+        g_assert_cmpuint(((Call *)calls->pdata[0])->order, <=, N_FLOOD / 16 + 5);
+        g_assert_cmpuint(((Call *)calls->pdata[19])->order, <=, N_FLOOD / 16 + 5 + 2 * 20);
+}
+
+static void names_of_a_user_are_one_user(void) {
+        g_autoptr(Seat) seat = seat_of_two(20);
+        g_autoptr(GPtrArray) flooding = calls_new(), calls = calls_new();
+
+        flood(seat, flooding, 20);
+        send_pings(seat, calls, ":1.0", 20);
+        seat_run(seat);
+
+        assert_done(flooding);
+        assert_done(calls);
+        g_assert_cmpuint(((Call *)calls->pdata[19])->order, <=, N_FLOOD / 16 + 5 + 2 * 20);
+}
+
+/* Nor does anybody wait behind another's answers that the bus has not taken. */
+static void answers_wait_for_the_bus_in_turn(void) {
+        g_autoptr(Seat) seat = seat_of_two(1);
+        g_autoptr(GPtrArray) flooding = calls_new(), calls = calls_new();
+
+        flood(seat, flooding, 1);
+        g_assert_cmpint(sd_bus_detach_event(seat->theirs), >=, 0);
+        seat_run(seat);
+        send_pings(seat, calls, ":1.0", 1);
+        seat_run(seat);
+        g_assert_cmpint(sd_bus_attach_event(seat->theirs, seat->event, SD_EVENT_PRIORITY_NORMAL),
+                        >=, 0);
+        seat_run(seat);
+
+        assert_done(flooding);
+        assert_done(calls);
+        g_assert_cmpuint(((Call *)calls->pdata[0])->order, <=, 100);
+}
+
+static void order_of_a_name_is_kept(void) {
+        g_autoptr(Seat) seat = seat_of_two(4);
+        g_autoptr(GPtrArray) calls = calls_new();
+
+        flood(seat, calls, 4);
+        seat_run(seat);
+        for (guint i = 0; i < calls->len; i++) {
+                const Call *call = g_ptr_array_index(calls, i);
+
+                if (i % (N_FLOOD / 4) > 0)
+                        g_assert_cmpuint(call->order, >, ((Call *)calls->pdata[i - 1])->order);
+        }
+}
+
+/* What it sent before it left is done, and then it is gone. */
+static void who_leaves_is_gone_when_its_calls_have_run(void) {
+        g_autoptr(Seat) seat = seat_of_two(1);
+        g_autoptr(GPtrArray) calls = calls_new();
+
+        send_pings(seat, calls, ":1.1", 100);
+        seat_leave(seat, ":1.1");
+        seat_run(seat);
+        assert_done(calls);
+        g_assert_cmpuint(fake_n_owners_gone(seat->relay), ==, 1);
+}
+
+/* ---- room ---- */
+
+static Call *send_bytes(Seat *seat, const char *name, size_t size) {
+        sd_bus_message *m = seat_message(seat, name, ROOT, PEER, "Ping");
+        g_autofree char *bytes = g_malloc0(size);
+
+        g_assert_cmpint(sd_bus_message_append_array(m, 'y', bytes, size), >=, 0);
+        return seat_send(seat, m);
+}
+
+static unsigned count_refused(const GPtrArray *calls) {
+        unsigned n = 0;
+
+        for (guint i = 0; i < calls->len; i++) {
+                const Call *call = g_ptr_array_index(calls, i);
+
+                if (!call->reply)
+                        continue;
+
+                g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "QuotaExceeded");
+                n++;
+        }
+
+        return n;
+}
+
+static void so_many_calls_of_a_name_wait(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(GPtrArray) calls = calls_new();
+
+        seat_enter(seat, ":1.1", ALICE);
+        seat->withholds = true;
+        send_pings(seat, calls, ":1.1", 5000);
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(calls), ==, 5000 - 4096);
+
+        /* and those that were taken are answered, all of them */
+        seat_release(seat);
+        seat_run(seat);
+        for (guint i = 0; i < calls->len; i++)
+                g_assert_nonnull(((Call *)g_ptr_array_index(calls, i))->reply);
+}
+
+static void so_many_bytes_of_a_name_wait(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Call) first = NULL;
+        g_autoptr(Call) second = NULL;
+        g_autoptr(Call) third = NULL;
+
+        seat_enter(seat, ":1.1", ALICE);
+        seat->withholds = true;
+        first = send_bytes(seat, ":1.1", 2 * MEBIBYTE);
+        second = send_bytes(seat, ":1.1", 2 * MEBIBYTE);
+        third = seat_call(seat, ":1.1", ROOT, PEER, "Ping", "");
+        seat_run(seat);
+
+        g_assert_null(first->reply);
+        g_assert_cmpstr(call_error(second), ==, ERROR_PREFIX "QuotaExceeded");
+        g_assert_null(third->reply);
+}
+
+/* Who has most gives way to who has less: nobody takes all there is. */
+static void who_has_most_gives_way(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(GPtrArray) calls = calls_new(), late = calls_new();
+
+        seat->withholds = true;
+        for (unsigned i = 0; i < 16; i++) {
+                g_autofree char *name = g_strdup_printf(":1.%u", i / 3);
+
+                seat_enter(seat, name, ALICE);
+                g_ptr_array_add(calls, send_bytes(seat, name, MEBIBYTE - 64));
+        }
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(calls), ==, 0);
+
+        seat_enter(seat, ":1.9", BOB);
+        send_pings(seat, late, ":1.9", 2);
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(late), ==, 0);
+        g_assert_cmpuint(count_refused(calls), ==, 1);
+
+        /* which has three; who has as much as others is refused itself */
+        g_ptr_array_add(late, send_bytes(seat, ":1.9", 3 * MEBIBYTE));
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(late), ==, 1);
+        g_assert_cmpuint(count_refused(calls), ==, 1);
+}
+
+/* It could never wait; nothing is before it, so it runs. */
+static void what_is_too_much_to_wait_runs(void) {
+        g_autoptr(Seat) seat = seat_of_two(1);
+        g_autoptr(GPtrArray) calls = calls_new();
+
+        send_pings(seat, calls, ":1.1", 1);
+        g_ptr_array_add(calls, send_bytes(seat, ":1.1", 5 * MEBIBYTE));
+        seat_run(seat);
+        assert_done(calls);
+}
+
+/* A million empty arrays in one message: four MiB that take long to look at. */
+static void weighing_stops(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Call) call = NULL;
+        sd_bus_message *m = seat_message(seat, ":1.1", ROOT, PEER, "Ping");
+
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "as"), >=, 0);
+        for (size_t i = 0; i < 1000 * 1000; i++)
+                g_assert_cmpint(sd_bus_message_append(m, "as", 0), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+
+        seat_enter(seat, ":1.1", 1000);
+        seat->withholds = true;
+        call = seat_send(seat, m);
+        seat_run(seat);
+        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "QuotaExceeded");
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/bus/queue/users-take-turns", users_take_turns);
+        g_test_add_func("/bus/queue/names-of-a-user-are-one-user", names_of_a_user_are_one_user);
+        g_test_add_func("/bus/queue/answers-wait-for-the-bus-in-turn",
+                        answers_wait_for_the_bus_in_turn);
+        g_test_add_func("/bus/queue/the-order-of-a-name-is-kept", order_of_a_name_is_kept);
+        g_test_add_func("/bus/queue/who-leaves-is-gone-when-its-calls-have-run",
+                        who_leaves_is_gone_when_its_calls_have_run);
+        g_test_add_func("/bus/queue/so-many-calls-of-a-name-wait", so_many_calls_of_a_name_wait);
+        g_test_add_func("/bus/queue/so-many-bytes-of-a-name-wait", so_many_bytes_of_a_name_wait);
+        g_test_add_func("/bus/queue/who-has-most-gives-way", who_has_most_gives_way);
+        g_test_add_func("/bus/queue/what-is-too-much-to-wait-runs", what_is_too_much_to_wait_runs);
+        g_test_add_func("/bus/queue/weighing-a-call-stops-at-the-limit", weighing_stops);
+        return g_test_run();
+}
