@@ -131,21 +131,25 @@ static int frames_turn(Trunk *trunk) {
         return 0;
 }
 
-int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Trunk *trunk = userdata;
-        int r;
+void frames_go_on(Trunk *trunk) {
+        int r = frames_turn(trunk);
 
-        if (events & EPOLLOUT)
-                trunk_due(trunk);
-
-        r = events & ~(uint32_t)EPOLLOUT ? frames_turn(trunk) : 0;
         if (r)
                 trunk_lost(trunk, r);
 
         trunks_flush(trunk->relay);
-        return 0; /* always: a negative return would switch this source off */
 }
 
-int on_trunk_more(sd_event_source *source, void *userdata) {
-        return on_trunk_event(NULL, -1, EPOLLIN, userdata);
+int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Trunk *trunk = userdata;
+
+        if (events & EPOLLOUT)
+                trunk_due(trunk);
+
+        if (events & ~(uint32_t)EPOLLOUT)
+                frames_go_on(trunk);
+        else
+                trunks_flush(trunk->relay);
+
+        return 0; /* always: a negative return would switch this source off */
 }

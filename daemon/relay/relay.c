@@ -217,7 +217,8 @@ static bool relay_is_of(const Spec *spec, const char *owner) {
         if (!owner)
                 return true;
 
-        return !spec->persistent && g_strcmp0(spec->owner, owner) == 0;
+        /* what is on a shared channel goes with that */
+        return !spec->persistent && spec->channel == 0 && g_strcmp0(spec->owner, owner) == 0;
 }
 
 static void relay_close_listeners(Relay *relay, const char *owner) {

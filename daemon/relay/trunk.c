@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#define TRUNK_CLOSE_MAX 64 /* connections in a turn: each says goodbye to its peer */
+
 /* Off until somebody wants it. */
 static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_handler_t handler,
                               void *userdata) {
@@ -111,7 +113,7 @@ static int trunk_find(const Relay *relay, const Spec *spec, Trunk **ret, Reason 
                 return 0;
 
         trunk = g_hash_table_lookup(relay->trunks, GUINT_TO_POINTER(spec->channel));
-        if (!trunk || g_strcmp0(trunk->owner, spec->owner) != 0)
+        if (!trunk || trunk->gone || g_strcmp0(trunk->owner, spec->owner) != 0)
                 return reason_set(reason, RELAY_E_INVALID_PARAMETERS,
                                   "You have no shared channel %" G_GUINT32_FORMAT
                                   "; the manager's OpenChannel opens one",
@@ -185,6 +187,68 @@ static void trunk_release(void *corpse) {
         trunk_free(corpse);
 }
 
+/* All that was on it is gone. What is to be told is, as far as there is room. */
+static void trunk_bury(Trunk *trunk) {
+        Relay *relay = trunk->relay;
+        Listener *listener;
+
+        while ((listener = g_queue_peek_head(&trunk->listeners)))
+                listener_close(listener);
+
+        (void)trunk_send(trunk);
+        trunk->more = sd_event_source_disable_unref(trunk->more);
+        g_hash_table_remove(relay->trunks, GUINT_TO_POINTER(trunk->id));
+        relay_bury(relay, trunk, trunk_release);
+}
+
+static void trunk_close_some(Trunk *trunk) {
+        Connection *connection = g_queue_peek_head(&trunk->connections);
+
+        for (size_t i = 0; i < TRUNK_CLOSE_MAX && connection; i++) {
+                connection_close(connection, trunk->why);
+                connection = g_queue_peek_head(&trunk->connections);
+        }
+
+        if (!connection) {
+                trunk_bury(trunk);
+                return;
+        }
+
+        (void)trunk_send(trunk);
+        trunk_goes_on(trunk);
+}
+
+static void trunk_close(Trunk *trunk, EndReason why) {
+        if (trunk->gone)
+                return;
+
+        trunk->gone = true;
+        trunk->why = why;
+        if (trunk->is_due)
+                (void)g_ptr_array_remove_fast(trunk->relay->trunks_due, trunk);
+        trunk->source = sd_event_source_disable_unref(trunk->source);
+        trunk_close_some(trunk);
+}
+
+static int on_trunk_more(sd_event_source *source, void *userdata) {
+        Trunk *trunk = userdata;
+
+        if (trunk->gone)
+                trunk_close_some(trunk);
+        else
+                frames_go_on(trunk);
+
+        return 0;
+}
+
+void trunk_lost(Trunk *trunk, int r) {
+        if (r < 0)
+                log_warning("Shared channel %" G_GUINT32_FORMAT
+                            " of user %u broke: %s; the others go on",
+                            trunk->id, trunk->charges.uid, strerror(-r));
+        trunk_close(trunk, END_CHANNEL_CLOSED);
+}
+
 static int trunk_open(Trunk *trunk, int *ret_fd, Reason *reason) {
         g_autofd int app_fd = -1;
         int r;
@@ -238,38 +302,6 @@ int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, 
         return 0;
 }
 
-/* What was to be told is, as far as there is room. */
-static void trunk_close(Trunk *trunk, EndReason why) {
-        Relay *relay = trunk->relay;
-        Connection *connection;
-        Listener *listener;
-
-        if (trunk->gone)
-                return;
-
-        trunk->gone = true;
-        if (trunk->is_due)
-                (void)g_ptr_array_remove_fast(relay->trunks_due, trunk);
-        while ((connection = g_queue_peek_head(&trunk->connections)))
-                connection_close(connection, why);
-        while ((listener = g_queue_peek_head(&trunk->listeners)))
-                listener_close(listener);
-
-        (void)trunk_send(trunk);
-        trunk->source = sd_event_source_disable_unref(trunk->source);
-        trunk->more = sd_event_source_disable_unref(trunk->more);
-        g_hash_table_remove(relay->trunks, GUINT_TO_POINTER(trunk->id));
-        relay_bury(relay, trunk, trunk_release);
-}
-
-void trunk_lost(Trunk *trunk, int r) {
-        if (r < 0)
-                log_warning("Shared channel %" G_GUINT32_FORMAT
-                            " of user %u broke: %s; the others go on",
-                            trunk->id, trunk->charges.uid, strerror(-r));
-        trunk_close(trunk, END_CHANNEL_CLOSED);
-}
-
 /* ---- all of them ---- */
 
 int trunks_new(Relay *relay) {
@@ -297,7 +329,7 @@ void trunks_close(Relay *relay) {
         g_autoptr(GList) trunks = g_hash_table_get_values(relay->trunks);
 
         for (GList *i = trunks; i; i = i->next)
-                trunk_close(i->data, END_CLOSE);
+                trunk_bury(i->data);
 }
 
 void trunks_free(Relay *relay) {

@@ -41,7 +41,8 @@ struct Trunk {
         GQueue pending;                 /* lanes with something to be told */
         bool is_due;                    /* in relay->trunks_due */
         bool is_waiting;                /* for the application to read */
-        bool gone;
+        bool gone;                      /* what is on it goes, some in a turn */
+        EndReason why;                  /* then */
         SharedChannelStats seen;
         Brake brake;
         Charges charges; /* with the connections that are gone and not told of */
@@ -76,7 +77,7 @@ int trunk_join_listener(Listener *listener, Reason *reason);
 void trunk_leave(Connection *connection);
 void trunk_leave_listener(Listener *listener);
 void trunk_due(Trunk *trunk);
-/* There is more of a packet to be looked at, when others had their turns. */
+/* There is more to do, of a packet or of its end, when others had their turns. */
 void trunk_goes_on(Trunk *trunk);
 void trunk_lost(Trunk *trunk, int r); /* what was wrong with its channel */
 
@@ -101,4 +102,5 @@ void lane_tell_not_open(Trunk *trunk, uint32_t number, uint32_t n);
 /* ---- frames.c: a datagram's way out of a shared channel ---- */
 
 int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
-int on_trunk_more(sd_event_source *source, void *userdata);
+/* Goes on with a packet. */
+void frames_go_on(Trunk *trunk);

@@ -373,7 +373,7 @@ static void test_a_name_that_leaves_ends_it_all(World *world, const void *config
 
         world->alice.bus = bus_leave(world->alice.bus);
         g_assert_cmpint(wait_fd(fd) & POLLHUP, !=, 0);
-        g_assert_cmpuint(expect(&world->alice, DTLSD_FRAME_CLOSED, "ListenerClosed"), ==, number);
+        g_assert_cmpuint(expect(&world->alice, DTLSD_FRAME_CLOSED, "OwnerGone"), ==, number);
         while ((r = dtlsd_channel_receive(world->alice.channel, &frame)) == -EAGAIN)
                 g_assert_cmpint(poll(&look, 1, 8000), ==, 1);
         g_assert_cmpint(r, ==, -ECONNRESET);
