@@ -163,8 +163,21 @@ int endpoint_connect(Endpoint *endpoint, const Address *peer, bool dont_fragment
         return 0;
 }
 
+void endpoint_judge_buffer(Relay *relay, size_t size) {
+        if (size >= UDP_BUFFER_SIZE || relay->buffer_judged)
+                return;
+
+        relay->buffer_judged = true;
+        log_warning(
+                "The kernel holds %zu bytes of what a socket receives, and drops the rest of a "
+                "burst; for more, set net.core.rmem_max to %zu (sysctl) and restart the service",
+                size, UDP_BUFFER_SIZE);
+}
+
 int endpoint_start(Endpoint *endpoint) {
         int r;
+
+        endpoint_judge_buffer(endpoint->relay, udp_receive_buffer(endpoint->udp));
 
         r = sd_event_add_io(endpoint->relay->event, &endpoint->source, udp_fd(endpoint->udp),
                             EPOLLIN, on_udp_event, endpoint);

@@ -182,6 +182,7 @@ struct Relay {
         void *observer_userdata;
         Tally tally;
         Brake brake; /* for own connections */
+        bool buffer_judged;
 };
 
 /* A bound socket; without udp the owner of an external connection (carrier.c). */
@@ -390,6 +391,8 @@ int endpoint_new(Relay *relay, uid_t uid, const Address *local, Endpoint **ret, 
 Endpoint *endpoint_new_external(Connection *connection);
 int endpoint_connect(Endpoint *endpoint, const Address *peer, bool dont_fragment, Reason *reason);
 int endpoint_start(Endpoint *endpoint); /* its events */
+/* Warns once when a socket has less than it should to receive into. */
+void endpoint_judge_buffer(Relay *relay, size_t size);
 Endpoint *endpoint_free(Endpoint *endpoint);
 void endpoint_bury(Endpoint *endpoint);
 Connection *endpoint_find(Endpoint *endpoint, const Datagram *in);

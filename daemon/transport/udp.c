@@ -22,9 +22,6 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#define UDP_BUFFER_SIZE                                                                            \
-        1048576               /* asked of the kernel each way; net.core.[rw]mem_max may cut it     \
-                               */
 #define UDP_SEND_TRAIN_MAX 64 /* what every kernel with GSO takes */
 #define UDP_SEND_TRAIN_BYTES 65000
 #define UDP_ERRORS_MAX 64    /* taken off the error queue at once; more come next turn */
@@ -71,16 +68,26 @@ static int udp_set(int fd, int level, int name, int value) {
         return 0;
 }
 
-/* Best effort: what the system's administrator allows is what there is. */
-static void udp_enlarge(int fd, int name) {
+/* In bytes as they are asked for: the kernel reports twice that, for what it needs itself. */
+static size_t udp_buffer(int fd, int name) {
         socklen_t size = sizeof(int);
         int has = 0;
 
-        if (getsockopt(fd, SOL_SOCKET, name, &has, &size) < 0)
+        if (getsockopt(fd, SOL_SOCKET, name, &has, &size) < 0 || has < 0)
+                return 0;
+
+        return (size_t)has / 2;
+}
+
+/* Best effort: who may not go beyond net.core.[rw]mem_max gets as much as these allow. */
+static void udp_enlarge(int fd, int name, int name_beyond) {
+        const int size = (int)UDP_BUFFER_SIZE;
+
+        if (udp_buffer(fd, name) >= UDP_BUFFER_SIZE)
                 return;
 
-        if (has / 2 < UDP_BUFFER_SIZE) /* the kernel reports twice what was asked for */
-                (void)udp_set(fd, SOL_SOCKET, name, UDP_BUFFER_SIZE);
+        if (setsockopt(fd, SOL_SOCKET, name_beyond, &size, sizeof(size)) < 0)
+                (void)setsockopt(fd, SOL_SOCKET, name, &size, sizeof(size));
 }
 
 static int udp_set_discovery(int fd, int family, bool dont_fragment) {
@@ -113,8 +120,8 @@ static int udp_prepare(int fd, int family) {
 
         /* best effort: a kernel that cannot joins nothing */
         (void)setsockopt(fd, SOL_UDP, UDP_GRO, &(int){1}, sizeof(int));
-        udp_enlarge(fd, SO_RCVBUF);
-        udp_enlarge(fd, SO_SNDBUF);
+        udp_enlarge(fd, SO_RCVBUF, SO_RCVBUFFORCE);
+        udp_enlarge(fd, SO_SNDBUF, SO_SNDBUFFORCE);
         return 0;
 }
 
@@ -246,6 +253,10 @@ Address udp_local(const Udp *udp) {
 
 UdpStats udp_stats(const Udp *udp) {
         return udp->stats;
+}
+
+size_t udp_receive_buffer(const Udp *udp) {
+        return udp_buffer(udp->fd, SO_RCVBUF);
 }
 
 int udp_take_hint(Udp *udp) {

@@ -18,6 +18,10 @@
 #define UDP_RECEIVE_BYTES (UDP_BATCH_MAX * UDP_SLOT_SIZE) /* what a batch for udp_receive holds */
 #define UDP_RECEIVE_DATAGRAMS ((size_t)UDP_BATCH_MAX * UDP_TRAIN_MAX)
 
+/* Asked of the kernel each way: some 450 datagrams of 1200 bytes, which it charges with as much
+ * again for itself. */
+#define UDP_BUFFER_SIZE ((size_t)1024 * 1024)
+
 typedef struct Udp Udp;
 
 typedef enum UdpOutcome {
@@ -48,6 +52,8 @@ int udp_connect(Udp *udp, const Address *peer);
 int udp_fd(const Udp *udp);
 Address udp_local(const Udp *udp);
 UdpStats udp_stats(const Udp *udp);
+/* What the kernel has given of UDP_BUFFER_SIZE to receive into. */
+size_t udp_receive_buffer(const Udp *udp);
 /* errno of the last ICMP error, as a hint for people, and 0 after asking */
 int udp_take_hint(Udp *udp);
 /* The MTU of the path from @local to @peer as UDP payload; 0: not known. */

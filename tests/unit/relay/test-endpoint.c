@@ -4,6 +4,7 @@
 #include "world.h"
 
 #include "base/cleanup.h"
+#include "lib/capture.h"
 #include "relay/private.h"
 
 #include <string.h>
@@ -40,6 +41,26 @@ static void gives_its_address_back(World *world, gconstpointer unused) {
 
         endpoint = endpoint_free(endpoint);
         endpoint = open_at(world, WORLD_OTHER_UID, "127.0.0.1", address_port(&local));
+}
+
+static void warns_once_of_a_small_buffer(World *world, gconstpointer unused) {
+        g_autofree char *first = NULL, *again = NULL, *enough = NULL;
+
+        capture_begin();
+        endpoint_judge_buffer(world->relay, UDP_BUFFER_SIZE);
+        enough = capture_end();
+        g_assert_cmpstr(enough, ==, "");
+
+        capture_begin();
+        endpoint_judge_buffer(world->relay, 212992);
+        first = capture_end();
+        g_assert_nonnull(strstr(first, "net.core.rmem_max to 1048576"));
+        g_assert_nonnull(strstr(first, "212992"));
+
+        capture_begin();
+        endpoint_judge_buffer(world->relay, 212992);
+        again = capture_end();
+        g_assert_cmpstr(again, ==, "");
 }
 
 static void says_that_somebody_else_has_the_port(World *world, gconstpointer unused) {
@@ -129,6 +150,7 @@ int main(int argc, char **argv) {
         g_assert_cmpint(session_global_init(), ==, 0);
 
         CASE("gives-its-address-back", gives_its_address_back);
+        CASE("warns-once-of-a-small-buffer", warns_once_of_a_small_buffer);
         CASE("says-that-somebody-else-has-the-port", says_that_somebody_else_has_the_port);
         CASE("sends-in-order-what-had-to-wait", sends_in_order_what_had_to_wait);
         CASE("keeps-no-more-than-a-batch", keeps_no_more_than_a_batch);

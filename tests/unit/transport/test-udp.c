@@ -91,6 +91,19 @@ static void wait_for(int fd, short events) {
         g_assert_cmpint(poll(&look, 1, WAIT_MSEC), ==, 1);
 }
 
+/* What this process can have. */
+static size_t buffer_that_we_may_have(void) {
+        g_autofd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        const int size = (int)UDP_BUFFER_SIZE;
+        socklen_t length = sizeof(int);
+        int has;
+
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+                g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), ==, 0);
+        g_assert_cmpint(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &has, &length), ==, 0);
+        return (size_t)has / 2;
+}
+
 /* One datagram and where it came from. */
 static void assert_other_gets(int fd, const char *text, Address *ret_from) {
         static char buffer[65536];
@@ -190,6 +203,14 @@ static void test_bind_says_what_is_not_here(Scene *scene, const void *data) {
                 g_assert_cmpint(udp_new(&local, &scene->udp), ==, UDP_E_NOT_LOCAL);
                 g_assert_null(scene->udp);
         }
+}
+
+static void test_bind_takes_the_buffer_it_may_have(Scene *scene, const void *data) {
+        g_autoptr(Udp) udp = NULL;
+        Address local = at("127.0.0.1", 0);
+
+        g_assert_cmpint(udp_new(&local, &udp), ==, 0);
+        g_assert_cmpuint(udp_receive_buffer(udp), ==, buffer_that_we_may_have());
 }
 
 static void test_bind_without_fds_says_so(Scene *scene, const void *data) {
@@ -953,6 +974,7 @@ int main(int argc, char **argv) {
         add("bind/shares-with-nobody", test_bind_shares_with_nobody);
         add("bind/to-ipv6-leaves-ipv4-alone", test_bind_to_ipv6_leaves_ipv4_alone);
         add("bind/says-what-is-not-here", test_bind_says_what_is_not_here);
+        add("bind/takes-the-buffer-it-may-have", test_bind_takes_the_buffer_it_may_have);
         add("bind/without-fds-says-so", test_bind_without_fds_says_so);
         add("receive/brings-bytes-and-both-addresses",
             test_receive_brings_bytes_and_both_addresses);
