@@ -153,7 +153,7 @@ static void signer_done(void *data, bool worked) {
 
 /* Of a key in memory: what is in a token, nobody knows. */
 static bool signer_is_cheap(const SignerRequest *request) {
-        gnutls_privkey_t key = vault_key_private(request->key);
+        gnutls_privkey_t key = private_key_handle(vault_key_private(request->key));
         unsigned bits = 0;
 
         if (gnutls_privkey_get_type(key) != GNUTLS_PRIVKEY_X509)
