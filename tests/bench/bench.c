@@ -475,21 +475,29 @@ static void loop_handshakes(const BenchWay *way, uint16_t port, double seconds) 
                (after.client - before.client) / n * 1e6, (after.server - before.server) / n * 1e6);
 }
 
-/* What a process has of its own and its share of the rest, KiB. */
-static double memory_of(pid_t pid) {
-        char path[64], line[256];
+/* The line of a file in /proc that begins with @key, KiB. */
+static double kib_of(const char *path, const char *key) {
+        const size_t size = strlen(key);
         double value = 0;
+        char line[256];
         FILE *file;
 
-        (void)snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
         file = fopen(path, "r");
         check(file, path);
         while (fgets(line, sizeof line, file))
-                if (sscanf(line, "Pss: %lf", &value) == 1)
-                        break;
+                if (strncmp(line, key, size) == 0)
+                        value = strtod(line + size, NULL);
 
         (void)fclose(file);
         return value;
+}
+
+/* What a process has of its own and its share of the rest, KiB. */
+static double memory_of(pid_t pid) {
+        char path[64];
+
+        (void)snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+        return kib_of(path, "Pss:");
 }
 
 static double memory_of_server(void) {
@@ -500,17 +508,35 @@ static double memory_of_server(void) {
         return sum;
 }
 
+/* Of the whole machine: only of use where nobody else does much. */
+static double memory_of_kernel(void) {
+        return kib_of("/proc/meminfo", "Slab:");
+}
+
+/* What the kernel has for the clients, which all ways have alike: sockets that stay open. */
+static double memory_of_sockets(uint16_t port, uint32_t n) {
+        const double before = memory_of_kernel();
+
+        for (uint32_t i = 0; i < n; i++)
+                (void)bench_connect(port);
+        return memory_of_kernel() - before;
+}
+
 static void loop_memory(const BenchWay *way, uint16_t port, uint32_t n) {
-        double before = 0;
+        double processes = 0, kernel = 0;
 
         for (uint32_t i = 0; i < n + WARM_SESSIONS; i++) {
-                if (i == WARM_SESSIONS)
-                        before = memory_of_server();
+                if (i == WARM_SESSIONS) {
+                        processes = -memory_of_server();
+                        kernel = -memory_of_sockets(port, n) - memory_of_kernel();
+                }
                 (void)way->connect(port);
                 wait_word(&shared->accepted, i + 1, "accept");
         }
 
-        printf("kib=%.3f n=%u\n", (memory_of_server() - before) / n, n);
+        processes += memory_of_server();
+        kernel += memory_of_kernel();
+        printf("processes_kib=%.3f kernel_kib=%.3f n=%u\n", processes / n, kernel / n, n);
 }
 
 /* ---- the program ---- */
