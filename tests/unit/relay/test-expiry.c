@@ -6,7 +6,6 @@
 #include "base/memfd.h"
 #include "relay/private.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,8 +53,6 @@ static void before_the_epoch_is_no_time(void) {
 
 typedef struct Fixture {
         World world;
-        char *path;
-        bool answered;
         GString *told; /* "gateway:14 " … */
 } Fixture;
 
@@ -69,45 +66,17 @@ static void on_ends_soon(const char *name, uint64_t not_after_usec, uint32_t day
 static const RelayObserver observer = {.identity_ends_soon = on_ends_soon};
 
 static void setup(Fixture *fixture, gconstpointer unused) {
-        g_autofree char *text = NULL;
-
-        fixture->path = g_dir_make_tmp("dtlsd-expiry.XXXXXX", NULL);
         fixture->told = g_string_new(NULL);
-        g_assert_cmpint(store_open(fixture->path, NULL, &fixture->world.store, &text), ==, 0);
+        world_open_store(&fixture->world);
         world_setup(&fixture->world, NULL);
         relay_observe(fixture->world.relay, &observer, fixture);
         relay_set_lead_times(fixture->world.relay, &times);
         world_start_keyring(&fixture->world);
-        world_wait(&fixture->world, keys_identities_known(fixture->world.keys));
 }
 
 static void teardown(Fixture *fixture, gconstpointer unused) {
-        g_autoptr(GDir) folder = g_dir_open(fixture->path, 0, NULL);
-        const char *name;
-
         world_teardown(&fixture->world, NULL);
-        store_free(fixture->world.store);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(fixture->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(fixture->path);
-        g_free(fixture->path);
         (void)g_string_free(fixture->told, TRUE);
-}
-
-static void on_done(int outcome, const char *text, void *userdata) {
-        Fixture *fixture = userdata;
-
-        if (outcome)
-                g_error("%s", text);
-        fixture->answered = true;
-}
-
-static void wait_done(Fixture *fixture) {
-        world_wait(&fixture->world, fixture->answered);
-        fixture->answered = false;
 }
 
 static void keep(Fixture *fixture, const char *name, const TestIdentity *identity) {
@@ -118,8 +87,9 @@ static void keep(Fixture *fixture, const char *name, const TestIdentity *identit
         const void *data = g_bytes_get_data(pem, &size);
 
         g_assert_cmpint(memfd_new(data, size, &import.key_fd), ==, 0);
-        (void)keys_store_identity(fixture->world.keys, 0, name, &import, on_done, fixture);
-        wait_done(fixture);
+        (void)keys_store_identity(fixture->world.keys, 0, name, &import, world_on_done,
+                                  &fixture->world);
+        world_wait_done(&fixture->world);
         (void)close(import.key_fd);
 }
 
@@ -157,7 +127,6 @@ static void another_keyring_has_nothing_told_again(Fixture *fixture, gconstpoint
         world_kill_keyring(&fixture->world);
         g_assert_false(keys_identities_known(fixture->world.keys));
         world_start_keyring(&fixture->world);
-        world_wait(&fixture->world, keys_identities_known(fixture->world.keys));
         g_assert_nonnull(keys_identity(fixture->world.keys, NAME));
         g_assert_cmpstr(fixture->told->str, ==, "gateway:14 ");
 }
@@ -172,8 +141,8 @@ static void another_certificate_begins_anew(Fixture *fixture, gconstpointer unus
 
 static void what_was_removed_is_not_told(Fixture *fixture, gconstpointer unused) {
         keep_until(fixture, NAME, time(NULL) + 86400 + 3);
-        (void)keys_remove_identity(fixture->world.keys, 0, NAME, on_done, fixture);
-        wait_done(fixture);
+        (void)keys_remove_identity(fixture->world.keys, 0, NAME, world_on_done, &fixture->world);
+        world_wait_done(&fixture->world);
         (void)g_string_truncate(fixture->told, 0);
         keep_until(fixture, "later", time(NULL) + 86400 + 4);
         world_wait(&fixture->world, n_told(fixture, "later:1 "));

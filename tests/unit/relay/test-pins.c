@@ -5,21 +5,15 @@
 
 #include "relay/private.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 
 typedef struct Fixture {
         World world;
-        char *path;
         TestIdentity *server, *other;
-        bool answered;
 } Fixture;
 
 static void setup(Fixture *fixture, gconstpointer unused) {
-        g_autofree char *text = NULL;
-
-        fixture->path = g_dir_make_tmp("dtlsd-pins.XXXXXX", NULL);
-        g_assert_cmpint(store_open(fixture->path, NULL, &fixture->world.store, &text), ==, 0);
+        world_open_store(&fixture->world);
         world_setup(&fixture->world, NULL);
         world_start_keyring(&fixture->world);
         fixture->server = test_identity_new("server", NULL, 0, TEST_KEY_ECDSA);
@@ -27,18 +21,7 @@ static void setup(Fixture *fixture, gconstpointer unused) {
 }
 
 static void teardown(Fixture *fixture, gconstpointer unused) {
-        g_autoptr(GDir) folder = g_dir_open(fixture->path, 0, NULL);
-        const char *name;
-
         world_teardown(&fixture->world, NULL);
-        store_free(fixture->world.store);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(fixture->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(fixture->path);
-        g_free(fixture->path);
         test_identity_free(fixture->server);
         test_identity_free(fixture->other);
 }

@@ -8,7 +8,6 @@
 #include "relay/private.h"
 #include "session/session.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define RULES                                                                                      \
@@ -20,8 +19,6 @@
 
 typedef struct Fixture {
         World world;
-        char *path;
-        Store *store;
         Access *access;
         int outcome; /* of the last change; negative: not yet */
 } Fixture;
@@ -35,12 +32,8 @@ static void rule(Fixture *fixture, const char *rules) {
 }
 
 static void setup(Fixture *fixture, gconstpointer unused) {
-        g_autofree char *text = NULL;
-
         world_setup(&fixture->world, NULL);
-        fixture->path = g_dir_make_tmp("dtlsd-psks.XXXXXX", NULL);
-        g_assert_cmpint(store_open(fixture->path, NULL, &fixture->store, &text), ==, 0);
-        fixture->world.store = fixture->store;
+        world_open_store(&fixture->world);
         world_start_keyring(&fixture->world);
         world_wait(&fixture->world, keys_identities_known(fixture->world.keys));
         fixture->access = access_new();
@@ -49,19 +42,8 @@ static void setup(Fixture *fixture, gconstpointer unused) {
 }
 
 static void teardown(Fixture *fixture, gconstpointer unused) {
-        g_autoptr(GDir) folder = g_dir_open(fixture->path, 0, NULL);
-        const char *name;
-
         world_teardown(&fixture->world, NULL);
-        store_free(fixture->store);
         access_free(fixture->access);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(fixture->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(fixture->path);
-        g_free(fixture->path);
 }
 
 static void on_done(int outcome, const char *text, void *userdata) {

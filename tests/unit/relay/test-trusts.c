@@ -5,23 +5,16 @@
 
 #include "relay/private.h"
 
-#include <glib/gstdio.h>
-
 #define NAME "field"
 
 typedef struct Fixture {
         World world;
-        char *path;
         TestIdentity *ca, *other;
         Spec *spec;
-        bool answered;
 } Fixture;
 
 static void setup(Fixture *fixture, gconstpointer unused) {
-        g_autofree char *text = NULL;
-
-        fixture->path = g_dir_make_tmp("dtlsd-trusts.XXXXXX", NULL);
-        g_assert_cmpint(store_open(fixture->path, NULL, &fixture->world.store, &text), ==, 0);
+        world_open_store(&fixture->world);
         world_setup(&fixture->world, NULL);
         world_start_keyring(&fixture->world);
         fixture->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
@@ -32,46 +25,24 @@ static void setup(Fixture *fixture, gconstpointer unused) {
 }
 
 static void teardown(Fixture *fixture, gconstpointer unused) {
-        g_autoptr(GDir) folder = g_dir_open(fixture->path, 0, NULL);
-        const char *name;
-
         spec_free(fixture->spec);
         world_teardown(&fixture->world, NULL);
-        store_free(fixture->world.store);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(fixture->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(fixture->path);
-        g_free(fixture->path);
         test_identity_free(fixture->ca);
         test_identity_free(fixture->other);
-}
-
-static void on_done(int outcome, const char *text, void *userdata) {
-        Fixture *fixture = userdata;
-
-        if (outcome)
-                g_error("%s", text);
-        fixture->answered = true;
-}
-
-static void wait_done(Fixture *fixture) {
-        world_wait(&fixture->world, fixture->answered);
-        fixture->answered = false;
 }
 
 static void add(Fixture *fixture, const TestIdentity *anchor) {
         g_autoptr(GPtrArray) blobs = test_blobs(test_identity_der(anchor), NULL);
 
-        (void)keys_add_trust_anchors(fixture->world.keys, 0, NAME, blobs, on_done, fixture);
-        wait_done(fixture);
+        (void)keys_add_trust_anchors(fixture->world.keys, 0, NAME, blobs, world_on_done,
+                                     &fixture->world);
+        world_wait_done(&fixture->world);
 }
 
 static void drop(Fixture *fixture) {
-        (void)keys_remove_trust_anchor(fixture->world.keys, 0, NAME, NULL, 0, on_done, fixture);
-        wait_done(fixture);
+        (void)keys_remove_trust_anchor(fixture->world.keys, 0, NAME, NULL, 0, world_on_done,
+                                       &fixture->world);
+        world_wait_done(&fixture->world);
 }
 
 static bool trusts(const Trust *trust, const TestIdentity *anchor) {

@@ -5,6 +5,7 @@
 #include "base/memfd.h"
 
 #include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -143,12 +144,31 @@ void world_setup(World *world, gconstpointer unused) {
         world_setup_limits(world, &limits);
 }
 
+static void world_close_store(World *world) {
+        g_autoptr(GDir) folder = NULL;
+        const char *name;
+
+        if (!world->store_path)
+                return;
+
+        world->store = store_free(world->store);
+        folder = g_dir_open(world->store_path, 0, NULL);
+        while ((name = g_dir_read_name(folder))) {
+                g_autofree char *file = g_build_filename(world->store_path, name, NULL);
+
+                (void)g_unlink(file);
+        }
+        (void)g_rmdir(world->store_path);
+        g_clear_pointer(&world->store_path, g_free);
+}
+
 void world_teardown(World *world, gconstpointer unused) {
         world->relay = relay_free(world->relay);
         for (int kind = 0; kind < N_QUOTA_KINDS; kind++)
                 g_assert_cmpuint(quota_used_total(world->quota, kind), ==, 0);
 
         g_clear_pointer(&world->keyring, server_free);
+        world_close_store(world);
         keys_free(world->keys);
         quota_free(world->quota);
         sd_event_unref(world->event);
@@ -214,6 +234,14 @@ static void on_keyring_lost(void *userdata) {
         relay_keyring_lost(world->relay);
 }
 
+void world_open_store(World *world) {
+        g_autofree char *text = NULL;
+
+        world->store_path = g_dir_make_tmp("dtlsd-store.XXXXXX", NULL);
+        if (store_open(world->store_path, NULL, &world->store, &text))
+                g_error("%s", text);
+}
+
 void world_start_keyring(World *world) {
         int pair[2];
 
@@ -230,6 +258,19 @@ void world_start_keyring(World *world) {
 void world_kill_keyring(World *world) {
         g_clear_pointer(&world->keyring, server_free);
         world_wait(world, world->keyring_lost);
+}
+
+void world_on_done(int outcome, const char *text, void *userdata) {
+        World *world = userdata;
+
+        if (outcome)
+                g_error("%s", text);
+        world->is_done = true;
+}
+
+void world_wait_done(World *world) {
+        world_wait(world, world->is_done);
+        world->is_done = false;
 }
 
 static void on_imported(int outcome, const char *text, Key *key, void *userdata) {

@@ -24,7 +24,9 @@ typedef struct World {
         Relay *relay;
         Server *keyring;
         Store *store; /* the keyring's, when a test has one */
+        char *store_path;
         bool keyring_lost;
+        bool is_done; /* what world_on_done() was given to */
 
         /* answers every PskRequired in world_turn(); NULL key: nobody answers */
         GBytes *psk_identity;
@@ -56,8 +58,13 @@ uint64_t world_limit(World *world);
 /* Turns for that long: what must not happen has time to. */
 void world_spend(World *world, uint64_t usec);
 
+/* A keyring that is started later keeps what has a name in a folder of the test's own. */
+void world_open_store(World *world);
 void world_start_keyring(World *world);
 void world_kill_keyring(World *world);
+/* A KeysDone of a change that must work, and @userdata a World. */
+void world_on_done(int outcome, const char *text, void *userdata);
+void world_wait_done(World *world);
 Key *world_import_key(World *world, uid_t uid, const TestIdentity *identity);
 Key *world_import_psk(World *world, uid_t uid, const char *psk);
 
