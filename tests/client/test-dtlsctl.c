@@ -1108,8 +1108,8 @@ static void write_rules(const Scene *scene, const char *rules) {
                 g_build_filename(service_directory(scene->service), "policy.d", "10-x.conf", NULL);
         sd_bus *root = service_bus(scene->service, 0);
 
-        g_assert_true(
-                g_file_set_contents_full(path, rules, -1, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+        g_assert_true(g_file_set_contents_full(path, rules, -1, G_FILE_SET_CONTENTS_CONSISTENT,
+                                               0644, NULL));
         (void)sd_bus_message_unref(call(root, ROOT, MANAGER, "Reload", ""));
         (void)bus_leave(root);
 }

@@ -45,8 +45,8 @@ static char *in_directory(const Service *service, const char *name) {
 static void write_file(const Service *service, const char *name, const char *contents) {
         g_autofree char *path = in_directory(service, name);
 
-        g_assert_true(
-                g_file_set_contents_full(path, contents, -1, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+        g_assert_true(g_file_set_contents_full(path, contents, -1, G_FILE_SET_CONTENTS_CONSISTENT,
+                                               0644, NULL));
 }
 
 /* Of policy/. */

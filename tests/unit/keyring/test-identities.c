@@ -1,59 +1,49 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* identities: the store's chains with their keys, over a real store and a real vault. */
 
+#include "ground.h"
 #include "keyring/identities.h"
-#include "killer.h"
 #include "lib/certificates.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ALICE 1000
 
 typedef struct World {
-        char *path;
-        Store *store;
-        Vault *vault;
+        Ground ground;
         Identities *identities;
         TestIdentity *first, *second;
 } World;
 
-static void world_open(World *world) {
-        g_autofree char *text = NULL;
+static void world_read(World *world) {
+        g_assert_cmpint(
+                identities_new(world->ground.store, world->ground.vault, &world->identities), ==,
+                0);
+}
 
-        g_assert_cmpint(store_open(world->path, NULL, &world->store, &text), ==, 0);
-        world->vault = vault_new();
-        g_assert_cmpint(identities_new(world->store, world->vault, &world->identities), ==, 0);
+static World world_new(void) {
+        World world = {.ground = ground_new(/* sealed= */ false)};
+
+        world.first = test_identity_new("first", NULL, 0, TEST_KEY_ECDSA);
+        world.second = test_identity_new("second", NULL, 0, TEST_KEY_ED25519);
+        world_read(&world);
+        return world;
 }
 
 static void world_close(World *world) {
         identities_free(world->identities);
-        vault_free(world->vault);
-        store_free(world->store);
+        ground_close(&world->ground);
 }
 
-static World world_new(void) {
-        World world = {.path = g_dir_make_tmp("dtlsd-identities.XXXXXX", NULL)};
-
-        world.first = test_identity_new("first", NULL, 0, TEST_KEY_ECDSA);
-        world.second = test_identity_new("second", NULL, 0, TEST_KEY_ED25519);
-        world_open(&world);
-        return world;
+static void world_again(World *world) {
+        world_close(world);
+        ground_open(&world->ground);
+        world_read(world);
 }
 
 static void world_done(World *world) {
-        g_autoptr(GDir) folder = g_dir_open(world->path, 0, NULL);
-        const char *name;
-
         world_close(world);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(world->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(world->path);
-        g_free(world->path);
+        ground_done(&world->ground);
         test_identity_free(world->first);
         test_identity_free(world->second);
 }
@@ -95,17 +85,16 @@ static void is_there_again_with_its_key(void) {
 
         put(&world, "gateway", world.first);
         put(&world, "u/1000/own", world.second);
-        world_close(&world);
-        world_open(&world);
+        world_again(&world);
 
         assert_listed(&world, (const char *const[]){"gateway", "u/1000/own", NULL});
         list = identities_list(world.identities);
         identity = list->pdata[0];
         g_assert_true(g_bytes_equal(chain_der(identity->chain, 0), test_identity_der(world.first)));
         /* anybody's to sign with */
-        g_assert_cmpint(
-                vault_use_private_key(world.vault, vault_key_id(identity->key), ALICE, 1, &key), ==,
-                0);
+        g_assert_cmpint(vault_use_private_key(world.ground.vault, vault_key_id(identity->key),
+                                              ALICE, 1, &key),
+                        ==, 0);
         g_assert_true(key == identity->key);
         world_done(&world);
 }
@@ -118,9 +107,9 @@ static void a_replaced_ones_key_stays_until_it_is_removed(void) {
 
         assert_listed(&world, (const char *const[]){"x", NULL});
         g_assert_cmpuint(old, !=, new);
-        g_assert_cmpint(vault_use_private_key(world.vault, old, ALICE, 1, &key), ==, 0);
-        g_assert_cmpint(vault_remove(world.vault, old, NULL), ==, 0);
-        g_assert_cmpint(vault_use_private_key(world.vault, old, ALICE, 1, &key), ==,
+        g_assert_cmpint(vault_use_private_key(world.ground.vault, old, ALICE, 1, &key), ==, 0);
+        g_assert_cmpint(vault_remove(world.ground.vault, old, NULL), ==, 0);
+        g_assert_cmpint(vault_use_private_key(world.ground.vault, old, ALICE, 1, &key), ==,
                         VAULT_E_UNKNOWN);
         world_done(&world);
 }
@@ -132,14 +121,13 @@ static void what_does_not_fit_leaves_the_last_good_pair(void) {
         size_t n_keys;
 
         put(&world, "x", world.first);
-        n_keys = vault_count(world.vault, 0);
+        n_keys = vault_count(world.ground.vault, 0);
         g_assert_cmpint(put_pair(&world, "x", world.second, world.first, &identity, &text), ==,
                         IDENTITIES_E_BAD_SECRET);
         g_assert_nonnull(strstr(text, "not that of the first certificate"));
-        g_assert_cmpuint(vault_count(world.vault, 0), ==, n_keys);
-        world_close(&world);
-        world_open(&world);
-        g_assert_cmpuint(vault_count(world.vault, 0), ==, 1);
+        g_assert_cmpuint(vault_count(world.ground.vault, 0), ==, n_keys);
+        world_again(&world);
+        g_assert_cmpuint(vault_count(world.ground.vault, 0), ==, 1);
         world_done(&world);
 }
 
@@ -176,26 +164,21 @@ static bool is(const World *world, const TestIdentity *in_use, bool waits) {
         return !in_use || g_bytes_equal(chain_der(identity->chain, 0), test_identity_der(in_use));
 }
 
-static void reopen(World *world) {
-        world_close(world);
-        world_open(world);
-}
-
 static void a_key_waits_for_its_certificate(void) {
         World world = world_new();
 
         g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_UNKNOWN);
         g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
         g_assert_true(is(&world, NULL, true));
-        g_assert_cmpuint(vault_count(world.vault, 0), ==, 0); /* nobody signs with it */
-        reopen(&world);
+        g_assert_cmpuint(vault_count(world.ground.vault, 0), ==, 0); /* nobody signs with it */
+        world_again(&world);
         g_assert_true(is(&world, NULL, true));
 
         g_assert_cmpint(install(&world, "x", world.second), ==, IDENTITIES_E_BAD_SECRET);
         g_assert_true(is(&world, NULL, true));
         g_assert_cmpint(install(&world, "x", world.first), ==, 0);
         g_assert_true(is(&world, world.first, false));
-        reopen(&world);
+        world_again(&world);
         g_assert_true(is(&world, world.first, false));
         world_done(&world);
 }
@@ -207,14 +190,14 @@ static void a_key_waits_beside_the_pair_in_use(void) {
         put(&world, "x", world.first);
         g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
         g_assert_true(is(&world, world.first, true));
-        reopen(&world);
+        world_again(&world);
         g_assert_true(is(&world, world.first, true));
 
         /* renewed with the same key, the other goes on waiting; so it does after a refusal */
         g_assert_cmpint(install(&world, "x", world.first), ==, 0);
         g_assert_true(is(&world, world.first, true));
         g_assert_cmpint(install(&world, "x", third), ==, IDENTITIES_E_BAD_SECRET);
-        reopen(&world);
+        world_again(&world);
         g_assert_true(is(&world, world.first, true));
 
         g_assert_cmpint(install(&world, "x", world.second), ==, 0);
@@ -228,7 +211,7 @@ static void the_last_key_is_the_one_that_waits(void) {
 
         g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
         g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
-        reopen(&world);
+        world_again(&world);
         g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_BAD_SECRET);
         g_assert_cmpint(install(&world, "x", world.second), ==, 0);
 
@@ -236,58 +219,6 @@ static void the_last_key_is_the_one_that_waits(void) {
         g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
         put(&world, "x", world.second);
         g_assert_true(is(&world, world.second, false));
-        world_done(&world);
-}
-
-static void begin_to_wait(const void *data) {
-        World world = *(const World *)data;
-
-        world_open(&world);
-        killer_ready();
-        if (wait_key(&world, "x", world.second) != 0)
-                _exit(1);
-        world_close(&world);
-}
-
-static void begin_to_use(const void *data) {
-        World world = *(const World *)data;
-
-        world_open(&world);
-        killer_ready();
-        if (install(&world, "x", world.second) != 0)
-                _exit(1);
-        world_close(&world);
-}
-
-static void killed_anywhere_it_is_the_old_or_the_new(void) {
-        World world = world_new();
-        unsigned n_states[3] = {0};
-
-        for (unsigned n = 1, step = 0; step < 2; n++) {
-                bool killed;
-
-                put(&world, "x", world.first);
-                if (step == 1)
-                        g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
-                world_close(&world);
-                killed = killer_kills(step == 0 ? begin_to_wait : begin_to_use, &world, n);
-                world_open(&world);
-                if (is(&world, world.first, false) && step == 0)
-                        n_states[0]++;
-                else if (is(&world, world.first, true))
-                        n_states[1]++;
-                else if (is(&world, world.second, false) && step == 1)
-                        n_states[2]++;
-                else
-                        g_error("killed at stop %u of step %u it is none of these", n, step);
-                if (!killed) {
-                        step++;
-                        n = 0;
-                }
-        }
-
-        for (size_t i = 0; i < G_N_ELEMENTS(n_states); i++)
-                g_assert_cmpuint(n_states[i], >, 0);
         world_done(&world);
 }
 
@@ -299,11 +230,10 @@ static void a_damaged_one_is_left_out_and_can_be_removed(void) {
 
         put(&world, "bad", world.first);
         put(&world, "good", world.second);
-        file = store_file(world.store, STORE_IDENTITY, "bad");
-        world_close(&world);
-        g_assert_true(g_file_set_contents_full(file, "dtlsd-store 1 plain identity bad\nnonsense",
-                                               -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-        world_open(&world);
+        file = store_file(world.ground.store, STORE_IDENTITY, "bad");
+        ground_write(&world.ground, STORE_IDENTITY, "bad",
+                     "dtlsd-store 1 plain identity bad\nnonsense");
+        world_again(&world);
 
         assert_listed(&world, (const char *const[]){"good", NULL});
         g_assert_cmpint(identities_remove(world.identities, "bad"), ==, 0);
@@ -351,8 +281,6 @@ int main(int argc, char **argv) {
                         a_key_waits_beside_the_pair_in_use);
         g_test_add_func("/identities/the-last-key-is-the-one-that-waits",
                         the_last_key_is_the_one_that_waits);
-        g_test_add_func("/identities/killed-anywhere-it-is-the-old-or-the-new",
-                        killed_anywhere_it_is_the_old_or_the_new);
         g_test_add_func("/identities/a-damaged-one-is-left-out-and-can-be-removed",
                         a_damaged_one_is_left_out_and_can_be_removed);
         g_test_add_func("/identities/a-user-has-so-many", a_user_has_so_many);

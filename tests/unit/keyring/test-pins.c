@@ -1,59 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* pins: which keys a host may have, over a real store. */
 
+#include "ground.h"
 #include "keyring/pins.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define OWN "u/1000/pins"
 #define HOST "meter-7.example.org"
 
 typedef struct World {
-        char *path;
-        Store *store;
+        Ground ground;
         Pins *pins;
         GBytes *first, *second;
 } World;
 
-static void world_open(World *world) {
-        g_autofree char *text = NULL;
+static World world_new(void) {
+        World world = {.ground = ground_new(/* sealed= */ false)};
 
-        g_assert_cmpint(store_open(world->path, NULL, &world->store, &text), ==, 0);
-        g_assert_cmpint(pins_new(world->store, &world->pins), ==, 0);
+        world.first = g_bytes_new_static("the first of keys has this hash.", PIN_SIZE);
+        world.second = g_bytes_new_static("\0\xff and this is the next of them.", PIN_SIZE);
+        g_assert_cmpint(pins_new(world.ground.store, &world.pins), ==, 0);
+        return world;
 }
 
 static void world_close(World *world) {
         pins_free(world->pins);
-        store_free(world->store);
+        ground_close(&world->ground);
 }
 
 static void world_again(World *world) {
         world_close(world);
-        world_open(world);
-}
-
-static World world_new(void) {
-        World world = {.path = g_dir_make_tmp("dtlsd-pins.XXXXXX", NULL)};
-
-        world.first = g_bytes_new_static("the first of keys has this hash.", PIN_SIZE);
-        world.second = g_bytes_new_static("\0\xff and this is the next of them.", PIN_SIZE);
-        world_open(&world);
-        return world;
+        ground_open(&world->ground);
+        g_assert_cmpint(pins_new(world->ground.store, &world->pins), ==, 0);
 }
 
 static void world_done(World *world) {
-        g_autoptr(GDir) folder = g_dir_open(world->path, 0, NULL);
-        const char *name;
-
         world_close(world);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(world->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(world->path);
-        g_free(world->path);
+        ground_done(&world->ground);
         g_bytes_unref(world->first);
         g_bytes_unref(world->second);
 }
@@ -169,11 +153,6 @@ static void places_have_one_spelling(void) {
         world_done(&world);
 }
 
-static void overwrite(const char *file, const char *text) {
-        g_assert_true(
-                g_file_set_contents_full(file, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-}
-
 /* Nothing is believed of it, nothing is pinned as if it had never been, and nobody else is hurt. */
 static void a_damaged_table_stays_until_it_is_let_go(void) {
         static const char *const bodies[] = {
@@ -184,7 +163,6 @@ static void a_damaged_table_stays_until_it_is_let_go(void) {
                 "[meter 0]\nKeys=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n",
                 "[meter]\nKeys=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"};
         World world = world_new();
-        g_autofree char *file = store_file(world.store, STORE_PINS, OWN);
 
         g_assert_cmpint(add_to(&world, "pins", HOST, 1, world.first, false), ==, 0);
         for (size_t i = 0; i < G_N_ELEMENTS(bodies); i++) {
@@ -192,7 +170,7 @@ static void a_damaged_table_stays_until_it_is_let_go(void) {
                         g_strconcat("dtlsd-store 1 plain pins " OWN "\n", bodies[i], NULL);
 
                 g_test_message("%s", bodies[i]);
-                overwrite(file, text);
+                ground_write(&world.ground, STORE_PINS, OWN, text);
                 world_again(&world);
                 g_assert_cmpuint(count(&world), ==, 1);
                 g_assert_cmpint(add(&world, world.first, true), ==, PINS_E_DAMAGED);
@@ -242,7 +220,7 @@ static int store_ports(World *world, int n) {
                 g_string_append_printf(
                         text, "[h %d]\nKeys=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n", i);
         secret = secret_new(text->str, text->len);
-        r = store_put(world->store, STORE_PINS, OWN, secret);
+        r = store_put(world->ground.store, STORE_PINS, OWN, secret);
         (void)g_string_free(text, TRUE);
         return r;
 }

@@ -1,61 +1,45 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* psks: the store's pre-shared keys, over a real store and a real vault. */
 
+#include "ground.h"
 #include "keyring/psks.h"
-#include "killer.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ALICE 1000
 #define OLD_KEY "the old key"
 #define NEW_KEY "a new key, and a longer one"
 
 typedef struct World {
-        char *path;
-        Secret *seal;
-        Store *store;
-        Vault *vault;
+        Ground ground;
         Psks *psks;
 } World;
 
-static void world_open(World *world) {
-        g_autofree char *text = NULL;
+static void world_read(World *world) {
+        g_assert_cmpint(psks_new(world->ground.store, world->ground.vault, &world->psks), ==, 0);
+}
 
-        g_assert_cmpint(store_open(world->path, world->seal, &world->store, &text), ==, 0);
-        world->vault = vault_new();
-        g_assert_cmpint(psks_new(world->store, world->vault, &world->psks), ==, 0);
+static World world_new(bool sealed) {
+        World world = {.ground = ground_new(sealed)};
+
+        world_read(&world);
+        return world;
 }
 
 static void world_close(World *world) {
         psks_free(world->psks);
-        vault_free(world->vault);
-        store_free(world->store);
+        ground_close(&world->ground);
 }
 
-static World world_new(bool sealed) {
-        World world = {.path = g_dir_make_tmp("dtlsd-psks.XXXXXX", NULL)};
-
-        if (sealed)
-                world.seal = secret_new("thirty-two bytes that seal it all", STORE_SEAL_KEY_SIZE);
-        world_open(&world);
-        return world;
+static void world_again(World *world) {
+        world_close(world);
+        ground_open(&world->ground);
+        world_read(world);
 }
 
 static void world_done(World *world) {
-        g_autoptr(GDir) folder = g_dir_open(world->path, 0, NULL);
-        const char *name;
-
         world_close(world);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(world->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(world->path);
-        g_free(world->path);
-        secret_free(world->seal);
+        ground_done(&world->ground);
 }
 
 static int try_put(Psks *psks, const char *name, size_t n_identity, const char *identity,
@@ -101,14 +85,13 @@ static void is_there_again(gconstpointer sealed) {
 
         put(&world, "sensor", "identity", OLD_KEY);
         put(&world, "u/1000/own", "\xff:\n", "\x01");
-        world_close(&world);
-        world_open(&world);
+        world_again(&world);
 
         g_assert_true(is(&world, "sensor", "identity", OLD_KEY));
         g_assert_true(is(&world, "u/1000/own", "\xff:\n", "\x01"));
         /* anybody's to be handed out for */
-        g_assert_cmpint(vault_use_psk(world.vault, vault_key_id(find(&world, "sensor")->key), ALICE,
-                                      1, &key),
+        g_assert_cmpint(vault_use_psk(world.ground.vault, vault_key_id(find(&world, "sensor")->key),
+                                      ALICE, 1, &key),
                         ==, 0);
         world_done(&world);
 }
@@ -119,8 +102,7 @@ static void holds_the_longest_of_both(void) {
         g_autofree char *key = g_strnfill(VAULT_PSK_MAX, 'k');
 
         put(&world, "x", identity, key);
-        world_close(&world);
-        world_open(&world);
+        world_again(&world);
         g_assert_true(is(&world, "x", identity, key));
         world_done(&world);
 }
@@ -134,9 +116,10 @@ static void a_replaced_ones_key_stays_until_it_is_removed(void) {
         old = vault_key_id(find(&world, "x")->key);
         put(&world, "x", "i", NEW_KEY);
         g_assert_true(is(&world, "x", "i", NEW_KEY));
-        g_assert_cmpint(vault_use_psk(world.vault, old, ALICE, 1, &key), ==, 0);
-        g_assert_cmpint(vault_remove(world.vault, old, NULL), ==, 0);
-        g_assert_cmpint(vault_use_psk(world.vault, old, ALICE, 1, &key), ==, VAULT_E_UNKNOWN);
+        g_assert_cmpint(vault_use_psk(world.ground.vault, old, ALICE, 1, &key), ==, 0);
+        g_assert_cmpint(vault_remove(world.ground.vault, old, NULL), ==, 0);
+        g_assert_cmpint(vault_use_psk(world.ground.vault, old, ALICE, 1, &key), ==,
+                        VAULT_E_UNKNOWN);
         world_done(&world);
 }
 
@@ -155,7 +138,7 @@ static void what_cannot_be_leaves_the_last_one(void) {
         g_assert_cmpint(try_put(world.psks, "x", 1, "i", sizeof(long_one), long_one, &text), ==,
                         PSKS_E_BAD_SECRET);
         g_assert_true(is(&world, "x", "i", OLD_KEY));
-        g_assert_cmpuint(vault_count(world.vault, 0), ==, 1);
+        g_assert_cmpuint(vault_count(world.ground.vault, 0), ==, 1);
         world_done(&world);
 }
 
@@ -166,11 +149,9 @@ static void a_damaged_one_is_left_out_and_can_be_removed(gconstpointer contents)
 
         put(&world, "bad", "i", OLD_KEY);
         put(&world, "good", "i", OLD_KEY);
-        file = store_file(world.store, STORE_PSK, "bad");
-        world_close(&world);
-        g_assert_true(g_file_set_contents_full(file, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
-                                               NULL));
-        world_open(&world);
+        file = store_file(world.ground.store, STORE_PSK, "bad");
+        ground_write(&world.ground, STORE_PSK, "bad", text);
+        world_again(&world);
 
         g_assert_null(find(&world, "bad"));
         g_assert_true(is(&world, "good", "i", OLD_KEY));
@@ -208,47 +189,6 @@ static void without_a_store_nothing_is_kept(void) {
         g_assert_cmpuint(vault_count(vault, 0), ==, 0);
 }
 
-/* ---- killed at every call ---- */
-
-static void replace(const void *data) {
-        World world = *(const World *)data;
-
-        world_open(&world);
-        killer_ready();
-        put(&world, "x", "i", NEW_KEY);
-        world_close(&world);
-}
-
-static void killed_anywhere_it_is_the_old_or_the_new(gconstpointer sealed) {
-        World world = world_new(sealed != NULL);
-        unsigned n_old = 0, n_new = 0;
-
-        put(&world, "other", "i", OLD_KEY);
-        for (unsigned n = 1;; n++) {
-                bool killed;
-
-                put(&world, "x", "i", OLD_KEY);
-                world_close(&world);
-                killed = killer_kills(replace, &world, n);
-                world_open(&world);
-                if (!killed)
-                        break;
-
-                if (is(&world, "x", "i", OLD_KEY))
-                        n_old++;
-                else if (is(&world, "x", "i", NEW_KEY))
-                        n_new++;
-                else
-                        g_error("killed at stop %u it is neither", n);
-                g_assert_true(is(&world, "other", "i", OLD_KEY));
-        }
-
-        g_test_message("the old %u times, the new %u times", n_old, n_new);
-        g_assert_cmpuint(n_old, >, 0);
-        g_assert_cmpuint(n_new, >, 0);
-        world_done(&world);
-}
-
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_data_func("/psks/plain/is-there-again", NULL, is_there_again);
@@ -266,9 +206,5 @@ int main(int argc, char **argv) {
                              a_damaged_one_is_left_out_and_can_be_removed);
         g_test_add_func("/psks/a-user-has-so-many", a_user_has_so_many);
         g_test_add_func("/psks/without-a-store-nothing-is-kept", without_a_store_nothing_is_kept);
-        g_test_add_data_func("/psks/plain/killed-anywhere-it-is-the-old-or-the-new", NULL,
-                             killed_anywhere_it_is_the_old_or_the_new);
-        g_test_add_data_func("/psks/sealed/killed-anywhere-it-is-the-old-or-the-new", "",
-                             killed_anywhere_it_is_the_old_or_the_new);
         return g_test_run();
 }

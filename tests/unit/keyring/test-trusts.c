@@ -1,57 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* trusts: sets of anchors that are kept, over a real store. */
 
+#include "ground.h"
 #include "keyring/trusts.h"
 #include "lib/certificates.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 
 typedef struct World {
-        char *path;
-        Store *store;
+        Ground ground;
         Trusts *trusts;
         TestIdentity *first, *second;
 } World;
 
-static void world_open(World *world) {
-        g_autofree char *text = NULL;
+static World world_new(void) {
+        World world = {.ground = ground_new(/* sealed= */ false)};
 
-        g_assert_cmpint(store_open(world->path, NULL, &world->store, &text), ==, 0);
-        g_assert_cmpint(trusts_new(world->store, &world->trusts), ==, 0);
+        world.first = test_identity_new("first", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        world.second = test_identity_new("second", NULL, TEST_IDENTITY_CA, TEST_KEY_ED25519);
+        g_assert_cmpint(trusts_new(world.ground.store, &world.trusts), ==, 0);
+        return world;
 }
 
 static void world_close(World *world) {
         trusts_free(world->trusts);
-        store_free(world->store);
+        ground_close(&world->ground);
 }
 
 static void world_again(World *world) {
         world_close(world);
-        world_open(world);
-}
-
-static World world_new(void) {
-        World world = {.path = g_dir_make_tmp("dtlsd-trusts.XXXXXX", NULL)};
-
-        world.first = test_identity_new("first", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
-        world.second = test_identity_new("second", NULL, TEST_IDENTITY_CA, TEST_KEY_ED25519);
-        world_open(&world);
-        return world;
+        ground_open(&world->ground);
+        g_assert_cmpint(trusts_new(world->ground.store, &world->trusts), ==, 0);
 }
 
 static void world_done(World *world) {
-        g_autoptr(GDir) folder = g_dir_open(world->path, 0, NULL);
-        const char *name;
-
         world_close(world);
-        while ((name = g_dir_read_name(folder))) {
-                g_autofree char *file = g_build_filename(world->path, name, NULL);
-
-                (void)g_unlink(file);
-        }
-        (void)g_rmdir(world->path);
-        g_free(world->path);
+        ground_done(&world->ground);
         test_identity_free(world->first);
         test_identity_free(world->second);
 }
@@ -178,9 +162,8 @@ static void a_damaged_one_is_left_out_and_made_anew(void) {
 
         add(&world, "bad", world.first);
         add(&world, "good", world.second);
-        file = store_file(world.store, STORE_TRUST, "bad");
-        g_assert_true(g_file_set_contents_full(file, "dtlsd-store 1 plain trust bad\nnonsense", -1,
-                                               G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+        file = store_file(world.ground.store, STORE_TRUST, "bad");
+        ground_write(&world.ground, STORE_TRUST, "bad", "dtlsd-store 1 plain trust bad\nnonsense");
         world_again(&world);
         assert_listed(&world, (const char *const[]){"good", NULL});
         g_assert_cmpint(drop(&world, "bad", world.first), ==, TRUSTS_E_UNKNOWN);
@@ -188,7 +171,7 @@ static void a_damaged_one_is_left_out_and_made_anew(void) {
         add(&world, "bad", world.second);
         g_assert_true(has(&world, "bad", world.second));
 
-        g_assert_true(g_file_set_contents_full(file, "", 0, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+        ground_write(&world.ground, STORE_TRUST, "bad", "");
         world_again(&world);
         g_assert_cmpint(drop_all(&world, "bad"), ==, 0);
         g_assert_false(g_file_test(file, G_FILE_TEST_EXISTS));
