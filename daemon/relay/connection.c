@@ -257,45 +257,6 @@ void connection_finish(Connection *connection, int r) {
         endpoint_flush(endpoint);
 }
 
-/* What the path takes in one piece; of one that the caller carries, nothing is known. */
-static void connection_measure(Connection *connection) {
-        const Udp *udp = connection->endpoint->udp;
-        size_t payload = 0;
-
-        if (udp) {
-                payload = udp_path_payload(udp, &connection->local, &connection->spec->peer);
-                connection->measured_usec = relay_now(connection->relay);
-                connection->n_too_long = udp_stats(udp).n_too_long;
-        }
-        if (payload > 0)
-                session_set_path_mtu(connection->session, payload);
-
-        connection->data_mtu = (uint32_t)session_data_mtu(connection->session);
-}
-
-/* The kernel says when a path has become narrower, to who sends, and never when it is wider. */
-void connection_follow_path(Connection *connection, bool at_once) {
-        uint32_t before = connection->data_mtu;
-        const Udp *udp;
-
-        if (!connection->session || connection->state != HANDSHAKE_COMPLETE)
-                return;
-
-        udp = connection->endpoint->udp;
-        if (!udp)
-                return;
-        if (!at_once && connection->n_too_long == udp_stats(udp).n_too_long &&
-            relay_now(connection->relay) < connection->measured_usec + PATH_USEC)
-                return;
-
-        connection_measure(connection);
-        if (connection->data_mtu == before)
-                return;
-
-        connection_changed(connection, CHANGED_MTU);
-        lane_changed(connection->lane);
-}
-
 static bool connection_must_verify(const Spec *spec) {
         return spec->verify_mode == VERIFY_PEER ||
                (spec->verify_mode == AUTO_VERIFY_PEER && spec->role == DTLS_CLIENT);
@@ -308,7 +269,7 @@ static void connection_opened(Connection *connection) {
         source_drop(connection);
         connection_learn_peer(connection);
         connection->agreed = *session_facts(connection->session);
-        connection_measure(connection);
+        path_measure(connection, /* at_once= */ false);
         connection_touch(connection);
 
         /* as in Qt: who had to be verified has no errors left, and nothing stays ignored */

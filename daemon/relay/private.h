@@ -186,6 +186,14 @@ struct Relay {
 };
 
 /* A bound socket; without udp the owner of an external connection (carrier.c). */
+/* The last path that the kernel was asked about; payload 0: it said nothing. */
+typedef struct PathMemory {
+        Address peer, local; /* whatever their ports are */
+        size_t payload;
+        uint64_t n_too_long; /* what the endpoint's socket had counted then */
+        uint64_t asked_usec;
+} PathMemory;
+
 struct Endpoint {
         Relay *relay;
         Listener *listener;     /* or */
@@ -199,6 +207,7 @@ struct Endpoint {
         GPtrArray *paused; /* Outlets that are not read meanwhile */
         bool over;
         UdpStats seen;
+        PathMemory path;
         Charges charges;
 };
 
@@ -437,8 +446,6 @@ void connection_address_net(const Connection *connection);
 /* Around each call of the session outside ingress. */
 void connection_prepare(Connection *connection);
 void connection_finish(Connection *connection, int r);
-/* DataMtu is the path's as it is now; once in PATH_USEC, unless the kernel has said something. */
-void connection_follow_path(Connection *connection, bool at_once);
 /* After each call of the session: all that can have happened. */
 void connection_went_on(Connection *connection, int r);
 /* The association is over; the object stays, lingers or goes. */
@@ -448,6 +455,13 @@ void connection_touch(Connection *connection);
 void connection_schedule(Connection *connection);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
+
+/* ---- path.c ---- */
+
+/* DataMtu of the path, which is at most PATH_USEC old unless @at_once. */
+void path_measure(Connection *connection, bool at_once);
+/* The same when it is due; once in PATH_USEC, unless the kernel has said something. */
+void connection_follow_path(Connection *connection, bool at_once);
 
 /* ---- facts.c ---- */
 
