@@ -4,6 +4,7 @@
  * tickets, cookies. Secrets are only noted here, as fds; options.c hands them to the keyring.
  */
 
+#include "base/entry.h"
 #include "base/fault.h"
 #include "base/memfd.h"
 #include "base/terms.h"
@@ -103,13 +104,16 @@ int read_psk_identity(sd_bus_message *m, const DictKey *key, void *userdata, sd_
         return bytes_read(m, key, &options->spec->psk_identity, error);
 }
 
-/* Letters of names, and what stands for some. */
+/* A name; or letters of names, and what stands for some. */
 static bool psks_pattern_can_be(const char *pattern) {
         static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                       "0123456789._-/*?";
         size_t length = strspn(pattern, letters);
 
-        return length > 0 && length <= PSKS_PATTERN_MAX && pattern[length] == '\0';
+        if (!strpbrk(pattern, "*?"))
+                return entry_name_is_valid(pattern);
+
+        return length <= PSKS_PATTERN_MAX && pattern[length] == '\0';
 }
 
 static int psks_read(sd_bus_message *m, const DictKey *key, GPtrArray *patterns,

@@ -263,7 +263,7 @@ int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error
 /* Refuses a value: "option 'KEY' is VALUE; it must be RULE". Always negative. */
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule);
 
-/* What callers wrote, fit to be quoted in a message: short, and UTF-8 still. */
+/* What callers wrote (UTF-8), fit to be quoted in a message: short, and all of it to be seen. */
 char *text_quote(const char *text);
 /* s; what is not UTF-8 is escaped. NULL is "". */
 int append_text(sd_bus_message *reply, const char *text);

@@ -11,18 +11,24 @@
 
 #include <string.h>
 
+#define QUOTE_UNPRINTABLE ((gunichar)0xfffd) /* a line's end, a change of direction */
 #define QUOTE_MAX 64 /* characters of what a caller wrote that an error repeats */
 
 /* ---- in ---- */
 
 char *text_quote(const char *text) {
-        g_autofree char *start = NULL;
+        GString *quoted = g_string_new(NULL);
+        unsigned n = 0;
 
-        if (g_utf8_strlen(text, -1) <= QUOTE_MAX)
-                return g_strdup(text);
+        for (; *text && n < QUOTE_MAX; text = g_utf8_next_char(text), n++) {
+                gunichar c = g_utf8_get_char(text);
 
-        start = g_utf8_substring(text, 0, QUOTE_MAX);
-        return g_strconcat(start, "…", NULL);
+                g_string_append_unichar(quoted, g_unichar_isprint(c) ? c : QUOTE_UNPRINTABLE);
+        }
+        if (*text)
+                g_string_append(quoted, "…");
+
+        return g_string_free(quoted, FALSE);
 }
 
 static int dict_refuse_unknown(const Dict *dict, const char *name, sd_bus_error *error) {
