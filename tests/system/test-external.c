@@ -245,6 +245,33 @@ static void shakes_hands_by_signals(World *world, const void *unused) {
         g_bytes_unref(goodbye);
 }
 
+static void replace_by_stored(World *world, Side *side, const char *mode, const char *name) {
+        sd_bus_message *m = create_begin(world, mode);
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Psks", "as", 1, name), >=, 0);
+        replace(world, side, m);
+}
+
+/* The server's key comes from the store, and then the client's too. */
+static void shakes_hands_by_the_store(World *world, const void *unused) {
+        g_autofree char *name = g_strdup_printf("u/%u/x", geteuid() == 0 ? UID_ALICE : geteuid());
+        sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "SetPsk", "s", name);
+
+        options_add_bytes(m, "Identity", PSK_IDENTITY, strlen(PSK_IDENTITY));
+        options_add_secret(m, "Key", PSK_KEY, strlen(PSK_KEY));
+        (void)sd_bus_message_unref(options_end(world->bus, m));
+
+        replace_by_stored(world, &world->server, "server", name);
+        start(world);
+        carry_handshake(world);
+        carry_data(world, &world->client, &world->server, "by the server's");
+        replace_by_stored(world, &world->server, "server", name);
+        replace_by_stored(world, &world->client, "client", name);
+        start(world);
+        carry_handshake(world);
+        carry_data(world, &world->client, &world->server, "by that of both");
+}
+
 static void a_lost_flight_is_sent_again(World *world, const void *unused) {
         world->n_lost = 1;
         start(world);
@@ -664,6 +691,7 @@ static void goes_with_its_owner(World *world, const void *unused) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD("shakes-hands-by-signals", 0, shakes_hands_by_signals);
+        ADD("shakes-hands-by-the-store", 0, shakes_hands_by_the_store);
         ADD("a-lost-flight-is-sent-again", 0, a_lost_flight_is_sent_again);
         ADD("hostile-datagrams-move-nothing", 0, hostile_datagrams_move_nothing);
         ADD("nobody-else-may-call", 0, nobody_else_may_call);

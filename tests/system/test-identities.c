@@ -525,27 +525,6 @@ static void test_an_encrypted_key_needs_its_passphrase(void) {
         world_free(&world);
 }
 
-static void test_names_are_words(void) {
-        static const char *const names[] = {"",    "../x",     ".x",         "a b",
-                                            "u/1", "u/1/../y", "caf\xc3\xa9"};
-        World world;
-        g_autofree char *long_name = g_strnfill(300, 'x');
-
-        if (!world_new(&world))
-                return;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-                import_refused(world.root, names[i], world.first,
-                               test_identity_key_pem(world.first), "InvalidInputParameters",
-                               "a name is 1 to 64");
-        import_refused(world.root, long_name, world.first, test_identity_key_pem(world.first),
-                       "InvalidInputParameters", "a name is 1 to 64");
-        /* who may not is not asked about what cannot be */
-        import_refused(world.alice, "../x", world.first, test_identity_key_pem(world.first),
-                       "InvalidInputParameters", "a name is 1 to 64");
-        world_free(&world);
-}
-
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/identities/is-used-by-name-and-kept", test_is_used_by_name_and_kept);
@@ -564,6 +543,5 @@ int main(int argc, char **argv) {
         g_test_add_func("/identities/a-chain-costs-what-it-is", test_a_chain_costs_what_it_is);
         g_test_add_func("/identities/an-encrypted-key-needs-its-passphrase",
                         test_an_encrypted_key_needs_its_passphrase);
-        g_test_add_func("/identities/names-are-words", test_names_are_words);
         return g_test_run();
 }

@@ -490,25 +490,6 @@ static void test_outlives_its_keyring_and_the_service(void) {
 
 /* ---- what is given ---- */
 
-static void test_names_are_words(void) {
-        static const char *const names[] = {"",    "../x",     ".x",         "a b",
-                                            "u/1", "u/1/../y", "caf\xc3\xa9"};
-        World world;
-        g_autofree char *long_name = g_strnfill(300, 'x');
-
-        if (!world_new(&world))
-                return;
-
-        /* nobody is asked about a name that cannot be: else alice would read of manage-store */
-        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-                set_refused(world.alice, names[i], "i", "k", 1, "InvalidInputParameters",
-                            "a name is 1 to 64");
-        set_refused(world.alice, long_name, "i", "k", 1, "InvalidInputParameters",
-                    "a name is 1 to 64");
-        assert_lists(world.root, "");
-        world_free(&world);
-}
-
 static void test_identity_and_key_have_their_sizes(void) {
         World world;
         g_autofree char *identity = g_strnfill(256, 'i');
@@ -563,7 +544,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/psks/a-user-has-so-many", test_a_user_has_so_many);
         g_test_add_func("/psks/outlives-its-keyring-and-the-service",
                         test_outlives_its_keyring_and_the_service);
-        g_test_add_func("/psks/names-are-words", test_names_are_words);
         g_test_add_func("/psks/identity-and-key-have-their-sizes",
                         test_identity_and_key_have_their_sizes);
         return g_test_run();

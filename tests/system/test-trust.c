@@ -536,27 +536,6 @@ static void test_the_administrators_are_not_everybodys_to_change(void) {
 
 /* ---- what is given ---- */
 
-static void test_names_are_words(void) {
-        static const char *const names[] = {"",    "../x",     ".x",          "a b",
-                                            "u/1", "u/1/../y", "caf\xc3\xa9", "u/01/x"};
-        World world;
-        g_autofree char *long_name = g_strnfill(300, 'x');
-
-        if (!world_new(&world))
-                return;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-                add_refused(world.alice, add_message(world.alice, names[i], world.ca),
-                            "InvalidInputParameters", "a name is 1 to 64");
-        add_refused(world.alice, add_message(world.alice, long_name, world.ca),
-                    "InvalidInputParameters", "a name is 1 to 64");
-        add_refused(world.root, add_message(world.root, "system", world.ca),
-                    "InvalidInputParameters", "what the system trusts");
-        g_free(options_end_refused("InvalidInputParameters", world.alice,
-                                   client_begin(world.alice, long_name, 1)));
-        world_free(&world);
-}
-
 static void test_bytes_are_certificates(void) {
         g_autofree char *much = g_strnfill(5 * 1024 * 1024, 'x');
         World world;
@@ -623,7 +602,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/trust/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
         g_test_add_func("/trust/the-administrators-are-not-everybodys-to-change",
                         test_the_administrators_are_not_everybodys_to_change);
-        g_test_add_func("/trust/names-are-words", test_names_are_words);
         g_test_add_func("/trust/bytes-are-certificates", test_bytes_are_certificates);
         g_test_add_func("/trust/outlives-its-keyring", test_outlives_its_keyring);
         return g_test_run();
