@@ -161,6 +161,7 @@ struct Relay {
         DatagramBatch *rx, *net, *app, *out;
         size_t net_mark; /* what the connection whose turn it is adds to net begins here */
         GTree *connections, *listeners, *verifiers; /* by id */
+        GQueue loose; /* connections that are on no trunk, in the order of their ids */
         uint32_t last_connection, last_listener, last_verifier;
         GHashTable *shared; /* a set of Connections with others */
         GHashTable *trunks; /* by id */
@@ -246,7 +247,7 @@ struct Connection {
         Outlet *outlet;   /* the owner's channel; NULL: what comes is kept for connection_read() */
         Trunk *trunk;     /* its shared channel, from birth on; NULL: none */
         Lane *lane;       /* its place there; NULL: not open, and nothing is to be told of it */
-        GList trunk_link;
+        GList link;       /* in its trunk, or in relay->loose */
         bool had_lane;
         GPtrArray *others; /* Outlets of those it is shared with; NULL: there are none */
         Channel *carrier;  /* external: its packets are ciphertext; NULL: datagrams are signals */

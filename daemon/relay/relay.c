@@ -133,10 +133,17 @@ GArray *relay_list_verifiers(const Relay *relay, uint32_t after, size_t max) {
 void relay_add_connection(Relay *relay, Connection *connection) {
         connection->id = ++relay->last_connection;
         g_tree_insert(relay->connections, GUINT_TO_POINTER(connection->id), connection);
+        if (connection->trunk)
+                return;
+
+        connection->link.data = connection;
+        g_queue_push_tail_link(&relay->loose, &connection->link);
 }
 
 void relay_drop_connection(Relay *relay, Connection *connection) {
         g_tree_remove(relay->connections, GUINT_TO_POINTER(connection->id));
+        if (connection->spec->channel == 0)
+                g_queue_unlink(&relay->loose, &connection->link);
 }
 
 void relay_add_listener(Relay *relay, Listener *listener) {
@@ -243,8 +250,20 @@ static void relay_close_verifiers(Relay *relay, const char *owner) {
         }
 }
 
+static GArray *relay_list_loose(const Relay *relay) {
+        GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+
+        for (const GList *i = relay->loose.head; i; i = i->next)
+                g_array_append_val(ids, ((const Connection *)i->data)->id);
+
+        return ids;
+}
+
+/* Of a name those alone that are on no shared channel, which goes by itself: there may be very many
+ * of the others, and names leave all the time. */
 static void relay_close_connections(Relay *relay, const char *owner, EndReason why) {
-        g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
+        g_autoptr(GArray) ids =
+                owner ? relay_list_loose(relay) : relay_list_connections(relay, 0, SIZE_MAX);
 
         for (guint i = 0; i < ids->len; i++) {
                 Connection *connection =

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define TRUNK_CLOSE_MAX 64 /* connections in a turn: each says goodbye to its peer */
+#define TRUNK_CLOSE_MAX 16 /* connections in a turn: each says goodbye to its peer */
 
 /* Off until somebody wants it. */
 static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_handler_t handler,
@@ -130,8 +130,8 @@ int trunk_join(Connection *connection, Reason *reason) {
         if (r || !connection->trunk)
                 return r;
 
-        connection->trunk_link.data = connection;
-        g_queue_push_tail_link(&connection->trunk->connections, &connection->trunk_link);
+        connection->link.data = connection;
+        g_queue_push_tail_link(&connection->trunk->connections, &connection->link);
         return 0;
 }
 
@@ -153,7 +153,7 @@ void trunk_leave(Connection *connection) {
 
         if (connection->lane)
                 lane_detach(connection->lane);
-        g_queue_unlink(&connection->trunk->connections, &connection->trunk_link);
+        g_queue_unlink(&connection->trunk->connections, &connection->link);
         connection->trunk = NULL;
 }
 
