@@ -117,6 +117,8 @@ void filter_done(Filter *filter) {
         for (size_t i = 0; i < filter->n_queued; i++)
                 g_free(filter->queue[i].own);
 
+        g_clear_pointer(&filter->queue, g_free);
+        filter->n_places = 0;
         filter->n_queued = 0;
         filter->n_queued_bytes = 0;
 }
@@ -150,6 +152,11 @@ static FilterRecord filter_unqueue(Filter *filter, size_t i) {
         filter->n_queued_bytes -= record.size;
         memmove(&filter->queue[i], &filter->queue[i + 1],
                 (filter->n_queued - i) * sizeof(filter->queue[0]));
+        if (filter->n_queued == 0 && filter->n_places > FILTER_QUEUE_KEPT) {
+                g_clear_pointer(&filter->queue, g_free);
+                filter->n_places = 0;
+        }
+
         return record;
 }
 
@@ -174,6 +181,10 @@ static void filter_queue(Filter *filter, FilterRecordKind kind, const uint8_t *b
                 return;
         }
 
+        if (filter->n_queued == filter->n_places) {
+                filter->n_places = MAX(2 * filter->n_places, FILTER_QUEUE_KEPT);
+                filter->queue = g_renew(FilterRecord, filter->queue, filter->n_places);
+        }
         filter->queue[filter->n_queued++] = (FilterRecord){
                 .kind = kind,
                 .bytes = bytes,

@@ -42,6 +42,7 @@
 #include <stdint.h>
 
 #define FILTER_QUEUE_RECORDS_MAX 32
+#define FILTER_QUEUE_KEPT 4 /* places that stay when all are empty */
 #define FILTER_QUEUE_BYTES_MAX ((size_t)64 * 1024)
 #define FILTER_HELD_MAX 8 /* of each kind of record that waits for something */
 #define FILTER_WINDOW 6   /* messages; the longest flight, a server's, has as many in plaintext */
@@ -85,8 +86,8 @@ typedef struct Filter {
         bool has_alert; /* a plaintext alert came: not to be believed while things go on */
         uint8_t alert_level, alert_description;
 
-        FilterRecord queue[FILTER_QUEUE_RECORDS_MAX];
-        size_t n_queued, n_queued_bytes;
+        FilterRecord *queue; /* of n_places */
+        size_t n_queued, n_queued_bytes, n_places;
 
         uint64_t n_dropped;      /* records, or tails of datagrams, that were taken out */
         uint64_t n_dropped_full; /* good records the queue had no room for */
