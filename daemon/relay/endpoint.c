@@ -196,6 +196,7 @@ Endpoint *endpoint_free(Endpoint *endpoint) {
         claim_release(endpoint->claim);
         demux_free(endpoint->demux);
         datagram_batch_free(endpoint->waiting);
+        datagram_batch_free(endpoint->later);
         g_ptr_array_unref(endpoint->paused);
         charges_done(&endpoint->charges);
         g_free(endpoint);
@@ -230,10 +231,19 @@ bool endpoint_is_full(const Endpoint *endpoint) {
         return endpoint->waiting;
 }
 
-static void endpoint_listen_for(Endpoint *endpoint, uint32_t events) {
+bool endpoint_has_later(const Endpoint *endpoint) {
+        return endpoint->later && endpoint->later_index < datagram_batch_count(endpoint->later);
+}
+
+/* A socket with room is ready in each round of the loop, so that what had to wait has its turn
+ * among the others'. */
+void endpoint_listen(Endpoint *endpoint) {
+        bool waits = endpoint_is_full(endpoint) || endpoint_has_later(endpoint);
+
         /* cannot fail for a source of ours that is not over */
         if (endpoint->source)
-                (void)sd_event_source_set_io_events(endpoint->source, events);
+                (void)sd_event_source_set_io_events(endpoint->source,
+                                                    EPOLLIN | (waits ? EPOLLOUT : 0));
 }
 
 static void endpoint_count_dropped(Endpoint *endpoint) {
@@ -250,7 +260,7 @@ static void endpoint_keep(Endpoint *endpoint, size_t index) {
         if (!endpoint->waiting) {
                 endpoint->waiting = datagram_batch_new(RELAY_NET_DATAGRAMS, RELAY_NET_BYTES);
                 endpoint->waiting_index = 0;
-                endpoint_listen_for(endpoint, EPOLLIN | EPOLLOUT);
+                endpoint_listen(endpoint);
         }
 
         for (size_t i = index; i < datagram_batch_count(net); i++) {
@@ -326,7 +336,7 @@ void endpoint_drain(Endpoint *endpoint) {
                 return;
 
         endpoint->waiting = datagram_batch_free(endpoint->waiting);
-        endpoint_listen_for(endpoint, EPOLLIN);
+        endpoint_listen(endpoint);
         for (guint i = 0; i < endpoint->paused->len; i++) {
                 const Outlet *outlet = g_ptr_array_index(endpoint->paused, i);
 

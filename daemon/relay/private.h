@@ -205,6 +205,8 @@ struct Endpoint {
         sd_event_source *source;
         DatagramBatch *waiting; /* what the socket would not take; NULL: it is not full */
         size_t waiting_index;
+        DatagramBatch *later; /* what came for handshakes and had to wait; NULL: none had */
+        size_t later_index;
         GPtrArray *paused; /* Outlets that are not read meanwhile */
         bool over;
         UdpStats seen;
@@ -411,6 +413,9 @@ void endpoint_flush(Endpoint *endpoint);
 /* Makes sure that one more call of a session fits. */
 void endpoint_make_room(Endpoint *endpoint);
 bool endpoint_is_full(const Endpoint *endpoint);
+bool endpoint_has_later(const Endpoint *endpoint);
+/* For what is of use now: that there is room to send too when something waits. */
+void endpoint_listen(Endpoint *endpoint);
 void endpoint_pause(Endpoint *endpoint, Outlet *outlet);
 void endpoint_forget(Endpoint *endpoint, Outlet *outlet);
 void endpoint_drain(Endpoint *endpoint); /* the socket takes more again */

@@ -42,6 +42,7 @@ struct Udp {
         UdpStats stats;
         int hint;
         size_t car_max; /* the longest datagrams that are joined to trains; 0: none are */
+        size_t n_slots; /* packets to take in the next call */
 };
 
 /* The control messages of one packet: its local address, and the size of a train's cars. */
@@ -197,6 +198,7 @@ int udp_new(const Address *local, Udp **ret) {
 
         udp = g_new0(Udp, 1);
         udp->car_max = UDP_PACKET_MAX;
+        udp->n_slots = UDP_BATCH_MAX;
         udp->fd = socket(address_family(local), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (udp->fd < 0)
                 return udp_outcome_of_bind(errno);
@@ -487,6 +489,15 @@ static void udp_take(Udp *udp, UdpRun *run, size_t i, size_t slot_size, Datagram
         } while (at < size);
 }
 
+/* A packet may be one datagram or a hundred: where they are many, the next call takes fewer
+ * packets, so that nobody else waits for long. */
+static void udp_adapt(Udp *udp, size_t n_datagrams) {
+        if (n_datagrams > UDP_TURN_DATAGRAMS)
+                udp->n_slots = MAX(udp->n_slots / 2, (size_t)1);
+        else
+                udp->n_slots = MIN(udp->n_slots * 2, (size_t)UDP_BATCH_MAX);
+}
+
 int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
         UdpRun run;
         uint8_t *buffer;
@@ -496,7 +507,7 @@ int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
         datagram_batch_reset(rx);
         buffer = datagram_batch_buffer(rx, &buffer_size);
         slot_size = MIN(buffer_size, UDP_SLOT_SIZE);
-        n_slots = MIN(buffer_size / slot_size, UDP_BATCH_MAX);
+        n_slots = MIN(buffer_size / slot_size, udp->n_slots);
 
         udp_run_for_receive(&run, buffer, slot_size, n_slots);
         r = udp_receive_run(udp, &run, n_slots);
@@ -506,6 +517,7 @@ int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
         for (size_t i = 0; i < (size_t)r; i++)
                 udp_take(udp, &run, i, slot_size, rx);
 
+        udp_adapt(udp, datagram_batch_count(rx));
         *ret_more = (size_t)r == n_slots;
         return 0;
 }

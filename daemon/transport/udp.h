@@ -10,8 +10,9 @@
 
 #include "base/datagram.h"
 
-#define UDP_BATCH_MAX 32  /* packets in one receive call */
-#define UDP_TRAIN_MAX 128 /* datagrams the kernel may have joined in one packet (GRO) */
+#define UDP_BATCH_MAX 32       /* packets in one receive call */
+#define UDP_TRAIN_MAX 128      /* datagrams the kernel may have joined in one packet (GRO) */
+#define UDP_TURN_DATAGRAMS 256 /* beyond this many, the next call takes fewer packets */
 /* One packet's place in a batch: it may be 64 KiB, and the odd line keeps those of a call apart in
  * the processor's cache. Pages never touched cost nothing. */
 #define UDP_SLOT_SIZE ((size_t)65536 + 64)

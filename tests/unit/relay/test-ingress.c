@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A datagram's way in. */
 
+#include "stranger.h"
 #include "world.h"
 
 #include "base/cleanup.h"
@@ -129,6 +130,36 @@ static void keeps_apart_what_came_together(World *world, gconstpointer unused) {
         }
 }
 
+static void lets_handshakes_wait_for_established_traffic(World *world, gconstpointer unused) {
+        Spec *spec = world_listener_spec("127.0.0.1", 0);
+        Stranger *strangers[120];
+        Connection *client;
+        Listener *listener;
+
+        spec->cookies = false; /* each hello begins a handshake */
+        listener = world_listen(world, spec);
+        world_use_psk(world, "someone", "secret");
+        client = world_start(world, world_client_spec(), listener, "127.0.0.1");
+        world_wait_state(world, client, HANDSHAKE_COMPLETE);
+        world_wait(world, world->n_announced == 1);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(strangers); i++) {
+                strangers[i] = stranger_new(world, listener, NULL);
+                stranger_start(strangers[i]);
+        }
+        world_send(client, "behind all of them");
+        g_autofree char *heard = world_read(world, world_other_end(world, client));
+        g_assert_cmpstr(heard, ==, "behind all of them");
+        g_assert_cmpuint(listener_facts(listener).n_connections, <,
+                         1 + G_N_ELEMENTS(strangers) * 3 / 4);
+
+        /* and none is forgotten */
+        world_wait(world, listener_facts(listener).n_connections == 1 + G_N_ELEMENTS(strangers));
+        g_assert_false(endpoint_has_later(listener->endpoint));
+        for (size_t i = 0; i < G_N_ELEMENTS(strangers); i++)
+                stranger_free(strangers[i]);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/ingress/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -142,6 +173,8 @@ int main(int argc, char **argv) {
         CASE("survives-noise-from-the-peers-own-address",
              survives_noise_from_the_peers_own_address);
         CASE("ends-one-and-goes-on-with-the-rest", ends_one_and_goes_on_with_the_rest);
+        CASE("lets-handshakes-wait-for-established-traffic",
+             lets_handshakes_wait_for_established_traffic);
         CASE("keeps-apart-what-came-together", keeps_apart_what_came_together);
         return g_test_run();
 }

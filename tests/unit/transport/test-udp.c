@@ -541,6 +541,34 @@ static void test_a_received_train_is_taken_apart(Scene *scene, const void *data)
         g_assert_cmpuint(udp_stats(scene->udp).n_dropped_truncated, ==, 0);
 }
 
+static size_t receive_after_trains(Scene *scene, Udp *sender, int n_sends) {
+        for (int i = 0; i < n_sends; i++) {
+                size_t index = 0;
+
+                g_assert_cmpint(udp_send(sender, scene->net, &index), ==, 0);
+        }
+
+        receive(scene);
+        return datagram_batch_count(scene->rx);
+}
+
+static void test_a_long_turn_is_followed_by_a_shorter_one(Scene *scene, const void *data) {
+        g_autoptr(Udp) sender = bound("127.0.0.1");
+        size_t first, second, third;
+        Address local;
+
+        scene->udp = bound("127.0.0.1");
+        local = udp_local(scene->udp);
+        put_cars(scene, &local, CARS);
+
+        first = receive_after_trains(scene, sender, UDP_BATCH_MAX * 2);
+        g_assert_cmpuint(first, >, UDP_TURN_DATAGRAMS);
+        second = receive_after_trains(scene, sender, 0);
+        g_assert_cmpuint(second, <=, first * 3 / 4);
+        third = receive_after_trains(scene, sender, 0);
+        g_assert_cmpuint(third, <=, MAX(second * 3 / 4, (size_t)UDP_TURN_DATAGRAMS));
+}
+
 /* ---- connected ---- */
 
 static void test_connected_drops_strangers(Scene *scene, const void *data) {
@@ -1000,6 +1028,8 @@ int main(int argc, char **argv) {
         add("train/that-does-not-fit-goes-one-by-one",
             test_a_train_that_does_not_fit_goes_one_by_one);
         add("train/without-a-route-stops-no-other", test_a_train_without_a_route_stops_no_other);
+        add("train/a-long-turn-is-followed-by-a-shorter-one",
+            test_a_long_turn_is_followed_by_a_shorter_one);
         add("connected/drops-strangers", test_connected_drops_strangers);
         add("connected/sends-to-its-peer", test_connected_sends_to_its_peer);
         add("connected/says-what-cannot-be", test_connect_says_what_cannot_be);
