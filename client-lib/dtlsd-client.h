@@ -769,7 +769,7 @@ dtlsd_channel *dtlsd_channel_ref(dtlsd_channel *channel);
 dtlsd_channel *dtlsd_channel_unref(dtlsd_channel *channel);
 
 /* For poll(); readable when a packet waits, which is not to say that all of the last one was taken:
- * receive until -EAGAIN first. The channel's. */
+ * receive until -EAGAIN, or fewer than you have room for, first. The channel's. */
 int dtlsd_channel_fd(const dtlsd_channel *channel);
 /* Of the option Channel on the bus. */
 uint32_t dtlsd_channel_id(const dtlsd_channel *channel);
@@ -790,7 +790,8 @@ int dtlsd_channel_flush(dtlsd_channel *channel);
 /* The next frame. What it points to is the channel's, until the next call of a function of these
  * three. */
 int dtlsd_channel_receive(dtlsd_channel *channel, struct dtlsd_frame *ret);
-/* The next frames, at most @max (1 and more), all of one packet; *ret_n: how many, at least one. */
+/* The next frames, at most @max (1 and more), all of one packet; *ret_n: how many, at least one.
+ * Fewer than @max are the rest of it. */
 int dtlsd_channel_receive_many(dtlsd_channel *channel, struct dtlsd_frame *ret, size_t max,
                                size_t *ret_n);
 /* Flushes, and waits for what @events says: POLLIN, something to receive; POLLOUT, room to send,

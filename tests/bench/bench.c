@@ -275,8 +275,11 @@ static _Noreturn void serve_peers(const BenchWay *way, void *first) {
         for (;;) {
                 int n = epoll_wait(epoll, events, 64, -1);
 
-                for (int i = 0; i < n; i++)
+                for (int i = 0; i < n; i++) {
                         way->take(events[i].data.ptr, server_answers);
+                        if (way->flush)
+                                way->flush(events[i].data.ptr);
+                }
         }
 }
 

@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <stdio.h>
 
+#define FRAMES 64
+
 static dtlsd_channel *channel;
 
 static uint32_t number_of(void *end) {
@@ -81,14 +83,20 @@ static int way_fd(void *end) {
 }
 
 static void way_take(void *end, BenchGot got) {
-        struct dtlsd_frame frame;
+        struct dtlsd_frame frames[FRAMES];
+        size_t n;
         int r;
 
-        while ((r = dtlsd_channel_receive(channel, &frame)) == 0)
-                if (frame.kind == DTLSD_FRAME_DATA)
-                        got(end_of(frame.connection), frame.data, frame.size);
-        if (r != -EAGAIN)
+        do {
+                r = dtlsd_channel_receive_many(channel, frames, FRAMES, &n);
+                if (r == -EAGAIN)
+                        return;
                 bench_dtlsd_must(r, "receive", NULL);
+
+                for (size_t i = 0; i < n; i++)
+                        if (frames[i].kind == DTLSD_FRAME_DATA)
+                                got(end_of(frames[i].connection), frames[i].data, frames[i].size);
+        } while (n == FRAMES); /* fewer are the rest of a packet */
 }
 
 static void way_close(void *end) {
