@@ -361,7 +361,8 @@ int dtlsd_connection_at(sd_bus *bus, const char *path, dtlsd_connection **ret);
 
 /* Returns its argument. */
 dtlsd_connection *dtlsd_connection_ref(dtlsd_connection *connection);
-/* Returns NULL; takes NULL. The last one closes the channel, which ends the connection. */
+/* Returns NULL; takes NULL. The last one closes the channel, which ends the connection. One of a
+ * shared channel goes on. */
 dtlsd_connection *dtlsd_connection_unref(dtlsd_connection *connection);
 
 /* "/io/github/dtlsd/Dtlsd1/connection/17"; the connection's, as all that its getters return. */
@@ -747,7 +748,7 @@ int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error);
 enum dtlsd_frame_kind {
         DTLSD_FRAME_DATA = 1,    /* a datagram, never empty */
         DTLSD_FRAME_OPENED = 2,  /* the handshake is complete */
-        DTLSD_FRAME_CLOSED = 3,  /* the last of its connection */
+        DTLSD_FRAME_CLOSED = 3,  /* it is over, and all its datagrams have come */
         DTLSD_FRAME_CHANGED = 4, /* some of what opened told: the data MTU */
         DTLSD_FRAME_DROPPED = 5, /* datagrams were lost on their way in or out */
 };

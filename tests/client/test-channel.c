@@ -248,7 +248,10 @@ static void test_connect_has_a_channel_of_its_own(Scene *scene, const void *unus
 /* ---- a server ---- */
 
 static int count_announcement(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        (*(unsigned *)userdata)++;
+        const char *path;
+
+        g_assert_cmpint(sd_bus_message_read(m, "o", &path), >=, 0);
+        *(unsigned *)userdata += g_str_has_prefix(path, ROOT "/connection/");
         return 0;
 }
 
@@ -548,6 +551,32 @@ static void test_who_does_not_read_is_told_what_it_lost(Scene *scene, const void
         couple_end(&couple);
 }
 
+static void test_a_server_closes_a_peer(Scene *scene, const void *unused) {
+        Couple couple = couple_new(scene);
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        uint32_t number;
+
+        number = end_connect(&couple.client, dtlsd_listener_port(couple.listener), psk_options);
+        g_assert_cmpuint(expect_opened(&couple.client), ==, number);
+        (void)expect_opened(&couple.server);
+
+        say(&couple.server, couple.at_server, "good bye");
+        g_assert_cmpint(dtlsd_channel_close_connection(couple.server.channel, couple.at_server), ==,
+                        0);
+        expect_closed(&couple.server, couple.at_server, "Close");
+        say_now(&couple.server, couple.at_server, "is said too late");
+        expect_dropped(&couple.server, couple.at_server, 1, "NotOpen");
+        expect_data(&couple.client, couple.at_client, "good bye");
+        expect_closed(&couple.client, couple.at_client, "PeerClosed");
+
+        g_assert_cmpint(dtlsd_listener_open_accept_queue(couple.listener, &error), ==, -EIO);
+        g_assert_cmpstr(error.name, ==, DTLSD_ERROR("ChannelInUse"));
+        sd_bus_error_free(&error);
+        g_assert_cmpint(dtlsd_listener_close(couple.listener, NULL), ==, 0);
+        expect_closed(&couple.client, number, "PeerClosed");
+        couple_end(&couple);
+}
+
 static void test_the_end_comes_with_the_name(Scene *scene, const void *unused) {
         Couple couple = couple_new(scene);
         struct dtlsd_frame frame;
@@ -583,6 +612,7 @@ int main(int argc, char **argv) {
         ADD("full/loses-and-doubles-nothing", test_a_full_channel_loses_and_doubles_nothing);
         ADD("full/who-does-not-read-is-told-what-it-lost",
             test_who_does_not_read_is_told_what_it_lost);
+        ADD("end/a-server-closes-a-peer", test_a_server_closes_a_peer);
         ADD("end/comes-with-the-name", test_the_end_comes_with_the_name);
         return g_test_run();
 }
