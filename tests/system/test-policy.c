@@ -243,6 +243,53 @@ static void test_a_picked_port_is_judged_too(void) {
         world_free(&world);
 }
 
+/* Of a connection that runs: who sees it, who hears of it, and what its owner may do with it. */
+static void test_rights_follow_the_rules(void) {
+        g_autofree char *listener = NULL, *open = NULL, *state = NULL, *text = NULL;
+        g_autoptr(Ear) bob = NULL;
+        size_t n_heard;
+        uint16_t port;
+        World world;
+
+        if (!world_new(&world))
+                return;
+
+        listener = listen_psk(world.alice, &port);
+        open = open_client(world.alice, port, false);
+        write_rules(&world, "[Look]\nSubjects=user:games\nVerdict=allow\nMay=inspect\n");
+        reload(&world);
+        bob = ear_new(world.bob);
+        (void)sd_bus_message_unref(
+                call(world.bob, ROOT, MANAGER, "Subscribe", "a{sv}", 1, "All", "b", true));
+        state = get_string(world.bob, open, CONNECTION, "HandshakeState");
+        g_assert_cmpstr(state, ==, "HandshakeComplete");
+        (void)sd_bus_message_unref(call(world.alice, open, CONNECTION, "SetMtuHint", "q", 1300));
+        (void)ear_wait(bob, "PropertiesChanged|");
+        (void)sd_bus_message_unref(call(world.alice, open, CONNECTION, "ExportKeyingMaterial",
+                                        "sayu", "EXPORTER-x", 0, 16));
+
+        write_rules(&world, "[No keys]\nSubjects=user:daemon\nVerdict=deny\nMay=export-key\n");
+        reload(&world);
+        ear_catch_up(bob);
+        n_heard = ear_count(bob, "");
+        g_free(call_refused("org.freedesktop.DBus.Error.UnknownObject", world.bob, open, CONNECTION,
+                            "Shutdown", ""));
+        (void)sd_bus_message_unref(call(world.alice, open, CONNECTION, "SetMtuHint", "q", 1200));
+        text = call_refused("NotAuthorized", world.alice, open, CONNECTION, "ExportKeyingMaterial",
+                            "sayu", "EXPORTER-x", 0, 16);
+        assert_says(text, "rule 'No keys'");
+        write_datagram(world.alice, open, "still", 5);
+        ear_catch_up(bob);
+        g_assert_cmpuint(ear_count(bob, ""), ==, n_heard);
+
+        write_rules(&world, "[Look]\nSubjects=user:games\nVerdict=allow\nMay=inspect\n");
+        reload(&world);
+        (void)sd_bus_message_unref(call(world.alice, open, CONNECTION, "Shutdown", ""));
+        (void)ear_wait(bob, "StateChanged|");
+        bob = ear_free(bob);
+        world_free(&world);
+}
+
 /* ---- limits ---- */
 
 static void test_a_rule_can_limit_one_user(void) {
@@ -283,6 +330,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/policy/reload-is-not-everybodys", test_reload_is_not_everybodys);
         g_test_add_func("/policy/a-hangup-reloads", test_a_hangup_reloads);
         g_test_add_func("/policy/a-picked-port-is-judged-too", test_a_picked_port_is_judged_too);
+        g_test_add_func("/policy/rights-follow-the-rules", test_rights_follow_the_rules);
         g_test_add_func("/policy/a-rule-can-limit-one-user", test_a_rule_can_limit_one_user);
         return g_test_run();
 }
