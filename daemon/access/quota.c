@@ -5,7 +5,6 @@
 
 #include "access/quota.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define QUOTA_FDS_RESERVED 512 /* API: at the limit of fds the bus connection would be lost */
@@ -206,6 +205,24 @@ uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind) {
 
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind) {
         return quota->total[kind];
+}
+
+bool quota_most(const Quota *quota, QuotaKind kind, uid_t *ret) {
+        const QuotaRow *row;
+        GHashTableIter iter;
+        uint64_t most = 0;
+        gpointer uid;
+
+        g_hash_table_iter_init(&iter, quota->rows);
+        while (g_hash_table_iter_next(&iter, &uid, (gpointer *)&row)) {
+                if (row->used[kind] <= most)
+                        continue;
+
+                most = row->used[kind];
+                *ret = GPOINTER_TO_UINT(uid);
+        }
+
+        return most > 0;
 }
 
 uint64_t quota_refused(const Quota *quota, QuotaKind kind) {

@@ -7,6 +7,7 @@
  */
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -52,6 +53,8 @@ void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 
 uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind);
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind);
+/* Who has most of it. False: nobody has any. */
+bool quota_most(const Quota *quota, QuotaKind kind, uid_t *ret);
 uint64_t quota_refused(const Quota *quota, QuotaKind kind); /* how often, ever */
 uint64_t quota_limit(const Quota *quota, uid_t uid, QuotaKind kind);
 uint64_t quota_limit_total(const Quota *quota, QuotaKind kind);

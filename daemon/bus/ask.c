@@ -27,7 +27,7 @@
 
 struct Asks {
         Bus *bus;
-        uint64_t n_asked;   /* makes cancellation ids */
+        uint64_t n_asked;
         GHashTable *brakes; /* of refusals in the journal, by uid */
 };
 
@@ -43,6 +43,7 @@ struct Asked {
         GArray *verdicts;
         sd_bus_slot *question; /* NULL: none is open */
         Verdict open;
+        uint64_t number; /* of questions, ever */
         char cancellation[32];
 };
 
@@ -161,6 +162,10 @@ static Asked *asked_of(Errand *errand) {
         return errand->asked;
 }
 
+uint64_t asked_number(const Asked *asked) {
+        return asked && asked->question ? asked->number : 0;
+}
+
 static void asked_close(Asked *asked) {
         Errand *errand = asked->errand;
 
@@ -273,8 +278,9 @@ static int polkit_ask(Asked *asked) {
         Bus *bus = errand->bus;
         int r;
 
+        asked->number = ++bus->asks->n_asked;
         g_snprintf(asked->cancellation, sizeof(asked->cancellation), "dtlsd-%" G_GUINT64_FORMAT,
-                   ++bus->asks->n_asked);
+                   asked->number);
 
         r = polkit_question(asked, &question);
         if (r < 0)
@@ -289,11 +295,39 @@ static int polkit_ask(Asked *asked) {
         return 0;
 }
 
+/* Whoever has most questions open takes the last one back, when another has less even with one
+ * more: some users cannot take all there is. */
+static bool asks_give_way(Bus *bus, uid_t uid) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        Errand *errand;
+        uid_t most;
+
+        if (!quota_most(bus->quota, QUOTA_CALLS, &most) ||
+            quota_used(bus->quota, most, QUOTA_CALLS) <=
+                    quota_used(bus->quota, uid, QUOTA_CALLS) + 1)
+                return false;
+
+        errand = errands_last_asked(bus, most);
+        if (!errand)
+                return false;
+
+        (void)bus_refuse_text(&error, "QuotaExceeded",
+                              "The service has %" G_GUINT64_FORMAT
+                              " calls that wait for an authorization, all it may; of all users "
+                              "user %u has most, and so gave way to another",
+                              quota_used_total(bus->quota, QUOTA_CALLS), most);
+        errand_refuse(errand, &error);
+        sd_bus_error_free(&error);
+        return true;
+}
+
 static int ask_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
         g_autofree char *text = NULL;
         int r;
 
         r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
+        if (r == QUOTA_E_TOTAL && asks_give_way(bus, uid))
+                r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
         if (r == 0)
                 return 1;
 

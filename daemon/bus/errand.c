@@ -163,6 +163,28 @@ void errands_turn_over(Bus *bus) {
         g_ptr_array_set_size(running, 0);
 }
 
+Errand *errands_last_asked(Bus *bus, uid_t uid) {
+        Errand *errand, *last = NULL;
+        GHashTableIter iter;
+
+        g_hash_table_iter_init(&iter, bus->errands->by_message);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&errand)) {
+                if (errand->uid != uid || !asked_number(errand->asked))
+                        continue;
+                if (!last || asked_number(errand->asked) > asked_number(last->asked))
+                        last = errand;
+        }
+
+        return last;
+}
+
+void errand_refuse(Errand *errand, const sd_bus_error *error) {
+        g_assert(errand->state == ERRAND_WAITING && !errand->holds);
+
+        (void)sd_bus_reply_method_error(errand->m, error);
+        g_hash_table_remove(errand->bus->errands->by_message, errand->m);
+}
+
 static gboolean errand_is_of(gpointer key, gpointer value, gpointer userdata) {
         const Errand *errand = value;
 

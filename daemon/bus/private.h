@@ -158,6 +158,10 @@ void errand_ready(Errand *errand); /* the handler runs again, from the top */
 bool errands_resume(Bus *bus, sd_bus_message *m);
 void errands_turn_over(Bus *bus);
 void errands_caller_gone(Bus *bus, const char *name);
+/* The last of a user's that waits for polkit, or NULL. */
+Errand *errands_last_asked(Bus *bus, uid_t uid);
+void errand_refuse(Errand *errand, const sd_bus_error *error); /* while it waits, holding nobody */
+uint64_t asked_number(const Asked *asked); /* of its open question; 0: none is. NULL is fine */
 Asked *asked_free(Asked *asked);
 Taken *taken_free(Taken *taken);
 

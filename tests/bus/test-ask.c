@@ -151,23 +151,28 @@ static void questions_are_bounded(void) {
                 call_free(calls[i]);
 }
 
-/* dbus-daemon bears 128 calls of ours at once, and everything that we ask the bus is one. */
-static void all_questions_are_bounded(void) {
-        g_autoptr(Seat) seat = seat_with_users();
-        GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
-        const QuotaLimits limits = quota_limits_default(65536); /* as the unit has it */
+/* As the unit has it; each of the users has so many open. */
+static void fill_questions(Seat *seat, GPtrArray *calls, unsigned n_users, uint16_t n_each) {
+        const QuotaLimits limits = quota_limits_default(65536);
 
         quota_set_limits(seat->quota, &limits);
-        for (uid_t uid = 2000; uid < 2008; uid++) {
+        for (uid_t uid = 2000; uid < 2000 + n_users; uid++) {
                 g_autofree char *name = g_strdup_printf(":2.%u", uid);
 
                 seat_enter(seat, name, uid);
-                for (uint16_t i = 0; i < 8; i++)
+                for (uint16_t i = 0; i < n_each; i++)
                         g_ptr_array_add(calls, listen_below(seat, name, (uint16_t)(100 + i)));
         }
         seat_run(seat);
         g_assert_cmpuint(seat->polkit->len, ==, 64);
+}
 
+/* dbus-daemon bears 128 calls of ours at once, and everything that we ask the bus is one. */
+static void all_questions_are_bounded(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
+
+        fill_questions(seat, calls, 64, 1);
         {
                 g_autoptr(Call) refused = listen_below(seat, ":1.1", 100);
                 g_autoptr(Call) other = listen_below(seat, ":1.1", 2000);
@@ -178,7 +183,7 @@ static void all_questions_are_bounded(void) {
                 g_assert_null(call_error(other)); /* about which nobody is asked */
         }
 
-        seat_leave(seat, ":2.2000"); /* gives back its eight */
+        seat_leave(seat, ":2.2000"); /* gives back its one */
         seat_run(seat);
         {
                 g_autoptr(Call) asked = listen_below(seat, ":1.1", 100);
@@ -186,6 +191,40 @@ static void all_questions_are_bounded(void) {
                 seat_run(seat);
                 g_assert_null(asked->reply);
         }
+        g_ptr_array_unref(calls);
+}
+
+/* Eight users with all their eight; the ninth is asked too, until it has as many as the others. */
+static void who_has_most_questions_gives_way(void) {
+        g_autoptr(Seat) seat = seat_with_users();
+        GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
+        Call *late[8];
+        unsigned n_refused = 0;
+
+        fill_questions(seat, calls, 8, 8);
+        for (size_t i = 0; i < G_N_ELEMENTS(late); i++)
+                late[i] = listen_below(seat, ":1.1", (uint16_t)(100 + i));
+        seat_run(seat);
+
+        for (size_t i = 0; i < 7; i++)
+                g_assert_null(late[i]->reply);
+        g_assert_cmpstr(call_error(late[7]), ==, ERROR_PREFIX "QuotaExceeded");
+        g_assert_cmpuint(seat->n_cancelled, ==, 7);
+        for (guint i = 0; i < calls->len; i++) {
+                Call *call = g_ptr_array_index(calls, i);
+
+                if (!call->reply)
+                        continue;
+
+                n_refused++;
+                g_assert_cmpuint(i % 8, ==, 7); /* the last of each */
+                g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "QuotaExceeded");
+                g_assert_nonnull(strstr(error_text(call), "has most, and so gave way"));
+        }
+        g_assert_cmpuint(n_refused, ==, 7);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(late); i++)
+                call_free(late[i]);
         g_ptr_array_unref(calls);
 }
 
@@ -454,6 +493,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/ask/a-user-has-so-many-questions", questions_are_bounded);
         g_test_add_func("/bus/ask/all-users-together-have-so-many-questions",
                         all_questions_are_bounded);
+        g_test_add_func("/bus/ask/who-has-most-questions-gives-way",
+                        who_has_most_questions_gives_way);
         g_test_add_func("/bus/ask/a-name-that-no-entry-has-is-not-asked-about",
                         a_name_that_no_entry_has_is_not_asked_about);
         g_test_add_func("/bus/ask/a-question-goes-with-its-caller",

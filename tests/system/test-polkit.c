@@ -28,7 +28,7 @@ typedef struct Agent {
         sd_bus *bus;
         sd_bus_message *question; /* BeginAuthentication; NULL: none was asked */
         char *action, *cookie;
-        unsigned n_cancelled;
+        unsigned n_asked, n_cancelled;
 } Agent;
 
 typedef struct World {
@@ -171,6 +171,10 @@ static int on_begin(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         g_assert_cmpint(sd_bus_message_read(m, "sss", &action, &message, &icon), >, 0);
         g_assert_cmpint(sd_bus_message_skip(m, "a{ss}"), >=, 0);
         g_assert_cmpint(sd_bus_message_read(m, "s", &cookie), >, 0);
+        agent->n_asked++;
+        if (agent->question)
+                return 1; /* one is enough to answer */
+
         agent->action = g_strdup(action);
         agent->cookie = g_strdup(cookie);
         agent->question = sd_bus_message_ref(m);
@@ -252,15 +256,14 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         return 0;
 }
 
-/* A call of alice's for which somebody may be bothered. */
-static void send_interactive(World *world, Sent *sent) {
-        sd_bus_message *m = create_persistent(world->alice);
+/* A call for which somebody may be bothered. */
+static void send_interactive(World *world, sd_bus *bus, Sent *sent) {
+        sd_bus_message *m = create_persistent(bus);
 
         *sent = (Sent){.world = world};
         g_assert_cmpint(sd_bus_message_set_allow_interactive_authorization(m, true), >=, 0);
         g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
-        g_assert_cmpint(sd_bus_call_async(world->alice, &sent->slot, m, on_answer, sent, CALL_USEC),
-                        >=, 0);
+        g_assert_cmpint(sd_bus_call_async(bus, &sent->slot, m, on_answer, sent, CALL_USEC), >=, 0);
         (void)sd_bus_message_unref(m);
 }
 
@@ -290,7 +293,7 @@ static void check_authentication(bool is_authenticated) {
                 return;
 
         agent_register(&world, UID_ALICE);
-        send_interactive(&world, &sent);
+        send_interactive(&world, world.alice, &sent);
         bus_wait(world.alice, agent_is_asked, &world, "the question");
         g_assert_cmpstr(world.agent.action, ==, ACTION "persistent");
         g_assert_false(sent.is_answered);
@@ -328,7 +331,7 @@ static void test_a_question_goes_with_its_caller(void) {
                 return;
 
         agent_register(&world, UID_ALICE);
-        send_interactive(&world, &sent);
+        send_interactive(&world, world.alice, &sent);
         bus_wait(world.alice, agent_is_asked, &world, "the question");
         sent.slot = sd_bus_slot_unref(sent.slot);
         world.alice = bus_leave(world.alice);
@@ -336,6 +339,61 @@ static void test_a_question_goes_with_its_caller(void) {
         wait_statistic(world.bob, "CallsInUse", 0);
         g_assert_cmpuint(get_statistic(world.bob, "FdsInUse"), ==, 0);
         sent_done(&sent);
+        agent_done(&world.agent);
+        world_free(&world);
+}
+
+/* ---- nobody answers ---- */
+
+#define N_USERS 9 /* of whom eight may ask for all that the service asks at once */
+#define N_EACH 8
+
+static bool agent_has_as_many(void *userdata) {
+        World *world = userdata;
+
+        (void)agent_is_asked(world);
+        return world->agent.n_asked >= N_USERS * N_EACH - N_EACH + 1;
+}
+
+/* Users that every Debian has: daemon, bin, sys, sync, games, man, lp, mail, news. */
+static void test_users_whose_questions_stay_open_leave_room_for_others(void) {
+        World world;
+        sd_bus *buses[N_USERS];
+        Sent sent[N_USERS][N_EACH];
+        unsigned n_refused = 0;
+
+        if (!world_new(&world, SOMEBODY_MUST_AUTHENTICATE))
+                return;
+
+        agent_register(&world, UID_ALICE);
+        for (uid_t i = 0; i < N_USERS; i++) {
+                buses[i] = service_bus(world.service, i + 1);
+                for (unsigned j = 0; j < (i < N_USERS - 1 ? N_EACH : 1); j++)
+                        send_interactive(&world, buses[i], &sent[i][j]);
+                if (i == N_USERS - 2)
+                        wait_statistic(world.root, "CallsInUse", (N_USERS - 1) * N_EACH);
+        }
+
+        /* the ninth's question comes to the agent, and somebody is told that theirs does not wait
+         */
+        bus_wait(buses[N_USERS - 1], agent_has_as_many, &world, "all questions");
+        g_assert_cmpuint(get_statistic(world.root, "CallsInUse"), ==, (N_USERS - 1) * N_EACH);
+        g_assert_false(sent[N_USERS - 1][0].is_answered);
+        bus_wait(world.bob, agent_is_released, &world, "that one is taken back");
+        for (unsigned i = 0; i < N_USERS; i++) {
+                while (sd_bus_process(buses[i], NULL) > 0)
+                        ;
+                for (unsigned j = 0; j < (i < N_USERS - 1 ? N_EACH : 1); j++) {
+                        if (sent[i][j].is_answered) {
+                                g_assert_cmpstr(sent[i][j].error, ==, ERROR_PREFIX "QuotaExceeded");
+                                n_refused++;
+                        }
+                        sent_done(&sent[i][j]);
+                }
+                (void)bus_leave(buses[i]);
+        }
+        g_assert_cmpuint(n_refused, ==, 1);
+        wait_statistic(world.root, "CallsInUse", 0);
         agent_done(&world.agent);
         world_free(&world);
 }
@@ -366,7 +424,7 @@ static void test_its_death_is_a_no_at_once(void) {
                 return;
 
         agent_register(&world, UID_ALICE);
-        send_interactive(&world, &sent);
+        send_interactive(&world, world.alice, &sent);
         bus_wait(world.alice, agent_is_asked, &world, "the question");
         world.authority = authority_kill(world.authority);
         sent_wait(&sent, "the answer");
@@ -405,6 +463,8 @@ int main(int argc, char **argv) {
                         test_who_does_not_authenticate_may_not);
         g_test_add_func("/polkit/a-question-goes-with-its-caller",
                         test_a_question_goes_with_its_caller);
+        g_test_add_func("/polkit/users-whose-questions-stay-open-leave-room-for-others",
+                        test_users_whose_questions_stay_open_leave_room_for_others);
         g_test_add_func("/polkit/without-it-ask-is-deny", test_without_it_ask_is_deny);
         g_test_add_func("/polkit/its-death-is-a-no-at-once", test_its_death_is_a_no_at_once);
         g_test_add_func("/polkit/the-actions-are-the-services-users",
