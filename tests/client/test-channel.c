@@ -584,7 +584,7 @@ static void test_the_end_comes_with_the_name(Scene *scene, const void *unused) {
 
         couple.server.bus = bus_leave(couple.server.bus);
         expect_closed(&couple.client, couple.at_client, "PeerClosed");
-        expect_closed(&couple.server, couple.at_server, "ListenerClosed"); /* it goes first */
+        expect_closed(&couple.server, couple.at_server, "OwnerGone");
         while ((r = dtlsd_channel_receive(couple.server.channel, &frame)) == -EAGAIN)
                 g_assert_cmpint(dtlsd_channel_wait(couple.server.channel, POLLIN,
                                                    (int)(SERVICE_LIMIT_USEC / 1000)),
