@@ -4,37 +4,33 @@
 #include "base/brake.h"
 #include "base/log.h"
 
-#include <stdbool.h>
-
 #define BRAKE_WINDOW_USEC (10 * UINT64_C(1000000))
 #define BRAKE_LINES_MAX 20 /* in a window */
 
-/* Whether one more line may be written; *ret_suppressed: how many were not, since the last. */
-static bool brake_lets(Brake *brake, uint64_t now_usec, uint64_t *ret_suppressed) {
-        *ret_suppressed = 0;
+bool brake_leaves_out(Brake *brake, uint64_t now_usec, int level) {
+        if (level > log_level())
+                return true;
 
         if (now_usec - brake->since_usec >= BRAKE_WINDOW_USEC) {
                 brake->since_usec = now_usec;
                 brake->n_lines = 0;
         }
-        if (brake->n_lines >= BRAKE_LINES_MAX) {
-                brake->n_suppressed++;
+        if (brake->n_lines < BRAKE_LINES_MAX)
                 return false;
-        }
 
-        brake->n_lines++;
-        *ret_suppressed = brake->n_suppressed;
-        brake->n_suppressed = 0;
+        brake->n_suppressed++;
         return true;
 }
 
 void brake_write(Brake *brake, uint64_t now_usec, int level, const char *message_id,
                  const char *const *fields, const char *text) {
-        uint64_t n_suppressed;
+        uint64_t n_suppressed = brake->n_suppressed;
 
-        if (level > log_level() || !brake_lets(brake, now_usec, &n_suppressed))
+        if (brake_leaves_out(brake, now_usec, level))
                 return;
 
+        brake->n_lines++;
+        brake->n_suppressed = 0;
         if (n_suppressed > 0)
                 log_write(level, message_id, fields, "%s (%" G_GUINT64_FORMAT " lines left out)",
                           text, n_suppressed);

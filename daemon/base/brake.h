@@ -9,6 +9,7 @@
  */
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +19,9 @@ typedef struct Brake {
         uint64_t n_suppressed;
 } Brake;
 
+/* Whether a line would be left out, and then it is counted so: for who would have to put it
+ * together first. */
+bool brake_leaves_out(Brake *brake, uint64_t now_usec, int level);
 /* As log_write(), or left out. */
 void brake_write(Brake *brake, uint64_t now_usec, int level, const char *message_id,
                  const char *const *fields, const char *text);

@@ -16,11 +16,15 @@ void log_connection(Connection *connection, int level, const char *message_id, c
         char id[JOURNAL_FIELD_MAX], peer[JOURNAL_FIELD_MAX], uid[JOURNAL_FIELD_MAX];
         char listener[JOURNAL_FIELD_MAX];
         const char *fields[] = {id, peer, uid, connection->listener ? listener : NULL, NULL};
+        uint64_t now_usec = relay_now(connection->relay);
         char address[ADDRESS_STRING_MAX];
         g_autofree char *text = NULL;
+        Brake *brake;
         va_list ap;
 
-        if (level > log_level())
+        /* each handshake has two lines, and most of them are left out */
+        brake = connection->listener ? &connection->listener->brake : &connection->relay->brake;
+        if (brake_leaves_out(brake, now_usec, level))
                 return;
 
         va_start(ap, format);
@@ -35,8 +39,7 @@ void log_connection(Connection *connection, int level, const char *message_id, c
                 (void)g_snprintf(listener, sizeof(listener), "DTLSD_LISTENER=%" G_GUINT32_FORMAT,
                                  connection->listener->id);
 
-        brake_write(connection->listener ? &connection->listener->brake : &connection->relay->brake,
-                    relay_now(connection->relay), level, message_id, fields, text);
+        brake_write(brake, now_usec, level, message_id, fields, text);
 }
 
 void log_listener(Listener *listener, int level, const char *message_id, const char *format, ...) {

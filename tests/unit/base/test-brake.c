@@ -46,6 +46,24 @@ static void counts_nothing_that_nobody_would_read(void) {
         g_assert_null(strstr(read, "left out"));
 }
 
+static void may_be_asked_before(void) {
+        Brake brake = {0};
+        g_autofree char *first = NULL, *later = NULL;
+
+        for (unsigned i = 0; i < 100; i++) /* to ask writes nothing */
+                g_assert_false(brake_leaves_out(&brake, 100 * SECOND_USEC, LOG_INFO));
+        g_assert_true(brake_leaves_out(&brake, 100 * SECOND_USEC, LOG_DEBUG));
+
+        first = write_lines(&brake, 100 * SECOND_USEC, LOG_INFO, 20);
+        g_assert_cmpuint(count_lines(first), ==, 20);
+        for (unsigned i = 0; i < 7; i++) /* but counts what it leaves out */
+                g_assert_true(brake_leaves_out(&brake, 100 * SECOND_USEC, LOG_INFO));
+        g_assert_true(brake_leaves_out(&brake, 100 * SECOND_USEC, LOG_DEBUG));
+
+        later = write_lines(&brake, 110 * SECOND_USEC, LOG_INFO, 1);
+        g_assert_nonnull(strstr(later, "(7 lines left out)"));
+}
+
 static void is_each_users_own(void) {
         g_autoptr(GHashTable) brakes = brakes_new();
         g_autofree char *flood = write_lines(brakes_of(brakes, 1000), 0, LOG_INFO, 1000);
@@ -63,6 +81,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/brake/leaves-out-and-says-how-many", leaves_out_and_says_how_many);
         g_test_add_func("/brake/counts-nothing-that-nobody-would-read",
                         counts_nothing_that_nobody_would_read);
+        g_test_add_func("/brake/may-be-asked-before", may_be_asked_before);
         g_test_add_func("/brake/is-each-users-own", is_each_users_own);
         return g_test_run();
 }
