@@ -24,8 +24,8 @@
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
 
 #define LIST_PAGE 256
-#define SEND_BUFFER (8 * 1024) /* answers that wait in the order they were given, and not in turn  \
-                                */
+/* answers that wait in the order they were given, and not in turn */
+#define SEND_BUFFER (8 * 1024)
 /* What an object takes in a reply to GetManagedObjects, at most: its properties that are not
  * EXPLICIT, with their names and each of their texts at its longest. */
 #define LISTED_OBJECT_BYTES ((size_t)4096)
