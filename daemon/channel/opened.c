@@ -58,6 +58,9 @@ GByteArray *opened_encode(const OpenedFacts *facts) {
         if (facts->next_protocol_size > 0)
                 opened_put(fields, OPENED_NEXT_PROTOCOL, facts->next_protocol,
                            facts->next_protocol_size);
+        if (facts->server_name[0])
+                opened_put(fields, OPENED_SERVER_NAME, facts->server_name,
+                           strlen(facts->server_name));
         return fields;
 }
 

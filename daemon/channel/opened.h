@@ -23,6 +23,7 @@ typedef enum OpenedField {
         OPENED_RESUMED = 9,     /* u8 */
         OPENED_LISTENER = 10,   /* u32: the number in its listener's object path */
         OPENED_NEXT_PROTOCOL = 11,
+        OPENED_SERVER_NAME = 12, /* text */
 } OpenedField;
 
 typedef struct OpenedFacts {
@@ -35,6 +36,7 @@ typedef struct OpenedFacts {
         uint32_t listener; /* 0: it has none */
         const uint8_t *next_protocol;
         size_t next_protocol_size; /* 0: none was agreed */
+        char server_name[256];     /* that a client asked for; "": none */
 } OpenedFacts;
 
 GByteArray *opened_encode(const OpenedFacts *facts);

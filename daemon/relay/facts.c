@@ -114,11 +114,14 @@ Counters connection_counters(const Connection *connection) {
         return tally_counters(&connection->tally);
 }
 
+G_STATIC_ASSERT(sizeof((OpenedFacts){0}.server_name) == SESSION_SERVER_NAME_MAX + 1);
+
 OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf) {
         g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
         uint8_t digest[32];
         gsize size = sizeof(digest);
         GBytes *leaf = NULL;
+        OpenedFacts facts;
 
         if (connection->peer_chain && connection->peer_chain->len > 0)
                 leaf = g_ptr_array_index(connection->peer_chain, 0);
@@ -131,7 +134,7 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
                 *ret_leaf = g_bytes_new(digest, size);
         }
 
-        return (OpenedFacts){
+        facts = (OpenedFacts){
                 .connection = connection->id,
                 .peer = connection->spec->peer,
                 .local = connection->local,
@@ -143,4 +146,8 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
                 .next_protocol = connection->agreed.next_protocol,
                 .next_protocol_size = connection->agreed.next_protocol_size,
         };
+        if (!session_server_name(connection->session, facts.server_name))
+                facts.server_name[0] = '\0';
+
+        return facts;
 }

@@ -148,6 +148,7 @@ void lane_open(Connection *connection) {
         connection->lane = lane;
         g_hash_table_insert(lane->trunk->lanes, GUINT_TO_POINTER(lane->number), lane);
         lane_note(lane, LANE_OPENED);
+        connection_changed(connection, CHANGED_CHANNELS);
 }
 
 bool lane_is_open(const Lane *lane) {
@@ -197,6 +198,7 @@ void lane_close(Lane *lane, EndReason why) {
         lane->why = why;
         g_hash_table_remove(lane->trunk->lanes, GUINT_TO_POINTER(lane->number));
         lane_note(lane, LANE_CLOSED);
+        connection_changed(lane->connection, CHANGED_CHANNELS);
 }
 
 void lane_detach(Lane *lane) {

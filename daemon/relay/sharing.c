@@ -172,6 +172,17 @@ static void sharing_append(GArray *attached, const Outlet *outlet, const char *n
         g_array_append_val(attached, one);
 }
 
+static void sharing_append_lane(GArray *attached, const Connection *connection) {
+        Attached one = {
+                .uid = connection->spec->uid,
+                .name = connection->spec->owner,
+                .rights = SHARE_READ | SHARE_WRITE,
+                .n_dropped = connection->tally.at[TALLY_DROPPED_APP_FULL],
+        };
+
+        g_array_append_val(attached, one);
+}
+
 GArray *connection_attached(const Connection *connection) {
         GArray *attached = g_array_new(FALSE, FALSE, sizeof(Attached));
         const Spec *spec = connection->spec;
@@ -179,6 +190,8 @@ GArray *connection_attached(const Connection *connection) {
         if (connection->outlet)
                 sharing_append(attached, connection->outlet,
                                spec->persistent || !spec->owner ? "" : spec->owner);
+        if (lane_is_open(connection->lane))
+                sharing_append_lane(attached, connection);
         for (guint i = 0; connection->others && i < connection->others->len; i++) {
                 const Outlet *outlet = g_ptr_array_index(connection->others, i);
 

@@ -102,3 +102,15 @@ void facts_measure(Session *session) {
 
         gnutls_dtls_set_mtu(session->gnutls, GNUTLS_MTU_MAX);
 }
+
+/* GnuTLS takes printable ASCII alone for a name. */
+bool session_server_name(const Session *session, char ret[static SESSION_SERVER_NAME_MAX + 1]) {
+        size_t size = SESSION_SERVER_NAME_MAX + 1;
+        unsigned type;
+
+        if (session->config->spec.role != DTLS_SERVER)
+                return false;
+
+        return gnutls_server_name_get(session->gnutls, ret, &size, &type, 0) == GNUTLS_E_SUCCESS &&
+               type == GNUTLS_NAME_DNS && size > 0;
+}

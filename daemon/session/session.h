@@ -190,7 +190,10 @@ SessionState session_state(const Session *session);
 const SessionFailure *session_failure(const Session *session);
 const SessionFacts *session_facts(const Session *session); /* empty before GnuTLS is done */
 SessionStats session_stats(const Session *session);
-const GArray *session_errors(const Session *session);  /* of VerdictError, may be empty */
+const GArray *session_errors(const Session *session); /* of VerdictError, may be empty */
+#define SESSION_SERVER_NAME_MAX 255                   /* RFC 1035: a DNS name's */
+/* The name that a server's client asked for (SNI), printable ASCII. False: none. */
+bool session_server_name(const Session *session, char ret[static SESSION_SERVER_NAME_MAX + 1]);
 GPtrArray *session_peer_chain(const Session *session); /* GBytes DER; NULL: none yet */
 GBytes *session_psk_identity(const Session *session);  /* what was used; NULL: none */
 

@@ -49,12 +49,14 @@ static void test_what_there_is(void) {
         facts.listener = listener;
         facts.next_protocol = (const uint8_t *)"coap";
         facts.next_protocol_size = 4;
+        (void)g_strlcpy(facts.server_name, "example.org", sizeof(facts.server_name));
         fields = opened_encode(&facts);
 
         assert_field(fields, 1, &connection, sizeof(connection));
         assert_field(fields, 2, "192.0.2.1", 9);
         assert_field(fields, 10, &listener, sizeof(listener));
         assert_field(fields, 11, "coap", 4);
+        assert_field(fields, 12, "example.org", 11);
 }
 
 static void test_what_there_is_not(void) {

@@ -38,6 +38,21 @@ static void test_opened_says_who_came(App *app, gconstpointer unused) {
         assert_field(app, number, OPENED_PEER_PORT, &peer_port, sizeof(peer_port));
         assert_field(app, number, OPENED_DATA_MTU, &data_mtu, sizeof(data_mtu));
         assert_field(app, number, OPENED_PSK_IDENTITY, "someone", 7);
+        g_assert_null(app_opened_field(app, number, OPENED_NEXT_PROTOCOL));
+        g_assert_null(app_opened_field(app, number, OPENED_SERVER_NAME));
+}
+
+static void test_opened_says_what_was_asked_for(App *app, gconstpointer unused) {
+        Spec *spec = world_client_spec();
+        Connection *client;
+        uint32_t number;
+
+        g_free(spec->verification_name);
+        spec->verification_name = g_strdup("device.example");
+        client = world_start(&app->world, spec, app->listener, "127.0.0.1");
+        number = id_of(client) + 1;
+        app_expects(app, "%u opened", number);
+        assert_field(app, number, OPENED_SERVER_NAME, "device.example", 14);
 }
 
 static void test_from_opened_to_closed(App *app, gconstpointer unused) {
@@ -183,6 +198,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_assert_cmpint(session_global_init(), ==, 0);
         add("opened-says-who-came", test_opened_says_who_came);
+        add("opened-says-what-was-asked-for", test_opened_says_what_was_asked_for);
         add("from-opened-to-closed", test_from_opened_to_closed);
         add("what-comes-in-a-turn-leaves-in-a-packet",
             test_what_comes_in_a_turn_leaves_in_a_packet);

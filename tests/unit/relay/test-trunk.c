@@ -146,6 +146,7 @@ static void test_several_are_kept_apart(App *app, gconstpointer unused) {
 }
 
 static void test_it_takes_the_place_of_other_channels(App *app, gconstpointer unused) {
+        g_autoptr(GArray) attached = NULL;
         Connection *client, *server;
         uint32_t data_mtu;
         GBytes *bytes;
@@ -153,6 +154,9 @@ static void test_it_takes_the_place_of_other_channels(App *app, gconstpointer un
         int fd;
 
         app_pair(app, &client, &server);
+        attached = connection_attached(server);
+        g_assert_cmpuint(attached->len, ==, 1);
+        g_assert_cmpstr(g_array_index(attached, Attached, 0).name, ==, WORLD_OWNER);
         g_assert_true(connection_facts(server).channel_open);
         g_assert_false(connection_facts(server).announced);
         g_assert_cmpuint(app->world.n_announced, ==, 0);
