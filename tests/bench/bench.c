@@ -548,7 +548,7 @@ static _Noreturn void usage(void) {
         fprintf(stderr,
                 "usage: %s WAY bulk SIZE[,WINDOW] SECONDS\n"
                 "       %s WAY trips|peers SIZE SECONDS\n"
-                "       %s WAY handshakes ecdsa|psk SECONDS\n"
+                "       %s WAY handshakes ecdsa|psk|resumed SECONDS\n"
                 "       %s WAY memory ecdsa|psk SESSIONS\n"
                 "peers, handshakes and memory are of the server; its clients are GnuTLS's\n",
                 program_invocation_short_name, program_invocation_short_name,
@@ -605,6 +605,8 @@ int bench_main(int argc, char **argv, BenchFind find) {
         client = of_server ? &bench_gnutls : way;
         if (strcmp(argv[3], "psk") == 0)
                 kind = BENCH_PSK;
+        else if (strcmp(argv[3], "resumed") == 0)
+                kind = BENCH_RESUMED;
 
         (void)setrlimit(RLIMIT_NOFILE, &files);
         read_pids("BENCH_CLIENT_PIDS", client_services);

@@ -33,6 +33,7 @@ extern "C" {
 typedef enum BenchKind {
         BENCH_ECDSA, /* the server has a P-256 certificate, the client checks it and its name */
         BENCH_PSK,
+        BENCH_RESUMED, /* as by certificate; all but the client's first take up a session */
 } BenchKind;
 
 typedef void (*BenchGot)(void *end, const void *data, size_t size);

@@ -40,6 +40,7 @@ void bench_dtlsd_begin(BenchKind kind, bool server) {
 static const char *const ciphers[] = {"ECDHE-ECDSA-AES128-GCM-SHA256", NULL};
 static const char *const psk_ciphers[] = {"PSK-AES128-GCM-SHA256", NULL};
 static const char *const curves[] = {"prime256v1", NULL};
+static const char *const tickets[] = {NULL}; /* nothing disables them */
 
 static struct dtlsd_options options_of_psk(const dtlsd_channel *channel) {
         return (struct dtlsd_options){
@@ -68,6 +69,8 @@ dtlsd_listener *bench_dtlsd_listen(const dtlsd_channel *channel) {
 
         if (bench_dtlsd_kind == BENCH_PSK)
                 options = options_of_psk(channel);
+        else if (bench_dtlsd_kind == BENCH_RESUMED)
+                options.ssl_options = tickets;
         bench_dtlsd_must(dtlsd_listen(bench_dtlsd_bus, "127.0.0.1", 0, &options, &listener, &error),
                          "Listen", &error);
         free(chain);

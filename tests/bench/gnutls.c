@@ -31,6 +31,8 @@ static gnutls_certificate_credentials_t certificate;
 static gnutls_psk_server_credentials_t psk_server;
 static gnutls_psk_client_credentials_t psk_client;
 static gnutls_datum_t cookie_key;
+static gnutls_datum_t ticket_key;   /* a server's that gives tickets */
+static gnutls_datum_t last_session; /* a client's that takes it up */
 static int listening;
 static uint16_t listening_port;
 
@@ -89,6 +91,7 @@ static void way_begin(BenchKind what, bool server) {
                                   NULL),
              "priorities");
         must(gnutls_key_generate(&cookie_key, GNUTLS_COOKIE_KEY_SIZE), "cookie key");
+        must(gnutls_session_ticket_key_generate(&ticket_key), "ticket key");
         if (kind == BENCH_PSK)
                 begin_psk(server);
         else
@@ -159,6 +162,20 @@ static void end_shake_hands(End *end) {
         train_flush(end->train);
 }
 
+/* Each with the ticket of the one before. */
+static void end_resume(End *end) {
+        if (last_session.size > 0)
+                must(gnutls_session_set_data(end->session, last_session.data, last_session.size),
+                     "session");
+
+        end_shake_hands(end);
+        if (last_session.size > 0 && !gnutls_session_is_resumed(end->session))
+                bench_die("resume", "it was a full handshake");
+
+        gnutls_free(last_session.data);
+        must(gnutls_session_get_data2(end->session, &last_session), "session");
+}
+
 static void *way_connect(uint16_t port) {
         End *end =
                 end_new(train_new(bench_connect(port), bench_gnutls_batches), /* server= */ false);
@@ -174,7 +191,10 @@ static void *way_connect(uint16_t port) {
                 gnutls_session_set_verify_cert(end->session, BENCH_SERVER_NAME, 0);
         }
 
-        end_shake_hands(end);
+        if (kind == BENCH_RESUMED)
+                end_resume(end);
+        else
+                end_shake_hands(end);
         return end;
 }
 
@@ -239,6 +259,8 @@ static void *way_accept(void) {
         else
                 must(gnutls_credentials_set(end->session, GNUTLS_CRD_CERTIFICATE, certificate),
                      "certificate");
+        if (kind == BENCH_RESUMED)
+                must(gnutls_session_ticket_enable_server(end->session, &ticket_key), "tickets");
         end_shake_hands(end);
         return end;
 }
