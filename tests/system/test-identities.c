@@ -5,31 +5,19 @@
  * connections run, one's own and the administrator's.
  */
 
-#include "stage.h"
+#include "world.h"
 
 #include <gnutls/x509.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define IDENTITY NAME ".Identity"
 
-typedef struct World {
-        Service *service;
-        sd_bus *root, *alice, *bob;
-        TestIdentity *ca, *first, *second;
-} World;
-
 static bool world_new(World *world) {
-        if (!service_has_users())
+        if (!world_of_users(world))
                 return false;
 
-        *world = (World){.service = service_start(NULL)};
-        world->root = service_bus(world->service, 0);
-        world->alice = service_bus(world->service, UID_ALICE);
-        world->bob = service_bus(world->service, UID_BOB);
         world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
         world->first =
                 test_identity_new("first", world->ca, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
@@ -38,26 +26,9 @@ static bool world_new(World *world) {
         return true;
 }
 
-static void world_free(World *world) {
-        (void)bus_leave(world->root);
-        (void)bus_leave(world->alice);
-        (void)bus_leave(world->bob);
-        test_identity_free(world->first);
-        test_identity_free(world->second);
-        test_identity_free(world->ca);
-        service_stop(world->service);
-}
-
 static void let_alice_use(const World *world) {
-        g_autofree char *path =
-                g_build_filename(service_directory(world->service), "policy.d", "10-x.conf", NULL);
-
-        g_assert_true(g_file_set_contents(path,
-                                          "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
-                                          "Use=identity:gate*\n",
-                                          -1, NULL));
-        g_assert_cmpint(chmod(path, 0644), ==, 0);
-        (void)sd_bus_message_unref(call(world->root, ROOT, MANAGER, "Reload", ""));
+        service_rule(world->service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
+                                     "Use=identity:gate*\n");
 }
 
 /* ---- importing ---- */
@@ -147,7 +118,6 @@ static void test_is_used_by_name_and_kept(void) {
         World world;
         g_autofree char *listener = NULL, *path = NULL, *text = NULL, *again = NULL, *name = NULL;
         uint16_t port;
-        int status;
 
         if (!world_new(&world))
                 return;
@@ -165,10 +135,7 @@ static void test_is_used_by_name_and_kept(void) {
         g_assert_cmpstr(name, ==, "gateway");
 
         /* both processes, with everything that is only in their memory */
-        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
-        service_restart(world.service);
+        world_restart(&world);
         again = options_end_path(world.alice, listen_with(world.alice, "gateway"));
         g_free(path);
         path = open_to(&world, get_port(world.alice, again));
@@ -344,7 +311,6 @@ static void test_a_key_is_made_and_certified(void) {
         g_autofree char *csr = NULL, *text = NULL, *listener = NULL, *path = NULL, *type = NULL;
         g_autofree char *empty = NULL;
         g_autoptr(GBytes) certificate = NULL;
-        int status;
 
         if (!world_new(&world))
                 return;
@@ -360,10 +326,7 @@ static void test_a_key_is_made_and_certified(void) {
         g_assert_nonnull(strstr(text, "no certificate yet"));
 
         /* the key is the store's, not the processes' */
-        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
-        service_restart(world.service);
+        world_restart(&world);
         g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
 
         certificate = sign_request(&world, csr);

@@ -6,47 +6,22 @@
  */
 
 #include "interop/peer.h"
-#include "stage.h"
+#include "world.h"
 
-#include <glib/gstdio.h>
 #include <gnutls/abstract.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct World {
-        Service *service;
-        sd_bus *root, *alice, *bob;
-        char *directory;
-        TestIdentity *first, *second; /* both vouch for themselves alone */
-} World;
-
 static bool world_new(World *world) {
-        if (!service_has_users())
+        if (!world_of_users(world))
                 return false;
 
-        *world = (World){.service = service_start(NULL)};
-        world->root = service_bus(world->service, 0);
-        world->alice = service_bus(world->service, UID_ALICE);
-        world->bob = service_bus(world->service, UID_BOB);
-        world->directory = g_dir_make_tmp("dtlsd-pins.XXXXXX", NULL);
         world->first = test_identity_new("device", NULL, 0, TEST_KEY_ECDSA);
         world->second = test_identity_new("device", NULL, 0, TEST_KEY_RSA_2048);
         test_identity_write(world->first, world->directory, "first");
         test_identity_write(world->second, world->directory, "second");
         return true;
-}
-
-static void world_free(World *world) {
-        (void)bus_leave(world->root);
-        (void)bus_leave(world->alice);
-        (void)bus_leave(world->bob);
-        test_identity_free(world->first);
-        test_identity_free(world->second);
-        service_stop(world->service);
-        service_remove_directory(world->directory);
-        g_free(world->directory);
 }
 
 /* ---- peers ---- */
@@ -197,7 +172,6 @@ static void test_say_which_keys_a_host_may_have(void) {
 static void test_are_kept_and_listed(void) {
         World world;
         g_autofree char *path = NULL, *before = NULL, *after = NULL, *bobs = NULL;
-        int status;
         Peer *peer;
         uint16_t port;
 
@@ -211,10 +185,7 @@ static void test_are_kept_and_listed(void) {
         g_assert_nonnull(strstr(before, "127.0.0.1"));
         g_assert_cmpstr(bobs, ==, "");
 
-        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
-        service_restart(world.service);
+        world_restart(&world);
         after = list(world.alice);
         g_assert_cmpstr(after, ==, before);
         path = create(world.alice, "", port);
@@ -344,18 +315,14 @@ static void test_without_a_keyring_nobody_is_the_first(void) {
 
 static void test_the_first_time_is_for_policy_to_allow(void) {
         World world;
-        g_autofree char *file = NULL, *text = NULL, *other = NULL;
+        g_autofree char *text = NULL, *other = NULL;
         sd_bus_message *m;
 
         if (!world_new(&world))
                 return;
 
-        file = g_build_filename(service_directory(world.service), "policy.d", "10-x.conf", NULL);
-        g_assert_true(g_file_set_contents(
-                file, "[Strict]\nSubjects=user:daemon\nVerdict=deny\nMay=trust-first-use\n", -1,
-                NULL));
-        g_assert_cmpint(g_chmod(file, 0644), ==, 0);
-        (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
+        service_rule(world.service,
+                     "[Strict]\nSubjects=user:daemon\nVerdict=deny\nMay=trust-first-use\n");
         m = client_begin(world.alice, "meter-7", 1);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "TrustOnFirstUse", "b", 1), >=, 0);
         text = options_end_refused("NotAuthorized", world.alice, m);

@@ -4,36 +4,13 @@
  * Policy: the administrator's rules in force, read again while connections run, and asked about.
  */
 
-#include "stage.h"
+#include "world.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-typedef struct World {
-        Service *service;
-        sd_bus *root, *alice, *bob;
-} World;
-
-static bool world_new(World *world) {
-        if (!service_has_users())
-                return false;
-
-        world->service = service_start(NULL);
-        world->root = service_bus(world->service, 0);
-        world->alice = service_bus(world->service, UID_ALICE);
-        world->bob = service_bus(world->service, UID_BOB);
-        return true;
-}
-
-static void world_free(World *world) {
-        (void)bus_leave(world->root);
-        (void)bus_leave(world->alice);
-        (void)bus_leave(world->bob);
-        service_stop(world->service);
-}
 
 static void write_rules(const World *world, const char *rules) {
         g_autofree char *path =
@@ -78,7 +55,7 @@ static void test_a_user_can_ask_what_it_may(void) {
         World world;
         g_autofree char *connect = NULL, *below = NULL, *above = NULL, *text = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         connect = check(world.alice, "connect", "192.0.2.1", 5684);
@@ -97,7 +74,7 @@ static void test_a_user_can_ask_what_it_may(void) {
 static void test_a_detail_is_of_its_verb(void) {
         World world;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         g_free(call_refused("InvalidInputParameters", world.alice, ROOT, MANAGER, "CheckAccess",
@@ -117,7 +94,7 @@ static void test_root_can_ask_for_others_and_is_told_where(void) {
         sd_bus_message *reply;
         const char *verdict, *rule;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         write_rules(&world, "[Nobody of daemon]\nSubjects=group:daemon\nVerdict=deny\n"
@@ -145,7 +122,7 @@ static void test_a_new_rule_is_for_what_comes_and_spares_what_is(void) {
         uint16_t port;
         int fd, queue;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         listener = listen_queue(world.bob, &port, &queue);
@@ -180,7 +157,7 @@ static void test_a_broken_file_changes_nothing_and_is_named(void) {
         World world;
         g_autofree char *text = NULL, *verdict = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         write_rules(&world, "[Good]\nSubjects=any\nVerdict=deny\nConnect=*\n\n"
@@ -196,7 +173,7 @@ static void test_reload_is_not_everybodys(void) {
         World world;
         g_autofree char *text = NULL, *verdict = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         write_rules(&world, "[Closed]\nSubjects=any\nVerdict=deny\nConnect=*\n");
@@ -217,7 +194,7 @@ static bool is_denied(void *userdata) {
 static void test_a_hangup_reloads(void) {
         World world;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         write_rules(&world, "[Closed]\nSubjects=any\nVerdict=deny\nConnect=*\n");
@@ -231,7 +208,7 @@ static void test_a_picked_port_is_judged_too(void) {
         World world;
         g_autofree char *text = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         write_rules(&world, "[Kept]\nSubjects=user:daemon\nVerdict=deny\nListen=*:1025-65535\n");
@@ -251,7 +228,7 @@ static void test_rights_follow_the_rules(void) {
         uint16_t port;
         World world;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         listener = listen_psk(world.alice, &port);
@@ -297,7 +274,7 @@ static void test_a_rule_can_limit_one_user(void) {
         g_autofree char *text = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         write_rules(&world, "[Few]\nSubjects=user:daemon\nListenersPerUser=1\n");

@@ -6,50 +6,21 @@
  */
 
 #include "authority.h"
-#include "stage.h"
+#include "world.h"
 
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define OLD_KEY "the key that was first"
 #define NEW_KEY "the key that came later"
 
-typedef struct World {
-        Service *service;
-        sd_bus *root, *alice, *bob;
-} World;
-
-static bool world_new(World *world) {
-        if (!service_has_users())
-                return false;
-
-        *world = (World){.service = service_start(NULL)};
-        world->root = service_bus(world->service, 0);
-        world->alice = service_bus(world->service, UID_ALICE);
-        world->bob = service_bus(world->service, UID_BOB);
-        return true;
-}
-
-static void world_free(World *world) {
-        (void)bus_leave(world->root);
-        (void)bus_leave(world->alice);
-        (void)bus_leave(world->bob);
-        service_stop(world->service);
-}
-
 static void rule(const World *world, const char *verdict) {
-        g_autofree char *path =
-                g_build_filename(service_directory(world->service), "policy.d", "10-x.conf", NULL);
         g_autofree char *text = g_strdup_printf("[Sensors]\nSubjects=user:daemon\nVerdict=%s\n"
                                                 "Use=psk:sensor-*\n",
                                                 verdict);
 
-        g_assert_true(g_file_set_contents(path, text, -1, NULL));
-        g_assert_cmpint(chmod(path, 0644), ==, 0);
-        (void)sd_bus_message_unref(call(world->root, ROOT, MANAGER, "Reload", ""));
+        service_rule(world->service, text);
 }
 
 /* ---- storing ---- */
@@ -171,7 +142,7 @@ static void test_one_key_for_many_programs(void) {
         g_autofree char *listener = NULL, *text = NULL, *client = NULL;
         sd_bus_message *m;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set(world.root, "sensor-1", "the first", OLD_KEY);
@@ -193,7 +164,7 @@ static void test_a_new_one_is_for_what_comes_and_spares_what_is(void) {
         g_autofree char *listener = NULL, *old = NULL, *new = NULL, *server = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         rule(&world, "allow");
@@ -231,7 +202,7 @@ static void test_an_unknown_identity_is_like_a_wrong_key(void) {
         g_autofree char *listener = NULL, *wrong = NULL, *unknown = NULL, *hidden = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         rule(&world, "allow");
@@ -253,7 +224,7 @@ static void test_a_client_needs_exactly_one(void) {
         g_autofree char *none = NULL, *many = NULL, *both = NULL;
         sd_bus_message *m;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         rule(&world, "allow");
@@ -286,7 +257,7 @@ static void test_polkit_is_asked_about_the_pattern(void) {
         g_autoptr(Authority) authority = NULL;
         g_autofree char *listener = NULL, *refused = NULL, *client = NULL, *wider = NULL;
 
-        if (!authority_is_here() || !world_new(&world))
+        if (!authority_is_here() || !world_of_users(&world))
                 return;
 
         authority = authority_start(world.service, NULL, yes_to_the_pattern);
@@ -310,7 +281,7 @@ static void test_no_session_ticket_rests_on_one(void) {
         g_autofree char *listener = NULL, *client = NULL;
         sd_bus_message *m;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set(world.alice, "u/1/x", "x", OLD_KEY);
@@ -333,7 +304,7 @@ static void test_can_be_a_default_and_are_shown(void) {
         GString *text;
         sd_bus_message *m, *reply;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set(world.alice, "u/1/x", "x", OLD_KEY);
@@ -364,7 +335,7 @@ static void test_a_users_own_are_nobody_elses(void) {
         sd_bus_message *m;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set(world.alice, "u/1/mine", "mine", OLD_KEY);
@@ -396,7 +367,7 @@ static void test_one_users_identity_is_not_anothers(void) {
         World world;
         g_autofree char *of_alice = NULL, *of_bob = NULL, *first = NULL, *second = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set(world.alice, "u/1/x", "same", OLD_KEY);
@@ -413,7 +384,7 @@ static void test_the_administrators_are_not_everybodys(void) {
         World world;
         g_autofree char *text = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set(world.root, "sensor-1", "one", OLD_KEY);
@@ -431,7 +402,7 @@ static void test_the_administrators_are_not_everybodys(void) {
 static void test_a_user_has_so_many(void) {
         World world;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         for (int i = 0; i < 64; i++) {
@@ -465,9 +436,8 @@ static void test_outlives_its_keyring_and_the_service(void) {
         World world;
         g_autofree char *listener = NULL, *first = NULL, *second = NULL, *again = NULL;
         pid_t keyring;
-        int status;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         rule(&world, "allow");
@@ -479,10 +449,7 @@ static void test_outlives_its_keyring_and_the_service(void) {
         first = open_to(&world, get_port(world.alice, listener), "one", OLD_KEY);
 
         /* both processes, with everything that is only in their memory */
-        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
-        service_restart(world.service);
+        world_restart(&world);
         again = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
         second = open_to(&world, get_port(world.alice, again), "one", OLD_KEY);
         world_free(&world);
@@ -497,7 +464,7 @@ static void test_identity_and_key_have_their_sizes(void) {
         const uint8_t key[513] = {0};
         sd_bus_message *m;
 
-        if (!world_new(&world))
+        if (!world_of_users(&world))
                 return;
 
         set_refused(world.root, "x", "", "k", 1, "InvalidInputParameters", "1 to 255");

@@ -6,7 +6,7 @@
  */
 
 #include "interop/peer.h"
-#include "stage.h"
+#include "world.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -14,25 +14,12 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct World {
-        Service *service;
-        sd_bus *root, *alice, *bob;
-        char *directory;
-        TestIdentity *ca, *other, *server; /* the server's is the CA's */
-} World;
-
 static bool world_new(World *world) {
-        if (!service_has_users())
+        if (!world_of_users(world))
                 return false;
 
-        *world = (World){.service = service_start(NULL)};
-        world->root = service_bus(world->service, 0);
-        world->alice = service_bus(world->service, UID_ALICE);
-        world->bob = service_bus(world->service, UID_BOB);
-        world->directory = g_dir_make_tmp("dtlsd-trust.XXXXXX", NULL);
         world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
         world->other = test_identity_new("other", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
         world->server =
@@ -41,28 +28,9 @@ static bool world_new(World *world) {
         return true;
 }
 
-static void world_free(World *world) {
-        (void)bus_leave(world->root);
-        (void)bus_leave(world->alice);
-        (void)bus_leave(world->bob);
-        test_identity_free(world->server);
-        test_identity_free(world->other);
-        test_identity_free(world->ca);
-        service_stop(world->service);
-        service_remove_directory(world->directory);
-        g_free(world->directory);
-}
-
 static void let_alice_use(const World *world) {
-        g_autofree char *path =
-                g_build_filename(service_directory(world->service), "policy.d", "10-x.conf", NULL);
-
-        g_assert_true(g_file_set_contents(path,
-                                          "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
-                                          "Use=trust:field*\n",
-                                          -1, NULL));
-        g_assert_cmpint(g_chmod(path, 0644), ==, 0);
-        (void)sd_bus_message_unref(call(world->root, ROOT, MANAGER, "Reload", ""));
+        service_rule(world->service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
+                                     "Use=trust:field*\n");
 }
 
 /* ---- changing ---- */
@@ -204,15 +172,6 @@ static void give_up(sd_bus *bus, const char *path) {
         (void)sd_bus_message_unref(call(bus, path, CONNECTION, "AbortHandshake", ""));
 }
 
-static void kill_both(const World *world) {
-        int status;
-
-        g_assert_cmpint(kill(service_keyring_pid(world->service), SIGKILL), ==, 0);
-        g_assert_cmpint(kill(service_pid(world->service), SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(service_pid(world->service), &status, 0), >, 0);
-        service_restart(world->service);
-}
-
 static void test_is_used_by_name_and_kept(void) {
         World world;
         g_autofree char *path = NULL, *text = NULL, *again = NULL, *names = NULL;
@@ -237,7 +196,7 @@ static void test_is_used_by_name_and_kept(void) {
         g_assert_true(lists(world.alice, "field", world.ca));
         g_assert_true(lists(world.alice, "field", world.other));
 
-        kill_both(&world); /* with everything that is only in their memory */
+        world_restart(&world); /* with everything that is only in their memory */
         again = create(world.alice, "field", port);
         shake(world.alice, again, "HandshakeComplete");
         peer_stop(peer);
@@ -317,7 +276,7 @@ static void test_the_systems_accepts_whom_the_system_trusts(void) {
                 world_free(&world);
                 return;
         }
-        kill_both(&world); /* they are in the new namespace now */
+        world_restart(&world); /* they are in the new namespace now */
         peer = start_server(&world, &port);
         path = create(world.alice, "system", port);
         shake(world.alice, path, "HandshakeComplete");
