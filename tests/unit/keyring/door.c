@@ -75,3 +75,26 @@ void door_refuses(Door *door, sd_bus_message *call, const char *error, const cha
                 g_error("'%s: %s' is not %s and does not say '%s'", answer->name, answer->message,
                         error, text);
 }
+
+static void door_refuses_name(Door *door, const char *method, uid_t uid, const char *name,
+                              const char *error, const char *text) {
+        g_autoptr(sd_bus_message) m = door_new_call(door, method);
+
+        g_assert_cmpint(sd_bus_message_append(m, "us", (uint32_t)uid, name), >=, 0);
+        door_refuses(door, m, error, text);
+}
+
+void door_refuses_names(Door *door, const char *method) {
+        door_refuses_name(door, method, 0, "..", "BadSecret", "1 to 64");
+        door_refuses_name(door, method, 1000, "u/1001/x", "NotAuthorized", "another");
+        door_refuses_name(door, method, 1000, "u/1000/x", "Failed", "--store");
+}
+
+void door_lists_nothing(Door *door, const char *method, const char *type) {
+        g_autoptr(sd_bus_message) m = door_new_call(door, method);
+
+        door_call(door, m);
+        g_assert_false(sd_bus_message_is_method_error(door->reply, NULL));
+        g_assert_cmpint(sd_bus_message_enter_container(door->reply, 'a', type), >, 0);
+        g_assert_cmpint(sd_bus_message_at_end(door->reply, false), >, 0);
+}

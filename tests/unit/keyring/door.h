@@ -26,3 +26,8 @@ sd_bus_message *door_new_call(Door *door, const char *method);
 void door_call(Door *door, sd_bus_message *call);
 /* It is this error (a name after DTLSD_ERROR_PREFIX) and says @text. */
 void door_refuses(Door *door, sd_bus_message *call, const char *error, const char *text);
+/* A method that takes a user and a name refuses every name: what is none, another user's, and, as
+ * there is no store, the user's own. */
+void door_refuses_names(Door *door, const char *method);
+/* A method that lists things of this type lists none. */
+void door_lists_nothing(Door *door, const char *method, const char *type);
