@@ -13,6 +13,9 @@
 
 #include <string.h>
 
+#define CONNECTION_TOGETHER_USEC                                                                   \
+        (30 * UINT64_C(1000000)) /* a thousand cost two wake-ups a minute */
+
 const char *end_reason_name(EndReason reason) {
         static const char *const names[N_END_REASONS] = {
                 [END_SHUTDOWN] = "Shutdown",
@@ -58,11 +61,21 @@ static uint64_t connection_idle_at(const Connection *connection) {
         return connection->active_usec + idle_usec;
 }
 
+/* What an open session has to do at some time is done for all of them at one time. */
+static uint64_t connection_session_at(const Connection *connection) {
+        uint64_t at_usec = session_deadline_usec(connection->session);
+
+        if (connection->state != HANDSHAKE_COMPLETE || at_usec == SESSION_NEVER)
+                return at_usec;
+
+        return (at_usec / CONNECTION_TOGETHER_USEC + 1) * CONNECTION_TOGETHER_USEC;
+}
+
 static uint64_t connection_wakes_at(const Connection *connection) {
         uint64_t at_usec = connection_idle_at(connection);
 
         if (connection->session)
-                at_usec = MIN(at_usec, session_deadline_usec(connection->session));
+                at_usec = MIN(at_usec, connection_session_at(connection));
         if (connection->linger_usec > 0)
                 at_usec = MIN(at_usec, connection->linger_usec);
 
