@@ -110,6 +110,9 @@ static void test_a_slow_reader_loses_data_and_nothing_else(App *app, gconstpoint
         fill(app, client, server);
         app_pair(app, &other, &other_server); /* opens and ends while nobody reads */
         other_number = id_of(other_server);
+        world_send(other, "x"); /* for which there would be room, but not before opened */
+        world_wait(&app->world,
+                   world_counter(connection_counters(other_server), "DroppedAppFull") == 1);
         connection_close(other, END_CLOSE);
         world_wait(&app->world, !world_has(&app->world, other_number));
         n_sent = world_counter(connection_counters(server), "DatagramsDelivered");
@@ -129,15 +132,66 @@ static void test_a_slow_reader_loses_data_and_nothing_else(App *app, gconstpoint
                         n_dropped += n;
                 if (from == other_number)
                         g_string_append_printf(kinds, " other%s;", strchr(frame, ' '));
-                over = strstr(kinds->str, "closed PeerClosed; other opened") ||
-                       strstr(kinds->str, "other closed");
+                over = strstr(kinds->str, "other closed PeerClosed");
         }
 
         g_assert_cmpuint(n_data, ==, n_sent);
-        g_assert_cmpuint(n_dropped, ==, n_lost);
+        g_assert_cmpuint(n_dropped, ==, n_lost + 1); /* the other one's */
         g_test_message("%s", kinds->str);
         g_assert_nonnull(strstr(kinds->str, " opened;"));
         g_assert_nonnull(strstr(kinds->str, "ChannelFull;"));
+        g_assert_nonnull(strstr(kinds->str, "other opened; other dropped 1 ChannelFull;"));
+}
+
+#define CROWD 10
+
+static void crowd_setup(App *app, gconstpointer unused) {
+        QuotaLimits limits = quota_limits_default(4096);
+
+        limits.per_uid[QUOTA_CONNECTIONS] = CROWD;
+        app_setup_limits(app, &limits);
+}
+
+/* What is to be told of those that came and went is as bounded as those that are there. */
+static void test_nobody_is_told_of_without_bound(App *app, gconstpointer unused) {
+        unsigned n_opened = 0, n_closed = 0;
+        Connection *client, *server;
+
+        app_pair(app, &client, &server);
+        fill(app, client, server);
+        for (unsigned i = 0; i < 2 * CROWD; i++) {
+                Spec *spec = world_client_spec();
+                Connection *other;
+                uint64_t n_before;
+
+                spec->uid = WORLD_OTHER_UID;
+                spec->handshake_deadline_usec = 100 * 1000;
+                n_before = world_counter(relay_counters(app->world.relay), "DroppedQuota");
+                other = world_start(&app->world, spec, app->listener, "127.0.0.1");
+                world_wait(&app->world, connection_facts(other).encrypted ||
+                                                world_counter(relay_counters(app->world.relay),
+                                                              "DroppedQuota") > n_before);
+                connection_close(other, END_CLOSE);
+        }
+        /* the pair are two of them */
+        g_assert_cmpuint(quota_used(app->world.quota, WORLD_UID, QUOTA_CONNECTIONS), <=, CROWD);
+        g_assert_cmpuint(world_counter(relay_counters(app->world.relay), "DroppedQuota"), >=,
+                         CROWD);
+
+        connection_close(client, END_CLOSE);
+        while (n_closed < 1 || n_closed < n_opened ||
+               quota_used(app->world.quota, WORLD_UID, QUOTA_CONNECTIONS) > 0) {
+                world_turn_quickly(&app->world, world_limit(&app->world));
+                app_read(app);
+                while (!g_queue_is_empty(app->frames)) {
+                        g_autofree char *frame = g_queue_pop_head(app->frames);
+
+                        n_opened += g_str_has_suffix(frame, " opened");
+                        n_closed += strstr(frame, " closed ") != NULL;
+                }
+        }
+        g_assert_cmpuint(n_opened, ==, n_closed);
+        g_assert_cmpuint(n_opened, >, CROWD / 2);
 }
 
 static void test_a_shutdown_is_told_and_the_next_number_is_new(App *app, gconstpointer unused) {
@@ -204,6 +258,8 @@ int main(int argc, char **argv) {
             test_what_comes_in_a_turn_leaves_in_a_packet);
         add("a-slow-reader-loses-data-and-nothing-else",
             test_a_slow_reader_loses_data_and_nothing_else);
+        g_test_add("/lane/nobody-is-told-of-without-bound", App, NULL, crowd_setup,
+                   test_nobody_is_told_of_without_bound, app_teardown);
         add("a-shutdown-is-told-and-the-next-number-is-new",
             test_a_shutdown_is_told_and_the_next_number_is_new);
         return g_test_run();
