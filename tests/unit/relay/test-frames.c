@@ -4,6 +4,7 @@
 #include "app.h"
 
 #include "base/cleanup.h"
+#include "relay/private.h"
 
 #include <string.h>
 
@@ -158,6 +159,32 @@ static void test_what_is_too_long_is_told(App *app, gconstpointer unused) {
         assert_reads(app, client, longest);
 }
 
+/* Loopback takes whatever is sent, so the endpoint is told that its socket is full. */
+static void test_a_full_socket_stops_nobody_else(App *app, gconstpointer unused) {
+        Connection *client, *own;
+        uint32_t number = pair(app, &client);
+        Endpoint *endpoint = app->listener->endpoint;
+
+        own = world_start(&app->world, app_client_spec(app), app->listener, "127.0.0.1");
+        world_wait_state(&app->world, own, HANDSHAKE_COMPLETE);
+        for (int i = 0; i < 2; i++)
+                g_free(app_next(app)); /* both ends opened */
+
+        endpoint->waiting = datagram_batch_new(1, 1);
+        add_text(app, number, "lost");
+        add_text(app, number, "lost too");
+        add_text(app, id_of(own), "not lost");
+        app_flush(app);
+        app_expects(app, "%u dropped 2 SocketFull", number);
+        app_expects(app, "%u data not lost", id_of(own) + 1);
+        g_assert_cmpuint(counter_of(app, "DroppedSocketFull"), ==, 2);
+
+        endpoint_drain(endpoint);
+        add_text(app, number, "room again");
+        app_flush(app);
+        assert_reads(app, client, "room again");
+}
+
 static void test_what_cannot_be_ends_its_packet_alone(App *app, gconstpointer unused) {
         Connection *client;
         uint32_t number = pair(app, &client);
@@ -252,6 +279,7 @@ int main(int argc, char **argv) {
         add("numbers-of-others-are-nobodys", test_numbers_of_others_are_nobodys);
         add("nothing-is-sent-before-it-is-open", test_nothing_is_sent_before_it_is_open);
         add("what-is-too-long-is-told", test_what_is_too_long_is_told);
+        add("a-full-socket-stops-nobody-else", test_a_full_socket_stops_nobody_else);
         add("what-cannot-be-ends-its-packet-alone", test_what_cannot_be_ends_its_packet_alone);
         add("please-close", test_please_close);
         add("a-long-packet-takes-turns", test_a_long_packet_takes_turns);
