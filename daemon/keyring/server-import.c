@@ -52,7 +52,7 @@ static int import_keep(const ImportCall *call, Chain *chain, PrivateKey *key, co
 static void on_imported(int outcome, const char *text, Chain *chain, PrivateKey *key,
                         void *userdata) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        const Identity *identity;
+        const Identity *identity = NULL;
         ImportCall *call = userdata;
         int r;
 
