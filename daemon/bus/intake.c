@@ -93,6 +93,8 @@ static int intake_answer(const TakenSecret *secret, Key **ret, sd_bus_error *err
                 return bus_refuse_text(error, "TlsInitializationError", "The key: %s", text);
         case KEYS_E_LATE:
                 return bus_refuse_text(error, "TimedOut", "The key: %s; try again", text);
+        case KEYS_E_FULL:
+                return bus_refuse_text(error, "QuotaExceeded", "The key: %s", text);
         case KEYS_E_REFUSED:
         case KEYS_E_BAD_SECRET:
         case KEYS_E_UNKNOWN:

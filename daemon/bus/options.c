@@ -198,7 +198,9 @@ static int options_join_credentials(const Options *options, OptionsFor what, sd_
         if (options->has_ca_certificates && options->has_trust)
                 return options_refuse(error, "CaCertificates take the place of Trust; give one of "
                                              "them");
-        if (spec->role == DTLS_CLIENT && spec->first_use &&
+        if (spec->role == DTLS_SERVER && spec->first_use)
+                return options_refuse(error, "TrustOnFirstUse is of a client");
+        if (spec->first_use &&
             (spec->verify_mode == VERIFY_NONE || spec->verify_mode == QUERY_PEER))
                 return options_refuse(error, "TrustOnFirstUse needs a PeerVerifyMode that minds "
                                              "who the peer is: VerifyPeer or AutoVerifyPeer");

@@ -120,6 +120,8 @@ static const char *store_error(int outcome) {
         case KEYS_E_BAD_SECRET:
         case KEYS_E_UNKNOWN:
                 return DTLSD_ERROR_PREFIX "InvalidInputParameters";
+        case KEYS_E_FULL:
+                return DTLSD_ERROR_PREFIX "QuotaExceeded";
         case KEYS_E_GONE:
         case KEYS_E_REFUSED:
                 break;

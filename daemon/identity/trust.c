@@ -32,7 +32,7 @@ const char *trust_outcome_text(TrustOutcome outcome) {
         case TRUST_E_NOT_CERTIFICATE:
                 return "not certificates in PEM or DER, or damaged ones";
         case TRUST_E_TOO_MANY:
-                return "too many CA certificates";
+                return "more than 1024 CA certificates, or more than 512 KiB of them";
         case TRUST_E_TOO_LONG:
                 return "a CA certificate is longer than 16 KiB";
         case TRUST_E_UNBEARABLE:

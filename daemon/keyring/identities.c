@@ -265,7 +265,7 @@ int identities_check(const Identities *identities, const char *name, const char 
 
         if (!entries_have_room(identities->by_name, name, IDENTITIES_PER_USER_MAX,
                                IDENTITIES_MAX)) {
-                *ret_text = "there are as many identities as there may be; remove some";
+                *ret_text = "a user has 64 identities at most, all users 4096; remove some";
                 return IDENTITIES_E_FULL;
         }
 

@@ -262,7 +262,7 @@ static int pins_check_room(const Pins *pins, const PinTable *table, const GPtrAr
         else if (keys->len == 0 && table->n_places >= PINS_PER_USER_MAX)
                 *ret_text = "a user has 2048 pinned hosts at most; remove some";
         else if (keys->len == 0 && pins->n_places >= PINS_MAX)
-                *ret_text = "there is no room for more pins; remove some";
+                *ret_text = "all users have 65536 pinned hosts at most; remove some";
         else
                 return 0;
 
@@ -280,6 +280,19 @@ static PinTable *pins_table(Pins *pins, const char *name) {
         return table;
 }
 
+/* A first key counts as such where it is known that there was none, of the administrator neither.
+ */
+static int pins_check_first(const Pins *pins, const char **ret_text) {
+        const PinTable *table = g_hash_table_lookup(pins->tables, PINS_WORD);
+
+        if (!table || !table->damaged)
+                return 0;
+
+        *ret_text = "the administrator's pins on the disk are damaged, and so nobody knows whether "
+                    "this is the first key; the keyring's log names the file";
+        return PINS_E_DAMAGED;
+}
+
 int pins_add(Pins *pins, const PinPlace *place, GBytes *pin, bool first, GPtrArray **ret_keys,
              const char **ret_text) {
         g_autoptr(GPtrArray) before = NULL, after = NULL;
@@ -288,6 +301,8 @@ int pins_add(Pins *pins, const PinPlace *place, GBytes *pin, bool first, GPtrArr
         int r;
 
         r = pins_check(pins, place, ret_text);
+        if (r == 0 && first)
+                r = pins_check_first(pins, ret_text);
         if (r)
                 return r;
 

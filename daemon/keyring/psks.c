@@ -160,7 +160,7 @@ int psks_put(Psks *psks, const char *name, GBytes *identity, const Secret *key,
         if (!psks->store)
                 return PSKS_E_NO_STORE;
         if (!entries_have_room(psks->by_name, name, PSKS_PER_USER_MAX, PSKS_MAX)) {
-                *ret_text = "there are as many pre-shared keys as there may be; remove some";
+                *ret_text = "a user has 64 pre-shared keys at most, all users 4096; remove some";
                 return PSKS_E_FULL;
         }
 

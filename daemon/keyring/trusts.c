@@ -176,7 +176,7 @@ static int trusts_check_room(const Trusts *trusts, const TrustSet *set, const ch
                 *ret_text = "a user's trust sets have 256 KiB at most; remove some anchors";
         else if (g_hash_table_size(trusts->by_name) > TRUSTS_MAX ||
                  n_all > (is_user ? TRUSTS_BYTES_MAX / 2 : TRUSTS_BYTES_MAX))
-                *ret_text = "there is no room for more trust sets; remove some";
+                *ret_text = "all users have 4096 trust sets with 32 MiB at most; remove some";
         else
                 return 0;
 

@@ -84,13 +84,16 @@ static void vault_set_count(Vault *vault, uid_t uid, size_t count) {
 }
 
 static int vault_check_room(const Vault *vault, uid_t uid, const char **ret_text) {
-        if (vault_count(vault, uid) >= VAULT_KEYS_PER_UID_MAX) {
-                *ret_text = "this user has as many keys in the keyring as one may; close objects";
+        size_t limit = uid == 0 ? VAULT_KEYS_OF_ROOT_MAX : VAULT_KEYS_PER_UID_MAX;
+
+        if (vault_count(vault, uid) >= limit) {
+                *ret_text = uid == 0 ? "root has 10240 keys in the keyring at most; close objects"
+                                     : "a user has 2048 keys in the keyring at most; close objects";
                 return VAULT_E_FULL;
         }
 
         if (g_hash_table_size(vault->keys) >= VAULT_KEYS_MAX) {
-                *ret_text = "the keyring is full";
+                *ret_text = "all users have 16384 keys in the keyring at most; try again later";
                 return VAULT_E_FULL;
         }
 

@@ -17,6 +17,8 @@
 #include <sys/types.h>
 
 #define VAULT_KEYS_PER_UID_MAX 2048 /* a few KiB each; more objects than that share identities */
+/* The administrator: the store's 4096 identities and 4096 pre-shared keys, and as many as others */
+#define VAULT_KEYS_OF_ROOT_MAX (2 * 4096 + VAULT_KEYS_PER_UID_MAX)
 #define VAULT_KEYS_MAX 16384
 #define VAULT_PSK_MAX 512 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
 /* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */

@@ -272,6 +272,8 @@ static void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
 
         if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "BadSecret") == 0)
                 outcome = KEYS_E_BAD_SECRET;
+        if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "QuotaExceeded") == 0)
+                outcome = KEYS_E_FULL;
         if (ask_changes_store(ask) && g_strcmp0(error->name, DTLSD_ERROR_PREFIX "UnknownKey") == 0)
                 outcome = KEYS_E_UNKNOWN;
         ask_settle(ask, outcome, error->message ? error->message : error->name);

@@ -33,6 +33,7 @@ typedef enum KeysOutcome {
         KEYS_E_LATE,       /* no answer in time */
         KEYS_E_BAD_SECRET, /* import: not a key, empty, encrypted, not a sealed memfd; text */
         KEYS_E_UNKNOWN,    /* nothing of that name is kept */
+        KEYS_E_FULL,       /* one of the keyring's bounds; text says which */
 } KeysOutcome;
 
 /* @outcome 0 or KeysOutcome; @text says why when it is not 0. What is handed over is borrowed:

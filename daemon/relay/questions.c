@@ -48,6 +48,7 @@ static const char *question_why(int outcome, const char *text) {
         case KEYS_E_REFUSED:
         case KEYS_E_BAD_SECRET:
         case KEYS_E_UNKNOWN:
+        case KEYS_E_FULL:
                 break;
         }
 

@@ -18,11 +18,14 @@ static const struct {
 /* ---- as text ---- */
 
 bool share_parse_subject(const char *text, Share *ret) {
+        const char *number = text + strlen("uid:");
         guint64 id;
 
         if (!g_str_has_prefix(text, "uid:") && !g_str_has_prefix(text, "gid:"))
                 return false;
-        if (!g_ascii_string_to_unsigned(text + strlen("uid:"), 10, 0, SHARE_ID_MAX, &id, NULL))
+        if (!g_ascii_string_to_unsigned(number, 10, 0, SHARE_ID_MAX, &id, NULL))
+                return false;
+        if (number[0] == '0' && number[1] != '\0') /* 01: one subject has one spelling */
                 return false;
 
         *ret = (Share){.is_group = text[0] == 'g', .id = (uint32_t)id};

@@ -335,6 +335,14 @@ static void test_the_first_time_is_for_policy_to_allow(void) {
                         >=, 0);
         other = options_end_refused("InvalidInputParameters", world.bob, m);
         g_assert_nonnull(strstr(other, "PeerVerifyMode"));
+        g_free(other);
+
+        m = options_begin(world.bob, ROOT, MANAGER, "CreateConnection", "s", "server");
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "TrustOnFirstUse", "b", 1, "Transport",
+                                              "s", "external"),
+                        >=, 0);
+        other = options_end_refused("InvalidInputParameters", world.bob, m);
+        g_assert_nonnull(strstr(other, "of a client"));
         world_free(&world);
 }
 

@@ -410,8 +410,8 @@ static void test_a_user_has_so_many(void) {
 
                 set(world.alice, name, "i", OLD_KEY);
         }
-        set_refused(world.alice, "u/1/more", "i", OLD_KEY, strlen(OLD_KEY), "Failed",
-                    "as many pre-shared keys as there may be");
+        set_refused(world.alice, "u/1/more", "i", OLD_KEY, strlen(OLD_KEY), "QuotaExceeded",
+                    "64 pre-shared keys at most");
         set(world.bob, "u/5/x", "i", OLD_KEY);
         world_free(&world);
 }

@@ -184,6 +184,18 @@ static void a_damaged_table_stays_until_it_is_let_go(void) {
         world_done(&world);
 }
 
+/* The administrator may have pinned another key there; whoever says so itself is believed. */
+static void nothing_is_first_where_the_administrators_are_damaged(void) {
+        World world = world_new();
+
+        ground_write(&world.ground, STORE_PINS, "pins", "dtlsd-store 1 plain pins pins\nnonsense");
+        world_again(&world);
+        g_assert_cmpint(add(&world, world.first, true), ==, PINS_E_DAMAGED);
+        g_assert_cmpuint(count(&world), ==, 0);
+        g_assert_cmpint(add(&world, world.first, false), ==, 0);
+        world_done(&world);
+}
+
 static void there_are_so_many(void) {
         World world = world_new();
         int r = 0;
@@ -255,6 +267,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/pins/places-have-one-spelling", places_have_one_spelling);
         g_test_add_func("/pins/a-damaged-table-stays-until-it-is-let-go",
                         a_damaged_table_stays_until_it_is_let_go);
+        g_test_add_func("/pins/nothing-is-first-where-the-administrators-are-damaged",
+                        nothing_is_first_where_the_administrators_are_damaged);
         g_test_add_func("/pins/there-are-so-many", there_are_so_many);
         g_test_add_func("/pins/a-user-has-so-many-hosts", a_user_has_so_many_hosts);
         g_test_add_func("/pins/without-a-store-nothing-is-kept", without_a_store_nothing_is_kept);

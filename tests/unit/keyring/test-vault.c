@@ -276,6 +276,16 @@ static void test_bounds_the_keys_of_a_uid(void) {
         g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &key), ==, 0);
 }
 
+/* The store's own, of which there may be so many, are the administrator's. */
+static void test_has_room_for_a_full_store(void) {
+        g_autoptr(Vault) vault = vault_new();
+        VaultKey *key;
+
+        for (unsigned i = 0; i < 2 * 4096 + VAULT_KEYS_PER_UID_MAX; i++)
+                g_assert_cmpint(import_psk(vault, 0, "psk", 3, &key), ==, 0);
+        g_assert_cmpint(import_psk(vault, 0, "psk", 3, &key), ==, VAULT_E_FULL);
+}
+
 static void test_bounds_the_keys_of_all(void) {
         g_autoptr(Vault) vault = vault_new();
         VaultKey *key;
@@ -353,6 +363,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/vault/key/outlives-its-removal-while-it-is-used",
                         test_outlives_its_removal_while_it_is_used);
         g_test_add_func("/vault/limit/bounds-the-keys-of-a-uid", test_bounds_the_keys_of_a_uid);
+        g_test_add_func("/vault/limit/has-room-for-a-full-store", test_has_room_for_a_full_store);
         g_test_add_func("/vault/limit/bounds-the-keys-of-all", test_bounds_the_keys_of_all);
         g_test_add_func("/vault/limit/bounds-the-rate-of-use", test_bounds_the_rate_of_use);
         g_test_add_func("/vault/report/is-due-once-a-minute", test_reports_a_key_once_a_minute);

@@ -85,8 +85,8 @@ static void there_are_not_more_than_so_many(void) {
 
 static void subjects_are_written_in_one_way(void) {
         static const char *const good[] = {"uid:0", "gid:0", "uid:4294967294", "gid:100"};
-        static const char *const bad[] = {"uid:4294967295", "uid:-1", "uid:",  "uid: 1",
-                                          "uid:1 ",         "bob",    "GID:1", ""};
+        static const char *const bad[] = {"uid:4294967295", "uid:-1", "uid:", "uid: 1", "uid:1 ",
+                                          "uid:01",         "gid:00", "bob",  "GID:1",  ""};
         char buffer[SHARE_SUBJECT_MAX];
         Share share;
 
