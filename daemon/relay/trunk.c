@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define TRUNK_CLOSE_MAX 16 /* connections in a turn: each says goodbye to its peer */
+#define TRUNK_ACCURACY_USEC 1 /* sd-event's least */
+#define TRUNK_CLOSE_MAX 16    /* connections in a turn: each says goodbye to its peer */
 
 /* Off until somebody wants it. */
 static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_handler_t handler,
@@ -99,8 +100,11 @@ static int on_trunks_flush(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+/* By a timer that is due at once, and so takes its place among what is ready: a deferred source
+ * comes before everything else each time. */
 void trunk_goes_on(Trunk *trunk) {
-        /* cannot fail for a deferred source of ours */
+        /* neither can fail for a timer of ours */
+        (void)sd_event_source_set_time(trunk->more, relay_now(trunk->relay));
         (void)sd_event_source_set_enabled(trunk->more, SD_EVENT_ONESHOT);
 }
 
@@ -230,7 +234,7 @@ static void trunk_close(Trunk *trunk, EndReason why) {
         trunk_close_some(trunk);
 }
 
-static int on_trunk_more(sd_event_source *source, void *userdata) {
+static int on_trunk_more(sd_event_source *source, uint64_t usec, void *userdata) {
         Trunk *trunk = userdata;
 
         if (trunk->gone)
@@ -273,7 +277,8 @@ static int trunk_open(Trunk *trunk, int *ret_fd, Reason *reason) {
         if (r < 0)
                 return fault(r);
 
-        r = trunk_new_deferred(trunk->relay, &trunk->more, on_trunk_more, trunk);
+        r = sd_event_add_time(trunk->relay->event, &trunk->more, CLOCK_MONOTONIC, SESSION_NEVER,
+                              TRUNK_ACCURACY_USEC, on_trunk_more, trunk);
         if (r < 0)
                 return fault(r);
 

@@ -7,6 +7,8 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 static uint32_t id_of(const Connection *connection) {
         return connection_facts(connection).id;
@@ -95,6 +97,39 @@ static void test_a_name_that_leaves_ends_it(App *app, gconstpointer unused) {
         app_expects(app, "%u opened", number);
         app_expects(app, "%u closed OwnerGone", number);
         world_wait(&app->world, poll(&look, 1, 0) == 1 && (look.revents & POLLHUP));
+}
+
+/* Somebody else's event: how many connections there are still. */
+static int on_other(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        App *app = userdata;
+
+        app->n_packets = (size_t)quota_used(app->world.quota, WORLD_UID, QUOTA_CONNECTIONS);
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static void test_others_have_their_turns_meanwhile(App *app, gconstpointer unused) {
+        uint32_t listener = listener_facts(app->listener).id;
+        sd_event_source *source = NULL;
+        Connection *connection;
+        int ends[2];
+
+        for (int i = 0; i < 1000; i++)
+                g_assert_cmpint(relay_create_connection(app->world.relay, app_client_spec(app),
+                                                        &connection, NULL),
+                                ==, 0);
+        g_assert_cmpint(pipe(ends), ==, 0);
+        g_assert_cmpint(write(ends[1], "x", 1), ==, 1);
+
+        app_closes_fd(app);
+        while (quota_used(app->world.quota, WORLD_UID, QUOTA_CONNECTIONS) == 1000)
+                world_turn(&app->world, world_limit(&app->world));
+        g_assert_cmpint(sd_event_add_io(app->world.event, &source, ends[0], EPOLLIN, on_other, app),
+                        >=, 0);
+        world_wait(&app->world, !relay_find_listener(app->world.relay, listener));
+        g_assert_cmpuint(app->n_packets, >, 500);
+        sd_event_source_unref(source);
+        close(ends[0]);
+        close(ends[1]);
 }
 
 static void test_many_go_in_turns(App *app, gconstpointer unused) {
@@ -200,6 +235,7 @@ int main(int argc, char **argv) {
             test_a_closed_fd_ends_all_that_was_made_with_it);
         add("a-name-that-leaves-ends-it", test_a_name_that_leaves_ends_it);
         add("many-go-in-turns", test_many_go_in_turns);
+        add("others-have-their-turns-meanwhile", test_others_have_their_turns_meanwhile);
         add("several-are-kept-apart", test_several_are_kept_apart);
         add("it-takes-the-place-of-other-channels", test_it_takes_the_place_of_other_channels);
         add("announced-if-told-so", test_announced_if_told_so);
