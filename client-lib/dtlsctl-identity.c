@@ -23,6 +23,10 @@ int command_import(sd_bus *bus, Settings *settings, char **arguments) {
         if (settings->pkcs12_file)
                 r = dtlsd_import_pkcs12(bus, arguments[0], settings->pkcs12_file,
                                         settings->passphrase_file, &error);
+        else if (settings->key_uri)
+                r = dtlsd_import_key_uri(bus, arguments[0],
+                                         (const char *const *)settings->certificate_files,
+                                         settings->key_uri, settings->passphrase_file, &error);
         else
                 r = dtlsd_import_identity(bus, arguments[0],
                                           (const char *const *)settings->certificate_files,

@@ -38,8 +38,14 @@ static void add_others_entries(GOptionContext *context, Settings *settings) {
         g_option_context_add_main_entries(context, entries, NULL);
 }
 
-static void add_generate_entries(GOptionContext *context, Settings *settings) {
+static void add_store_entries(GOptionContext *context, Settings *settings) {
         const GOptionEntry entries[] = {
+                {"passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &settings->passphrase_file,
+                 "import: passphrase of the key, one line", "FILE"},
+                {"key-uri", 0, 0, G_OPTION_ARG_STRING, &settings->key_uri,
+                 "import: instead of --key: one in a token; its PIN is the passphrase", "URI"},
+                {"pkcs12", 0, 0, G_OPTION_ARG_FILENAME, &settings->pkcs12_file,
+                 "import: PKCS#12 file with key and certificates", "FILE"},
                 {"key-type", 0, 0, G_OPTION_ARG_STRING, &settings->key_type,
                  "generate: ECDSA-P256 (default), RSA-2048, RSA-3072, RSA-4096 or Ed25519", "TYPE"},
                 {"subject", 0, 0, G_OPTION_ARG_STRING, &settings->subject,
@@ -66,10 +72,6 @@ static void add_entries(GOptionContext *context, Settings *settings) {
                  "FILE"},
                 {"identity", 0, 0, G_OPTION_ARG_STRING, &settings->identity,
                  "Instead of these two: both by their name in the service's store", "NAME"},
-                {"passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &settings->passphrase_file,
-                 "import: passphrase of the key, one line", "FILE"},
-                {"pkcs12", 0, 0, G_OPTION_ARG_FILENAME, &settings->pkcs12_file,
-                 "import: PKCS#12 file with key and certificates", "FILE"},
                 {"user", 0, 0, G_OPTION_ARG_STRING, &settings->user,
                  "policy check: about this user (for root)", "NAME"},
                 {"psk-identity", 'i', 0, G_OPTION_ARG_STRING, &settings->psk_identity,
@@ -130,7 +132,7 @@ bool settings_parse(Settings *settings, const char *description, int argc, char 
         g_option_context_set_description(context, description);
         add_entries(context, settings);
         add_others_entries(context, settings);
-        add_generate_entries(context, settings);
+        add_store_entries(context, settings);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {
                 (void)say_usage("%s", error->message);
                 return false;
@@ -279,6 +281,7 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
                 {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
                 {"passphrase-file", settings->passphrase_file, COMMAND_IMPORT},
                 {"pkcs12", settings->pkcs12_file, COMMAND_IMPORT},
+                {"key-uri", settings->key_uri, COMMAND_IMPORT},
                 {"user", settings->user, COMMAND_POLICY},
                 {"key-type", settings->key_type, COMMAND_GENERATE},
                 {"subject", settings->subject, COMMAND_GENERATE},
@@ -300,9 +303,11 @@ static bool check_for_command(const Settings *settings, CommandKind kind) {
 static const char *find_contradiction(const Settings *settings, CommandKind kind) {
         if (!settings->psk_file != !settings->psk_identity)
                 return "--psk-identity and --psk-file go together";
-        if (!settings->certificate_files != !settings->key_file)
+        if (!settings->certificate_files != !(settings->key_file || settings->key_uri))
                 return "--certificate and --key go together";
-        if (kind == COMMAND_IMPORT && (!settings->key_file == !settings->pkcs12_file))
+        if (settings->key_file && settings->key_uri)
+                return "--key and --key-uri contradict each other";
+        if (kind == COMMAND_IMPORT && (!settings->certificate_files == !settings->pkcs12_file))
                 return "import needs --certificate and --key, or --pkcs12";
         if (kind == COMMAND_SET_PSK && !settings->psk_file)
                 return "set-psk needs --psk-identity and --psk-file";
@@ -402,6 +407,7 @@ void settings_done(Settings *settings) {
         g_strfreev(settings->alt_names);
         g_free(settings->passphrase_file);
         g_free(settings->pkcs12_file);
+        g_free(settings->key_uri);
         g_free(settings->user);
         g_free(settings->ticket_file);
         g_free(settings->dh_file);

@@ -37,7 +37,8 @@ typedef enum CommandKind {
 typedef struct Settings {
         char **ca_files, **certificate_files, **ciphers, **alpn, **psks, **share;
         char *key_file, *name, *psk_identity, *psk_file, *psk_hint, *profile, *protocol;
-        char *identity, *passphrase_file, *pkcs12_file, *user, *ticket_file, *dh_file, *trust;
+        char *identity, *passphrase_file, *pkcs12_file, *key_uri, *user, *ticket_file, *dh_file,
+                *trust;
         char *key_type, *subject, **alt_names;
         gboolean insecure, echo, cookies_off, version, first_use, administrator;
         int wait_seconds;             /* G_MININT: none was given */

@@ -269,6 +269,11 @@ int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *cert
  * when it is empty (Manager.ImportIdentity). Errors: as above. */
 int dtlsd_import_pkcs12(sd_bus *bus, const char *name, const char *pkcs12_file,
                         const char *passphrase_file, sd_bus_error *error);
+/* The same with a key that stays in a token: @key_uri names it (RFC 7512), "pkcs11:token=...".
+ * @name: the administrator's. @pin_file: a line, or NULL when the token wants none
+ * (Manager.ImportIdentity). Errors: as above. */
+int dtlsd_import_key_uri(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
+                         const char *key_uri, const char *pin_file, sd_bus_error *error);
 /* Has a key made in the service's store, and a request for its certificate: *ret_csr, PEM, to be
  * freed. An identity that has this name goes on until the certificate is installed. @key_type:
  * "ECDSA-P256", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519"; NULL: the first. @subject: as RFC

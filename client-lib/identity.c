@@ -9,13 +9,18 @@
 
 #define GENERATE_USEC UINT64_C(60000000) /* that the service gives the making of a key */
 
-static int append_key(sd_bus_message *m, const char *option, const char *file,
+#define OPTION_KEY_URI "KeyUri" /* the one whose value is not in a file */
+
+static int append_key(sd_bus_message *m, const char *option, const char *value,
                       const char *passphrase_file, sd_bus_error *error) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = dtlsd_secret_file_append(m, option, file, /* is_line= */ false, error);
+                r = strcmp(option, OPTION_KEY_URI) == 0
+                            ? sd_bus_message_append(m, "{sv}", option, "s", value)
+                            : dtlsd_secret_file_append(m, option, value, /* is_line= */ false,
+                                                       error);
         if (r >= 0)
                 r = dtlsd_secret_file_append(m, "Passphrase", passphrase_file, /* is_line= */ true,
                                              error);
@@ -23,7 +28,7 @@ static int append_key(sd_bus_message *m, const char *option, const char *file,
 }
 
 static int import(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
-                  const char *option, const char *file, const char *passphrase_file,
+                  const char *option, const char *value, const char *passphrase_file,
                   sd_bus_error *error) {
         sd_bus_message *m = NULL;
         int r;
@@ -34,7 +39,7 @@ static int import(sd_bus *bus, const char *name, const char *const *certificate_
         if (r >= 0)
                 r = dtlsd_files_append(m, certificate_chain_files, error);
         if (r >= 0)
-                r = append_key(m, option, file, passphrase_file, error);
+                r = append_key(m, option, value, passphrase_file, error);
         return dtlsd_call(m, r, error);
 }
 
@@ -48,6 +53,11 @@ int dtlsd_import_identity(sd_bus *bus, const char *name, const char *const *cert
 int dtlsd_import_pkcs12(sd_bus *bus, const char *name, const char *pkcs12_file,
                         const char *passphrase_file, sd_bus_error *error) {
         return import(bus, name, NULL, "Pkcs12", pkcs12_file, passphrase_file, error);
+}
+
+int dtlsd_import_key_uri(sd_bus *bus, const char *name, const char *const *certificate_chain_files,
+                         const char *key_uri, const char *pin_file, sd_bus_error *error) {
+        return import(bus, name, certificate_chain_files, OPTION_KEY_URI, key_uri, pin_file, error);
 }
 
 static int append_request(sd_bus_message *m, const char *key_type, const char *subject,

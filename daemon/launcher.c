@@ -35,7 +35,7 @@ struct Launcher {
         Keys *keys;
         char *program;
         char *socket_path;
-        char *store_option; /* NULL: none */
+        GPtrArray *arguments; /* of the program; NULL-terminated */
         LauncherLost lost;
         void *userdata;
 
@@ -150,8 +150,6 @@ static int launcher_spawn_with(const Launcher *launcher, int fd,
                                posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes,
                                pid_t *ret) {
         g_auto(GStrv) environment = launcher_environment();
-        const char *argv[] = {launcher->program, "--socket-fd", G_STRINGIFY(LAUNCHER_CHILD_FD),
-                              launcher->store_option, NULL};
         sigset_t none, usual;
 
         (void)sigemptyset(&none);
@@ -166,8 +164,8 @@ static int launcher_spawn_with(const Launcher *launcher, int fd,
             posix_spawn_file_actions_addclosefrom_np(actions, LAUNCHER_CHILD_FD + 1) != 0)
                 return -ENOMEM;
 
-        return -posix_spawn(ret, launcher->program, actions, attributes, (char *const *)argv,
-                            environment);
+        return -posix_spawn(ret, launcher->program, actions, attributes,
+                            (char *const *)launcher->arguments->pdata, environment);
 }
 
 static int launcher_spawn(const Launcher *launcher, int fd, pid_t *ret) {
@@ -249,6 +247,21 @@ static int launcher_start(Launcher *launcher) {
         return launcher->socket_path ? launcher_connect(launcher) : launcher_start_child(launcher);
 }
 
+static GPtrArray *launcher_arguments(const LauncherSpec *spec) {
+        GPtrArray *arguments = g_ptr_array_new_with_free_func(g_free);
+
+        g_ptr_array_add(arguments, g_strdup(spec->program));
+        g_ptr_array_add(arguments, g_strdup("--socket-fd"));
+        g_ptr_array_add(arguments, g_strdup(G_STRINGIFY(LAUNCHER_CHILD_FD)));
+        if (spec->store)
+                g_ptr_array_add(arguments, g_strconcat("--store=", spec->store, NULL));
+        for (size_t i = 0; spec->modules && spec->modules[i]; i++)
+                g_ptr_array_add(arguments, g_strconcat("--pkcs11-module=", spec->modules[i], NULL));
+
+        g_ptr_array_add(arguments, NULL);
+        return arguments;
+}
+
 int launcher_new(sd_event *event, Keys *keys, const LauncherSpec *spec, Launcher **ret) {
         Launcher *launcher = g_new0(Launcher, 1);
         int r;
@@ -257,7 +270,7 @@ int launcher_new(sd_event *event, Keys *keys, const LauncherSpec *spec, Launcher
         launcher->keys = keys;
         launcher->program = g_strdup(spec->program);
         launcher->socket_path = g_strdup(spec->socket_path);
-        launcher->store_option = spec->store ? g_strconcat("--store=", spec->store, NULL) : NULL;
+        launcher->arguments = launcher_arguments(spec);
         launcher->lost = spec->lost;
         launcher->userdata = spec->userdata;
 
@@ -292,7 +305,7 @@ Launcher *launcher_free(Launcher *launcher) {
         sd_event_unref(launcher->event);
         g_free(launcher->program);
         g_free(launcher->socket_path);
-        g_free(launcher->store_option);
+        g_ptr_array_unref(launcher->arguments);
         g_free(launcher);
         return NULL;
 }

@@ -17,7 +17,8 @@ typedef struct LauncherSpec {
         const char *program;     /* path of dtlsd-keyring */
         const char *socket_path; /* instead: of the keyring's socket; NULL: start the program */
         const char *store;       /* of the program: where it keeps what it keeps; NULL: nowhere */
-        LauncherLost lost;       /* from the loop: what was held in it is gone */
+        const char *const *modules; /* PKCS#11, that the program may load; NULL: none */
+        LauncherLost lost;          /* from the loop: what was held in it is gone */
         void *userdata;
 } LauncherSpec;
 

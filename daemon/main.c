@@ -40,6 +40,7 @@ typedef struct Options {
         char *keyring;
         char *keyring_socket;
         char *store;
+        char **modules;
         gboolean version;
 } Options;
 
@@ -90,6 +91,8 @@ static bool options_read(int argc, char **argv, Options *options) {
                 {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
                  "Have the keyring that is started keep what has a name in this folder",
                  "DIRECTORY"},
+                {"pkcs11-module", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->modules,
+                 "Let it load this PKCS#11 module, for keys in tokens; may be given again", "PATH"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},
         };
@@ -112,6 +115,7 @@ static void options_done(Options *options) {
         g_free(options->keyring);
         g_free(options->keyring_socket);
         g_free(options->store);
+        g_strfreev(options->modules);
 }
 
 static void block_signals(void) {
@@ -300,6 +304,7 @@ static int daemon_start_keyring(Daemon *daemon, const Options *options) {
                 .program = program,
                 .socket_path = options->keyring_socket,
                 .store = options->store,
+                .modules = (const char *const *)options->modules,
                 .lost = on_keyring_lost,
                 .userdata = daemon,
         };

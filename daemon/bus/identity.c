@@ -4,6 +4,7 @@
  * methods that change them. The key goes from the caller's memfd to the keyring, which reads it.
  */
 
+#include "base/cleanup.h"
 #include "base/memfd.h"
 #include "base/terms.h"
 #include "bus/private.h"
@@ -67,6 +68,7 @@ int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata,
 
 typedef struct ImportOptions {
         int key_fd, pkcs12_fd, passphrase_fd; /* -1: not given; the message's */
+        const char *key_uri;                  /* NULL: not given */
 } ImportOptions;
 
 int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
@@ -93,10 +95,35 @@ int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error)
         return certificates_read(m, &chain, ret, error);
 }
 
-static int import_read_options(sd_bus_message *m, KeysImport *import, sd_bus_error *error) {
+/* What is to be imported, in its form. @uri_fd: the caller's to close. */
+static int import_choose(const ImportOptions *options, KeysImport *import, int *uri_fd,
+                         sd_bus_error *error) {
+        int r;
+
+        if ((options->key_fd >= 0) + (options->pkcs12_fd >= 0) + (options->key_uri != NULL) != 1)
+                return bus_refuse_text(error, "InvalidInputParameters",
+                                       "One of the options 'Key', 'Pkcs12' and 'KeyUri' is needed: "
+                                       "a sealed memfd with the private key of the first "
+                                       "certificate or with a PKCS#12 file, or the URI of a key in "
+                                       "a token");
+
+        import->form = options->key_uri ? "pkcs11" : options->key_fd < 0 ? "pkcs12" : "key";
+        import->key_fd = MAX(options->key_fd, options->pkcs12_fd);
+        import->passphrase_fd = options->passphrase_fd;
+        if (!options->key_uri)
+                return 1;
+
+        r = memfd_new(options->key_uri, strlen(options->key_uri), uri_fd);
+        import->key_fd = *uri_fd;
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
+static int import_read_options(sd_bus_message *m, const char *name, KeysImport *import, int *uri_fd,
+                               sd_bus_error *error) {
         static const DictKey keys[] = {
                 {"Key", "h", 1, read_secret_fd, offsetof(ImportOptions, key_fd), 0, 0},
                 {"Pkcs12", "h", 1, read_secret_fd, offsetof(ImportOptions, pkcs12_fd), 0, 0},
+                {"KeyUri", "s", 1, dict_read_basic, offsetof(ImportOptions, key_uri), 0, 0},
                 {"Passphrase", "h", 1, read_secret_fd, offsetof(ImportOptions, passphrase_fd), 0,
                  0},
         };
@@ -108,20 +135,18 @@ static int import_read_options(sd_bus_message *m, KeysImport *import, sd_bus_err
         if (r < 0)
                 return r;
 
-        if ((options.key_fd < 0) == (options.pkcs12_fd < 0))
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "One of the options 'Key' and 'Pkcs12' is needed: a sealed "
-                                       "memfd with the private key of the first certificate, or "
-                                       "with a PKCS#12 file");
+        if (options.key_uri && g_str_has_prefix(name, "u/"))
+                return bus_refuse_text(error, "NotAuthorized",
+                                       "A key in a token is the administrator's: '%s' is a user's "
+                                       "name",
+                                       name);
 
-        import->form = options.pkcs12_fd < 0 ? "key" : "pkcs12";
-        import->key_fd = MAX(options.key_fd, options.pkcs12_fd);
-        import->passphrase_fd = options.passphrase_fd;
-        return 1;
+        return import_choose(&options, import, uri_fd, error);
 }
 
 int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         g_autoptr(GPtrArray) blobs = NULL;
+        g_autofd int uri_fd = -1;
         Bus *bus = message_bus(m);
         KeysImport import;
         StoreCall *call;
@@ -132,7 +157,7 @@ int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *erro
         if (r >= 0)
                 r = identity_read_chain(m, &blobs, error);
         if (r >= 0)
-                r = import_read_options(m, &import, error);
+                r = import_read_options(m, name, &import, &uri_fd, error);
         if (r >= 0)
                 r = store_begin(bus, m, "identity", name, &call, error);
         if (r <= 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Identities, see identities.h. An entry of the store is PEM: the chain, then its key in PKCS#8, as
- * other programs read it too; then the key that waits for a certificate. Either may be missing.
+ * other programs read it too, or which one in a token it is; then the key that waits for a
+ * certificate. Either may be missing.
  */
 
 #include "keyring/identities.h"
@@ -13,8 +14,6 @@
 #include "keyring/entries.h"
 
 #include <string.h>
-
-#define KEY_BEGIN "-----BEGIN PRIVATE KEY-----"
 
 struct Identities {
         Store *store;
@@ -124,20 +123,31 @@ static int identity_write(const Identity *identity, Secret **ret) {
         return 0;
 }
 
+/* Where a key begins at or after @from; the end of @text: none does. */
+static size_t find_begin(const Secret *text, size_t from) {
+        static const char *const begins[] = {PRIVATE_KEY_BEGIN, PRIVATE_KEY_TOKEN_BEGIN};
+        const uint8_t *start = secret_peek(text) + from;
+        const uint8_t *first = secret_peek(text) + secret_size(text);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(begins); i++) {
+                const uint8_t *at =
+                        memmem(start, (size_t)(first - start), begins[i], strlen(begins[i]));
+
+                first = at ? at : first;
+        }
+
+        return (size_t)(first - secret_peek(text));
+}
+
 /* The key that begins at or after @from; NULL: none does. */
 static Secret *find_key(const Secret *text, size_t from, size_t *ret_at) {
-        const uint8_t *start = secret_peek(text) + from;
-        size_t size = secret_size(text) - from;
-        const uint8_t *key = memmem(start, size, KEY_BEGIN, strlen(KEY_BEGIN));
-        const uint8_t *end;
+        size_t at = find_begin(text, from);
 
-        if (!key)
+        if (at == secret_size(text))
                 return NULL;
 
-        size -= (size_t)(key - start);
-        end = memmem(key + 1, size - 1, KEY_BEGIN, strlen(KEY_BEGIN));
-        *ret_at = (size_t)(key - secret_peek(text));
-        return secret_new(key, end ? (size_t)(end - key) : size);
+        *ret_at = at;
+        return secret_new(secret_peek(text) + at, find_begin(text, at + 1) - at);
 }
 
 static int read_chain(GPtrArray *blobs, Chain **ret, const char **ret_text) {
@@ -158,7 +168,7 @@ static int identity_read_pair(Identities *identities, const char *name, const Se
         g_ptr_array_add(blobs, g_bytes_new(secret_peek(text), at));
         r = read_chain(blobs, &chain, ret_text);
         if (r == 0)
-                r = private_key_read(key, /* passphrase= */ NULL, &private, ret_text);
+                r = private_key_read_again(key, chain_spki(chain), &private, ret_text);
         if (r)
                 return r > 0 ? IDENTITIES_E_BAD_SECRET : fault(r);
 

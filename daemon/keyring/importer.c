@@ -29,6 +29,8 @@ bool importer_form_parse(const char *text, ImporterForm *ret) {
                 *ret = IMPORTER_KEY;
         else if (g_str_equal(text, "pkcs12"))
                 *ret = IMPORTER_PKCS12;
+        else if (g_str_equal(text, "pkcs11"))
+                *ret = IMPORTER_PKCS11;
         else
                 return false;
 
@@ -43,17 +45,35 @@ void importer_request_done(ImporterRequest *request) {
 
 /* ---- in a thread ---- */
 
-static int importer_read_pair(ImporterJob *job) {
-        const ImporterRequest *request = &job->request;
-        int r;
+static int importer_read_chain(ImporterJob *job) {
+        int r = chain_new(job->request.blobs, &job->chain);
 
-        r = chain_new(request->blobs, &job->chain);
         if (r > 0)
                 job->text = chain_outcome_text((ChainOutcome)r);
-        if (r)
-                return r;
+        return r;
+}
 
-        return private_key_read(request->key, request->passphrase, &job->key, &job->text);
+static int importer_read_pair(ImporterJob *job) {
+        const ImporterRequest *request = &job->request;
+        int r = importer_read_chain(job);
+
+        return r ? r : private_key_read(request->key, request->passphrase, &job->key, &job->text);
+}
+
+/* The key has to be there now: a mistake in its URI or PIN is told to whoever made it. */
+static int importer_find_key(ImporterJob *job) {
+        const ImporterRequest *request = &job->request;
+        g_autoptr(Token) token = NULL;
+        int r = importer_read_chain(job);
+
+        if (r == 0)
+                r = token_new(request->key, request->passphrase, chain_spki(job->chain), &token,
+                              &job->text);
+        if (r == 0)
+                r = token_try(token, &job->text);
+        if (r == 0)
+                job->key = private_key_of_token(g_steal_pointer(&token), chain_spki(job->chain));
+        return r;
 }
 
 static int importer_read_bundle(ImporterJob *job) {
@@ -77,6 +97,9 @@ static void importer_work(void *data) {
                 break;
         case IMPORTER_PKCS12:
                 r = importer_read_bundle(job);
+                break;
+        case IMPORTER_PKCS11:
+                r = importer_find_key(job);
                 break;
         }
 

@@ -31,6 +31,7 @@ typedef enum ImporterOutcome {
 typedef enum ImporterForm {
         IMPORTER_KEY,    /* as private_key_read() has it */
         IMPORTER_PKCS12, /* a file with the key and its chain */
+        IMPORTER_PKCS11, /* the URI of a key in a token, whose PIN is the passphrase */
 } ImporterForm;
 
 typedef struct ImporterRequest {
@@ -49,7 +50,7 @@ typedef void (*ImporterAnswer)(int outcome, const char *text, Chain *chain, Priv
 int importer_new(sd_event *event, Importer **ret);
 Importer *importer_free(Importer *importer); /* waits for those in work; answers all with STOPPED */
 
-/* "key", "pkcs12". */
+/* "key", "pkcs12", "pkcs11". */
 bool importer_form_parse(const char *text, ImporterForm *ret);
 void importer_request_done(ImporterRequest *request);
 /* Takes what is in @request, whatever it returns. 0: @answer will be called. @ret_text: static. */

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "keyring/server.h"
+#include "keyring/token.h"
 
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -28,9 +29,10 @@
 #define SEAL_CREDENTIAL "store-key"
 
 typedef struct Options {
-        int socket_fd; /* -1: systemd's socket */
-        char *user;    /* NULL: who runs this */
-        char *store;   /* NULL: nothing is kept */
+        int socket_fd;  /* -1: systemd's socket */
+        char *user;     /* NULL: who runs this */
+        char *store;    /* NULL: nothing is kept */
+        char **modules; /* for keys in tokens; NULL: none */
         gboolean version;
 } Options;
 
@@ -45,6 +47,8 @@ static bool options_read(int argc, char **argv, Options *options) {
                  "USER"},
                 {"store", 0, 0, G_OPTION_ARG_FILENAME, &options->store,
                  "Keep what has a name in this folder", "DIRECTORY"},
+                {"pkcs11-module", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->modules,
+                 "Load this PKCS#11 module when a key is in a token; may be given again", "PATH"},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
                 {NULL},
         };
@@ -252,6 +256,7 @@ int main(int argc, char **argv) {
                 return EXIT_FAILURE;
         }
 
+        token_allow_modules(options.modules);
         /* before the door: who waits there is told at once */
         if (open_store(&options, &store) < 0)
                 return EXIT_FAILURE;
@@ -263,6 +268,7 @@ int main(int argc, char **argv) {
         r = run(fd, store);
         g_free(options.user);
         g_free(options.store);
+        g_strfreev(options.modules);
         if (r < 0)
                 log_error("stops: %s", g_strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

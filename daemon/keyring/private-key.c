@@ -16,6 +16,7 @@
 struct PrivateKey {
         grefcount n_refs;
         gnutls_privkey_t private;
+        Token *token; /* where it is instead; NULL: in memory */
         gnutls_pk_algorithm_t algorithm;
         GBytes *spki;
 };
@@ -38,6 +39,7 @@ PrivateKey *private_key_unref(PrivateKey *key) {
 
         if (key->private)
                 gnutls_privkey_deinit(key->private); /* wipes its numbers */
+        token_free(key->token);
         if (key->spki)
                 g_bytes_unref(key->spki);
         g_free(key);
@@ -236,7 +238,53 @@ int private_key_read(const Secret *secret, const Secret *passphrase, PrivateKey 
         return r;
 }
 
+PrivateKey *private_key_of_token(Token *token, GBytes *spki) {
+        PrivateKey *key = private_key_new();
+
+        key->token = token;
+        key->algorithm = token_algorithm(token);
+        key->spki = g_bytes_ref(spki);
+        return key;
+}
+
+int private_key_read_again(const Secret *text, GBytes *spki, PrivateKey **ret,
+                           const char **ret_text) {
+        const char *begin = PRIVATE_KEY_TOKEN_BEGIN;
+        Token *token;
+        int r;
+
+        if (secret_size(text) < strlen(begin) ||
+            memcmp(secret_peek(text), begin, strlen(begin)) != 0)
+                return private_key_read(text, /* passphrase= */ NULL, ret, ret_text);
+
+        r = token_read(text, spki, &token, ret_text);
+        if (r)
+                return r > 0 ? PRIVATE_KEY_E_BAD : fault(r);
+
+        *ret = private_key_of_token(token, spki);
+        return 0;
+}
+
 /* ---- using ---- */
+
+Token *private_key_token(const PrivateKey *key) {
+        return key->token;
+}
+
+int private_key_sign(PrivateKey *key, gnutls_sign_algorithm_t algorithm, bool is_hash,
+                     const gnutls_datum_t *input, gnutls_datum_t *ret) {
+        int r;
+
+        if (key->token)
+                return token_sign(key->token, algorithm, is_hash, input, ret) == 0
+                               ? 0
+                               : PRIVATE_KEY_E_ABSENT;
+
+        r = is_hash ? gnutls_privkey_sign_hash2(key->private, algorithm, /* flags= */ 0, input, ret)
+                    : gnutls_privkey_sign_data2(key->private, algorithm, /* flags= */ 0, input,
+                                                ret);
+        return r < 0 ? PRIVATE_KEY_E_BAD : 0;
+}
 
 gnutls_pk_algorithm_t private_key_algorithm(const PrivateKey *key) {
         return key->algorithm;
@@ -254,6 +302,9 @@ int private_key_write(const PrivateKey *key, Secret **ret) {
         gnutls_datum_t pem = {NULL, 0};
         gnutls_x509_privkey_t private;
         int r;
+
+        if (key->token)
+                return token_write(key->token, ret);
 
         r = gnutls_privkey_export_x509(key->private, &private);
         if (r < 0)

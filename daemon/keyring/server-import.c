@@ -67,6 +67,30 @@ static void on_imported(int outcome, const char *text, Chain *chain, PrivateKey 
         import_call_free(call);
 }
 
+/* ---- keys in tokens that were imported before ---- */
+
+static void on_token_tried(int outcome, const void *signature, size_t size, void *userdata) {
+        g_autofree char *name = userdata;
+
+        if (outcome == SIGNER_E_ABSENT)
+                log_error("identity %s: its key's token cannot be used; handshakes with it fail "
+                          "until it can",
+                          name);
+}
+
+void server_try_tokens(Server *server) {
+        g_autoptr(GPtrArray) list = identities_list(server->identities);
+
+        for (guint i = 0; i < list->len; i++) {
+                const Identity *identity = list->pdata[i];
+                g_autofree char *name = g_strdup(identity->name);
+
+                if (identity->key && private_key_token(vault_key_private(identity->key)) &&
+                    signer_try(server->signer, identity->key, on_token_tried, name) == 0)
+                        name = NULL; /* on_token_tried() frees it */
+        }
+}
+
 /* ---- what is asked ---- */
 
 static int import_read_secrets(Server *server, sd_bus_message *m, ImporterRequest *request,
@@ -108,7 +132,13 @@ static int import_read(Server *server, sd_bus_message *m, ImporterRequest *reque
         request->uid = uid;
         if (!importer_form_parse(form, &request->form))
                 return server_refuse(server, (ServerSubject){.uid = uid}, SERVER_ERROR_BAD_SECRET,
-                                     "a key is in the form key or pkcs12", ret_error);
+                                     "a key is in the form key, pkcs12 or pkcs11", ret_error);
+
+        /* a token is the machine's, and so are its last tries */
+        if (request->form == IMPORTER_PKCS11 && g_str_has_prefix(*ret_name, "u/"))
+                return server_refuse(server, (ServerSubject){.uid = uid},
+                                     SERVER_ERROR_NOT_AUTHORIZED,
+                                     "a key in a token is the administrator's", ret_error);
 
         return import_read_secrets(server, m, request, ret_error);
 }

@@ -71,6 +71,8 @@ int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 
 /* ---- server-import.c: those about pairs that are brought along ---- */
 
+/* Says in the log which cannot be used. */
+void server_try_tokens(Server *server);
 int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* ---- server-psk.c: of that the pre-shared keys ---- */

@@ -183,8 +183,11 @@ static void on_signed(int outcome, const void *signature, size_t size, void *use
         int r;
 
         if (outcome)
-                r = sd_bus_reply_method_errorf(call, SERVER_ERROR_FAILED,
-                                               "the key could not make the signature");
+                r = sd_bus_reply_method_errorf(
+                        call, SERVER_ERROR_FAILED, "%s",
+                        outcome == SIGNER_E_ABSENT
+                                ? "the token with the key cannot be used; is it there?"
+                                : "the key could not make the signature");
         else
                 r = sd_bus_message_new_method_return(call, &reply);
 
@@ -424,6 +427,7 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         if (r < 0)
                 return fault(r);
 
+        server_try_tokens(server);
         *ret = g_steal_pointer(&server);
         return 0;
 }

@@ -17,16 +17,17 @@ typedef struct SignerJob {
         VaultKey *key;
         gnutls_sign_algorithm_t algorithm;
         bool is_hash;
-        GBytes *input;
+        GBytes *input; /* NULL: only a try */
         SignerAnswer answer;
         void *userdata;
 
-        int code; /* GnuTLS's, from the thread */
+        int outcome; /* from the thread, of private_key_sign() */
         gnutls_datum_t signature;
 } SignerJob;
 
 struct Signer {
         Workers *workers;
+        Workers *token_workers; /* whose users are keys, and whose things are users */
 };
 
 /* What GnuTLS asks of a key in DTLS 1.2. RSA-RAW is how it asks for PKCS#1: the padding's inside is
@@ -123,43 +124,49 @@ const char *signer_refusal(const SignerRequest *request) {
 
 static void signer_work(void *data) {
         SignerJob *job = data;
-        gnutls_privkey_t key = private_key_handle(vault_key_private(job->key));
+        PrivateKey *key = vault_key_private(job->key);
         gnutls_datum_t input;
+        const char *text;
         gsize size;
+
+        if (!job->input) {
+                job->outcome = token_try(private_key_token(key), &text) ? PRIVATE_KEY_E_ABSENT : 0;
+                return;
+        }
 
         input.data = (unsigned char *)g_bytes_get_data(job->input, &size);
         input.size = (unsigned)size;
-        job->code = job->is_hash
-                            ? gnutls_privkey_sign_hash2(key, job->algorithm,
-                                                        /* flags= */ 0, &input, &job->signature)
-                            : gnutls_privkey_sign_data2(key, job->algorithm,
-                                                        /* flags= */ 0, &input, &job->signature);
+        job->outcome = private_key_sign(key, job->algorithm, job->is_hash, &input, &job->signature);
 }
 
 static void signer_job_free(SignerJob *job) {
         vault_key_unref(job->key);
-        g_bytes_unref(job->input);
+        g_clear_pointer(&job->input, g_bytes_unref);
         gnutls_free(job->signature.data);
         g_free(job);
 }
 
 static void signer_done(void *data, bool worked) {
         SignerJob *job = data;
-        int outcome = !worked ? SIGNER_E_STOPPED : job->code < 0 ? SIGNER_E_FAILED : 0;
+        int outcome = SIGNER_E_STOPPED;
 
+        if (worked)
+                outcome = job->outcome == PRIVATE_KEY_E_ABSENT ? SIGNER_E_ABSENT
+                          : job->outcome                       ? SIGNER_E_FAILED
+                                                               : 0;
         job->answer(outcome, job->signature.data, job->signature.size, job->userdata);
         signer_job_free(job);
 }
 
 /* Of a key in memory: what is in a token, nobody knows. */
 static bool signer_is_cheap(const SignerRequest *request) {
-        gnutls_privkey_t key = private_key_handle(vault_key_private(request->key));
+        const PrivateKey *key = vault_key_private(request->key);
         unsigned bits = 0;
 
-        if (gnutls_privkey_get_type(key) != GNUTLS_PRIVKEY_X509)
+        if (private_key_token(key))
                 return false;
 
-        switch (gnutls_privkey_get_pk_algorithm(key, &bits)) {
+        switch (gnutls_privkey_get_pk_algorithm(private_key_handle(key), &bits)) {
         case GNUTLS_PK_ECDSA:
                 return bits <= SIGNER_CHEAP_BITS;
         case GNUTLS_PK_EDDSA_ED25519:
@@ -167,6 +174,15 @@ static bool signer_is_cheap(const SignerRequest *request) {
         default:
                 return false;
         }
+}
+
+static int signer_put(Signer *signer, SignerJob *job, uid_t uid) {
+        uint64_t id = vault_key_id(job->key);
+
+        if (private_key_token(vault_key_private(job->key)))
+                return workers_put(signer->token_workers, (uid_t)id, uid, job);
+
+        return workers_put(signer->workers, uid, id, job);
 }
 
 int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answer, void *userdata) {
@@ -183,7 +199,20 @@ int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answe
                 signer_done(job, /* worked= */ true);
                 return 0;
         }
-        if (workers_put(signer->workers, request->uid, vault_key_id(request->key), job) == 0)
+        if (signer_put(signer, job, request->uid) == 0)
+                return 0;
+
+        signer_job_free(job);
+        return SIGNER_E_BUSY;
+}
+
+int signer_try(Signer *signer, VaultKey *key, SignerAnswer answer, void *userdata) {
+        SignerJob *job = g_new0(SignerJob, 1);
+
+        job->key = vault_key_ref(key);
+        job->answer = answer;
+        job->userdata = userdata;
+        if (signer_put(signer, job, vault_key_uid(key)) == 0)
                 return 0;
 
         signer_job_free(job);
@@ -201,10 +230,15 @@ int signer_new(sd_event *event, Signer **ret) {
                 .work = signer_work,
                 .done = signer_done,
         };
+        WorkersPlan token_plan = plan;
         g_autoptr(Signer) signer = g_new0(Signer, 1);
         int r;
 
+        token_plan.n_threads = SIGNER_TOKEN_WORKERS;
+        token_plan.n_threads_per_uid = 1;
         r = workers_new(event, &plan, &signer->workers);
+        if (r == 0)
+                r = workers_new(event, &token_plan, &signer->token_workers);
         if (r < 0)
                 return fault(r);
 
@@ -217,6 +251,7 @@ Signer *signer_free(Signer *signer) {
                 return NULL;
 
         workers_free(signer->workers);
+        workers_free(signer->token_workers);
         g_free(signer);
         return NULL;
 }

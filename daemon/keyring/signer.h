@@ -25,6 +25,8 @@
 /* Ed25519 signs the message itself: a server's is 300 bytes; a client's is the handshake so far,
  * with at most 64 KiB of certificates in each direction. */
 #define SIGNER_MESSAGE_MAX ((size_t)160 * 1024)
+/* Tokens take their time, and that is not the other keys': each has one thread of these at most. */
+#define SIGNER_TOKEN_WORKERS 4
 #define SIGNER_CHEAP_BITS 256 /* of an elliptic curve: P-256 */
 #define SIGNER_CHEAP_MESSAGE 4096
 
@@ -33,6 +35,7 @@ typedef struct Signer Signer;
 typedef enum SignerOutcome {
         SIGNER_E_BUSY = 1, /* too many signatures wait, of this uid or of all */
         SIGNER_E_FAILED,   /* the key cannot do it after all */
+        SIGNER_E_ABSENT,   /* the key is in a token that cannot be used now */
         SIGNER_E_STOPPED,  /* the signer went away first */
 } SignerOutcome;
 
@@ -56,5 +59,7 @@ signer_free(Signer *signer); /* waits for the signatures in work; answers all wi
 const char *signer_refusal(const SignerRequest *request);
 /* 0: @answer was called, or will be. The request must have passed signer_refusal(). */
 int signer_sign(Signer *signer, const SignerRequest *request, SignerAnswer answer, void *userdata);
+/* Looks whether a token's key is there, as a signature would. */
+int signer_try(Signer *signer, VaultKey *key, SignerAnswer answer, void *userdata);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Signer, signer_free)

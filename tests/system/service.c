@@ -148,17 +148,13 @@ static void start_daemon(Service *service) {
         g_autofree char *store_option = g_strconcat("--store=", store, NULL);
         g_autofree char *policy = in_directory(service, "policy.d");
         g_autofree char *policy_option = g_strconcat("--policy=", policy, NULL);
-        const char *argv[] = {"setpriv",
-                              "--pdeathsig=KILL",
-                              "--reuid=nobody",
-                              "--regid=nogroup",
-                              "--clear-groups",
-                              daemon,
-                              config_option,
-                              policy_option,
-                              store_option,
-                              keyring_option,
-                              NULL};
+        const char *module = g_getenv(SERVICE_MODULE_VARIABLE);
+        g_autofree char *module_option =
+                module ? g_strconcat("--pkcs11-module=", module, NULL) : NULL;
+        const char *argv[] = {"setpriv",         "--pdeathsig=KILL", "--reuid=nobody",
+                              "--regid=nogroup", "--clear-groups",   daemon,
+                              config_option,     policy_option,      store_option,
+                              keyring_option,    module_option,      NULL};
 
         service->daemon_pid = start(service, "dtlsd.log", geteuid() == 0 ? argv : argv + 5);
 }

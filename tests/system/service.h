@@ -25,6 +25,9 @@
 #define VERIFIER NAME ".ClientVerifier"
 #define ERROR_PREFIX NAME ".Error."
 
+/* set before the start: the PKCS#11 module that the keyring may load */
+#define SERVICE_MODULE_VARIABLE "DTLSD_TEST_PKCS11_MODULE"
+
 typedef struct Service Service;
 
 /* Users that every Debian has; alice is root's stand-in for "a user". */

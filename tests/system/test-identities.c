@@ -5,11 +5,13 @@
  * connections run, one's own and the administrator's.
  */
 
+#include "lib/token.h"
 #include "world.h"
 
 #include <gnutls/x509.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define IDENTITY NAME ".Identity"
@@ -81,8 +83,8 @@ static sd_bus_message *listen_with(sd_bus *bus, const char *identity) {
         return m;
 }
 
-/* A client of bob's that trusts the CA; its path. */
-static char *open_to(const World *world, uint16_t port) {
+/* A client of bob's that trusts the CA and has said hello; its path. */
+static char *begin_to(const World *world, uint16_t port) {
         sd_bus_message *m =
                 options_begin(world->bob, ROOT, MANAGER, "CreateConnection", "s", "client");
         char *path;
@@ -92,6 +94,12 @@ static char *open_to(const World *world, uint16_t port) {
         (void)sd_bus_message_unref(
                 call(world->bob, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
         do_handshake(world->bob, path);
+        return path;
+}
+
+static char *open_to(const World *world, uint16_t port) {
+        char *path = begin_to(world, port);
+
         wait_string(world->bob, path, CONNECTION, "HandshakeState", "HandshakeComplete");
         return path;
 }
@@ -393,6 +401,139 @@ static void test_only_who_may_has_keys_made(void) {
         world_free(&world);
 }
 
+/* ---- keys that stay in a token ---- */
+
+static sd_bus_message *import_uri_begin(sd_bus *bus, const char *name, const TestIdentity *identity,
+                                        const char *uri) {
+        sd_bus_message *m = import_begin(bus, name, identity);
+
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyUri", "s", uri), >=, 0);
+        return m;
+}
+
+/* With a token that has the first identity's key; *ret_uri names it. */
+static TestToken *world_new_with_token(World *world, char **ret_uri) {
+        TestToken *token = test_token_new();
+
+        if (!token)
+                return NULL;
+
+        g_setenv(SERVICE_MODULE_VARIABLE, test_token_module(), TRUE);
+        if (!world_new(world))
+                return test_token_free(token);
+
+        *ret_uri = test_token_import(token, world->first, "tls");
+        test_token_give(token, "nobody");
+        return token;
+}
+
+static void world_free_with_token(World *world, TestToken *token) {
+        world_free(world);
+        g_unsetenv(SERVICE_MODULE_VARIABLE);
+        test_token_free(token);
+}
+
+static void import_from_token(const World *world, const char *name, const char *uri) {
+        sd_bus_message *m = import_uri_begin(world->root, name, world->first, uri);
+
+        options_add_secret(m, "Passphrase", TEST_TOKEN_PIN, strlen(TEST_TOKEN_PIN));
+        (void)sd_bus_message_unref(options_end(world->root, m));
+}
+
+static void test_a_key_stays_in_its_token(void) {
+        World world;
+        g_autofree char *uri = NULL, *listener = NULL, *path = NULL, *again = NULL, *text = NULL;
+        g_autoptr(TestIdentity) renewed = NULL;
+        g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
+        pid_t keyring;
+
+        if (!token)
+                return;
+
+        import_from_token(&world, "gateway", uri);
+        let_alice_use(&world);
+        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
+        path = open_to(&world, get_port(world.alice, listener));
+        g_assert_true(peer_is(world.bob, path, world.first));
+
+        /* the certificate is renewed, the key is where it was */
+        renewed = test_identity_altered(world.first, world.ca, "first", "fresh", 5);
+        install_refused(world.root, "gateway", test_identity_der(world.second),
+                        "not that of the first certificate");
+        install(world.root, "gateway", test_identity_der(renewed));
+        again = open_to(&world, get_port(world.alice, listener));
+        g_assert_true(peer_is(world.bob, again, renewed));
+
+        keyring = service_keyring_pid(world.service);
+        g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
+        bus_wait(world.alice, has_returned, &(Return){&world, keyring}, "the next keyring");
+        g_free(path);
+        path = open_to(&world, get_port(world.alice, listener));
+        g_assert_true(peer_is(world.bob, path, renewed));
+        text = service_log(world.service);
+        g_assert_null(strstr(text, TEST_TOKEN_PIN "\n"));
+        world_free_with_token(&world, g_steal_pointer(&token));
+}
+
+/* Without its token nothing but that identity stands still, and that goes on when it is back. */
+static void test_a_token_may_be_absent(void) {
+        World world;
+        g_autofree char *uri = NULL, *listener = NULL, *other = NULL, *path = NULL, *log = NULL;
+        g_autofree char *failed = NULL, *why = NULL;
+        g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
+        int status;
+
+        if (!token)
+                return;
+
+        import_from_token(&world, "gateway", uri);
+        import(world.root, "gatekeeper", world.second);
+        let_alice_use(&world);
+        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
+        test_token_set_present(token, false);
+        service_restart(world.service);
+
+        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
+        other = options_end_path(world.alice, listen_with(world.alice, "gatekeeper"));
+        path = open_to(&world, get_port(world.alice, other));
+        g_assert_true(peer_is(world.bob, path, world.second));
+        failed = begin_to(&world, get_port(world.alice, listener));
+        wait_string(world.bob, failed, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        log = service_log(world.service);
+        g_assert_nonnull(strstr(log, "identity gateway: its key's token cannot be used"));
+        g_assert_nonnull(strstr(log, "the token with the key cannot be used; is it there?"));
+
+        test_token_set_present(token, true);
+        g_free(path);
+        path = open_to(&world, get_port(world.alice, listener));
+        g_assert_true(peer_is(world.bob, path, world.first));
+        world_free_with_token(&world, g_steal_pointer(&token));
+}
+
+static void test_a_tokens_key_is_the_administrators(void) {
+        World world;
+        g_autofree char *uri = NULL, *text = NULL, *wrong = NULL, *both = NULL;
+        g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
+        sd_bus_message *m;
+
+        if (!token)
+                return;
+
+        m = import_uri_begin(world.alice, "u/1/mine", world.first, uri);
+        text = options_end_refused("NotAuthorized", world.alice, m);
+        g_assert_nonnull(strstr(text, "a token is the administrator's"));
+        m = import_uri_begin(world.root, "gateway", world.first, uri);
+        options_add_secret(m, "Passphrase", "4711", 4);
+        wrong = options_end_refused("InvalidInputParameters", world.root, m);
+        g_assert_nonnull(strstr(wrong, "refuses the PIN"));
+        m = import_uri_begin(world.root, "gateway", world.first, uri);
+        add_key(m, test_identity_key_pem(world.first));
+        both = options_end_refused("InvalidInputParameters", world.root, m);
+        g_assert_nonnull(strstr(both, "One of the options 'Key', 'Pkcs12' and 'KeyUri'"));
+        world_free_with_token(&world, g_steal_pointer(&token));
+}
+
 /* ---- whose ---- */
 
 static void test_a_users_own_are_nobody_elses(void) {
@@ -499,6 +640,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/identities/a-new-key-waits-beside-the-pair-in-use",
                         test_a_new_key_waits_beside_the_pair_in_use);
         g_test_add_func("/identities/only-who-may-has-keys-made", test_only_who_may_has_keys_made);
+        g_test_add_func("/identities/a-key-stays-in-its-token", test_a_key_stays_in_its_token);
+        g_test_add_func("/identities/a-token-may-be-absent", test_a_token_may_be_absent);
+        g_test_add_func("/identities/a-tokens-key-is-the-administrators",
+                        test_a_tokens_key_is_the_administrators);
         g_test_add_func("/identities/a-users-own-are-nobody-elses",
                         test_a_users_own_are_nobody_elses);
         g_test_add_func("/identities/the-administrators-are-not-everybodys-to-change",

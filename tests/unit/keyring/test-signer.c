@@ -3,7 +3,10 @@
 #include "keyring/signer.h"
 #include "material.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ALICE 1000
 #define BOB 1001
@@ -385,6 +388,82 @@ static void test_free_answers_what_waits(Fixture *f, gconstpointer data) {
         heard_done(&heard);
 }
 
+/* ---- tokens ---- */
+
+/* A module that hangs while it is loaded: a pipe that nobody writes to. */
+static char *hanging_module(void) {
+        g_autofree char *folder = g_dir_make_tmp("dtlsd-signer.XXXXXX", NULL);
+        char *path = g_build_filename(folder, "module.so", NULL);
+        char *paths[] = {path, NULL};
+
+        g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+        token_allow_modules(paths);
+        return path;
+}
+
+/* Whoever waits for it finds it empty, and nobody finds it any more. */
+static void hanging_module_end(Fixture *f, char *path) {
+        gint64 limit = g_get_monotonic_time() + LIMIT_USEC;
+        g_autofree char *folder = g_path_get_dirname(path);
+        int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+        while (fd < 0) { /* until somebody waits */
+                g_assert_cmpint(g_get_monotonic_time(), <, limit);
+                g_assert_cmpint(sd_event_run(f->event, 1000), >=, 0);
+                fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        }
+        g_assert_cmpint(unlink(path), ==, 0);
+        (void)close(fd);
+        (void)rmdir(folder);
+        g_free(path);
+}
+
+static VaultKey *fixture_token_key(Fixture *f) {
+        gnutls_x509_privkey_t material = material_key(GNUTLS_PK_ECDSA, 256);
+        g_autoptr(GBytes) spki = material_spki(material);
+        g_autoptr(Secret) uri = secret_new("pkcs11:token=gate", 17);
+        g_autoptr(PrivateKey) private = NULL;
+        const char *text;
+        VaultKey *key;
+        Token *token;
+
+        g_assert_cmpint(token_new(uri, NULL, spki, &token, &text), ==, 0);
+        private = private_key_of_token(token, spki);
+        g_assert_cmpint(vault_share_private_key(f->vault, 0, private, &key, &text), ==, 0);
+        gnutls_x509_privkey_deinit(material);
+        return key;
+}
+
+static void test_a_token_that_hangs_holds_up_no_key_in_memory(Fixture *f, gconstpointer data) {
+        g_autoptr(GBytes) input = material_hash(GNUTLS_DIG_SHA256, TEXT);
+        VaultKey *rsa = fixture_key(f, ALICE, GNUTLS_PK_RSA, 2048);
+        Heard hung[SIGNER_WORKERS] = {0}, heard = {0};
+        SignerRequest request;
+        char *module = hanging_module();
+
+        for (unsigned i = 0; i < SIGNER_WORKERS; i++) {
+                request = request_for(fixture_token_key(f), "ECDSA-SHA256", input);
+                request.uid = ALICE + i;
+                g_assert_null(signer_refusal(&request));
+                g_assert_cmpint(signer_sign(f->signer, &request, on_answer, &hung[i]), ==, 0);
+        }
+
+        request = request_for(rsa, "RSA-SHA256", input);
+        g_assert_cmpint(signer_sign(f->signer, &request, on_answer, &heard), ==, 0);
+        wait_for(f, &heard, 1);
+        g_assert_cmpint(heard.outcome, ==, 0);
+        for (unsigned i = 0; i < SIGNER_WORKERS; i++)
+                g_assert_cmpuint(hung[i].n_answers, ==, 0);
+
+        hanging_module_end(f, module);
+        for (unsigned i = 0; i < SIGNER_WORKERS; i++) {
+                wait_for(f, &hung[i], 1);
+                g_assert_cmpint(hung[i].outcome, ==, SIGNER_E_ABSENT);
+                heard_done(&hung[i]);
+        }
+        heard_done(&heard);
+}
+
 static void add(const char *name, void (*test)(Fixture *, gconstpointer)) {
         g_test_add(name, Fixture, NULL, fixture_set_up, test, fixture_tear_down);
 }
@@ -405,6 +484,8 @@ int main(int argc, char **argv) {
             test_slow_keys_do_not_delay_others);
         add("/signer/turn/an-rsa-4096-key-does-not-delay-another-key-of-its-user",
             test_a_slow_key_does_not_delay_another_of_its_user);
+        add("/signer/turn/a-token-that-hangs-holds-up-no-key-in-memory",
+            test_a_token_that_hangs_holds_up_no_key_in_memory);
         add("/signer/turn/users-are-served-in-turn", test_users_take_turns);
         add("/signer/limit/bounds-the-queue-of-a-uid", test_bounds_the_queue_of_a_uid);
         add("/signer/limit/bounds-the-queue-of-all", test_bounds_the_queue_of_all);
