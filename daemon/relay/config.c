@@ -123,7 +123,11 @@ int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
 
         if (spec->identity && !spec_follow_identity(spec, relay->keys))
                 return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
-                                  "There is no identity '%s' with a certificate in the store",
+                                  keys_identities_known(relay->keys)
+                                          ? "There is no identity '%s' with a certificate in the "
+                                            "store"
+                                          : "The keyring process died, and the next is not ready; "
+                                            "it will have identity '%s': try again",
                                   spec->identity);
 
         /* the store may have given it another chain since */

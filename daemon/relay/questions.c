@@ -14,6 +14,8 @@
 #define PIN_LOST_TEXT "The keyring process, which would keep it, is not there; try again"
 #define KEYRING_LOST_TEXT                                                                          \
         "The keyring process died and this key with it; give the key again and try again"
+#define KEYRING_LOST_KEPT_TEXT                                                                     \
+        "The keyring process died; the store has this key, and the next keyring will: try again"
 
 static void question_forget_psk(Connection *connection) {
         PendingPsk *psk = &connection->question.psk;
@@ -38,11 +40,20 @@ void question_drop(Connection *connection) {
 
 /* ---- answers; each is a call of the session like any other ---- */
 
+/* What can be done about a key that is gone. */
+static const char *question_lost(const Connection *connection) {
+        const Spec *spec = connection->spec;
+        bool is_kept = connection->question.want == SESSION_WANTS_SIGNATURE ? spec->identity != NULL
+                                                                            : spec->psks != NULL;
+
+        return is_kept ? KEYRING_LOST_KEPT_TEXT : KEYRING_LOST_TEXT;
+}
+
 /* Why the keyring has no answer. */
-static const char *question_why(int outcome, const char *text) {
+static const char *question_why(const Connection *connection, int outcome, const char *text) {
         switch ((KeysOutcome)outcome) {
         case KEYS_E_GONE:
-                return KEYRING_LOST_TEXT;
+                return question_lost(connection);
         case KEYS_E_LATE:
                 return "The keyring did not answer in time; try again";
         case KEYS_E_REFUSED:
@@ -97,7 +108,8 @@ static void on_signed(int outcome, const char *text, const void *signature, size
 
         connection_prepare(connection);
         if (outcome)
-                r = question_answer_signature(connection, NULL, 0, question_why(outcome, text));
+                r = question_answer_signature(connection, NULL, 0,
+                                              question_why(connection, outcome, text));
         else
                 r = question_answer_signature(connection, signature, size, NULL);
         connection_finish(connection, r);
@@ -111,7 +123,7 @@ static void on_fetched(int outcome, const char *text, const Secret *psk, void *u
         /* the secret is the keyring client's, which wipes it when this returns */
         connection_prepare(connection);
         if (outcome)
-                r = question_refuse_psk(connection, question_why(outcome, text));
+                r = question_refuse_psk(connection, question_why(connection, outcome, text));
         else
                 r = question_answer_psk(connection, identity, psk);
         connection_finish(connection, r);
@@ -121,10 +133,11 @@ static void on_pinned(int outcome, const char *text, void *userdata) {
         Connection *connection = userdata; /* forgotten before it dies */
 
         connection_prepare(connection);
-        connection_finish(connection,
-                          question_answer_pin(connection, outcome == KEYS_E_GONE ? PIN_LOST_TEXT
-                                                          : outcome ? question_why(outcome, text)
-                                                                    : NULL));
+        connection_finish(
+                connection,
+                question_answer_pin(connection, outcome == KEYS_E_GONE ? PIN_LOST_TEXT
+                                                : outcome ? question_why(connection, outcome, text)
+                                                          : NULL));
 }
 
 /* ---- asking; each returns what the session said when it was answered at once, else 0 ---- */
@@ -138,7 +151,7 @@ static int question_ask_signature(Connection *connection, const SessionQuestion 
         if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
                 return question_answer_signature(connection, NULL, 0, reason.text);
         if (!spec->key || !key_is_alive(spec->key))
-                return question_answer_signature(connection, NULL, 0, KEYRING_LOST_TEXT);
+                return question_answer_signature(connection, NULL, 0, question_lost(connection));
 
         question->ticket =
                 keys_sign(relay->keys, spec->key, spec->uid, asked->algorithm, asked->is_hash,
@@ -154,7 +167,7 @@ static int question_fetch_psk(Connection *connection, const Key *key, GBytes *id
         if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
                 return question_refuse_psk(connection, reason.text);
         if (!key_is_alive(key))
-                return question_refuse_psk(connection, KEYRING_LOST_TEXT);
+                return question_refuse_psk(connection, question_lost(connection));
 
         question->identity = g_bytes_ref(identity);
         question->ticket =
@@ -321,10 +334,10 @@ void question_keyring_lost(Connection *connection) {
 
         connection_prepare(connection);
         if (question->want == SESSION_WANTS_SIGNATURE)
-                r = question_answer_signature(connection, NULL, 0, KEYRING_LOST_TEXT);
+                r = question_answer_signature(connection, NULL, 0, question_lost(connection));
         else if (question->want == SESSION_WANTS_PIN)
                 r = question_answer_pin(connection, PIN_LOST_TEXT);
         else
-                r = question_refuse_psk(connection, KEYRING_LOST_TEXT);
+                r = question_refuse_psk(connection, question_lost(connection));
         connection_finish(connection, r);
 }

@@ -175,6 +175,23 @@ static HandshakeState shake(Fixture *fixture, const Listener *listener, const ch
         return connection_facts(client).state;
 }
 
+/* The store has it, so nobody need give it again. */
+static void one_that_waits_for_a_dying_keyring_says_to_try_again(Fixture *fixture,
+                                                                 gconstpointer unused) {
+        World *world = &fixture->world;
+        Connection *client;
+
+        store(fixture, "sensor-1", "s1", "a key");
+        world_use_psk(world, "s1", "a key");
+        client = world_start(world, with_psks(world_client_spec(), "sensor-1", 1),
+                             world_listen(world, world_listener_spec("127.0.0.1", 0)), "127.0.0.1");
+        world_wait(world, quota_used(world->quota, WORLD_UID, QUOTA_SIGNING) == 1);
+
+        relay_keyring_lost(world->relay);
+        g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_NOT_STARTED);
+        g_assert_nonnull(strstr(connection_facts(client).error_text, "the store has this key"));
+}
+
 static void a_listener_takes_what_the_store_has_now(Fixture *fixture, gconstpointer unused) {
         Listener *listener = listen_with(fixture, "sensor-*");
         World *world = &fixture->world;
@@ -258,6 +275,8 @@ int main(int argc, char **argv) {
         g_assert_cmpint(session_global_init(), ==, 0);
 
         CASE("is-found-by-identity-pattern-and-rule", is_found_by_identity_pattern_and_rule);
+        CASE("one-that-waits-for-a-dying-keyring-says-to-try-again",
+             one_that_waits_for_a_dying_keyring_says_to_try_again);
         CASE("a-rule-may-be-about-groups", a_rule_may_be_about_groups);
         CASE("what-polkit-was-not-asked-about-is-not-used",
              what_polkit_was_not_asked_about_is_not_used);

@@ -284,7 +284,7 @@ static void fails_what_waits_for_a_dying_keyring(Fixture *fixture, gconstpointer
 
         relay_keyring_lost(world->relay);
         g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_NOT_STARTED);
-        g_assert_nonnull(strstr(connection_facts(client).error_text, "keyring"));
+        g_assert_nonnull(strstr(connection_facts(client).error_text, "give the key again"));
         g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_SIGNING), ==, 0);
         world_spend(world, 20 * 1000); /* the answer that comes now finds nobody */
 }
