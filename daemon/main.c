@@ -388,7 +388,8 @@ static int daemon_build(Daemon *daemon, const Files *files) {
 
         r = session_global_init();
         if (r >= 0)
-                r = sd_event_default(&daemon->event);
+                r = sd_event_new(
+                        &daemon->event); /* the thread's default asks who it is each turn */
         if (r >= 0)
                 r = sd_event_set_watchdog(daemon->event, true);
         if (r >= 0)
