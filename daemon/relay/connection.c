@@ -146,6 +146,7 @@ int connection_new(Relay *relay, Spec *spec, Listener *listener, Connection **re
         connection->listener = listener;
         connection->local = spec->local;
         connection->handing_fd = -1;
+        connection->error_text = g_strdup("");
         connection->announced = true;
         connection->errors = verdict_errors_new();
         connection->ignored = verdict_errors_new();
@@ -186,6 +187,7 @@ Connection *connection_free(Connection *connection) {
         g_clear_pointer(&connection->psk_identity, g_bytes_unref);
         cookie_jar_free(connection->jar);
         charges_done(&connection->charges);
+        g_free(connection->error_text);
         spec_free(connection->spec);
         g_free(connection);
         return NULL;

@@ -24,9 +24,11 @@ void connection_changed(Connection *connection, unsigned mask) {
 }
 
 void connection_set_error(Connection *connection, DtlsError error, const char *text) {
+        g_autofree char *before = connection->error_text; /* text may be it */
+
         connection->error = error;
+        connection->error_text = g_strdup(text);
         connection->timed_out = false;
-        (void)g_strlcpy(connection->error_text, text, sizeof(connection->error_text));
         connection_changed(connection, CHANGED_ERROR);
 }
 

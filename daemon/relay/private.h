@@ -273,7 +273,7 @@ struct Connection {
         /* facts */
         Address local;
         DtlsError error;
-        char error_text[256];
+        char *error_text;     /* "": there is no error */
         bool timed_out;       /* the error is a deadline's */
         char *blame;          /* why an answer could not be had, while a session fails of it */
         GArray *errors;       /* of VerdictError */
