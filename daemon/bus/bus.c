@@ -305,6 +305,10 @@ static void bus_take_in(Bus *bus) {
 static int on_turn(sd_event_source *source, void *userdata) {
         Bus *bus = userdata;
 
+        /* what has come about before the calls that run now is told before their answers */
+        pending_settle(bus);
+        news_send(bus);
+
         bus_take_in(bus);
         callers_turn_over(bus);
         pending_settle(bus);

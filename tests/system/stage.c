@@ -373,11 +373,8 @@ Ear *ear_free(Ear *ear) {
         return NULL;
 }
 
-/* Signals leave at the end of a turn, after its answers, and a turn answers a user once. */
 void ear_catch_up(Ear *ear) {
-        for (size_t i = 0; i < 2; i++)
-                (void)sd_bus_message_unref(
-                        call(ear->bus, ROOT, "org.freedesktop.DBus.Peer", "Ping", ""));
+        (void)sd_bus_message_unref(call(ear->bus, ROOT, "org.freedesktop.DBus.Peer", "Ping", ""));
         while (sd_bus_process(ear->bus, NULL) > 0)
                 ;
 }
