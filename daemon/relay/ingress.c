@@ -162,6 +162,16 @@ static void ingress_sort(Ingress *turn) {
         }
 }
 
+/* A listener may need the place again any moment; a connection of its own shakes hands but once. */
+static void ingress_is_caught_up(Endpoint *endpoint) {
+        if (endpoint->listener)
+                datagram_batch_reset(endpoint->later);
+        else
+                endpoint->later = datagram_batch_free(endpoint->later);
+        endpoint->later_index = 0;
+        endpoint_listen(endpoint);
+}
+
 /* What earlier turns had no time for, the oldest first. */
 static void ingress_catch_up(Ingress *turn) {
         Endpoint *endpoint = turn->endpoint;
@@ -173,11 +183,8 @@ static void ingress_catch_up(Ingress *turn) {
                 ingress_one(turn, &in, endpoint_find(endpoint, &in));
         }
 
-        if (endpoint->later && !endpoint_has_later(endpoint)) {
-                datagram_batch_reset(endpoint->later);
-                endpoint->later_index = 0;
-                endpoint_listen(endpoint);
-        }
+        if (endpoint->later && !endpoint_has_later(endpoint))
+                ingress_is_caught_up(endpoint);
 }
 
 static int ingress_receive(Endpoint *endpoint) {

@@ -160,6 +160,26 @@ static void lets_handshakes_wait_for_established_traffic(World *world, gconstpoi
                 stranger_free(strangers[i]);
 }
 
+/* Who shakes hands once needs the place for what waits but once. */
+static void keeps_no_place_for_what_waited(World *world, gconstpointer unused) {
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        Endpoint *endpoint;
+        Connection *client;
+
+        world_use_psk(world, "someone", "secret");
+        client = world_start(world, world_client_spec(), listener, "127.0.0.1");
+        world_wait_state(world, client, HANDSHAKE_COMPLETE);
+        endpoint = client->endpoint;
+
+        endpoint->later = datagram_batch_new(1, 16);
+        datagram_batch_address(endpoint->later, &client->spec->peer, &client->local);
+        g_assert_true(datagram_batch_append(endpoint->later, "noise", 5));
+        endpoint_listen(endpoint);
+        world_wait(world, !endpoint_has_later(endpoint));
+        g_assert_null(endpoint->later);
+        g_assert_cmpint(client->state, ==, HANDSHAKE_COMPLETE);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/ingress/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -175,6 +195,7 @@ int main(int argc, char **argv) {
         CASE("ends-one-and-goes-on-with-the-rest", ends_one_and_goes_on_with_the_rest);
         CASE("lets-handshakes-wait-for-established-traffic",
              lets_handshakes_wait_for_established_traffic);
+        CASE("keeps-no-place-for-what-waited", keeps_no_place_for_what_waited);
         CASE("keeps-apart-what-came-together", keeps_apart_what_came_together);
         return g_test_run();
 }
