@@ -24,6 +24,7 @@
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
 
 #define LIST_PAGE 256
+#define CALLS_ACCURACY_USEC 1 /* sd-event's least */
 /* answers that wait in the order they were given, and not in turn */
 #define SEND_BUFFER (8 * 1024)
 /* What an object takes in a reply to GetManagedObjects, at most: its properties that are not
@@ -302,7 +303,7 @@ static void bus_take_in(Bus *bus) {
         }
 }
 
-static int on_turn(sd_event_source *source, void *userdata) {
+static int on_calls(sd_event_source *source, uint64_t usec, void *userdata) {
         Bus *bus = userdata;
 
         /* what has come about before the calls that run now is told before their answers */
@@ -310,6 +311,23 @@ static int on_turn(sd_event_source *source, void *userdata) {
         news_send(bus);
 
         bus_take_in(bus);
+        return 0;
+}
+
+/* Once others had their turns. A timer that is due at once takes its place among what is ready; a
+ * deferred source comes before everything else each time, and while calls keep coming nothing else
+ * would. */
+static void bus_goes_on(Bus *bus) {
+        /* neither can fail for a timer of ours */
+        (void)sd_event_source_set_time(bus->calls, 0);
+        (void)sd_event_source_set_enabled(bus->calls, SD_EVENT_ONESHOT);
+}
+
+static int on_turn(sd_event_source *source, void *userdata) {
+        Bus *bus = userdata;
+
+        if (sd_event_source_get_enabled(bus->calls, NULL) == 0)
+                bus_goes_on(bus);
         callers_turn_over(bus);
         pending_settle(bus);
         news_send(bus);
@@ -414,6 +432,13 @@ static int bus_attach(Bus *bus, sd_event *event) {
         if (r < 0)
                 return fault(r);
 
+        r = sd_event_add_time(event, &bus->calls, CLOCK_MONOTONIC, 0, CALLS_ACCURACY_USEC, on_calls,
+                              bus);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(bus->calls, SD_EVENT_OFF);
+        if (r < 0)
+                return fault(r);
+
         r = sd_event_add_post(event, &bus->drained, on_drained, bus);
         if (r >= 0)
                 r = sd_event_source_set_enabled(bus->drained, SD_EVENT_OFF);
@@ -514,6 +539,7 @@ Bus *bus_free(Bus *bus) {
 
         (void)g_ptr_array_unref(bus->slots);
         bus->turn = sd_event_source_disable_unref(bus->turn);
+        bus->calls = sd_event_source_disable_unref(bus->calls);
         bus->drained = sd_event_source_disable_unref(bus->drained);
         bus->news = news_free(bus->news);
         bus->callers = callers_free(bus->callers);

@@ -48,6 +48,7 @@ struct Bus {
         Bin *bin;
         GPtrArray *slots; /* what bus.c put on the connection */
         sd_event_source *turn;
+        sd_event_source *calls;   /* for those that wait, and what has arrived */
         sd_event_source *drained; /* looks whether what was sent has left */
         bool attached;            /* to the event loop, by us */
         bool is_lost;

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Many strangers: they cost neither memory nor lines in the log, and the listener serves.
+ * Many strangers: they cost neither memory nor lines in the log, and the listener serves. And one
+ * program's calls without end: they cost nobody's data its turn.
  */
 
 #include "stage.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define N_STRANGERS 200
 #define N_DATAGRAMS 20000
-#define BURST 50 /* fits the listener's receive buffer */
+#define N_CALLS 5000 /* of one program, more than are answered at once */
+#define BURST 50     /* fits the listener's receive buffer */
 #define LINES_MAX 30
 #ifdef __SANITIZE_ADDRESS__
 #define GROWTH_MAX_KB (64 * 1024) /* what was given back is kept aside */
@@ -175,6 +179,67 @@ static void test_refusals_are_rationed(World *world, const void *unused) {
         g_assert_cmpuint(lines, <, LINES_MAX);
 }
 
+/* A program that calls as fast as the bus takes it, says when there are many; it wants no
+ * answers. */
+static void keep_calling(const World *world, int ready) {
+        sd_bus *bus = service_bus(world->service, UID_BOB);
+        unsigned n = 0;
+        int r;
+
+        do {
+                sd_bus_message *m;
+
+                g_assert_cmpint(
+                        sd_bus_message_new_method_call(bus, &m, NAME, ROOT, PROPERTIES, "GetAll"),
+                        >=, 0);
+                g_assert_cmpint(sd_bus_message_append(m, "s", MANAGER), >=, 0);
+                g_assert_cmpint(sd_bus_message_set_expect_reply(m, false), >=, 0);
+                r = sd_bus_send(bus, m, NULL);
+                if (r >= 0)
+                        r = sd_bus_flush(bus);
+                (void)sd_bus_message_unref(m);
+                if (++n == N_CALLS)
+                        g_assert_cmpint(write(ready, "x", 1), ==, 1);
+        } while (r >= 0);
+}
+
+static void test_calls_leave_time_for_data(World *world, const void *unused) {
+        int queue, fd, channel, ready[2];
+        uint16_t port;
+        char byte;
+        pid_t pid;
+
+        g_free(listen_queue(world->bus, &port, &queue));
+        g_free(connect_client(world->bus, port, &fd));
+        channel = accept_channel(queue);
+
+        g_assert_cmpint(pipe(ready), ==, 0);
+        pid = fork();
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0) {
+                keep_calling(world, ready[1]);
+                _exit(1);
+        }
+
+        (void)wait_fd(ready[0]);
+
+        /* each within the limit of wait_fd() */
+        for (int i = 0; i < 1000; i++) {
+                g_assert_cmpint(send(fd, "x", 1, 0), ==, 1);
+                (void)wait_fd(channel);
+                g_assert_cmpint(recv(channel, &byte, 1, 0), ==, 1);
+        }
+
+        g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, 0); /* it calls still */
+        g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+        (void)close(ready[0]);
+        (void)close(ready[1]);
+        (void)close(fd);
+        (void)close(channel);
+        (void)close(queue);
+}
+
 #define ADD(path, config, function)                                                                \
         g_test_add("/flood/" path, World, config, set_up, function, tear_down)
 
@@ -184,5 +249,6 @@ int main(int argc, char **argv) {
         ADD("noise-leaves-nothing", NULL, test_noise);
         ADD("refusals-are-rationed-in-the-log", "[Limits]\nHalfOpenPerUser=1\n",
             test_refusals_are_rationed);
+        ADD("calls-leave-time-for-data", NULL, test_calls_leave_time_for_data);
         return g_test_run();
 }
