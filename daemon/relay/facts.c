@@ -27,7 +27,7 @@ void connection_set_error(Connection *connection, DtlsError error, const char *t
         g_autofree char *before = connection->error_text; /* text may be it */
 
         connection->error = error;
-        connection->error_text = g_strdup(text);
+        connection->error_text = g_strndup(text, CONNECTION_ERROR_MAX - 1);
         connection->timed_out = false;
         connection_changed(connection, CHANGED_ERROR);
 }
@@ -148,7 +148,7 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
                 .next_protocol = connection->agreed.next_protocol,
                 .next_protocol_size = connection->agreed.next_protocol_size,
         };
-        if (!session_server_name(connection->session, facts.server_name))
+        if (!connection->session || !session_server_name(connection->session, facts.server_name))
                 facts.server_name[0] = '\0';
 
         return facts;

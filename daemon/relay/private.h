@@ -30,7 +30,8 @@
 #define RELAY_APP_DATAGRAMS 256               /* records that one call can bring to light */
 #define RELAY_APP_BYTES ((size_t)512 * 1024)  /* what a session keeps while shaking, opened */
 #define RELAY_OUT_BYTES (CHANNEL_PACKETS_MAX * CHANNEL_SLOT_SIZE)
-#define CONNECTION_QUEUE_MAX 64 /* datagrams kept for connection_read() */
+#define CONNECTION_ERROR_MAX 256 /* bytes of its text */
+#define CONNECTION_QUEUE_MAX 64  /* datagrams kept for connection_read() */
 #define CONNECTION_QUEUE_BYTES ((size_t)256 * 1024)
 #define CONNECTION_LINGER_USEC (10 * UINT64_C(1000000)) /* API: a listener's, once over */
 #define PATH_USEC UINT64_C(1000000)
