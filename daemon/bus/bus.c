@@ -289,8 +289,6 @@ static void bus_take_in(Bus *bus) {
 
         if (!bus_is_backed_up(bus))
                 n += queues_turn(bus->queues);
-        else if (queues_wait(bus->queues))
-                (void)sd_event_source_set_enabled(bus->drained, SD_EVENT_ONESHOT);
 
         for (unsigned i = 0; i < n && !bus->is_lost; i++) {
                 r = sd_bus_process(bus->bus, NULL);
@@ -303,6 +301,24 @@ static void bus_take_in(Bus *bus) {
         }
 }
 
+/* Once others had their turns. A timer that is due at once takes its place among what is ready; a
+ * deferred source comes before everything else each time, and while calls keep coming nothing else
+ * would. */
+static void bus_goes_on(Bus *bus) {
+        /* neither can fail for a timer of ours */
+        (void)sd_event_source_set_time(bus->calls, 0);
+        (void)sd_event_source_set_enabled(bus->calls, SD_EVENT_ONESHOT);
+}
+
+/* For those whose calls wait. What is queued for the bus may have left meanwhile, and then nothing
+ * else would come to pass that wakes the loop. */
+static void bus_wait_turn(Bus *bus) {
+        if (bus_is_backed_up(bus))
+                (void)sd_event_source_set_enabled(bus->drained, SD_EVENT_ONESHOT);
+        else
+                bus_goes_on(bus);
+}
+
 static int on_calls(sd_event_source *source, uint64_t usec, void *userdata) {
         Bus *bus = userdata;
 
@@ -311,16 +327,9 @@ static int on_calls(sd_event_source *source, uint64_t usec, void *userdata) {
         news_send(bus);
 
         bus_take_in(bus);
+        if (!bus->is_lost && queues_wait(bus->queues))
+                bus_wait_turn(bus);
         return 0;
-}
-
-/* Once others had their turns. A timer that is due at once takes its place among what is ready; a
- * deferred source comes before everything else each time, and while calls keep coming nothing else
- * would. */
-static void bus_goes_on(Bus *bus) {
-        /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(bus->calls, 0);
-        (void)sd_event_source_set_enabled(bus->calls, SD_EVENT_ONESHOT);
 }
 
 static int on_turn(sd_event_source *source, void *userdata) {
