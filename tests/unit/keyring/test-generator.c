@@ -99,10 +99,8 @@ static void each_type_is_made_and_signs_its_request(Fixture *f, gconstpointer da
                 gnutls_pk_algorithm_t algorithm;
                 unsigned bits;
         } types[] = {
-                {"ECDSA-P256", GNUTLS_PK_ECDSA, 256},
-                {"RSA-2048", GNUTLS_PK_RSA, 2048},
-                {"RSA-3072", GNUTLS_PK_RSA, 3072},
-                {"RSA-4096", GNUTLS_PK_RSA, 4096},
+                {"ECDSA-P256", GNUTLS_PK_ECDSA, 256},      {"RSA-2048", GNUTLS_PK_RSA, 2048},
+                {"RSA-3072", GNUTLS_PK_RSA, 3072},         {"RSA-4096", GNUTLS_PK_RSA, 4096},
                 {"Ed25519", GNUTLS_PK_EDDSA_ED25519, 256},
         };
 
