@@ -12,7 +12,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,9 +69,9 @@ static int channel_answered(sd_bus_message *reply, dtlsd_channel **ret) {
         if (r < 0)
                 return r;
 
-        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
+        fd = dtlsd_fd_copy(fd);
         if (fd < 0)
-                return -errno;
+                return fd;
 
         r = dtlsd_channel_new(fd, id, ret);
         if (r < 0)

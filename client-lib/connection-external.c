@@ -4,9 +4,6 @@
 
 #include "private.h"
 
-#include <errno.h>
-#include <fcntl.h>
-
 static int state_answered(sd_bus_message *reply, enum dtlsd_handshake_state *ret) {
         enum dtlsd_handshake_state state;
         const char *text;
@@ -66,10 +63,8 @@ int dtlsd_connection_open_carrier(dtlsd_connection *connection, int *ret_fd, sd_
                                "OpenCarrier", error, &reply, NULL);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "h", &fd);
-        if (r >= 0) {
-                fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
-                r = fd < 0 ? -errno : 0;
-        }
+        if (r >= 0)
+                r = fd = dtlsd_fd_copy(fd);
         if (r >= 0)
                 *ret_fd = fd;
 

@@ -143,9 +143,9 @@ static int channel_answered(dtlsd_connection *connection, sd_bus_message *reply)
         if (r < 0)
                 return r;
 
-        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
+        fd = dtlsd_fd_copy(fd);
         if (fd < 0)
-                return -errno;
+                return fd;
 
         if (connection->fd >= 0)
                 (void)close(connection->fd);
@@ -176,6 +176,12 @@ int dtlsd_connection_write(dtlsd_connection *connection, const void *data, size_
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', data, size);
         return dtlsd_call(m, r, error);
+}
+
+int dtlsd_fd_copy(int fd) {
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+        return copy < 0 ? -errno : copy;
 }
 
 int dtlsd_bytes_copy(sd_bus_message *reply, void **ret_data, size_t *ret_size) {

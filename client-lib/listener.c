@@ -5,7 +5,6 @@
 #include "private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,10 +89,8 @@ int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *err
                                "OpenAcceptQueue", error, &reply, NULL);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "h", &fd);
-        if (r >= 0) {
-                fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
-                r = fd < 0 ? -errno : 0;
-        }
+        if (r >= 0)
+                r = fd = dtlsd_fd_copy(fd);
         if (r >= 0) {
                 if (listener->fd >= 0)
                         (void)close(listener->fd);

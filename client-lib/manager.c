@@ -4,8 +4,6 @@
 
 #include "private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -28,9 +26,9 @@ static int connect_answered(sd_bus *bus, sd_bus_message *reply, dtlsd_connection
         if (r < 0)
                 return r;
 
-        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message keeps its own */
+        fd = dtlsd_fd_copy(fd);
         if (fd < 0)
-                return -errno;
+                return fd;
 
         r = dtlsd_connection_new(bus, path, fd, data_mtu, ret);
         if (r < 0)

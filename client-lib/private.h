@@ -71,6 +71,8 @@ int dtlsd_connection_call_new(const dtlsd_connection *connection, const char *me
 /* Calls @m. It is unreferenced, and nothing is sent where @r, of making it, is negative. */
 int dtlsd_call(sd_bus_message *m, int r, sd_bus_error *error);
 
+/* An fd of a message, to be kept: the message closes its own. Errors: -EMFILE. */
+int dtlsd_fd_copy(int fd);
 /* Of a reply: the ay, to be freed, and the aay, in one piece. */
 int dtlsd_bytes_copy(sd_bus_message *m, void **ret, size_t *ret_size);
 int dtlsd_bytes_array_copy(sd_bus_message *m, struct dtlsd_bytes **ret, size_t *ret_n);
