@@ -716,3 +716,30 @@ size_t wire_longest(const Wire *wire) {
 void wire_divert(Wire *wire, uint16_t port) {
         wire->diverted_to = port;
 }
+
+/* ---- another keyring ---- */
+
+typedef struct Return {
+        const Service *service;
+        pid_t old;
+        sd_bus *bus;
+        const char *path;
+} Return;
+
+static bool has_returned(void *userdata) {
+        const Return *r = userdata;
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        pid_t now = service_keyring_pid(r->service); /* first: then the old one's are gone */
+        char *name = NULL;
+        bool is_there;
+
+        is_there = sd_bus_get_property_string(r->bus, NAME, r->path, NAME ".Identity", "Name",
+                                              &error, &name) >= 0;
+        sd_bus_error_free(&error);
+        free(name);
+        return is_there && now > 0 && now != r->old;
+}
+
+void wait_keyring(const Service *service, pid_t old, sd_bus *bus, const char *path) {
+        bus_wait(bus, has_returned, &(Return){service, old, bus, path}, "the next keyring");
+}

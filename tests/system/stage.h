@@ -130,3 +130,8 @@ int wire_back_fd(const Wire *wire);
 void wire_divert(Wire *wire, uint16_t port);
 /* Nothing is passed on any more; the first lane's front socket, to be read by the test. */
 int wire_cut(Wire *wire);
+
+/* ---- another keyring ---- */
+
+/* Waits until there is another than @old, and it has said that it keeps the identity at @path. */
+void wait_keyring(const Service *service, pid_t old, sd_bus *bus, const char *path);

@@ -185,26 +185,6 @@ static void test_a_new_one_is_for_what_comes_and_spares_what_is(void) {
         world_free(&world);
 }
 
-typedef struct Return {
-        const World *world;
-        pid_t old;
-} Return;
-
-/* The next keyring has said what it keeps. */
-static bool has_returned(void *userdata) {
-        const Return *r = userdata;
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        pid_t now = service_keyring_pid(r->world->service); /* first: then the old one's are gone */
-        char *name = NULL;
-        bool is_there;
-
-        is_there = sd_bus_get_property_string(r->world->alice, NAME, ROOT "/identity/gateway",
-                                              IDENTITY, "Name", &error, &name) >= 0;
-        sd_bus_error_free(&error);
-        free(name);
-        return is_there && now > 0 && now != r->old;
-}
-
 /* Handshakes go on when the keyring was killed: the key is the store's, not the process's. */
 static void test_outlives_its_keyring(void) {
         World world;
@@ -219,7 +199,7 @@ static void test_outlives_its_keyring(void) {
         listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
         keyring = service_keyring_pid(world.service);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        bus_wait(world.alice, has_returned, &(Return){&world, keyring}, "the next keyring");
+        wait_keyring(world.service, keyring, world.alice, ROOT "/identity/gateway");
         path = open_to(&world, get_port(world.alice, listener));
         g_assert_true(peer_is(world.bob, path, world.first));
         world_free(&world);
@@ -466,7 +446,7 @@ static void test_a_key_stays_in_its_token(void) {
 
         keyring = service_keyring_pid(world.service);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        bus_wait(world.alice, has_returned, &(Return){&world, keyring}, "the next keyring");
+        wait_keyring(world.service, keyring, world.alice, ROOT "/identity/gateway");
         g_free(path);
         path = open_to(&world, get_port(world.alice, listener));
         g_assert_true(peer_is(world.bob, path, renewed));

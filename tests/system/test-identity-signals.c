@@ -175,25 +175,6 @@ static void test_a_users_own_are_told_to_nobody_else(void) {
         world_free(&world);
 }
 
-typedef struct Return {
-        const World *world;
-        pid_t old;
-} Return;
-
-static bool has_returned(void *userdata) {
-        const Return *r = userdata;
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        pid_t now = service_keyring_pid(r->world->service); /* first: then the old one's are gone */
-        char *name = NULL;
-        bool is_there;
-
-        is_there = sd_bus_get_property_string(r->world->root, NAME, GATEWAY, IDENTITY, "Name",
-                                              &error, &name) >= 0;
-        sd_bus_error_free(&error);
-        free(name);
-        return is_there && now > 0 && now != r->old;
-}
-
 static bool has_gone(void *userdata) {
         const World *world = userdata;
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -225,7 +206,7 @@ static void test_another_keyring_is_no_news(void) {
 
         keyring = service_keyring_pid(world.service);
         kill_keyring(&world);
-        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "the next keyring");
+        wait_keyring(world.service, keyring, world.root, GATEWAY);
         g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 2);
 
         /* who looks while they are not there hears of them when they are */
@@ -233,7 +214,7 @@ static void test_another_keyring_is_no_news(void) {
         kill_keyring(&world);
         bus_wait(world.root, has_gone, &world, "the end of the keyring");
         list(world.bob);
-        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "another keyring");
+        wait_keyring(world.service, keyring, world.root, GATEWAY);
         g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 2);
         g_assert_cmpuint(ear_count(world.bob_ear, ADDED GATEWAY "|"), ==, 1);
         g_assert_cmpuint(ear_count(world.bob_ear, ""), ==, 1);
@@ -314,7 +295,7 @@ static void test_a_restart_of_the_keyring_tells_nothing_again(void) {
         told = import_until(world.root, "gateway", GATEWAY, time(NULL) + 10 * DAY, 14);
         keyring = service_keyring_pid(world.service);
         kill_keyring(&world);
-        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "the next keyring");
+        wait_keyring(world.service, keyring, world.root, GATEWAY);
         g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 1);
         g_assert_cmpuint(n_logged(&world, "'gateway' ends in 10 days"), ==, 1);
 
