@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The loops, in the client's process, see private.h. */
+
+#include "private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW 64         /* datagrams on their way: what the smallest buffer between holds */
+#define STUCK_SECONDS 1.0 /* nothing came for so long: what is on its way is lost */
+#define WARM_SECONDS 0.1
+#define TRIPS_MAX 200000
+#define WARM_SESSIONS 50
+
+static uint64_t n_sent, n_lost, window = WINDOW;
+
+void bench_pump(const BenchWay *way, void *end, BenchGot got) {
+        if (way->pump) {
+                way->pump(end, got);
+                return;
+        }
+
+        bench_wait_readable(way->fd(end), -1);
+        way->take(end, got);
+}
+
+static uint16_t port(void) {
+        return (uint16_t)atomic_load(&bench_page->port);
+}
+
+static void *connect_one(const BenchWay *way) {
+        void *end = way->connect(port());
+
+        bench_page_wait(&bench_page->accepted, 1, "accept");
+        return end;
+}
+
+static size_t size_of(const char *argument) {
+        const size_t size = strtoul(argument, NULL, 10);
+
+        if (size == 0 || size > BENCH_MTU)
+                bench_die(argument, "not a size of a datagram");
+        return size;
+}
+
+/* ---- bulk, and its window ---- */
+
+static uint64_t n_done(void) {
+        return atomic_load(&bench_page->received) + n_lost;
+}
+
+/* Until the server has so many, or nothing more comes: the rest is lost then. */
+static void wait_done(uint64_t count) {
+        uint64_t last = n_done();
+        double since = bench_now();
+
+        while (n_done() < count) {
+                atomic_store(&bench_page->wanted, count - n_lost);
+                atomic_store(&bench_page->waiting, 1);
+                if (n_done() < count)
+                        bench_page_wait_change(&bench_page->waiting, 1, 0.1);
+
+                if (n_done() != last) {
+                        last = n_done();
+                        since = bench_now();
+                } else if (bench_now() - since > STUCK_SECONDS) {
+                        n_lost += count - last;
+                }
+        }
+
+        atomic_store(&bench_page->waiting, 0);
+}
+
+static void bulk_for(const BenchWay *way, void *end, size_t size, double seconds) {
+        uint8_t buffer[BENCH_DATAGRAM_MAX] = {0};
+        const double until = bench_now() + seconds;
+
+        do {
+                for (unsigned i = 0; i < 32; i++, n_sent++) {
+                        if (n_sent - n_done() >= window) {
+                                if (way->flush)
+                                        way->flush(end);
+                                wait_done(n_sent - window / 2);
+                        }
+                        way->send(end, buffer, size);
+                }
+        } while (bench_now() < until);
+
+        if (way->flush)
+                way->flush(end);
+        wait_done(n_sent);
+}
+
+static void loop_bulk(const BenchWay *way, const char *argument, double seconds) {
+        const char *comma = strchr(argument, ',');
+        const size_t size = size_of(argument);
+        BenchSpell spell;
+        uint64_t n_before;
+        void *end;
+
+        if (comma)
+                window = strtoul(comma + 1, NULL, 10);
+        end = connect_one(way);
+        bulk_for(way, end, size, WARM_SECONDS);
+        n_lost = 0;
+        n_sent = n_before = n_done();
+        spell = bench_spell_begin();
+        bulk_for(way, end, size, seconds);
+        bench_spell_print(&spell, (double)(n_done() - n_lost - n_before));
+        printf(" lost=%llu\n", (unsigned long long)n_lost);
+}
+
+/* ---- round trips, with one peer and with many ---- */
+
+static size_t n_trips_back;
+
+static void client_counts(void *end, const void *data, size_t size) {
+        (void)end;
+        (void)data;
+        (void)size;
+        n_trips_back++;
+}
+
+static int compare_trips(const void *a, const void *b) {
+        const float x = *(const float *)a, y = *(const float *)b;
+
+        return (x > y) - (x < y);
+}
+
+static const double percentiles[] = {1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9};
+
+static size_t trips_for(const BenchWay *way, void *end, size_t size, double seconds,
+                        float trips[static TRIPS_MAX]) {
+        uint8_t buffer[BENCH_DATAGRAM_MAX] = {0};
+        double start = bench_now();
+        const double until = start + seconds;
+        size_t n = 0;
+
+        while (start < until && n < TRIPS_MAX) {
+                double back;
+
+                n_trips_back = 0;
+                way->send(end, buffer, size);
+                if (way->flush)
+                        way->flush(end);
+                while (n_trips_back == 0)
+                        bench_pump(way, end, client_counts);
+
+                back = bench_now();
+                trips[n++] = (float)(back - start);
+                start = back;
+        }
+
+        return n;
+}
+
+static void loop_trips(const BenchWay *way, const char *argument, double seconds) {
+        static float trips[TRIPS_MAX];
+        const size_t size = size_of(argument);
+        BenchSpell spell;
+        void *end = connect_one(way);
+        size_t n;
+
+        (void)trips_for(way, end, size, WARM_SECONDS, trips);
+        spell = bench_spell_begin();
+        n = trips_for(way, end, size, seconds, trips);
+        bench_spell_print(&spell, (double)n);
+        qsort(trips, n, sizeof trips[0], compare_trips);
+        for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
+                printf(" p%g=%.3f", percentiles[i],
+                       (double)trips[(size_t)((double)n * percentiles[i] / 100)] * 1e6);
+        printf(" n=%zu\n", n);
+}
+
+static size_t peers_for(const BenchWay *way, void *ends[static BENCH_PEERS], size_t size,
+                        double seconds) {
+        uint8_t buffer[BENCH_DATAGRAM_MAX] = {0};
+        const double until = bench_now() + seconds;
+        size_t n = 0;
+
+        do {
+                for (size_t first = n; n < first + WINDOW; n++)
+                        way->send(ends[n % BENCH_PEERS], buffer, size);
+                for (size_t i = n - WINDOW; i < n; i++)
+                        for (n_trips_back = 0; n_trips_back == 0;)
+                                bench_pump(way, ends[i % BENCH_PEERS], client_counts);
+        } while (bench_now() < until);
+
+        return n;
+}
+
+static void loop_peers(const BenchWay *way, const char *argument, double seconds) {
+        static void *ends[BENCH_PEERS];
+        const size_t size = size_of(argument);
+        BenchSpell spell;
+
+        for (uint32_t i = 0; i < BENCH_PEERS; i++) {
+                ends[i] = way->connect(port());
+                bench_page_wait(&bench_page->accepted, i + 1, "accept");
+        }
+
+        (void)peers_for(way, ends, size, WARM_SECONDS);
+        spell = bench_spell_begin();
+        bench_spell_print(&spell, (double)peers_for(way, ends, size, seconds));
+        printf("\n");
+}
+
+/* ---- handshakes, and what is left of them ---- */
+
+static size_t handshakes_for(const BenchWay *way, double seconds) {
+        const double until = bench_now() + seconds;
+        size_t n = 0;
+
+        do {
+                way->close(way->connect(port()));
+                n++;
+        } while (bench_now() < until);
+
+        return n;
+}
+
+static void loop_handshakes(const BenchWay *way, const char *argument, double seconds) {
+        BenchSpell spell;
+
+        (void)handshakes_for(way, WARM_SECONDS);
+        spell = bench_spell_begin();
+        bench_spell_print(&spell, (double)handshakes_for(way, seconds));
+        printf("\n");
+}
+
+/* What the kernel has for the clients, which all ways have alike: sockets that stay open. */
+static double memory_of_sockets(uint32_t n) {
+        const double before = bench_memory_of_kernel();
+
+        for (uint32_t i = 0; i < n; i++)
+                (void)bench_connect(port());
+        return bench_memory_of_kernel() - before;
+}
+
+static void loop_memory(const BenchWay *way, const char *argument, double sessions) {
+        const uint32_t n = (uint32_t)sessions;
+        double processes = 0, kernel = 0;
+
+        for (uint32_t i = 0; i < n + WARM_SESSIONS; i++) {
+                if (i == WARM_SESSIONS) {
+                        processes = -bench_memory_of_server();
+                        kernel = -memory_of_sockets(n) - bench_memory_of_kernel();
+                }
+                (void)way->connect(port());
+                bench_page_wait(&bench_page->accepted, i + 1, "accept");
+        }
+
+        processes += bench_memory_of_server();
+        kernel += bench_memory_of_kernel();
+        printf("processes_kib=%.3f kernel_kib=%.3f n=%u\n", processes / n, kernel / n, n);
+}
+
+static const BenchLoop loops[] = {
+        {"bulk", .run = loop_bulk},
+        {"trips", .run = loop_trips},
+        {"peers", .of_server = true, .run = loop_peers},
+        {"handshakes", .of_server = true, .run = loop_handshakes},
+        {"memory", .of_server = true, .run = loop_memory},
+};
+
+const BenchLoop *bench_loop(const char *name) {
+        for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++)
+                if (strcmp(loops[i].name, name) == 0)
+                        return &loops[i];
+
+        return NULL;
+}
