@@ -21,6 +21,7 @@
 #define BUFFERS (8 << 20)
 
 static pid_t server_pid;
+static BenchKind kind;
 
 /* ---- plain things ---- */
 
@@ -38,8 +39,17 @@ char *bench_certificate(const char *name) {
         const char *folder = getenv("BENCH_CERTIFICATES");
         char *path;
 
-        bench_check(asprintf(&path, "%s/%s", folder ? folder : ".", name) > 0, "asprintf");
+        bench_check(asprintf(&path, "%s/%s%s", folder ? folder : ".",
+                             kind == BENCH_RSA ? "rsa/" : "", name) > 0,
+                    "asprintf");
         return path;
+}
+
+const char *bench_cipher(BenchKind of) {
+        if (of == BENCH_PSK)
+                return "PSK-AES128-GCM-SHA256";
+
+        return of == BENCH_RSA ? "ECDHE-RSA-AES128-GCM-SHA256" : "ECDHE-ECDSA-AES128-GCM-SHA256";
 }
 
 static void pin(bool server) {
@@ -120,53 +130,78 @@ static _Noreturn void usage(void) {
         fprintf(stderr,
                 "usage: %s WAY bulk SIZE[,WINDOW] SECONDS\n"
                 "       %s WAY trips|peers SIZE SECONDS\n"
-                "       %s WAY handshakes ecdsa|psk|resumed SECONDS\n"
+                "       %s WAY handshakes ecdsa|rsa|psk|resumed SECONDS\n"
                 "       %s WAY memory ecdsa|psk SESSIONS\n"
-                "peers, handshakes and memory are of the server; its clients are GnuTLS's\n",
+                "peers, handshakes and memory are of the server; its clients are GnuTLS's.\n"
+                "WAY-client, WAY-server: that way at one end, and GnuTLS at the other\n",
                 program_invocation_short_name, program_invocation_short_name,
                 program_invocation_short_name, program_invocation_short_name);
         exit(2);
 }
 
 static BenchKind kind_of(const char *argument) {
-        if (strcmp(argument, "psk") == 0)
-                return BENCH_PSK;
+        static const char *const names[] = {
+                [BENCH_ECDSA] = "ecdsa",
+                [BENCH_RSA] = "rsa",
+                [BENCH_PSK] = "psk",
+                [BENCH_RESUMED] = "resumed",
+        };
 
-        return strcmp(argument, "resumed") == 0 ? BENCH_RESUMED : BENCH_ECDSA;
+        for (BenchKind of = BENCH_ECDSA; of <= BENCH_RESUMED; of++)
+                if (strstr(argument, names[of]))
+                        return of;
+
+        return BENCH_ECDSA;
 }
 
-static _Noreturn void be_server(const BenchWay *way, const char *loop, BenchKind kind) {
+/* Takes @suffix off @name. */
+static bool cut(char *name, const char *suffix) {
+        const size_t size = strlen(name), n = strlen(suffix);
+
+        if (size <= n || strcmp(name + size - n, suffix) != 0)
+                return false;
+
+        name[size - n] = '\0';
+        return true;
+}
+
+static _Noreturn void be_server(const BenchWay *way, const char *loop) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         pin(/* server= */ true);
         way->begin(kind, /* server= */ true);
         bench_serve(way, loop);
 }
 
+static void be_client(const BenchWay *way, const BenchLoop *loop, char **arguments) {
+        bench_meter_begin(server_pid);
+        pin(/* server= */ false);
+        way->begin(kind, /* server= */ false);
+        bench_page_wait(&bench_page->port, 1, "listen");
+        loop->run(way, arguments[0], strtod(arguments[1], NULL));
+        (void)fflush(stdout);
+}
+
 int bench_main(int argc, char **argv, BenchFind find) {
         const struct rlimit files = {FILES_MAX, FILES_MAX};
-        const BenchWay *way = argc == 5 ? find(argv[1]) : NULL;
-        const BenchLoop *loop = way ? bench_loop(argv[2]) : NULL;
-        const BenchWay *client;
+        const BenchLoop *loop = argc == 5 ? bench_loop(argv[2]) : NULL;
+        const bool client_alone = loop && cut(argv[1], "-client");
+        const bool server_alone = loop && (cut(argv[1], "-server") || loop->of_server);
+        const BenchWay *way = loop ? find(argv[1]) : NULL;
 
-        if (!loop)
+        if (!way)
                 usage();
 
-        client = loop->of_server ? &bench_gnutls : way;
+        kind = kind_of(argv[3]);
         (void)setrlimit(RLIMIT_NOFILE, &files);
         bench_page_new();
 
         server_pid = fork();
         bench_check(server_pid >= 0, "fork");
         if (server_pid == 0)
-                be_server(way, loop->name, kind_of(argv[3]));
+                be_server(client_alone ? &bench_gnutls : way, loop->name);
 
         (void)atexit(server_end);
-        bench_meter_begin(server_pid);
-        pin(/* server= */ false);
-        client->begin(kind_of(argv[3]), /* server= */ false);
-        bench_page_wait(&bench_page->port, 1, "listen");
-        loop->run(client, argv[3], strtod(argv[4], NULL));
-        (void)fflush(stdout);
+        be_client(server_alone && !client_alone ? &bench_gnutls : way, loop, argv + 3);
         server_end();
         _exit(0); /* the libraries' own ends are not what is measured */
 }

@@ -12,7 +12,7 @@
  *
  * BENCH_CPUS=C,S: the processors of client and server; "": none is chosen. Without: 0,0.
  * BENCH_CLIENT_PIDS, BENCH_SERVER_PIDS: services whose processor time and memory belong to an end.
- * BENCH_CERTIFICATES: the folder with ca.pem, server.pem, server.key.
+ * BENCH_CERTIFICATES: the folder with ca.pem, server.pem, server.key, and the same in rsa/.
  */
 
 #include <stdbool.h>
@@ -32,6 +32,7 @@ extern "C" {
 
 typedef enum BenchKind {
         BENCH_ECDSA, /* the server has a P-256 certificate, the client checks it and its name */
+        BENCH_RSA,   /* the same with one for RSA-2048 */
         BENCH_PSK,
         BENCH_RESUMED, /* as by certificate; all but the client's first take up a session */
 } BenchKind;
@@ -62,8 +63,10 @@ typedef const BenchWay *(*BenchFind)(const char *variant);
 int bench_main(int argc, char **argv, BenchFind find);
 
 void bench_die(const char *what, const char *why) __attribute__((noreturn));
-/* "FOLDER/name"; to be freed. */
+/* "FOLDER/name", or of another folder for BENCH_RSA; to be freed. */
 char *bench_certificate(const char *name);
+/* What everybody speaks, by OpenSSL's name. */
+const char *bench_cipher(BenchKind kind);
 /* UDP on 127.0.0.1, with buffers as large as may be. @port 0: picked; *port is what it is. With
  * @shared other sockets of ours may have the same. */
 int bench_bind(uint16_t *port, bool shared);

@@ -38,6 +38,8 @@ static void *wait_opened(void) {
         int r;
 
         for (;;) {
+                while (bench_dtlsd_announces && sd_bus_process(bench_dtlsd_bus, NULL) > 0)
+                        ;
                 r = dtlsd_channel_receive(channel, &frame);
                 if (r == -EAGAIN)
                         r = dtlsd_channel_wait(channel, POLLIN, -1);

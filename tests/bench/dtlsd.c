@@ -11,7 +11,10 @@
 #include <string.h>
 
 BenchKind bench_dtlsd_kind;
+bool bench_dtlsd_announces;
 sd_bus *bench_dtlsd_bus;
+
+static const char *ciphers[2]; /* one */
 
 void bench_dtlsd_must(int r, const char *what, const sd_bus_error *error) {
         if (r < 0)
@@ -33,18 +36,16 @@ static sd_bus *open_bus(const char *variable) {
 
 void bench_dtlsd_begin(BenchKind kind, bool server) {
         bench_dtlsd_kind = kind;
+        ciphers[0] = bench_cipher(kind);
         bench_dtlsd_bus = open_bus(server ? "BENCH_SERVER_BUS" : "BENCH_CLIENT_BUS");
 }
 
-/* What everybody here speaks. */
-static const char *const ciphers[] = {"ECDHE-ECDSA-AES128-GCM-SHA256", NULL};
-static const char *const psk_ciphers[] = {"PSK-AES128-GCM-SHA256", NULL};
 static const char *const curves[] = {"prime256v1", NULL};
 static const char *const tickets[] = {NULL}; /* nothing disables them */
 
 static struct dtlsd_options options_of_psk(const dtlsd_channel *channel) {
         return (struct dtlsd_options){
-                .ciphers = psk_ciphers,
+                .ciphers = ciphers,
                 .psk_identity = BENCH_PSK_IDENTITY,
                 .psk_identity_size = sizeof BENCH_PSK_IDENTITY - 1,
                 .psk = BENCH_PSK_KEY,
@@ -63,6 +64,7 @@ dtlsd_listener *bench_dtlsd_listen(const dtlsd_channel *channel) {
                 .private_key_file = key,
                 .peer_verify_mode = "VerifyNone",
                 .channel = channel,
+                .announce = bench_dtlsd_announces,
         };
         sd_bus_error error = SD_BUS_ERROR_NULL;
         dtlsd_listener *listener;

@@ -10,6 +10,7 @@
 extern const BenchWay bench_dtlsd_shared; /* one channel for all that an end has */
 
 extern BenchKind bench_dtlsd_kind;
+extern bool bench_dtlsd_announces; /* a listener's connections on a shared channel, too */
 extern sd_bus *bench_dtlsd_bus;
 
 void bench_dtlsd_begin(BenchKind kind, bool server);

@@ -84,12 +84,17 @@ static void begin_certificate(bool server) {
         free(ca);
 }
 
+static const char *priorities_of(BenchKind what) {
+        if (what == BENCH_PSK)
+                return PRIORITIES "+PSK";
+
+        return what == BENCH_RSA ? PRIORITIES "+ECDHE-RSA:+SIGN-RSA-SHA256"
+                                 : PRIORITIES "+ECDHE-ECDSA";
+}
+
 static void way_begin(BenchKind what, bool server) {
         kind = what;
-        must(gnutls_priority_init(&priorities,
-                                  kind == BENCH_PSK ? PRIORITIES "+PSK" : PRIORITIES "+ECDHE-ECDSA",
-                                  NULL),
-             "priorities");
+        must(gnutls_priority_init(&priorities, priorities_of(what), NULL), "priorities");
         must(gnutls_key_generate(&cookie_key, GNUTLS_COOKIE_KEY_SIZE), "cookie key");
         must(gnutls_session_ticket_key_generate(&ticket_key), "ticket key");
         if (kind == BENCH_PSK)

@@ -9,8 +9,6 @@ import subprocess
 
 import rows
 
-KB = 1.024  # KiB in kB
-
 
 def figure(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
@@ -20,23 +18,25 @@ def spread(values):
     return f"{figure(statistics.median(values))} ({figure(min(values))} to {figure(max(values))})"
 
 
-def ratios(row, goal):
+def values_of(row, goal):
     for found in row.rounds:
-        if goal.way not in found or (goal.other and goal.other not in found):
-            continue
-        mine = found[goal.way][row.key]
-        if goal.other is None:
-            yield mine * KB if row.key == "kib" else mine
-        else:
-            ratio = mine / found[goal.other][row.key]
-            yield 1 / ratio if row.less and not goal.less else ratio
+        try:
+            yield goal.value(found)
+        except KeyError:
+            pass  # a way was left out
 
 
 def verdict(values, bound, less):
-    good = [value <= bound if less else value >= bound for value in values]
+    if bound is None:
+        return "shown"
     if len(values) < 5:
         return "too few rounds"
+    good = [value <= bound if less else value >= bound for value in values]
     return "met" if all(good) else "missed" if not any(good) else "within the noise"
+
+
+def bound(value, less):
+    return "" if value is None else f"{'≤' if less else '≥'} {value:g}"
 
 
 def machine():
@@ -51,35 +51,37 @@ def machine():
             f"Linux {platform.release()}; {', '.join(versions)}")
 
 
-def report(bench):
-    lines = [f"Measured: {machine()}; {bench.n_rounds} rounds.", ""]
+def goals(bench):
     by_name = {row.name: row for row in bench.rows}
-
-    lines += ["| goal | must | aim | median (least to greatest) | must | aim |", "|---|---|---|---|---|---|"]
+    yield from ("| what | measured (least to greatest) | must be | | aim | |", "|---|---|---|---|---|---|")
     for goal in rows.GOALS:
-        row = by_name.get(goal.row)
-        values = list(ratios(row, goal)) if row else []
-        if not values:
-            continue
-        lines.append(f"| {goal.title} | {goal.must:g} | {goal.goal:g} | {spread(values)} | "
-                     f"{verdict(values, goal.must, goal.less)} | "
-                     f"{verdict(values, goal.goal, goal.less)} |")
+        values = list(values_of(by_name[goal.row], goal)) if goal.row in by_name else []
+        if values:
+            yield (f"| {goal.title} | {spread(values)} "
+                   f"| {bound(goal.must, goal.less)} | {verdict(values, goal.must, goal.less)} "
+                   f"| {bound(goal.aim, goal.less)} | {verdict(values, goal.aim, goal.less)} |")
 
+
+def cells(row, way):
+    yield spread(row.values(way))
+    costs = [row.values(way, key) for key in ("client_us", "server_us") if key in row.rounds[-1].get(way, {})]
+    yield " + ".join(figure(statistics.median(values)) for values in costs)
+    yield f"{sum(row.values(way, 'lost')):g}" if row.loop == "bulk" else ""
+
+
+def table(row):
+    yield from ("", f"{row.title}; {row.counted} (`{row.name}`):", "",
+                "| | median (least to greatest) | processor time, µs, client + server | lost |",
+                "|---|---|---|---|")
+    for way in row.ways:
+        if row.values(way):
+            yield f"| {way} | " + " | ".join(cells(row, way)) + " |"
+
+
+def report(bench):
+    lines = [f"{machine()}; {bench.n_rounds} rounds.", "", *goals(bench)]
     for row in bench.rows:
-        lines += ["", f"{row.title}:", "", "| | median (least to greatest) | processor time, µs, client + server | lost |",
-                  "|---|---|---|---|"]
-        for way in row.ways:
-            values = row.values(way)
-            if not values:
-                continue
-            cost = lost = ""
-            if row.key != "kib":
-                cost = " + ".join(figure(statistics.median(row.values(way, key)))
-                                  for key in ("client_us", "server_us"))
-            if row.loop == "bulk":
-                lost = f"{sum(row.values(way, 'lost')):g}"
-            lines.append(f"| {way} | {spread(values)} | {cost} | {lost} |")
-
+        lines += table(row)
     for what, why in bench.left_out.items():
         lines += ["", f"Left out: {what}: {why}"]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * dtlsd through its client library: "dtlsd", each connection by its own channel with send() and
- * recv(); "dtlsd-shared", all by one.
+ * recv(); "dtlsd-shared", all by one; "dtlsd-announced", the same with an object each on the bus.
  */
 
 #include "dtlsd.h"
@@ -86,7 +86,8 @@ static const BenchWay plain = {
 };
 
 static const BenchWay *find(const char *variant) {
-        if (strcmp(variant, "dtlsd-shared") == 0)
+        bench_dtlsd_announces = strcmp(variant, "dtlsd-announced") == 0;
+        if (bench_dtlsd_announces || strcmp(variant, "dtlsd-shared") == 0)
                 return &bench_dtlsd_shared;
 
         return strcmp(variant, "dtlsd") == 0 ? &plain : NULL;

@@ -77,10 +77,7 @@ static void way_begin(BenchKind what, bool server) {
         context = SSL_CTX_new(server ? DTLS_server_method() : DTLS_client_method());
         must(context, "context");
         must(SSL_CTX_set_min_proto_version(context, DTLS1_2_VERSION) == 1, "version");
-        must(SSL_CTX_set_cipher_list(context, kind == BENCH_PSK
-                                                      ? "PSK-AES128-GCM-SHA256"
-                                                      : "ECDHE-ECDSA-AES128-GCM-SHA256") == 1,
-             "ciphers");
+        must(SSL_CTX_set_cipher_list(context, bench_cipher(kind)) == 1, "ciphers");
         must(SSL_CTX_set1_groups_list(context, "P-256") == 1, "groups");
         SSL_CTX_set_cookie_generate_cb(context, make_cookie);
         SSL_CTX_set_cookie_verify_cb(context, check_cookie);

@@ -59,8 +59,7 @@ QSslConfiguration makeConfiguration() {
         std::unique_ptr<QFile> chain, key;
 
         c.setProtocol(QSsl::DtlsV1_2);
-        c.setCiphers(QString::fromLatin1(kind == BENCH_PSK ? "PSK-AES128-GCM-SHA256"
-                                                           : "ECDHE-ECDSA-AES128-GCM-SHA256"));
+        c.setCiphers(QString::fromLatin1(bench_cipher(kind)));
         c.setEllipticCurves({QSslEllipticCurve::fromShortName(QStringLiteral("prime256v1"))});
         c.setPeerVerifyMode(isServer || kind == BENCH_PSK ? QSslSocket::VerifyNone
                                                           : QSslSocket::VerifyPeer);
@@ -78,7 +77,7 @@ QSslConfiguration makeConfiguration() {
 
         key.reset(open("server.key"));
         c.setLocalCertificateChain(QSslCertificate::fromDevice(chain.get()));
-        c.setPrivateKey(QSslKey(key.get(), QSsl::Ec));
+        c.setPrivateKey(QSslKey(key.get(), kind == BENCH_RSA ? QSsl::Rsa : QSsl::Ec));
         return c;
 }
 
