@@ -10,7 +10,7 @@
  */
 
 #include "base/fault.h"
-#include "relay/private.h"
+#include "relay/commands.h"
 
 #include <sys/epoll.h>
 

@@ -483,20 +483,6 @@ void connection_forget_agreed(Connection *connection);
 void connection_forget_peer(Connection *connection); /* all of it */
 OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
 
-/* ---- commands.c ---- */
-
-#define COMMAND_FAULT_TEXT "The service failed here; its journal has more"
-
-/* An external server's handshake, by a proven hello. */
-int connection_begin_server(Connection *connection, const Datagram *in, const Hello *hello,
-                            Reason *reason);
-/* What an object's error says after a command that came to @outcome. */
-DtlsError command_error(RelayOutcome outcome);
-/* Whether anybody can open a channel now. */
-int command_check_channel(const Connection *connection, Reason *reason);
-/* @peer may be NULL. */
-int command_check_peer(const Address *peer, Reason *reason);
-
 /* ---- delivery.c ---- */
 
 /* What the app batch holds goes to the channel, or into the queue. */

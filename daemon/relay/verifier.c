@@ -8,7 +8,7 @@
  */
 
 #include "base/fault.h"
-#include "relay/private.h"
+#include "relay/commands.h"
 
 #include <string.h>
 
