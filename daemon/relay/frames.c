@@ -23,6 +23,7 @@ typedef struct FramesRun {
         Lane *lane;         /* NULL: there is none of that number */
         Endpoint *endpoint; /* whose the net batch is */
         uint32_t n_not_open;
+        size_t n_closed; /* in this turn */
 } FramesRun;
 
 static void frames_end_run(FramesRun *run) {
@@ -84,10 +85,17 @@ static void frames_take(FramesRun *run, const Frame *frame) {
                 return;
         }
 
-        if (frame->kind == FRAME_DATA)
+        if (frame->kind == FRAME_DATA) {
                 frames_send(run->lane, frame);
-        else
-                connection_close(run->lane->connection, END_CLOSE);
+                return;
+        }
+
+        connection_close(run->lane->connection, END_CLOSE);
+        run->n_closed++;
+}
+
+static bool frames_is_turn_over(const FramesRun *run, size_t n_frames) {
+        return n_frames >= FRAMES_MAX || run->n_closed >= TRUNK_CLOSE_MAX;
 }
 
 static void frames_count_malformed(Trunk *trunk) {
@@ -113,13 +121,14 @@ static void frames_count_malformed(Trunk *trunk) {
 static int frames_turn(Trunk *trunk) {
         FramesRun run = {.trunk = trunk};
         Frame frame;
+        size_t n = 0;
         int r;
 
         r = shared_channel_has_more(trunk->channel) ? 0 : shared_channel_receive(trunk->channel);
         if (r)
                 return r;
 
-        for (int i = 0; i < FRAMES_MAX && shared_channel_next(trunk->channel, &frame); i++)
+        for (; !frames_is_turn_over(&run, n) && shared_channel_next(trunk->channel, &frame); n++)
                 frames_take(&run, &frame);
 
         if (run.endpoint)

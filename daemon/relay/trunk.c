@@ -13,7 +13,6 @@
 #include <sys/epoll.h>
 
 #define TRUNK_ACCURACY_USEC 1 /* sd-event's least */
-#define TRUNK_CLOSE_MAX 16    /* connections in a turn: each says goodbye to its peer */
 
 /* Off until somebody wants it. */
 static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_handler_t handler,

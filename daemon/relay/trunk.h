@@ -13,6 +13,8 @@
 
 #include "channel/shared-channel.h"
 
+#define TRUNK_CLOSE_MAX 16 /* connections in a turn: each says goodbye to its peer */
+
 typedef struct Trunk Trunk;
 typedef struct Lane Lane;
 

@@ -243,6 +243,24 @@ static void test_a_long_packet_takes_turns(App *app, gconstpointer unused) {
         }
 }
 
+static void test_many_ends_take_turns(App *app, gconstpointer unused) {
+        uint64_t n_open = 40, n_before;
+
+        for (uint64_t i = 0; i < n_open; i++) {
+                Connection *client;
+
+                app_add(app, pair(app, &client), FRAME_CLOSED, NULL, 0);
+        }
+        app_flush(app);
+
+        while (n_open > 0) {
+                n_before = n_open;
+                world_turn(&app->world, world_limit(&app->world));
+                n_open = g_hash_table_size(app->listener->trunk->lanes);
+                g_assert_cmpuint(n_before - n_open, <=, TRUNK_CLOSE_MAX);
+        }
+}
+
 static void test_noise_does_no_harm(App *app, gconstpointer unused) {
         g_autoptr(GRand) random = g_rand_new_with_seed(9);
         Connection *client;
@@ -283,6 +301,7 @@ int main(int argc, char **argv) {
         add("what-cannot-be-ends-its-packet-alone", test_what_cannot_be_ends_its_packet_alone);
         add("please-close", test_please_close);
         add("a-long-packet-takes-turns", test_a_long_packet_takes_turns);
+        add("many-ends-take-turns", test_many_ends_take_turns);
         add("noise-does-no-harm", test_noise_does_no_harm);
         return g_test_run();
 }
