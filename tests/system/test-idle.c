@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Connections on which nothing happens: neither process is woken for them.
+ * Connections on which nothing happens: neither process is woken for them. And one that is woken
+ * interrupts nobody.
  */
 
 #include "stage.h"
 
+#include <sched.h>
 #include <string.h>
 
 #define N_CONNECTIONS 50
@@ -89,8 +91,19 @@ static void nobody_is_woken(World *world, const void *unused) {
         }
 }
 
+static void nobody_is_interrupted(World *world, const void *unused) {
+        if (sched_getscheduler(0) != SCHED_OTHER) {
+                g_test_skip("these tests run by another policy");
+                return;
+        }
+
+        g_assert_cmpint(sched_getscheduler(service_pid(world->service)), ==, SCHED_BATCH);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/idle/nobody-is-woken", World, NULL, set_up, nobody_is_woken, tear_down);
+        g_test_add("/idle/nobody-is-interrupted", World, NULL, set_up, nobody_is_interrupted,
+                   tear_down);
         return g_test_run();
 }
