@@ -84,4 +84,6 @@ def report(bench):
         lines += table(row)
     for what, why in bench.left_out.items():
         lines += ["", f"Left out: {what}: {why}"]
+    for what, why in bench.failures:
+        lines += ["", f"Failed once: {what}: {why}"]
     return "\n".join(lines) + "\n"
