@@ -5,7 +5,9 @@
 #include "base/log.h"
 
 #define BRAKE_WINDOW_USEC (10 * UINT64_C(1000000))
-#define BRAKE_LINES_MAX 20 /* in a window */
+#define BRAKE_LINES_MAX 20       /* in a window */
+#define BRAKES_MAX 4096          /* users */
+#define BRAKES_OTHERS UINT32_MAX /* nobody's uid: all for whom there is no room */
 
 bool brake_leaves_out(Brake *brake, uint64_t now_usec, int level) {
         if (level > log_level())
@@ -45,6 +47,10 @@ GHashTable *brakes_new(void) {
 Brake *brakes_of(GHashTable *brakes, uid_t uid) {
         Brake *brake = g_hash_table_lookup(brakes, GUINT_TO_POINTER(uid));
 
+        if (!brake && g_hash_table_size(brakes) >= BRAKES_MAX) {
+                uid = BRAKES_OTHERS;
+                brake = g_hash_table_lookup(brakes, GUINT_TO_POINTER(uid));
+        }
         if (!brake) {
                 brake = g_new0(Brake, 1);
                 g_hash_table_insert(brakes, GUINT_TO_POINTER(uid), brake);

@@ -26,6 +26,7 @@ bool brake_leaves_out(Brake *brake, uint64_t now_usec, int level);
 void brake_write(Brake *brake, uint64_t now_usec, int level, const char *message_id,
                  const char *const *fields, const char *text);
 
-/* One for each user: one user's lines leave out none of another's. */
+/* One for each user: one user's lines leave out none of another's. Those after the first 4096 have
+ * one together. */
 GHashTable *brakes_new(void);
 Brake *brakes_of(GHashTable *brakes, uid_t uid);

@@ -9,9 +9,9 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
-#include "base/log.h"
 #include "identity/pem.h"
 #include "keyring/entries.h"
+#include "keyring/journal.h"
 
 #include <string.h>
 
@@ -67,6 +67,7 @@ static int identity_new(Identities *identities, const char *name, Chain *chain, 
         identity->name = g_strdup(name);
         identity->chain = chain_ref(chain);
         identity->key = vault_key_ref(key);
+        vault_key_set_entry(key, "identity", name);
         *ret = g_steal_pointer(&identity);
         return 0;
 }
@@ -215,7 +216,7 @@ static void identities_load(Identities *identities, const char *name) {
         if (r == 0)
                 r = identity_read(identities, name, text, &identity, &why);
         if (r)
-                log_error("%s is left out: %s", file, why);
+                journal_left_out(file, why);
         else
                 identities_take(identities, identity);
 }

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "keyring/journal.h"
 #include "keyring/server.h"
 #include "keyring/token.h"
 
@@ -125,7 +126,8 @@ static int door_accept(int listen_fd, uid_t uid) {
                 if (fd >= 0 && server_check_peer(fd, uid) == 0)
                         return autofd_steal(&fd);
                 if (fd >= 0)
-                        log_warning("refused a connection of another user than %u", uid);
+                        log_write(LOG_WARNING, MSG_STRANGER_AT_DOOR, NULL,
+                                  "refused a connection of another user than %u", uid);
                 else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
                         return fault(-errno);
                 else
@@ -168,7 +170,8 @@ static int read_seal_key(Secret **ret) {
                 return fault(-EIO);
 
         if (size < STORE_SEAL_KEY_SIZE) {
-                log_error("the credential " SEAL_CREDENTIAL " has %zu bytes; it has to have %d",
+                log_write(LOG_ERR, MSG_STORE_UNUSABLE, NULL,
+                          "the credential " SEAL_CREDENTIAL " has %zu bytes; it has to have %d",
                           size, STORE_SEAL_KEY_SIZE);
                 r = -EINVAL;
         } else {
@@ -195,10 +198,12 @@ static int open_store(const Options *options, Store **ret) {
 
         r = store_open(options->store, seal_key, ret, &text);
         if (r)
-                log_error("the store cannot be used: %s", text ? text : g_strerror(-r));
+                log_write(LOG_ERR, MSG_STORE_UNUSABLE, NULL, "the store cannot be used: %s",
+                          text ? text : g_strerror(-r));
         else if (!seal_key)
-                log_notice("the store %s is not sealed: there is no credential " SEAL_CREDENTIAL,
-                           options->store);
+                log_write(LOG_NOTICE, MSG_STORE_NOT_SEALED, NULL,
+                          "the store %s is not sealed: there is no credential " SEAL_CREDENTIAL,
+                          options->store);
         return r ? -EINVAL : 0;
 }
 

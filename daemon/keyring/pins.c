@@ -9,7 +9,7 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "base/host.h"
-#include "base/log.h"
+#include "keyring/journal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -145,9 +145,8 @@ static void pins_load(Pins *pins, const char *name) {
         PinTable *table = table_new(name);
 
         if (!table_read(pins->store, table)) {
-                log_error("%s is left out, and nothing can be pinned there: it is damaged, not of "
-                          "this user alone, or sealed with another key",
-                          file);
+                journal_left_out(file, "it is damaged, not of this user alone, or sealed with "
+                                       "another key; nothing can be pinned there");
                 table->damaged = true;
                 table->n_places = 0;
         }

@@ -8,8 +8,8 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
-#include "base/log.h"
 #include "keyring/entries.h"
+#include "keyring/journal.h"
 
 #include <string.h>
 
@@ -53,6 +53,7 @@ static int psk_new(Psks *psks, const char *name, GBytes *identity, const Secret 
         psk->name = g_strdup(name);
         psk->identity = g_bytes_ref(identity);
         psk->key = vault_key_ref(key);
+        vault_key_set_entry(key, "psk", name);
         *ret = psk;
         return 0;
 }
@@ -106,7 +107,7 @@ static void psks_load(Psks *psks, const char *name) {
         if (r == 0)
                 r = psk_read(psks, name, contents, &psk, &why);
         if (r)
-                log_error("%s is left out: %s", file, why);
+                journal_left_out(file, why);
         else
                 psks_take(psks, psk);
 }

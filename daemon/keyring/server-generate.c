@@ -27,7 +27,6 @@ static void generate_call_free(GenerateCall *call) {
 
 static int generate_keep(const GenerateCall *call, int outcome, const Secret *key,
                          sd_bus_error *ret_error) {
-        g_autofree char *line = NULL;
         const char *text = NULL;
         int r;
 
@@ -38,8 +37,8 @@ static int generate_keep(const GenerateCall *call, int outcome, const Secret *ke
         if (r)
                 return store_refuse(call->server, call->uid, r, text, ret_error);
 
-        line = g_strdup_printf("a new key of identity %s waits for its certificate", call->name);
-        server_log(call->server, LOG_NOTICE, 0, call->uid, line);
+        server_log_entry(call->server, call->uid, "made a key, which waits for its certificate, of",
+                         "identity", call->name);
         return 0;
 }
 
@@ -113,7 +112,6 @@ int method_generate_identity(sd_bus_message *m, void *userdata, sd_bus_error *re
 
 int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(GPtrArray) blobs = NULL;
-        g_autofree char *line = NULL;
         const Identity *identity;
         Server *server = userdata;
         const char *name, *text = NULL;
@@ -132,7 +130,6 @@ int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *
         if (r)
                 return store_refuse(server, uid, r, text, ret_error);
 
-        line = g_strdup_printf("a certificate of identity %s is installed", name);
-        server_log(server, LOG_NOTICE, vault_key_id(identity->key), uid, line);
+        server_log_entry(server, uid, "installed a certificate of", "identity", name);
         return store_reply_pair(m, identity);
 }

@@ -36,7 +36,6 @@ static int import_refuse(const ImportCall *call, int outcome, const char *text,
 
 static int import_keep(const ImportCall *call, Chain *chain, PrivateKey *key, const Identity **ret,
                        sd_bus_error *ret_error) {
-        g_autofree char *line = NULL;
         const char *text = NULL;
         int r;
 
@@ -44,8 +43,7 @@ static int import_keep(const ImportCall *call, Chain *chain, PrivateKey *key, co
         if (r)
                 return store_refuse(call->server, call->uid, r, text, ret_error);
 
-        line = g_strdup_printf("stored as identity %s", call->name);
-        server_log(call->server, LOG_NOTICE, vault_key_id((*ret)->key), call->uid, line);
+        server_log_entry(call->server, call->uid, "stored", "identity", call->name);
         return 0;
 }
 
@@ -73,9 +71,7 @@ static void on_token_tried(int outcome, const void *signature, size_t size, void
         g_autofree char *name = userdata;
 
         if (outcome == SIGNER_E_ABSENT)
-                log_error("identity %s: its key's token cannot be used; handshakes with it fail "
-                          "until it can",
-                          name);
+                journal_token_absent(name);
 }
 
 void server_try_tokens(Server *server) {

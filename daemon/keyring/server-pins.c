@@ -2,7 +2,6 @@
 /* The methods about pins. Those that change answer with what is pinned at the place now. */
 
 #include "base/fault.h"
-#include "base/log.h"
 #include "base/terms.h"
 #include "keyring/server-private.h"
 
@@ -73,10 +72,10 @@ static int pin_answer(sd_bus_message *m, GPtrArray *keys) {
 }
 
 static void pin_log(Server *server, const PinCall *call, const char *what) {
-        g_autofree char *line = g_strdup_printf("%s %s of %s port %" PRIu16, call->place.table,
-                                                what, call->place.host, call->place.port);
+        g_autofree char *text = g_strdup_printf("%s of %s port %" PRIu16 " in", what,
+                                                call->place.host, call->place.port);
 
-        server_log(server, LOG_NOTICE, 0, call->uid, line);
+        server_log_entry(server, call->uid, text, "pins", call->place.table);
 }
 
 int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -98,7 +97,7 @@ int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         if (r)
                 return pin_refuse(server, &call, r, pin ? text : "there is no pin", ret_error);
 
-        pin_log(server, &call, first ? "has the first key" : "has a key");
+        pin_log(server, &call, first ? "pinned the first key" : "pinned a key");
         return pin_answer(m, keys);
 }
 
@@ -119,7 +118,7 @@ int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         if (r)
                 return pin_refuse(server, &call, r, text, ret_error);
 
-        pin_log(server, &call, "lost what was pinned");
+        pin_log(server, &call, "unpinned what was pinned");
         return pin_answer(m, keys);
 }
 

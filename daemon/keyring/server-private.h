@@ -6,11 +6,13 @@
 #include "keyring/generator.h"
 #include "keyring/identities.h"
 #include "keyring/importer.h"
+#include "keyring/journal.h"
 #include "keyring/pins.h"
 #include "keyring/psks.h"
 #include "keyring/server.h"
 #include "keyring/signer.h"
 #include "keyring/trusts.h"
+#include "keyring/uses.h"
 #include "keyring/vault.h"
 
 #include <systemd/sd-bus.h>
@@ -37,6 +39,7 @@ struct Server {
         ServerClosed closed;
         void *userdata;
         GHashTable *brakes; /* of what is logged, by uid */
+        Uses *uses;
 };
 
 typedef struct ServerSubject { /* whom and what a call is about */
@@ -46,8 +49,12 @@ typedef struct ServerSubject { /* whom and what a call is about */
 
 /* ---- server.c ---- */
 
-/* So many lines for each user. */
-void server_log(Server *server, int level, uint64_t id, uid_t uid, const char *text);
+/* So many lines for each user. @message_id: of keyring/journal.h. */
+void server_log(Server *server, int level, const char *message_id, const ServerSubject *subject,
+                const char *text);
+/* @uid did @what, as in "stored", with the entry of that name. */
+void server_log_entry(Server *server, uid_t uid, const char *what, const char *kind,
+                      const char *name);
 int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
                   sd_bus_error *ret_error);
 int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error);

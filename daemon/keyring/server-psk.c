@@ -2,7 +2,6 @@
 /* The methods about the pre-shared keys that are kept. */
 
 #include "base/fault.h"
-#include "base/log.h"
 #include "base/terms.h"
 #include "keyring/server-private.h"
 
@@ -40,7 +39,6 @@ static int psk_read_identity(sd_bus_message *m, GBytes **ret) {
 
 int method_store_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(GBytes) identity = NULL;
-        g_autofree char *line = NULL;
         g_autoptr(Secret) key = NULL;
         const StoredPsk *psk = NULL;
         const char *name, *text = NULL;
@@ -64,13 +62,11 @@ int method_store_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         if (r)
                 return psk_refuse(server, uid, r, text, ret_error);
 
-        line = g_strdup_printf("stored as pre-shared key %s", name);
-        server_log(server, LOG_NOTICE, vault_key_id(psk->key), uid, line);
+        server_log_entry(server, uid, "stored", "psk", name);
         return sd_bus_reply_method_return(m, "t", vault_key_id(psk->key));
 }
 
 int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        g_autofree char *line = NULL;
         Server *server = userdata;
         const char *name;
         uint32_t uid;
@@ -86,8 +82,7 @@ int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         if (r)
                 return psk_refuse(server, uid, r, NULL, ret_error);
 
-        line = g_strdup_printf("removed pre-shared key %s", name);
-        server_log(server, LOG_NOTICE, 0, uid, line);
+        server_log_entry(server, uid, "removed", "psk", name);
         return sd_bus_reply_method_return(m, "");
 }
 

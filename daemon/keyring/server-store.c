@@ -6,7 +6,6 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
-#include "base/log.h"
 #include "base/memfd.h"
 #include "base/terms.h"
 #include "keyring/server-private.h"
@@ -139,7 +138,6 @@ int store_reply_pair(sd_bus_message *m, const Identity *identity) {
 }
 
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        g_autofree char *line = NULL;
         Server *server = userdata;
         const char *name;
         uint32_t uid;
@@ -155,8 +153,7 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         if (r)
                 return store_refuse(server, uid, r, NULL, ret_error);
 
-        line = g_strdup_printf("removed identity %s", name);
-        server_log(server, LOG_NOTICE, 0, uid, line);
+        server_log_entry(server, uid, "removed", "identity", name);
         return sd_bus_reply_method_return(m, "");
 }
 

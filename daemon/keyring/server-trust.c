@@ -2,7 +2,6 @@
 /* The methods about trust sets. Each answers with the set as it is now; an empty one is gone. */
 
 #include "base/fault.h"
-#include "base/log.h"
 #include "base/terms.h"
 #include "keyring/server-private.h"
 
@@ -39,12 +38,6 @@ static int trust_answer(sd_bus_message *m, const TrustSet *set) {
         return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
-static void trust_log(Server *server, uid_t uid, const char *what, const char *name) {
-        g_autofree char *line = g_strdup_printf("%s trust set %s", what, name);
-
-        server_log(server, LOG_NOTICE, 0, uid, line);
-}
-
 int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(GPtrArray) blobs = NULL;
         const TrustSet *set = NULL;
@@ -65,7 +58,7 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *re
         if (r)
                 return trust_refuse(server, uid, r, text, ret_error);
 
-        trust_log(server, uid, "added anchors to", name);
+        server_log_entry(server, uid, "added anchors to", "trust", name);
         return trust_answer(m, set);
 }
 
@@ -90,7 +83,7 @@ int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *
         if (r)
                 return trust_refuse(server, uid, r, text, ret_error);
 
-        trust_log(server, uid, set ? "removed an anchor from" : "removed", name);
+        server_log_entry(server, uid, set ? "removed an anchor from" : "removed", "trust", name);
         return trust_answer(m, set);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Server, see server.h. A method reads, does one thing with vault or signer, and answers. Every use
- * of a key leaves a trace in the log with the uid it was for: refusals each, uses summed up by key
- * and minute, and of all that no more than so much for each user.
+ * of a key leaves a trace in the log with the uid it was for: refusals each, uses summed up by key,
+ * user and minute, and of all that no more than so much for each user.
  */
 
 #include "base/brake.h"
@@ -30,25 +30,29 @@ static uint64_t server_now(const Server *server) {
         return now_usec;
 }
 
-void server_log(Server *server, int level, uint64_t id, uid_t uid, const char *text) {
-        g_autofree char *id_field = g_strdup_printf("DTLSD_KEY=%" PRIu64, id);
-        g_autofree char *uid_field = g_strdup_printf("DTLSD_UID=%u", uid);
-        g_autofree char *key = id > 0 ? g_strdup_printf("key %" PRIu64 " of ", id) : g_strdup("");
-        g_autofree char *line = g_strdup_printf("%suid %u: %s", key, uid, text);
-        const char *const fields[] = {uid_field, id > 0 ? id_field : NULL, NULL};
+void server_log(Server *server, int level, const char *message_id, const ServerSubject *subject,
+                const char *text) {
+        g_autofree char *id = g_strdup_printf("DTLSD_KEY=%" PRIu64, subject->id);
+        g_autofree char *uid = g_strdup_printf("DTLSD_UID=%u", subject->uid);
+        const char *const fields[] = {uid, subject->id > 0 ? id : NULL, NULL};
+        g_autofree char *line = NULL;
 
-        brake_write(brakes_of(server->brakes, uid), server_now(server), level, NULL, fields, line);
+        line = subject->id > 0 ? g_strdup_printf("key %" PRIu64 " of uid %u: %s", subject->id,
+                                                 subject->uid, text)
+                               : g_strdup_printf("uid %u: %s", subject->uid, text);
+        brake_write(brakes_of(server->brakes, subject->uid), server_now(server), level, message_id,
+                    fields, line);
 }
 
-static void server_log_use(Server *server, VaultKey *key, const char *what) {
-        g_autofree char *text = NULL;
-        uint64_t n_uses;
+void server_log_entry(Server *server, uid_t uid, const char *what, const char *kind,
+                      const char *name) {
+        g_autofree char *line = g_strdup_printf("uid %u: %s %s:%s", uid, what, kind, name);
+        g_autofree char *entry_field = g_strdup_printf("DTLSD_ENTRY=%s:%s", kind, name);
+        g_autofree char *uid_field = g_strdup_printf("DTLSD_UID=%u", uid);
+        const char *const fields[] = {uid_field, entry_field, NULL};
 
-        if (!vault_key_report(key, server_now(server), &n_uses))
-                return;
-
-        text = g_strdup_printf("%s, %" PRIu64 " since the last line about it", what, n_uses);
-        server_log(server, LOG_INFO, vault_key_id(key), vault_key_uid(key), text);
+        brake_write(brakes_of(server->brakes, uid), server_now(server), LOG_NOTICE,
+                    MSG_ENTRY_CHANGED, fields, line);
 }
 
 /* ---- refusing ---- */
@@ -57,13 +61,20 @@ int server_refuse(Server *server, ServerSubject subject, const char *name, const
                   sd_bus_error *ret_error) {
         g_autofree char *line = g_strconcat("refused: ", text, NULL);
 
-        server_log(server, LOG_NOTICE, subject.id, subject.uid, line);
+        server_log(server, LOG_NOTICE, MSG_CALL_REFUSED, &subject, line);
         return sd_bus_error_set(ret_error, name, text);
 }
 
 int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error) {
-        server_log(server, LOG_WARNING, subject.id, subject.uid, g_strerror(-fault(r)));
+        server_log(server, LOG_WARNING, MSG_CALL_FAILED, &subject, g_strerror(-fault(r)));
         return sd_bus_error_set(ret_error, SERVER_ERROR_FAILED, "the keyring failed");
+}
+
+static int server_refuse_rate(Server *server, ServerSubject subject, sd_bus_error *ret_error) {
+        const char *text = "the key is used more often than the keyring allows";
+
+        server_log(server, LOG_WARNING, MSG_KEY_RATE, &subject, text);
+        return sd_bus_error_set(ret_error, SERVER_ERROR_QUOTA_EXCEEDED, text);
 }
 
 static int server_refuse_vault(Server *server, ServerSubject subject, int r, const char *text,
@@ -80,9 +91,7 @@ static int server_refuse_vault(Server *server, ServerSubject subject, int r, con
                 return server_refuse(server, subject, SERVER_ERROR_UNKNOWN_KEY,
                                      "this user has no such key", ret_error);
         case VAULT_E_RATE:
-                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
-                                     "the key is used more often than the keyring allows",
-                                     ret_error);
+                return server_refuse_rate(server, subject, ret_error);
         }
 
         g_assert_not_reached();
@@ -117,7 +126,8 @@ static int server_import(Server *server, sd_bus_message *m, ServerImport import,
         if (r)
                 return server_refuse_vault(server, subject, r, text, ret_error);
 
-        server_log(server, LOG_INFO, vault_key_id(*ret), uid, "imported");
+        subject.id = vault_key_id(*ret);
+        server_log(server, LOG_INFO, MSG_KEY_HELD, &subject, "imported");
         return 0;
 }
 
@@ -160,20 +170,21 @@ static int method_import_psk(sd_bus_message *m, void *userdata, sd_bus_error *re
 static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(VaultKey) key = NULL;
         g_autofree char *text = NULL;
+        ServerSubject subject = {0};
         Server *server = userdata;
-        uint64_t id;
         int r;
 
-        r = sd_bus_message_read(m, "t", &id);
+        r = sd_bus_message_read(m, "t", &subject.id);
         if (r < 0)
                 return r;
 
-        r = vault_remove(server->vault, id, &key);
+        r = vault_remove(server->vault, subject.id, &key);
         if (r)
                 return sd_bus_error_set(ret_error, SERVER_ERROR_UNKNOWN_KEY, "no such key");
 
         text = g_strdup_printf("removed after %" PRIu64 " uses", vault_key_uses(key));
-        server_log(server, LOG_INFO, id, vault_key_uid(key), text);
+        subject.uid = vault_key_uid(key);
+        server_log(server, LOG_INFO, MSG_KEY_HELD, &subject, text);
         return sd_bus_reply_method_return(m, "");
 }
 
@@ -248,7 +259,7 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
                                      "too many signatures of this user wait", ret_error);
         }
 
-        server_log_use(server, request.key, "signs");
+        uses_note(server->uses, request.key, subject.uid, "signs");
         return 1; /* on_signed() answers */
 }
 
@@ -280,7 +291,7 @@ static int method_fetch_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret
         if (r < 0)
                 return fault(r);
 
-        server_log_use(server, key, "is fetched");
+        uses_note(server->uses, key, uid, "is fetched");
         return sd_bus_message_send(reply);
 }
 
@@ -407,7 +418,9 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         server->vault = vault_new();
         server->brakes = brakes_new();
 
-        r = identities_new(store, server->vault, &server->identities);
+        r = uses_new(event, server->brakes, USES_PERIOD_USEC, &server->uses);
+        if (r == 0)
+                r = identities_new(store, server->vault, &server->identities);
         if (r == 0)
                 r = psks_new(store, server->vault, &server->psks);
         if (r == 0)
@@ -446,6 +459,7 @@ Server *server_free(Server *server) {
         identities_free(server->identities);
         psks_free(server->psks);
         vault_free(server->vault);
+        uses_free(server->uses);
         g_hash_table_unref(server->brakes);
         sd_event_unref(server->event);
         g_free(server);

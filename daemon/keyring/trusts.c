@@ -7,10 +7,10 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
-#include "base/log.h"
 #include "identity/pem.h"
 #include "identity/trust.h"
 #include "keyring/entries.h"
+#include "keyring/journal.h"
 
 #include <string.h>
 
@@ -110,7 +110,7 @@ static void trusts_load(Trusts *trusts, const char *name) {
         if (r == 0)
                 r = set_read(name, text, &set, &why);
         if (r)
-                log_error("%s is left out: %s", file, why);
+                journal_left_out(file, why);
         else
                 trusts_take(trusts, set);
 }

@@ -10,14 +10,13 @@ struct VaultKey {
         uint64_t id;
         uid_t uid;
         bool is_shared;
+        char *entry;         /* NULL: an object's key */
         PrivateKey *private; /* NULL: a PSK */
         Secret *psk;         /* NULL: a private key */
 
         uint64_t n_uses;
         double allowance; /* uses left; fills by VAULT_USES_PER_SECOND */
         uint64_t allowance_usec;
-        uint64_t n_reported;
-        uint64_t report_usec; /* of the last line; 0: none yet */
 };
 
 struct Vault {
@@ -46,6 +45,7 @@ VaultKey *vault_key_unref(VaultKey *key) {
 
         private_key_unref(key->private);
         secret_free(key->psk);
+        g_free(key->entry);
         g_free(key);
         return NULL;
 }
@@ -240,14 +240,13 @@ uint64_t vault_key_uses(const VaultKey *key) {
         return key->n_uses;
 }
 
-bool vault_key_report(VaultKey *key, uint64_t now_usec, uint64_t *ret_n_uses) {
-        if (key->report_usec > 0 && now_usec - key->report_usec < VAULT_REPORT_USEC)
-                return false;
+void vault_key_set_entry(VaultKey *key, const char *kind, const char *name) {
+        g_free(key->entry);
+        key->entry = g_strconcat(kind, ":", name, NULL);
+}
 
-        *ret_n_uses = key->n_uses - key->n_reported;
-        key->n_reported = key->n_uses;
-        key->report_usec = now_usec;
-        return true;
+const char *vault_key_entry(const VaultKey *key) {
+        return key->entry;
 }
 
 PrivateKey *vault_key_private(const VaultKey *key) {

@@ -24,7 +24,6 @@
 /* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */
 #define VAULT_USES_PER_SECOND 2000
 #define VAULT_USES_BURST 4000
-#define VAULT_REPORT_USEC (60 * UINT64_C(1000000)) /* a line of log for each key that long */
 
 typedef struct Vault Vault;
 typedef struct VaultKey VaultKey;
@@ -65,9 +64,9 @@ VaultKey *vault_key_unref(VaultKey *key);
 uint64_t vault_key_id(const VaultKey *key);
 uid_t vault_key_uid(const VaultKey *key);
 uint64_t vault_key_uses(const VaultKey *key);
-/* Whether a line about its use is due: the first, and then one each VAULT_REPORT_USEC.
- * @ret_n_uses: since the last. */
-bool vault_key_report(VaultKey *key, uint64_t now_usec, uint64_t *ret_n_uses);
+/* Whose key it is in the store: "identity:gateway", for the journal. NULL: an object's key. */
+void vault_key_set_entry(VaultKey *key, const char *kind, const char *name);
+const char *vault_key_entry(const VaultKey *key);
 PrivateKey *vault_key_private(const VaultKey *key); /* NULL: a PSK. Borrowed */
 const Secret *vault_key_psk(const VaultKey *key);   /* Borrowed */
 

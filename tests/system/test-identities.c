@@ -125,6 +125,7 @@ static bool peer_is(sd_bus *bus, const char *path, const TestIdentity *identity)
 static void test_is_used_by_name_and_kept(void) {
         World world;
         g_autofree char *listener = NULL, *path = NULL, *text = NULL, *again = NULL, *name = NULL;
+        g_autofree char *log = NULL;
         uint16_t port;
 
         if (!world_new(&world))
@@ -141,6 +142,10 @@ static void test_is_used_by_name_and_kept(void) {
         g_assert_true(peer_is(world.bob, path, world.first));
         name = get_string(world.alice, ROOT "/identity/gateway", IDENTITY, "Name");
         g_assert_cmpstr(name, ==, "gateway");
+
+        /* it is root's, and the keyring says for whom it signed */
+        log = service_log(world.service);
+        g_assert_nonnull(strstr(log, ", identity:gateway of uid 0: signs for uid 1, 1 since"));
 
         /* both processes, with everything that is only in their memory */
         world_restart(&world);

@@ -75,6 +75,20 @@ static void is_each_users_own(void) {
         g_assert_cmpuint(count_lines(other), ==, 1);
 }
 
+/* A uid may be anybody's word. */
+static void has_one_for_all_that_are_too_many(void) {
+        g_autoptr(GHashTable) brakes = brakes_new();
+        Brake *first = brakes_of(brakes, 0), *late;
+
+        for (uid_t uid = 1; uid < 10000; uid++)
+                (void)brakes_of(brakes, uid);
+        late = brakes_of(brakes, 10000);
+        g_assert_true(late == brakes_of(brakes, 10001));
+        g_assert_true(late != first);
+        g_assert_true(first == brakes_of(brakes, 0));
+        g_assert_cmpuint(g_hash_table_size(brakes), <, 5000);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         log_set_level(LOG_INFO);
@@ -83,5 +97,7 @@ int main(int argc, char **argv) {
                         counts_nothing_that_nobody_would_read);
         g_test_add_func("/brake/may-be-asked-before", may_be_asked_before);
         g_test_add_func("/brake/is-each-users-own", is_each_users_own);
+        g_test_add_func("/brake/has-one-for-all-that-are-too-many",
+                        has_one_for_all_that_are_too_many);
         return g_test_run();
 }

@@ -322,23 +322,6 @@ static void test_bounds_the_rate_of_use(void) {
                          VAULT_USES_BURST);
 }
 
-static void test_reports_a_key_once_a_minute(void) {
-        g_autoptr(Vault) vault = vault_new();
-        uint64_t now_usec = 1000000, n_uses = 0;
-        VaultKey *key, *found;
-
-        g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &key), ==, 0);
-        for (unsigned i = 0; i < 5; i++)
-                g_assert_cmpint(vault_use_psk(vault, vault_key_id(key), ALICE, now_usec, &found),
-                                ==, 0);
-        g_assert_true(vault_key_report(key, now_usec, &n_uses));
-        g_assert_cmpuint(n_uses, ==, 5);
-        g_assert_cmpint(vault_use_psk(vault, vault_key_id(key), ALICE, now_usec, &found), ==, 0);
-        g_assert_false(vault_key_report(key, now_usec + VAULT_REPORT_USEC - 1, &n_uses));
-        g_assert_true(vault_key_report(key, now_usec + VAULT_REPORT_USEC, &n_uses));
-        g_assert_cmpuint(n_uses, ==, 1);
-}
-
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/vault/import/takes-every-form-of-a-private-key", test_takes_every_form);
@@ -366,6 +349,5 @@ int main(int argc, char **argv) {
         g_test_add_func("/vault/limit/has-room-for-a-full-store", test_has_room_for_a_full_store);
         g_test_add_func("/vault/limit/bounds-the-keys-of-all", test_bounds_the_keys_of_all);
         g_test_add_func("/vault/limit/bounds-the-rate-of-use", test_bounds_the_rate_of_use);
-        g_test_add_func("/vault/report/is-due-once-a-minute", test_reports_a_key_once_a_minute);
         return g_test_run();
 }

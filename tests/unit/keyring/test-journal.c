@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* journal: the lines that more than one file of the keyring writes. */
+
+#include "keyring/journal.h"
+
+#include "base/log.h"
+#include "lib/capture.h"
+
+#include <glib.h>
+
+static void what_is_left_out_is_named(void) {
+        g_autofree char *text = NULL;
+
+        capture_begin();
+        journal_left_out("/store/psk:x", "it is damaged");
+        text = capture_end();
+        g_assert_cmpstr(text, ==, "tester: /store/psk:x is left out: it is damaged\n");
+}
+
+static void a_token_that_is_absent_is_its_identitys(void) {
+        g_autofree char *text = NULL;
+
+        capture_begin();
+        journal_token_absent("gateway");
+        text = capture_end();
+        g_assert_true(g_str_has_prefix(text, "tester: identity gateway: its key's token"));
+}
+
+int main(int argc, char **argv) {
+        g_unsetenv("JOURNAL_STREAM");
+        g_test_init(&argc, &argv, NULL);
+        log_open("tester");
+        g_test_add_func("/journal/what-is-left-out-is-named", what_is_left_out_is_named);
+        g_test_add_func("/journal/a-token-that-is-absent-is-its-identitys",
+                        a_token_that_is_absent_is_its_identitys);
+        return g_test_run();
+}
