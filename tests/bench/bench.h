@@ -51,7 +51,7 @@ typedef struct BenchWay {
         void (*pump)(void *end, BenchGot got); /* waits, then hands out what there is; or: */
         int (*fd)(void *end);                  /* is readable when something waits; may be shared */
         void (*take)(void *end, BenchGot got); /* hands out what there is on its fd */
-        void (*close)(void *end);
+        void (*close)(void *end);              /* a server's says goodbye to its peer */
 } BenchWay;
 
 extern const BenchWay bench_gnutls; /* the client of all that measure a server alone */

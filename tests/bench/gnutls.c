@@ -26,6 +26,7 @@ typedef struct End {
 } End;
 
 static BenchKind kind;
+static bool serving;
 static gnutls_priority_t priorities;
 static gnutls_certificate_credentials_t certificate;
 static gnutls_psk_server_credentials_t psk_server;
@@ -94,6 +95,7 @@ static const char *priorities_of(BenchKind what) {
 
 static void way_begin(BenchKind what, bool server) {
         kind = what;
+        serving = server;
         must(gnutls_priority_init(&priorities, priorities_of(what), NULL), "priorities");
         must(gnutls_key_generate(&cookie_key, GNUTLS_COOKIE_KEY_SIZE), "cookie key");
         must(gnutls_session_ticket_key_generate(&ticket_key), "ticket key");
@@ -303,6 +305,9 @@ static void way_take(void *data, BenchGot got) {
 static void way_close(void *data) {
         End *end = data;
 
+        if (serving)
+                (void)gnutls_bye(end->session, GNUTLS_SHUT_WR);
+        train_flush(end->train);
         gnutls_deinit(end->session);
         (void)train_free(end->train);
         free(end);

@@ -171,6 +171,7 @@ static void way_pump(void *end, BenchGot got) {
 }
 
 static void way_close(void *end) {
+        (void)SSL_shutdown(end);
         SSL_free(end);
 }
 

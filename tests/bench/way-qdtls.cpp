@@ -226,8 +226,10 @@ void wayPump(void *data, BenchGot got) {
 void wayClose(void *data) {
         End *end = static_cast<End *>(data);
 
-        if (isServer)
+        if (isServer) {
                 ends.remove(end->dtls.peerPort());
+                (void)end->dtls.shutdown(end->socket);
+        }
         delete end;
 }
 
