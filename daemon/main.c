@@ -378,6 +378,7 @@ static int daemon_reload(void *userdata, char **ret_text) {
         }
 
         access_replace(daemon->access, g_steal_pointer(&files.access));
+        relay_set_access(daemon->relay, daemon->access);
         quota_set_limits(daemon->quota, &files.config.limits);
         if (daemon->bus)
                 bus_reloaded(daemon->bus);

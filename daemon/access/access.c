@@ -13,6 +13,7 @@ static const char *const access_verbs[N_ACCESS_VERBS] = {
         [ACCESS_SHARE] = "share",
         [ACCESS_VERIFY_NONE] = "verify-none",
         [ACCESS_TRUST_FIRST_USE] = "trust-first-use",
+        [ACCESS_REST_PSK] = "rest-psk",
         [ACCESS_LEGACY_PROTOCOL] = "legacy-protocol",
         [ACCESS_RAW_CIPHERS] = "raw-ciphers",
         [ACCESS_EXPORT_KEY] = "export-key",
@@ -120,7 +121,7 @@ static bool rule_covers(const Rule *rule, const AccessQuestion *question) {
 AccessAnswer access_decide(const Access *access, const AccessQuestion *question) {
         g_assert(question->verb < N_ACCESS_VERBS);
 
-        if (question->subject.uid == 0)
+        if (question->subject.uid == 0 && question->verb != ACCESS_REST_PSK)
                 return (AccessAnswer){.verdict = ACCESS_ALLOW, .rule = "root may do everything"};
 
         for (guint i = 0; i < access->rules->len; i++) {

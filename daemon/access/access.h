@@ -36,6 +36,8 @@ typedef enum AccessVerb {
         ACCESS_SHARE,
         ACCESS_VERIFY_NONE,
         ACCESS_TRUST_FIRST_USE,
+        ACCESS_REST_PSK, /* nobody calls for it, so root may not either where no rule says so; and
+                            a handshake cannot wait, so there ask is deny */
         ACCESS_LEGACY_PROTOCOL,
         ACCESS_RAW_CIPHERS,
         ACCESS_EXPORT_KEY,

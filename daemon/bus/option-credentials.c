@@ -141,7 +141,6 @@ static int psks_read(sd_bus_message *m, const DictKey *key, GPtrArray *patterns,
 }
 
 int read_psks(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        AccessSubject subject = caller_subject(caller_of(message_bus(m), m));
         g_autoptr(GPtrArray) patterns = g_ptr_array_new();
         Options *options = userdata;
         int r;
@@ -161,7 +160,7 @@ int read_psks(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_erro
         options->has_psks = patterns->pdata[0] != NULL; /* an empty list says none */
         g_clear_pointer(&options->spec->psks, psk_choice_unref);
         if (options->has_psks)
-                options->spec->psks = psk_choice_new(&subject, (char **)patterns->pdata);
+                options->spec->psks = psk_choice_new((char **)patterns->pdata);
         return 1;
 }
 

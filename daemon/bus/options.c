@@ -390,6 +390,11 @@ static int options_take_psk(Bus *bus, sd_bus_message *m, const Options *options,
         return bus_intake(bus, m, INTAKE_PSK, options->psk_fd, &options->spec->psk, error);
 }
 
+static void options_note_caller(Spec *spec, const Caller *caller) {
+        g_clear_pointer(&spec->gids, g_bytes_unref);
+        spec->gids = g_bytes_new(caller->gids, caller->n_gids * sizeof(gid_t));
+}
+
 int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bus_error *error) {
         Options options = {.spec = spec, .private_key_fd = -1, .psk_fd = -1};
         Dict dict = {
@@ -400,6 +405,7 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
         };
         int r;
 
+        options_note_caller(spec, caller_of(bus, m));
         options.inherits_signals = spec->datagram_signals;
         r = dict_read(m, &dict, &options, error);
         if (r < 0)

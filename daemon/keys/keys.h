@@ -152,6 +152,9 @@ GPtrArray *keys_identities(const Keys *keys);
 /* From the loop. */
 void keys_observe_identities(Keys *keys, KeysIdentitiesChanged changed, void *userdata);
 
+/* From the loop, when one is stored or removed; not when the keyring comes or goes. */
+typedef void (*KeysPsksChanged)(const char *name, void *userdata);
+void keys_observe_psks(Keys *keys, KeysPsksChanged changed, void *userdata);
 /* Names to const KeysPsk; known when the identities are. Borrowed; what is in it, until the loop
  * turns. */
 GTree *keys_psks(const Keys *keys);

@@ -67,6 +67,8 @@ struct Keys {
         bool identities_known;
         sd_bus_slot *psks_listing;
         GTree *psks; /* name in the PSK itself to KeysPsk, owned */
+        KeysPsksChanged psks_changed;
+        void *psks_userdata;
         KeysIdentitiesChanged changed;
         void *changed_userdata;
 

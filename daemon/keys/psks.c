@@ -110,6 +110,16 @@ GTree *keys_psks(const Keys *keys) {
         return keys->psks;
 }
 
+void keys_observe_psks(Keys *keys, KeysPsksChanged changed, void *userdata) {
+        keys->psks_changed = changed;
+        keys->psks_userdata = userdata;
+}
+
+static void psks_tell(Keys *keys, const char *name) {
+        if (keys->psks_changed)
+                keys->psks_changed(name, keys->psks_userdata);
+}
+
 /* ---- changing it ---- */
 
 static int store_message(Keys *keys, uid_t uid, const KeysPsk *psk, int key_fd,
@@ -168,6 +178,7 @@ int ask_read_stored_psk(Ask *ask, sd_bus_message *m) {
         if (r < 0)
                 return r;
 
+        psks_tell(ask->keys, ask->psk->name);
         psks_take(ask->keys, g_steal_pointer(&ask->psk), id);
         if (!ask->answered)
                 ask->done(0, NULL, ask->userdata);
@@ -175,6 +186,7 @@ int ask_read_stored_psk(Ask *ask, sd_bus_message *m) {
 }
 
 int ask_read_removed_psk(Ask *ask) {
+        psks_tell(ask->keys, ask->psk->name);
         (void)g_tree_remove(ask->keys->psks, ask->psk->name);
         if (!ask->answered)
                 ask->done(0, NULL, ask->userdata);

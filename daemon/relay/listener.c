@@ -145,6 +145,7 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         if (r)
                 return r;
 
+        rests_drop_listener(listener);
         session_config_unref(listener->config);
         cookie_jar_free(listener->jar);
         spec_free(listener->spec);
@@ -267,6 +268,7 @@ int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         listener->spec = spec;
         listener->connections = g_hash_table_new(NULL, NULL);
         listener->sources = sources_new();
+        listener->rests = rests_table_new();
         listener->alarm = (Alarm){.ring = backlog_retry, .owner = listener};
         g_queue_init(&listener->backlog);
         charges_init(&listener->charges, relay->quota, spec->uid);
@@ -298,6 +300,7 @@ Listener *listener_free(Listener *listener) {
         endpoint_free(listener->endpoint);
         g_hash_table_unref(listener->connections);
         g_clear_pointer(&listener->sources, g_tree_unref);
+        g_hash_table_unref(listener->rests);
         sd_event_source_disable_unref(listener->queue_source);
         accept_queue_free(listener->queue);
         session_config_unref(listener->config);
@@ -329,6 +332,7 @@ void listener_close(Listener *listener) {
 
         listener->gone = true;
         listener_close_connections(listener);
+        rests_drop_listener(listener);
         trunk_leave_listener(listener);
         alarm_clear(relay, &listener->alarm);
         listener->queue_source = sd_event_source_disable_unref(listener->queue_source);

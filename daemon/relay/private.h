@@ -40,6 +40,8 @@
 #define LISTENER_RETRY_USEC (20 * UINT64_C(1000))
 #define LISTENER_RETRY_MAX_USEC (1000 * UINT64_C(1000))
 #define HELLO_RANDOM_SIZE 32
+#define RESTS_USEC (60 * UINT64_C(1000000)) /* since it was fetched, however often it is used */
+#define RESTS_PER_USER_MAX 64
 
 /* ids for the journal's catalog */
 #define MSG_CONNECTION_OPENED "c1a1a9be1b4742d9a3f0a6d3c8f5e911"
@@ -87,6 +89,7 @@ typedef enum TallyKind {
         TALLY_REPLACED,
         TALLY_ICMP_ERRORS,
         TALLY_DROPPED_NOT_OPEN, /* on a shared channel: of a number that is not open */
+        TALLY_PSKS_RESTED,      /* handshakes for whose key the keyring was not asked */
         TALLY_DROPPED_FRAMES,   /* packets of a shared channel that are no frames, or not all */
         N_TALLY_KINDS,
 } TallyKind;
@@ -180,6 +183,8 @@ struct Relay {
         Revocations *revocations;
         Seal *seal; /* of session tickets; they die with it */
         Expiry *expiry;
+        GQueue rests; /* rests.c */
+        Alarm rests_alarm;
         const RelayObserver *observer;
         void *observer_userdata;
         Tally tally;
@@ -221,7 +226,8 @@ typedef struct Question {
         uint32_t serial;
         SessionWant want;
         uint64_t ticket;  /* of the keyring's answer; 0: it is not asked */
-        GBytes *identity; /* of the PSK it is asked for */
+        GBytes *identity; /* of the PSK it is asked for, */
+        Key *psk_key;     /* and which it is */
         PendingPsk psk;   /* with references of its own */
 } Question;
 
@@ -309,6 +315,7 @@ struct Listener {
         Endpoint *endpoint;
         GHashTable *connections; /* a set */
         GTree *sources;          /* host to Source */
+        GHashTable *rests;       /* Key to what rests of it here */
         Trunk *trunk;            /* its connections'; NULL: none */
         GList trunk_link;
         AcceptQueue *queue;
@@ -380,6 +387,19 @@ const KeysPsk *psks_find(const Relay *relay, const Spec *spec, GBytes *identity)
 int psks_find_only(const Relay *relay, const Spec *spec, const KeysPsk **ret, Reason *reason);
 /* Whether @spec has what it needs of the store. */
 int psks_check(const Relay *relay, const Spec *spec, Reason *reason);
+
+/* ---- rests.c: PSKs that rest in a listener, where rules let them ---- */
+
+void rests_open(Relay *relay);
+GHashTable *rests_table_new(void); /* a listener's */
+/* What the keyring has said of the PSK @key with this identity; copied. */
+void rests_keep(Listener *listener, GBytes *identity, Key *key, const Secret *psk,
+                uint64_t now_usec);
+/* NULL: it does not rest there. Borrowed until the loop turns. */
+const Secret *rests_find(const Listener *listener, const Key *key, uint64_t now_usec);
+void rests_drop_listener(Listener *listener);
+/* What has this name in the store; NULL: all. @userdata: the Relay. */
+void rests_drop(const char *name, void *userdata);
 
 /* ---- ticket.c ---- */
 

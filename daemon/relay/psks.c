@@ -12,10 +12,10 @@
 
 /* ---- whether it may be used ---- */
 
-static AccessAnswer psks_decide(const Relay *relay, const PskChoice *psks, const char *name) {
+static AccessAnswer psks_decide(const Relay *relay, const Spec *spec, const char *name) {
         g_autofree char *entry = g_strconcat("psk:", name, NULL);
         const AccessQuestion question = {
-                .subject = psks->subject,
+                .subject = spec_subject(spec),
                 .verb = ACCESS_USE,
                 .entry = entry,
         };
@@ -26,15 +26,15 @@ static AccessAnswer psks_decide(const Relay *relay, const PskChoice *psks, const
 
 /* The administrator's @name, which @pattern names. Polkit cannot be asked in the middle of a
  * handshake: where a rule says so, it was asked about the pattern that came under the same rule. */
-static bool psks_may_use(const Relay *relay, const PskChoice *psks, const char *pattern,
+static bool psks_may_use(const Relay *relay, const Spec *spec, const char *pattern,
                          const char *name) {
-        AccessAnswer answer = psks_decide(relay, psks, name);
+        AccessAnswer answer = psks_decide(relay, spec, name);
 
         switch (answer.verdict) {
         case ACCESS_ALLOW:
                 return true;
         case ACCESS_ASK:
-                return psks_decide(relay, psks, pattern).rule == answer.rule;
+                return psks_decide(relay, spec, pattern).rule == answer.rule;
         case ACCESS_DENY:
                 break;
         }
@@ -42,15 +42,15 @@ static bool psks_may_use(const Relay *relay, const PskChoice *psks, const char *
         return false;
 }
 
-static bool psks_have(const Relay *relay, const PskChoice *psks, const char *name) {
+static bool psks_have(const Relay *relay, const Spec *spec, const char *name) {
         bool is_own = g_str_has_prefix(name, "u/");
 
-        if (is_own && entry_name_uid(name) != psks->subject.uid)
+        if (is_own && entry_name_uid(name) != spec->uid)
                 return false;
 
-        for (char **pattern = psks->patterns; *pattern; pattern++)
+        for (char **pattern = spec->psks->patterns; *pattern; pattern++)
                 if (g_pattern_match_simple(*pattern, name) &&
-                    (is_own || psks_may_use(relay, psks, *pattern, name)))
+                    (is_own || psks_may_use(relay, spec, *pattern, name)))
                         return true;
 
         return false;
@@ -60,7 +60,7 @@ static bool psks_have(const Relay *relay, const PskChoice *psks, const char *nam
 
 typedef struct Search {
         const Relay *relay;
-        const PskChoice *psks;
+        const Spec *spec;
         GBytes *identity; /* NULL: any */
         const KeysPsk *found;
         unsigned n;
@@ -73,13 +73,13 @@ static gboolean search_look(void *name, void *value, void *userdata) {
         if (search->identity && !g_bytes_equal(search->identity, psk->identity))
                 return FALSE;
 
-        if (psks_have(search->relay, search->psks, psk->name) && search->n++ == 0)
+        if (psks_have(search->relay, search->spec, psk->name) && search->n++ == 0)
                 search->found = psk;
         return FALSE;
 }
 
 static Search search(const Relay *relay, const Spec *spec, GBytes *identity) {
-        Search all = {.relay = relay, .psks = spec->psks, .identity = identity};
+        Search all = {.relay = relay, .spec = spec, .identity = identity};
 
         if (spec->psks)
                 g_tree_foreach(keys_psks(relay->keys), search_look, &all);

@@ -32,6 +32,7 @@ void question_drop(Connection *connection) {
         keys_forget(connection->relay->keys, connection->question.ticket);
         connection->question.ticket = 0;
         g_clear_pointer(&connection->question.identity, g_bytes_unref);
+        g_clear_pointer(&connection->question.psk_key, key_unref);
         question_forget_psk(connection);
         charges_drop_all(&connection->charges, QUOTA_SUSPENDED);
         charges_drop_all(&connection->charges, QUOTA_SIGNING);
@@ -118,7 +119,11 @@ static void on_signed(int outcome, const char *text, const void *signature, size
 static void on_fetched(int outcome, const char *text, const Secret *psk, void *userdata) {
         Connection *connection = userdata; /* forgotten before it dies */
         g_autoptr(GBytes) identity = g_steal_pointer(&connection->question.identity);
+        g_autoptr(Key) key = g_steal_pointer(&connection->question.psk_key);
         int r;
+
+        if (!outcome && connection->listener)
+                rests_keep(connection->listener, identity, key, psk, relay_now(connection->relay));
 
         /* the secret is the keyring client's, which wipes it when this returns */
         connection_prepare(connection);
@@ -159,17 +164,32 @@ static int question_ask_signature(Connection *connection, const SessionQuestion 
         return 0;
 }
 
-static int question_fetch_psk(Connection *connection, const Key *key, GBytes *identity) {
+/* NULL: the keyring has to be asked. */
+static const Secret *question_find_rested(Connection *connection, const Key *key) {
+        const Secret *psk = NULL;
+
+        if (connection->listener)
+                psk = rests_find(connection->listener, key, relay_now(connection->relay));
+        if (psk)
+                tally_connection(connection, TALLY_PSKS_RESTED, 1);
+        return psk;
+}
+
+static int question_fetch_psk(Connection *connection, Key *key, GBytes *identity) {
+        const Secret *rested = question_find_rested(connection, key);
         Question *question = &connection->question;
         const Spec *spec = connection->spec;
         Reason reason;
 
+        if (rested)
+                return question_answer_psk(connection, identity, rested);
         if (charges_add(&connection->charges, QUOTA_SIGNING, 1, &reason))
                 return question_refuse_psk(connection, reason.text);
         if (!key_is_alive(key))
                 return question_refuse_psk(connection, question_lost(connection));
 
         question->identity = g_bytes_ref(identity);
+        question->psk_key = key_ref(key);
         question->ticket =
                 keys_fetch_psk(connection->relay->keys, key, spec->uid, on_fetched, connection);
         return 0;

@@ -179,6 +179,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay->keys = keys;
         keys_observe_identities(keys, on_identities_changed, relay);
         trusts_open(relay);
+        rests_open(relay);
         relay->quota = quota;
         relay->registry = registry_new();
         relay->rx = datagram_batch_new(UDP_RECEIVE_DATAGRAMS, UDP_RECEIVE_BYTES);
@@ -217,6 +218,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
 
 void relay_set_access(Relay *relay, const Access *access) {
         relay->access = access;
+        rests_drop(NULL, relay);
 }
 
 /* @owner NULL: everybody's. */
@@ -280,6 +282,7 @@ Relay *relay_free(Relay *relay) {
                 return NULL;
 
         keys_observe_identities(relay->keys, NULL, NULL);
+        keys_observe_psks(relay->keys, NULL, NULL);
         relay->observer = NULL;
         if (relay->timer) {
                 relay_close_verifiers(relay, NULL);
@@ -357,6 +360,7 @@ void relay_owners_lost(Relay *relay) {
 void relay_keyring_lost(Relay *relay) {
         g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
 
+        rests_drop(NULL, relay);
         for (guint i = 0; i < ids->len; i++) {
                 Connection *connection =
                         relay_find_connection(relay, g_array_index(ids, uint32_t, i));

@@ -175,8 +175,8 @@ typedef struct RelayObserver {
 } RelayObserver;
 
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);
-/* By these rules, which are borrowed, an administrator's PSKs of the store are used; before, none
- * is. */
+/* By these rules, which are borrowed, an administrator's PSKs of the store are used, and PSKs rest;
+ * before, none is and does. To be said again when the rules are others. */
 void relay_set_access(Relay *relay, const Access *access);
 Relay *relay_free(Relay *relay); /* ends everything, close_notify where open */
 void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);

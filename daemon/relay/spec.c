@@ -55,17 +55,15 @@ static GArray *spec_copy_codes(const GArray *codes) {
 
 /* ---- pre-shared keys of the store ---- */
 
-PskChoice *psk_choice_new(const AccessSubject *subject, char **patterns) {
+PskChoice *psk_choice_new(char **patterns) {
         PskChoice *psks = g_rc_box_new0(PskChoice);
 
-        psks->subject = *subject;
-        psks->subject.gids = g_memdup2(subject->gids, subject->n_gids * sizeof(gid_t));
         psks->patterns = g_strdupv(patterns);
         return psks;
 }
 
 static size_t psk_choice_memory(const PskChoice *psks) {
-        size_t n_bytes = psks->subject.n_gids * sizeof(gid_t);
+        size_t n_bytes = 0;
 
         for (char **pattern = psks->patterns; *pattern; pattern++)
                 n_bytes += strlen(*pattern) + 1;
@@ -79,7 +77,6 @@ PskChoice *psk_choice_ref(PskChoice *psks) {
 static void psk_choice_clear(void *data) {
         PskChoice *psks = data;
 
-        g_free((gid_t *)psks->subject.gids);
         g_strfreev(psks->patterns);
 }
 
@@ -150,6 +147,7 @@ static size_t spec_memory(const Spec *spec) {
         n_bytes += spec->trust ? trust_memory(spec->trust) : 0;
         for (size_t i = 0; spec->chain && i < chain_count(spec->chain); i++)
                 n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
+        n_bytes += spec_bytes_memory(spec->gids);
         n_bytes += spec_bytes_memory(spec->psk_identity);
         n_bytes += spec->psks ? psk_choice_memory(spec->psks) : 0;
         n_bytes += spec->psk_hint ? strlen(spec->psk_hint) : 0;
@@ -216,6 +214,7 @@ Spec *spec_copy(const Spec *spec) {
         Spec *copy = g_new0(Spec, 1);
 
         *copy = *spec; /* plain values; whatever is owned follows */
+        copy->gids = spec->gids ? g_bytes_ref(spec->gids) : NULL;
         copy->owner = g_strdup(spec->owner);
         copy->shares = spec->shares ? g_array_ref(spec->shares) : NULL;
         copy->verification_name = g_strdup(spec->verification_name);
@@ -253,6 +252,13 @@ Spec *spec_derive(const Spec *spec, DtlsRole role) {
         return derived;
 }
 
+AccessSubject spec_subject(const Spec *spec) {
+        gsize size = 0;
+        const gid_t *gids = spec->gids ? g_bytes_get_data(spec->gids, &size) : NULL;
+
+        return (AccessSubject){.uid = spec->uid, .gids = gids, .n_gids = size / sizeof(gid_t)};
+}
+
 void spec_share_as(Spec *spec, const Spec *other) {
         GArray *shares = other->shares ? g_array_ref(other->shares) : NULL;
 
@@ -264,6 +270,7 @@ Spec *spec_free(Spec *spec) {
         if (!spec)
                 return NULL;
 
+        g_clear_pointer(&spec->gids, g_bytes_unref);
         g_free(spec->owner);
         g_clear_pointer(&spec->shares, g_array_unref);
         g_free(spec->verification_name);

@@ -30,15 +30,13 @@
 #define COOKIE_SECRET_MAX 1024
 #define COOKIE_HASHES "Md5, Sha1, Sha224, Sha256, Sha384 or Sha512" /* for people */
 
-/* What the option Psks says: names and patterns of pre-shared keys of the store, and by whom, for
- * that user's rules are asked again whenever one is looked for. Not changed once made; counted. */
+/* What the option Psks says: names and patterns of pre-shared keys of the store. Not changed once
+ * made; counted. */
 typedef struct PskChoice {
-        AccessSubject subject;
         char **patterns; /* '*' stands for any letters, '?' for one; NULL-terminated */
 } PskChoice;
 
-/* Copies both. */
-PskChoice *psk_choice_new(const AccessSubject *subject, char **patterns);
+PskChoice *psk_choice_new(char **patterns); /* copies them */
 PskChoice *psk_choice_ref(PskChoice *psks);
 void psk_choice_unref(PskChoice *psks);
 
@@ -47,7 +45,8 @@ typedef struct Spec {
 
         /* whose */
         uid_t uid;
-        char *owner; /* unique bus name; NULL when persistent */
+        GBytes *gids; /* of who said this, for rules that are asked later; NULL: none */
+        char *owner;  /* unique bus name; NULL when persistent */
         bool persistent;
         GArray *shares; /* with whom else; NULL: with nobody. See relay/shares.h */
 
@@ -115,6 +114,9 @@ Spec *spec_copy(const Spec *spec);                           /* references what 
 /* A copy for another object, of this role: nothing is charged for it yet. */
 Spec *spec_derive(const Spec *spec, DtlsRole role);
 Spec *spec_free(Spec *spec);
+
+/* As whom its rules are asked; borrows its groups. */
+AccessSubject spec_subject(const Spec *spec);
 
 /* Takes the shares of @other on, in the place of its own. */
 void spec_share_as(Spec *spec, const Spec *other);

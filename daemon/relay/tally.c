@@ -38,6 +38,7 @@ static const char *const tally_names[N_TALLY_KINDS] = {
         [TALLY_REPLACED] = "Replaced",
         [TALLY_ICMP_ERRORS] = "IcmpErrors",
         [TALLY_DROPPED_NOT_OPEN] = "DroppedNotOpen",
+        [TALLY_PSKS_RESTED] = "PsksRested",
         [TALLY_DROPPED_FRAMES] = "DroppedFrames",
 };
 

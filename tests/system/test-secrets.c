@@ -9,6 +9,7 @@
 #include "stage.h"
 
 #include <gnutls/x509.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -462,6 +463,123 @@ static void test_what_the_keyring_makes_is_not_in_memory(World *world, const voi
         assert_in_memory(service_keyring_pid(world->service), &needles[1]);
 }
 
+/* ---- what a rule lets rest ---- */
+
+#define REST_RULE "[Rest]\nSubjects=any\nVerdict=allow\nMay=rest-psk\n"
+
+static void store_psk(World *world, const char *name) {
+        sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "SetPsk", "s", name);
+
+        options_add_bytes(m, "Identity", name, strlen(name));
+        options_add_secret(m, "Key", world->stored_psk, SECRET_SIZE);
+        (void)sd_bus_message_unref(options_end(world->bus, m));
+}
+
+/* A listener with a key of its own and one of the store, each of which was used. */
+static char *listen_at_rest(World *world, const char *name) {
+        g_autofree char *own = NULL, *stored = NULL;
+        sd_bus_message *m = listen_message(world);
+        char *listener;
+        uint16_t port;
+
+        store_psk(world, name);
+        add_psk(world, m, world->psk);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Psks", "as", 1, name), >=, 0);
+        listener = listen_with(world, m, &port);
+
+        m = client_message(world, port);
+        add_psk(world, m, world->psk);
+        own = open_with(world, m);
+        wait_open(world, own);
+        m = client_message(world, port);
+        options_add_bytes(m, "PreSharedKeyIdentity", name, strlen(name));
+        options_add_secret(m, "PreSharedKey", world->stored_psk, SECRET_SIZE);
+        stored = open_with(world, m);
+        wait_open(world, stored);
+        return listener;
+}
+
+static void by_replacing(World *world, const char *name, const char *listener) {
+        store_psk(world, name);
+}
+
+static void by_removing(World *world, const char *name, const char *listener) {
+        (void)sd_bus_message_unref(call(world->bus, ROOT, MANAGER, "RemovePsk", "s", name));
+}
+
+static void by_closing(World *world, const char *name, const char *listener) {
+        close_object(world->bus, listener, LISTENER);
+}
+
+static void by_configuring(World *world, const char *name, const char *listener) {
+        sd_bus_message *m = options_begin(world->bus, listener, LISTENER, "SetConfiguration", "");
+
+        add_psk(world, m, world->asked_psk);
+        (void)sd_bus_message_unref(options_end(world->bus, m));
+}
+
+static void by_reloading(World *world, const char *name, const char *listener) {
+        service_rule(world->service, REST_RULE);
+}
+
+static void by_forbidding(World *world, const char *name, const char *listener) {
+        service_rule(world->service, "");
+}
+
+static bool keyring_is_another(void *userdata) {
+        const pid_t *old = ((void **)userdata)[0];
+        pid_t now = service_keyring_pid(((void **)userdata)[1]);
+
+        return now != 0 && now != *old;
+}
+
+static void by_killing(World *world, const char *name, const char *listener) {
+        pid_t pid = service_keyring_pid(world->service);
+
+        g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
+        bus_wait(world->bus, keyring_is_another, (void *[]){&pid, world->service}, "a new keyring");
+}
+
+static void test_what_rests_is_wiped(World *world, const void *unused) {
+        static const struct {
+                void (*wipe)(World *world, const char *name, const char *listener);
+                bool only_stored;
+        } ways[] = {
+                {by_replacing, true},    {by_removing, true},   {by_closing, false},
+                {by_configuring, false}, {by_reloading, false}, {by_forbidding, false},
+                {by_killing, false},
+        };
+        g_autofree char *name = g_strdup_printf("u/%u/rests", world->uid);
+        const Needle own = tail("a PSK that rested", world->psk);
+        const Needle stored = tail("a PSK of the store that rested", world->stored_psk);
+        pid_t pid = service_pid(world->service);
+
+        if (!is_root())
+                return;
+
+        g_free(listen_at_rest(world, name));
+        assert_not_in_memory(world, &own, 1);
+        assert_not_in_memory(world, &stored, 1);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
+                g_autofree char *listener = NULL;
+
+                service_rule(world->service, REST_RULE);
+                listener = listen_at_rest(world, name);
+                assert_in_memory(pid, &own);
+                assert_in_memory(pid, &stored);
+                ways[i].wipe(world, name, listener);
+                assert_not_in_memory(world, &stored, 1);
+                if (!ways[i].only_stored) {
+                        assert_not_in_memory(world, &own, 1);
+                        continue;
+                }
+
+                assert_in_memory(pid, &own);
+                by_closing(world, name, listener);
+        }
+}
+
 #define ADD(path, function) g_test_add("/secrets/" path, World, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv) {
@@ -472,5 +590,6 @@ int main(int argc, char **argv) {
             test_what_the_keyring_keeps_is_not_in_memory);
         ADD("what-the-keyring-makes-is-not-in-memory",
             test_what_the_keyring_makes_is_not_in_memory);
+        ADD("what-rests-by-a-rule-is-wiped", test_what_rests_is_wiped);
         return g_test_run();
 }

@@ -79,6 +79,13 @@ static void test_what_concerns_others_asks(void) {
                 g_assert_cmpint(decide(access, ALICE, verbs[i], NULL, 0), ==, ACCESS_ASK);
 }
 
+static void test_no_key_rests_of_itself(void) {
+        g_autoptr(Access) access = shipped();
+
+        g_assert_cmpint(decide(access, ALICE, ACCESS_REST_PSK, NULL, 0), ==, ACCESS_DENY);
+        g_assert_cmpint(decide(access, 0, ACCESS_REST_PSK, NULL, 0), ==, ACCESS_DENY);
+}
+
 static void test_own_objects_are_the_users_business(void) {
         g_autoptr(Access) access = shipped();
         static const AccessVerb verbs[] = {
@@ -96,7 +103,9 @@ static void test_without_rules_root_alone_may(void) {
         g_autoptr(Access) access = access_of("");
 
         for (int verb = 0; verb < N_ACCESS_VERBS; verb++) {
-                g_assert_cmpint(decide(access, 0, verb, NULL, 0), ==, ACCESS_ALLOW);
+                /* for root nothing is done that it did not ask for */
+                g_assert_cmpint(decide(access, 0, verb, NULL, 0), ==,
+                                verb == ACCESS_REST_PSK ? ACCESS_DENY : ACCESS_ALLOW);
                 g_assert_cmpint(decide(access, ALICE, verb, NULL, 0), ==, ACCESS_DENY);
         }
 }
@@ -229,6 +238,7 @@ int main(int argc, char **argv) {
                         test_listening_below_1024_asks);
         g_test_add_func("/access/shipped/own-objects-are-the-users-business",
                         test_own_objects_are_the_users_business);
+        g_test_add_func("/access/shipped/no-key-rests-of-itself", test_no_key_rests_of_itself);
         g_test_add_func("/access/shipped/what-concerns-others-asks",
                         test_what_concerns_others_asks);
         g_test_add_func("/access/without-rules-root-alone-may", test_without_rules_root_alone_may);

@@ -74,11 +74,12 @@ static void unstore(Fixture *fixture, const char *name) {
 }
 
 static Spec *with_psks(Spec *spec, const char *patterns, gid_t gid) {
-        const AccessSubject subject = {.uid = spec->uid, .gids = &gid, .n_gids = 1};
         g_auto(GStrv) split = g_strsplit(patterns, " ", -1);
 
         g_clear_pointer(&spec->psks, psk_choice_unref);
-        spec->psks = psk_choice_new(&subject, split);
+        g_clear_pointer(&spec->gids, g_bytes_unref);
+        spec->gids = g_bytes_new(&gid, sizeof(gid));
+        spec->psks = psk_choice_new(split);
         return spec;
 }
 
