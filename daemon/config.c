@@ -13,7 +13,8 @@
  *      [Identities]
  *      ExpiryLeadDays=30;14;7;1
  *
- * Every kind of quota has these two keys. The files of [Trust] are read elsewhere.
+ * Every kind of quota has these two keys, save that a rate has no total. The files of [Trust] are
+ * read elsewhere.
  */
 
 #include "config.h"
@@ -41,7 +42,7 @@ static uint64_t *config_find_limit(Config *config, const char *key) {
                         continue;
                 if (g_str_equal(rest, "PerUser"))
                         return &config->limits.per_uid[kind];
-                if (g_str_equal(rest, "Total"))
+                if (g_str_equal(rest, "Total") && !quota_kind_is_rate(kind))
                         return &config->limits.total[kind];
         }
 

@@ -15,6 +15,11 @@
 
 #define MEBIBYTE ((uint64_t)1024 * 1024)
 
+#define SECOND_USEC UINT64_C(1000000)
+#define BUCKET_USEC (SECOND_USEC / 10)         /* what it holds */
+#define BUCKET_FILL_USEC (SECOND_USEC / 100)   /* worth waking somebody */
+#define BUCKET_FILL_MAX_USEC (2 * SECOND_USEC) /* more than the deepest takes to be full */
+
 typedef struct QuotaKindText {
         const char *name;
         const char *nouns; /* "user 1 has 2 of 2 …" */
@@ -25,14 +30,21 @@ typedef struct QuotaRow {
         uint64_t used[N_QUOTA_KINDS];
 } QuotaRow;
 
+typedef struct QuotaBucket {
+        int64_t credit; /* in millionths of a datagram; below 0: sent ahead */
+        uint64_t filled_usec;
+} QuotaBucket;
+
 typedef struct QuotaOwn {
         uint64_t limits[N_QUOTA_KINDS];
 } QuotaOwn;
 
 struct Quota {
         QuotaLimits limits;
-        GHashTable *own;  /* uid -> QuotaOwn, of those who have limits of their own */
-        GHashTable *rows; /* uid -> QuotaRow */
+        GHashTable *own;     /* uid -> QuotaOwn, of those who have limits of their own */
+        GHashTable *rows;    /* uid -> QuotaRow */
+        GHashTable *buckets; /* uid -> QuotaBucket, of those who ever had a rate */
+        bool has_rates;
         uint64_t total[N_QUOTA_KINDS];
         uint64_t refused[N_QUOTA_KINDS];
 };
@@ -49,6 +61,7 @@ static const QuotaKindText quota_kinds[N_QUOTA_KINDS] = {
         [QUOTA_BYTES] = {"Bytes", "bytes", "close channels, or read what waits"},
         [QUOTA_CALLS] = {"Calls", "calls that wait for an authorization",
                          "wait until some are answered"},
+        [QUOTA_DATAGRAMS] = {"Datagrams", "datagrams a second", "send fewer"},
 };
 
 /* ---- limits ---- */
@@ -74,12 +87,25 @@ QuotaLimits quota_limits_default(uint64_t n_fds) {
         limits_set(&limits, QUOTA_FDS, usable / 2, usable);
         limits_set(&limits, QUOTA_BYTES, 512 * MEBIBYTE, 4096 * MEBIBYTE); /* 1024 channels */
         limits_set(&limits, QUOTA_CALLS, QUOTA_CALLS_PER_UID, QUOTA_CALLS_TOTAL);
+        limits_set(&limits, QUOTA_DATAGRAMS, QUOTA_RATE_NONE, QUOTA_RATE_NONE);
         return limits;
+}
+
+static void quota_look_for_rates(Quota *quota) {
+        const QuotaOwn *own;
+        GHashTableIter iter;
+
+        quota->has_rates = quota->limits.per_uid[QUOTA_DATAGRAMS] < QUOTA_RATE_NONE;
+        g_hash_table_iter_init(&iter, quota->own);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&own))
+                if (own->limits[QUOTA_DATAGRAMS] < QUOTA_RATE_NONE)
+                        quota->has_rates = true;
 }
 
 void quota_set_limits(Quota *quota, const QuotaLimits *limits) {
         quota->limits = *limits;
         g_hash_table_remove_all(quota->own);
+        quota_look_for_rates(quota);
 }
 
 void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limit) {
@@ -93,6 +119,8 @@ void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limi
                 g_hash_table_insert(quota->own, GUINT_TO_POINTER(uid), own);
         }
         own->limits[kind] = limit;
+        if (kind == QUOTA_DATAGRAMS)
+                quota_look_for_rates(quota);
 }
 
 uint64_t quota_limit(const Quota *quota, uid_t uid, QuotaKind kind) {
@@ -121,6 +149,8 @@ int quota_new(const QuotaLimits *limits, Quota **ret) {
         quota->limits = *limits;
         quota->own = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         quota->rows = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        quota->buckets = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        quota_look_for_rates(quota);
         *ret = quota;
         return 0;
 }
@@ -129,6 +159,7 @@ Quota *quota_free(Quota *quota) {
         if (!quota)
                 return NULL;
 
+        g_hash_table_unref(quota->buckets);
         g_hash_table_unref(quota->rows);
         g_hash_table_unref(quota->own);
         g_free(quota);
@@ -195,6 +226,97 @@ void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
                 g_hash_table_remove(quota->rows, GUINT_TO_POINTER(uid));
 }
 
+/* ---- so many a second ---- */
+
+bool quota_kind_is_rate(QuotaKind kind) {
+        return kind == QUOTA_DATAGRAMS;
+}
+
+bool quota_has_rates(const Quota *quota) {
+        return quota->has_rates;
+}
+
+static bool quota_has_rate(const Quota *quota, uid_t uid, uint64_t *ret) {
+        if (!quota->has_rates)
+                return false;
+
+        *ret = quota_limit(quota, uid, QUOTA_DATAGRAMS);
+        return *ret < QUOTA_RATE_NONE;
+}
+
+static int64_t bucket_size(uint64_t rate) {
+        return rate == 0 ? 0 : (int64_t)MAX(rate * BUCKET_USEC, SECOND_USEC);
+}
+
+static int64_t bucket_depth(uint64_t rate) {
+        return -(int64_t)(rate * QUOTA_AHEAD_USEC);
+}
+
+/* A new one is full. */
+static QuotaBucket *quota_bucket(Quota *quota, uid_t uid, uint64_t rate) {
+        QuotaBucket *bucket = g_hash_table_lookup(quota->buckets, GUINT_TO_POINTER(uid));
+
+        if (bucket)
+                return bucket;
+
+        bucket = g_new(QuotaBucket, 1);
+        *bucket = (QuotaBucket){.credit = bucket_size(rate)};
+        g_hash_table_insert(quota->buckets, GUINT_TO_POINTER(uid), bucket);
+        return bucket;
+}
+
+static QuotaBucket *quota_fill(Quota *quota, uid_t uid, uint64_t rate, uint64_t now_usec) {
+        QuotaBucket *bucket = quota_bucket(quota, uid, rate);
+        uint64_t usec = MIN(now_usec - bucket->filled_usec, BUCKET_FILL_MAX_USEC);
+
+        bucket->filled_usec = now_usec;
+        bucket->credit = CLAMP(bucket->credit + (int64_t)(rate * usec), bucket_depth(rate),
+                               bucket_size(rate));
+        return bucket;
+}
+
+uint64_t quota_may_send(Quota *quota, uid_t uid, uint64_t now_usec, uint64_t ahead_usec) {
+        uint64_t rate;
+        int64_t credit;
+
+        if (!quota_has_rate(quota, uid, &rate))
+                return UINT64_MAX;
+
+        credit = quota_fill(quota, uid, rate, now_usec)->credit + (int64_t)(rate * ahead_usec);
+        return credit > 0 ? (uint64_t)credit / SECOND_USEC : 0;
+}
+
+void quota_sent(Quota *quota, uid_t uid, uint64_t n) {
+        uint64_t rate;
+
+        if (quota_has_rate(quota, uid, &rate))
+                quota_bucket(quota, uid, rate)->credit -= (int64_t)(n * SECOND_USEC);
+}
+
+int quota_send(Quota *quota, uid_t uid, uint64_t now_usec) {
+        if (quota_may_send(quota, uid, now_usec, 0) == 0) {
+                quota->refused[QUOTA_DATAGRAMS]++;
+                return QUOTA_E_UID;
+        }
+
+        quota_sent(quota, uid, 1);
+        return 0;
+}
+
+uint64_t quota_send_wait_usec(Quota *quota, uid_t uid, uint64_t now_usec) {
+        uint64_t rate;
+        int64_t missing;
+
+        if (!quota_has_rate(quota, uid, &rate))
+                return 0;
+        if (rate == 0)
+                return SECOND_USEC; /* the limit may be another then */
+
+        missing = (int64_t)MAX(rate * BUCKET_FILL_USEC, SECOND_USEC) -
+                  quota_fill(quota, uid, rate, now_usec)->credit;
+        return missing > 0 ? MIN(((uint64_t)missing + rate - 1) / rate, SECOND_USEC) : 0;
+}
+
 /* ---- what is used ---- */
 
 uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind) {
@@ -238,6 +360,13 @@ char *quota_refusal(const Quota *quota, uid_t uid, QuotaKind kind, QuotaOutcome 
                                        "administrator to raise %sTotal= in dtlsd.conf",
                                        quota_used_total(quota, kind), quota->limits.total[kind],
                                        text->nouns, text->name);
+
+        if (quota_kind_is_rate(kind))
+                return g_strdup_printf("User %u may send %" G_GUINT64_FORMAT
+                                       " %s; %s, or ask the administrator to raise %sPerUser= in "
+                                       "dtlsd.conf or a rule",
+                                       uid, quota_limit(quota, uid, kind), text->nouns, text->cure,
+                                       text->name);
 
         return g_strdup_printf(
                 "User %u has %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT

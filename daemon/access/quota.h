@@ -4,6 +4,9 @@
 /*
  * Quota: whatever a user can cause to exist is charged to its uid at birth and given back at death.
  * Two bounds each: one a uid, which may be that uid's own, and one for all.
+ *
+ * Datagrams are not held but sent, so many a second, and only a uid has a bound: one user's are not
+ * to wait for another's. What may be sent now is in a bucket that holds a tenth of a second's.
  */
 
 #include <glib.h>
@@ -21,8 +24,12 @@ typedef enum QuotaKind {
         QUOTA_FDS,
         QUOTA_BYTES, /* kernel buffers of channels, queues for ReadDatagram, certificates held */
         QUOTA_CALLS, /* calls kept while polkit is asked about them */
+        QUOTA_DATAGRAMS, /* a second: see quota_may_send() */
         N_QUOTA_KINDS,
 } QuotaKind;
+
+#define QUOTA_RATE_NONE UINT64_C(1000000000) /* datagrams a second; so many are no limit */
+#define QUOTA_AHEAD_USEC UINT64_C(1000000)   /* what may be sent ahead, once, is paid back */
 
 typedef struct QuotaLimits {
         uint64_t per_uid[N_QUOTA_KINDS];
@@ -50,6 +57,17 @@ void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limi
 /* All of @n or nothing. */
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
+
+bool quota_kind_is_rate(QuotaKind kind);
+bool quota_has_rates(const Quota *quota); /* any user has a limit */
+/* How many datagrams may be sent at @now_usec, or as if it were @ahead_usec later, at most
+ * QUOTA_AHEAD_USEC; UINT64_MAX: there is no limit. */
+uint64_t quota_may_send(Quota *quota, uid_t uid, uint64_t now_usec, uint64_t ahead_usec);
+void quota_sent(Quota *quota, uid_t uid, uint64_t n);
+/* One alone: 0, or QUOTA_E_UID, which counts as refused. */
+int quota_send(Quota *quota, uid_t uid, uint64_t now_usec);
+/* After how long who may send none now should ask again. */
+uint64_t quota_send_wait_usec(Quota *quota, uid_t uid, uint64_t now_usec);
 
 uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind);
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind);

@@ -258,7 +258,8 @@ static int call_write_datagram_encrypted(sd_bus_message *m, Connection *connecti
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
-        r = connection_write(connection, datagram, size, &reason);
+        r = connection_write(connection, caller_of(message_bus(m), m)->uid, datagram, size,
+                             &reason);
         if (r)
                 return bus_refuse(error, r, &reason);
 

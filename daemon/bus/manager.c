@@ -533,7 +533,7 @@ static int get_limits(sd_bus *b, const char *path, const char *interface, const 
         for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
                 r = append_quota(reply, kind, "PerUser",
                                  quota_limit(bus->quota, caller ? caller->uid : 0, kind));
-                if (r >= 0)
+                if (r >= 0 && !quota_kind_is_rate(kind))
                         r = append_quota(reply, kind, "Total", quota_limit_total(bus->quota, kind));
         }
         if (r >= 0)
@@ -551,7 +551,8 @@ static int get_statistics(sd_bus *b, const char *path, const char *interface, co
         if (r >= 0)
                 r = append_counters(reply, &counters);
         for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
-                r = append_quota(reply, kind, "InUse", quota_used_total(bus->quota, kind));
+                if (!quota_kind_is_rate(kind))
+                        r = append_quota(reply, kind, "InUse", quota_used_total(bus->quota, kind));
                 if (r >= 0)
                         r = append_quota(reply, kind, "Refused", quota_refused(bus->quota, kind));
         }

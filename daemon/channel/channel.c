@@ -303,8 +303,8 @@ static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_
         return channel_judge_empty(channel, &run, *ret_n);
 }
 
-int channel_collect(Channel *channel, DatagramBatch *plain) {
-        size_t left = CHANNEL_PACKETS_MAX;
+int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max) {
+        size_t left = MIN(n_max, CHANNEL_PACKETS_MAX);
         bool more = true;
         int r = 0;
 

@@ -52,9 +52,10 @@ ChannelStats channel_stats(const Channel *channel);
 
 /* An empty datagram is not delivered: to the application it would read as the end. */
 int channel_deliver(Channel *channel, const DatagramBatch *plain);
-/* Appends at most CHANNEL_PACKETS_MAX packets to plain, as far as it has room: it takes many at
- * once when there is a slot for each. With CHANNEL_E_HANGUP too there may be packets: the last. */
-int channel_collect(Channel *channel, DatagramBatch *plain);
+/* Appends at most @n_max packets, and CHANNEL_PACKETS_MAX, to plain, as far as it has room: it
+ * takes many at once when there is a slot for each. With CHANNEL_E_HANGUP too there may be packets:
+ * the last. */
+int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max);
 
 /* One packet as it is, for who has frames in it (shared-channel.h). *ret_size 0: there is none now,
  * or none that means anything. */

@@ -144,7 +144,7 @@ static int on_carrier_event(sd_event_source *source, int fd, uint32_t events, vo
 
         datagram_batch_reset(relay->rx);
         datagram_batch_address(relay->rx, &connection->spec->peer, &connection->local);
-        r = channel_collect(connection->carrier, relay->rx);
+        r = channel_collect(connection->carrier, relay->rx, CHANNEL_PACKETS_MAX);
         carrier_tally_channel(connection);
 
         for (size_t i = 0; !connection->gone && i < datagram_batch_count(relay->rx); i++) {

@@ -9,7 +9,8 @@ static int command_try_again(Reason *reason) {
                           "The datagram could not be sent now; try again");
 }
 
-static int command_write(Connection *connection, const void *data, size_t size, Reason *reason) {
+static int command_write(Connection *connection, uid_t uid, const void *data, size_t size,
+                         Reason *reason) {
         size_t max;
         int r;
 
@@ -21,6 +22,10 @@ static int command_write(Connection *connection, const void *data, size_t size, 
                                   "An empty datagram cannot be sent");
         if (endpoint_is_full(connection->endpoint))
                 return command_try_again(reason);
+
+        r = pace_take_one(connection->relay, uid, reason);
+        if (r)
+                return r;
 
         connection_follow_path(connection, connection->spec->dont_fragment);
         connection_prepare(connection);
@@ -49,8 +54,9 @@ static int command_write(Connection *connection, const void *data, size_t size, 
         return 0;
 }
 
-int connection_write(Connection *connection, const void *data, size_t size, Reason *reason) {
-        return command_done(connection, command_write(connection, data, size, reason), reason);
+int connection_write(Connection *connection, uid_t uid, const void *data, size_t size,
+                     Reason *reason) {
+        return command_done(connection, command_write(connection, uid, data, size, reason), reason);
 }
 
 static int command_read(Connection *connection, GBytes **ret, Reason *reason) {

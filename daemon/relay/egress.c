@@ -28,27 +28,34 @@ static bool egress_one(Connection *connection, const Datagram *plain) {
         return connection->session;
 }
 
-/* Takes one batch off the channel and sends it; what channel_collect() says. */
-static int egress_turn(Outlet *outlet) {
+/* Takes a batch of at most @n_take off the channel and sends at most @n_max of it; what
+ * channel_collect() says. */
+static int egress_turn(Outlet *outlet, size_t n_take, size_t n_max) {
         Connection *connection = outlet->connection;
         Relay *relay = connection->relay;
         Endpoint *endpoint = connection->endpoint;
         bool alive = true;
+        size_t n, n_sent;
         int r;
 
         datagram_batch_reset(relay->out);
-        r = channel_collect(outlet->channel, relay->out);
+        r = channel_collect(outlet->channel, relay->out, n_take);
         tally_outlet(outlet);
+        n = datagram_batch_count(relay->out);
+        n_sent = MIN(n, n_max);
+        quota_sent(relay->quota, outlet->charges.uid, n_sent);
 
         connection_prepare(connection);
-        for (size_t i = 0; alive && i < datagram_batch_count(relay->out); i++) {
+        for (size_t i = 0; alive && i < n_sent; i++) {
                 Datagram plain = datagram_batch_at(relay->out, i);
 
                 alive = egress_one(connection, &plain);
         }
 
         endpoint_flush(endpoint);
-        if (datagram_batch_count(relay->out) > 0) {
+        if (n > n_sent)
+                tally_connection(connection, TALLY_DROPPED_QUOTA, n - n_sent);
+        if (n > 0) {
                 connection_touch(connection);
                 connection_follow_path(connection, /* at_once= */ false);
         }
@@ -59,6 +66,7 @@ static int egress_turn(Outlet *outlet) {
 int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Outlet *outlet = userdata;
         Endpoint *endpoint = outlet->connection->endpoint;
+        uint64_t n_max;
         int r = CHANNEL_E_HANGUP; /* the one event of one that may not write */
 
         if (outlet->rights & SHARE_WRITE) {
@@ -67,7 +75,13 @@ int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *use
                         return 0;
                 }
 
-                r = egress_turn(outlet);
+                n_max = pace_allows(endpoint->relay, outlet->charges.uid, 0);
+                if (n_max == 0) {
+                        outlet_wait(outlet);
+                        return 0;
+                }
+
+                r = egress_turn(outlet, n_max, n_max);
         }
 
         if (r && outlet->channel)
@@ -76,15 +90,18 @@ int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *use
         return 0; /* always: a negative return would switch this source off */
 }
 
+/* As far as the user may send so much, a second's ahead; the rest is dropped. */
 void egress_last(Outlet *outlet) {
         const Connection *connection = outlet->connection;
+        uint64_t n_max;
         int r = 0;
 
         for (int i = 0; r == 0 && i < EGRESS_LAST_ROUNDS; i++) {
                 if (!outlet->channel || !connection->session || !(outlet->rights & SHARE_WRITE))
                         return;
 
-                r = egress_turn(outlet);
+                n_max = pace_allows(connection->relay, outlet->charges.uid, QUOTA_AHEAD_USEC);
+                r = egress_turn(outlet, CHANNEL_PACKETS_MAX, n_max);
                 if (datagram_batch_count(connection->relay->out) == 0)
                         return;
         }

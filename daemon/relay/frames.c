@@ -23,7 +23,8 @@ typedef struct FramesRun {
         Lane *lane;         /* NULL: there is none of that number */
         Endpoint *endpoint; /* whose the net batch is */
         uint32_t n_not_open;
-        size_t n_closed; /* in this turn */
+        uint64_t n_max; /* this turn's frames, */
+        size_t n_sent, n_closed;
 } FramesRun;
 
 static void frames_end_run(FramesRun *run) {
@@ -87,6 +88,7 @@ static void frames_take(FramesRun *run, const Frame *frame) {
 
         if (frame->kind == FRAME_DATA) {
                 frames_send(run->lane, frame);
+                run->n_sent++;
                 return;
         }
 
@@ -95,7 +97,7 @@ static void frames_take(FramesRun *run, const Frame *frame) {
 }
 
 static bool frames_is_turn_over(const FramesRun *run, size_t n_frames) {
-        return n_frames >= FRAMES_MAX || run->n_closed >= TRUNK_CLOSE_MAX;
+        return n_frames >= run->n_max || run->n_closed >= TRUNK_CLOSE_MAX;
 }
 
 static void frames_count_malformed(Trunk *trunk) {
@@ -124,6 +126,12 @@ static int frames_turn(Trunk *trunk) {
         size_t n = 0;
         int r;
 
+        run.n_max = MIN(pace_allows(trunk->relay, trunk->charges.uid, 0), FRAMES_MAX);
+        if (run.n_max == 0) {
+                trunk_wait(trunk);
+                return 0;
+        }
+
         r = shared_channel_has_more(trunk->channel) ? 0 : shared_channel_receive(trunk->channel);
         if (r)
                 return r;
@@ -134,6 +142,7 @@ static int frames_turn(Trunk *trunk) {
         if (run.endpoint)
                 endpoint_flush(run.endpoint);
         frames_end_run(&run);
+        quota_sent(trunk->relay->quota, trunk->charges.uid, run.n_sent);
         frames_count_malformed(trunk);
         if (shared_channel_has_more(trunk->channel))
                 trunk_goes_on(trunk);
@@ -155,7 +164,7 @@ int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userd
         if (events & EPOLLOUT)
                 trunk_due(trunk);
 
-        if (events & ~(uint32_t)EPOLLOUT)
+        if (events & ~(uint32_t)EPOLLOUT && !trunk->paced.pace)
                 frames_go_on(trunk);
         else
                 trunks_flush(trunk->relay);

@@ -26,6 +26,19 @@ static void outlet_free(Outlet *outlet) {
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outlet, outlet_free)
 
+static void outlet_resume(void *owner) {
+        const Outlet *outlet = owner;
+
+        /* cannot fail for a source of ours */
+        (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_ON);
+}
+
+void outlet_wait(Outlet *outlet) {
+        /* as above */
+        (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_OFF);
+        pace_wait(outlet->connection->relay, outlet->charges.uid, &outlet->paced);
+}
+
 static Outlet *outlet_of(Connection *connection, const Opener *opener) {
         const Spec *spec = connection->spec;
         Outlet *outlet = g_new0(Outlet, 1);
@@ -33,6 +46,7 @@ static Outlet *outlet_of(Connection *connection, const Opener *opener) {
         outlet->connection = connection;
         outlet->is_owners = !opener;
         outlet->rights = SHARE_READ | SHARE_WRITE;
+        outlet->paced = (Paced){.resume = outlet_resume, .owner = outlet};
         charges_init(&outlet->charges, connection->relay->quota,
                      opener ? opener->subject.uid : spec->uid);
         if (!opener)
@@ -106,6 +120,7 @@ void outlet_bury(Outlet *outlet) {
 
         if (connection->endpoint)
                 endpoint_forget(connection->endpoint, outlet);
+        pace_forget(&outlet->paced);
         tally_outlet(outlet);
         outlet->source = sd_event_source_disable_unref(outlet->source);
         relay_bury(connection->relay, g_steal_pointer(&outlet->channel), outlet_release_channel);

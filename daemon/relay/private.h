@@ -145,6 +145,26 @@ void alarms_free(Relay *relay);
 void alarm_set(Relay *relay, Alarm *alarm, uint64_t at_usec); /* SESSION_NEVER clears */
 void alarm_clear(Relay *relay, Alarm *alarm);
 
+/* ---- pace.c: so many datagrams a second of a user ---- */
+
+typedef struct Pace Pace;
+
+/* Something that waits for it. */
+typedef struct Paced {
+        void (*resume)(void *owner);
+        void *owner;
+        Pace *pace; /* NULL: it does not wait */
+        GList link;
+} Paced;
+
+/* How many it may send now, or so much later; UINT64_MAX: there is no limit. Then quota_sent(). */
+uint64_t pace_allows(const Relay *relay, uid_t uid, uint64_t ahead_usec);
+/* 0, or RELAY_E_QUOTA with the reason. */
+int pace_take_one(const Relay *relay, uid_t uid, Reason *reason);
+/* Until it may send again, in turn with others of this user. */
+void pace_wait(Relay *relay, uid_t uid, Paced *paced);
+void pace_forget(Paced *paced); /* if it waits */
+
 /* ---- journal.c: lines about connections; what a stranger can cause is rationed ---- */
 
 void log_connection(Connection *connection, int level, const char *message_id, const char *format,
@@ -167,6 +187,7 @@ struct Relay {
         GTree *connections, *listeners, *verifiers; /* by id */
         GQueue loose; /* connections that are on no trunk, in the order of their ids */
         uint32_t last_connection, last_listener, last_verifier;
+        GHashTable *paces;  /* uid to Pace, of those with something that waits */
         GHashTable *shared; /* a set of Connections with others */
         GHashTable *trunks; /* by id */
         uint32_t last_trunk;
@@ -242,6 +263,7 @@ struct Outlet {
         gid_t *gids;
         size_t n_gids;
         ChannelStats seen;
+        Paced paced;
         Charges charges; /* the uid */
 };
 
@@ -518,6 +540,8 @@ void connection_drop_channel(Connection *connection);
 /* Charged to @opener; without one it is the owner's. */
 int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *ret_app_fd,
                Reason *reason);
+/* It is not read until its user may send again. */
+void outlet_wait(Outlet *outlet);
 /* Nothing goes through it from here on; who has the other end reads what was delivered, then HUP.
  */
 void outlet_bury(Outlet *outlet);

@@ -189,6 +189,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay->connections = g_tree_new(relay_compare_ids);
         relay->listeners = g_tree_new(relay_compare_ids);
         relay->verifiers = g_tree_new(relay_compare_ids);
+        relay->paces = g_hash_table_new(NULL, NULL);
         relay->shared = g_hash_table_new(NULL, NULL);
         relay->graves = g_array_new(FALSE, FALSE, sizeof(Grave));
 
@@ -297,6 +298,7 @@ Relay *relay_free(Relay *relay) {
         alarms_free(relay);
         relay->expiry = expiry_free(relay->expiry);
         g_clear_pointer(&relay->graves, g_array_unref);
+        g_clear_pointer(&relay->paces, g_hash_table_unref);
         g_clear_pointer(&relay->shared, g_hash_table_unref);
         g_clear_pointer(&relay->connections, g_tree_unref);
         g_clear_pointer(&relay->listeners, g_tree_unref);

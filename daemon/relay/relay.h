@@ -230,7 +230,9 @@ int connection_abort_handshake(Connection *connection, Reason *reason);
 int connection_provide_psk(Connection *connection, GBytes *identity, const Secret *key,
                            Reason *reason);
 int connection_refuse_psk(Connection *connection, Reason *reason);
-int connection_write(Connection *connection, const void *data, size_t size, Reason *reason);
+/* @uid sends. */
+int connection_write(Connection *connection, uid_t uid, const void *data, size_t size,
+                     Reason *reason);
 /* @ret: what arrived first. RELAY_E_NOTHING when the queue is empty. */
 int connection_read(Connection *connection, GBytes **ret, Reason *reason);
 /* The same, or NULL, for who was not called: it says nothing about the object's error. */

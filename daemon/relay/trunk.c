@@ -32,13 +32,21 @@ static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_hand
 
 /* ---- the end of a turn ---- */
 
+/* That the other end is closed is told whatever one listens for. */
+static void trunk_listen(Trunk *trunk) {
+        uint32_t events = (trunk->paced.pace ? 0 : EPOLLIN) | (trunk->is_waiting ? EPOLLOUT : 0);
+
+        /* neither can fail for a source of ours */
+        (void)sd_event_source_set_io_events(trunk->source, events);
+        (void)sd_event_source_set_enabled(trunk->source, events ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
 static void trunk_listen_for(Trunk *trunk, bool room) {
         if (trunk->is_waiting == room)
                 return;
 
         trunk->is_waiting = room;
-        /* cannot fail for a source of ours */
-        (void)sd_event_source_set_io_events(trunk->source, EPOLLIN | (room ? EPOLLOUT : 0));
+        trunk_listen(trunk);
 }
 
 /* Tells all there is room for; what shared_channel_flush() says. */
@@ -105,6 +113,18 @@ void trunk_goes_on(Trunk *trunk) {
         /* neither can fail for a timer of ours */
         (void)sd_event_source_set_time(trunk->more, relay_now(trunk->relay));
         (void)sd_event_source_set_enabled(trunk->more, SD_EVENT_ONESHOT);
+}
+
+static void trunk_resume(void *owner) {
+        Trunk *trunk = owner;
+
+        trunk_listen(trunk);
+        trunk_goes_on(trunk); /* with what is left of a packet */
+}
+
+void trunk_wait(Trunk *trunk) {
+        pace_wait(trunk->relay, trunk->charges.uid, &trunk->paced);
+        trunk_listen(trunk);
 }
 
 /* ---- who is on it ---- */
@@ -198,6 +218,7 @@ static void trunk_bury(Trunk *trunk) {
         while ((listener = g_queue_peek_head(&trunk->listeners)))
                 listener_close(listener);
 
+        pace_forget(&trunk->paced);
         (void)trunk_send(trunk);
         trunk->more = sd_event_source_disable_unref(trunk->more);
         g_hash_table_remove(relay->trunks, GUINT_TO_POINTER(trunk->id));
@@ -229,6 +250,7 @@ static void trunk_close(Trunk *trunk, EndReason why) {
         trunk->why = why;
         if (trunk->is_due)
                 (void)g_ptr_array_remove_fast(trunk->relay->trunks_due, trunk);
+        pace_forget(&trunk->paced);
         trunk->source = sd_event_source_disable_unref(trunk->source);
         trunk_close_some(trunk);
 }
@@ -292,6 +314,7 @@ int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, 
 
         trunk->relay = relay;
         trunk->owner = g_strdup(owner);
+        trunk->paced = (Paced){.resume = trunk_resume, .owner = trunk};
         trunk->lanes = g_hash_table_new(NULL, NULL);
         charges_init(&trunk->charges, relay->quota, uid);
 

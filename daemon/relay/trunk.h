@@ -43,6 +43,7 @@ struct Trunk {
         GQueue pending;                 /* lanes with something to be told */
         bool is_due;                    /* in relay->trunks_due */
         bool is_waiting;                /* for the application to read */
+        Paced paced;                    /* waits for its user to be allowed to send */
         bool gone;                      /* what is on it goes, some in a turn */
         EndReason why;                  /* then */
         SharedChannelStats seen;
@@ -79,6 +80,8 @@ int trunk_join_listener(Listener *listener, Reason *reason);
 void trunk_leave(Connection *connection);
 void trunk_leave_listener(Listener *listener);
 void trunk_due(Trunk *trunk);
+/* Nothing is read off it until its user may send again. */
+void trunk_wait(Trunk *trunk);
 /* There is more to do, of a packet or of its end, when others had their turns. */
 void trunk_goes_on(Trunk *trunk);
 void trunk_lost(Trunk *trunk, int r); /* what was wrong with its channel */

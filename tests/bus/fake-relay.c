@@ -407,7 +407,8 @@ int connection_refuse_psk(Connection *connection, Reason *reason) {
         return 0;
 }
 
-int connection_write(Connection *connection, const void *data, size_t size, Reason *reason) {
+int connection_write(Connection *connection, uid_t uid, const void *data, size_t size,
+                     Reason *reason) {
         return 0;
 }
 

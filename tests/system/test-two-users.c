@@ -33,6 +33,7 @@ typedef struct Case {
         Fill fill;
         const char *says; /* NULL: nobody is told */
         bool stops;       /* the keyring, so that what waits for it waits */
+        bool is_rate;     /* nothing is in use */
 } Case;
 
 static void keyring_signal(const World *world, int signal) {
@@ -158,6 +159,28 @@ static char *fill_bytes(World *world) {
         }
 
         g_error("channels cost nothing");
+}
+
+static char *fill_datagrams(World *world) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->alice, &port);
+        g_autofree char *client = open_client(world->alice, port, false);
+
+        for (int i = 0; i < FILL_MAX; i++) {
+                sd_bus_error error = SD_BUS_ERROR_NULL;
+                char *text;
+
+                if (sd_bus_call_method(world->alice, NAME, client, CONNECTION,
+                                       "WriteDatagramEncrypted", &error, NULL, "ay", 1, 'x') >= 0)
+                        continue;
+
+                g_assert_cmpstr(error.name, ==, ERROR_PREFIX "QuotaExceeded");
+                text = g_strdup(error.message);
+                sd_bus_error_free(&error);
+                return text;
+        }
+
+        g_error("there is no limit");
 }
 
 /* A change of the store that waits for the keyring. */
@@ -302,11 +325,12 @@ static void test_kind(const void *data) {
                 return;
 
         bob_begins(&world);
-        before = counter(&world, at->kind, "InUse");
+        before = at->is_rate ? 0 : counter(&world, at->kind, "InUse");
         text = at->fill(&world);
         assert_told(at, text);
         g_assert_cmpuint(counter(&world, at->kind, "Refused"), >=, 1);
-        g_assert_cmpuint(counter(&world, at->kind, "InUse"), >, before);
+        if (!at->is_rate)
+                g_assert_cmpuint(counter(&world, at->kind, "InUse"), >, before);
 
         bob_goes_on(&world, at->stops);
         bob_exchanges(&world);
@@ -338,7 +362,57 @@ static const Case cases[] = {
         {"Fds", "48", fill_listeners, "User 1 has 48 of 48 file descriptors;", false},
         {"Bytes", "4194304", fill_bytes, "User 1 has ", false},
         {"Calls", "2", fill_calls, "User 1 has 2 of 2 calls", true},
+        {"Datagrams", "1", fill_datagrams, "User 1 may send 1 datagrams a second;", false, true},
 };
+
+/* She floods her channel, and he sends and receives as if she were not there. */
+static void test_a_rate_is_felt_by_its_user_alone(void) {
+        int near[2], far[2];
+        sd_bus *buses[2];
+        Service *service;
+
+        if (!service_has_users())
+                return;
+
+        service = service_start(NULL);
+        service_rule(service, "[Slow]\nSubjects=user:daemon\nDatagramsPerUser=1\n");
+        for (int i = 0; i < 2; i++) {
+                uint16_t port;
+                int queue;
+
+                buses[i] = service_bus(service, i == 0 ? UID_ALICE : UID_BOB);
+                g_free(listen_queue(buses[i], &port, &queue));
+                g_free(connect_client(buses[i], port, &near[i]));
+                far[i] = accept_channel(queue);
+                (void)close(queue);
+        }
+        g_assert_cmpuint(get_counter(buses[0], ROOT, MANAGER, "Limits", "DatagramsPerUser"), ==, 1);
+
+        for (int i = 0; i < FILL_MAX; i++) {
+                char byte = 'x';
+
+                (void)send(near[0], &byte, 1, MSG_DONTWAIT);
+                g_assert_cmpint(send(near[1], &byte, 1, 0), ==, 1);
+                (void)wait_fd(far[1]);
+                g_assert_cmpint(recv(far[1], &byte, 1, 0), ==, 1);
+        }
+        /* hers are in her channel still, and not lost */
+        g_assert_cmpuint(get_statistic(buses[1], "DatagramsCollected"), <, 2 * FILL_MAX);
+        service_rule(service, "");
+        for (int i = 0; i < FILL_MAX; i++) {
+                char byte;
+
+                (void)wait_fd(far[0]);
+                g_assert_cmpint(recv(far[0], &byte, 1, 0), ==, 1);
+        }
+
+        for (int i = 0; i < 2; i++) {
+                (void)close(near[i]);
+                (void)close(far[i]);
+                (void)bus_leave(buses[i]);
+        }
+        service_stop(service);
+}
 
 /* One for every kind that Manager.Limits names. */
 static void test_no_kind_is_left_out(void) {
@@ -368,6 +442,8 @@ int main(int argc, char **argv) {
 
                 g_test_add_data_func(name, &cases[i], test_kind);
         }
+        g_test_add_func("/two-users/a-rate-is-felt-by-its-user-alone",
+                        test_a_rate_is_felt_by_its_user_alone);
         g_test_add_func("/two-users/no-kind-is-left-out", test_no_kind_is_left_out);
         return g_test_run();
 }

@@ -192,6 +192,103 @@ static void test_who_has_most_is_known(void) {
         quota_discharge(quota, 4, QUOTA_FDS, 100);
 }
 
+/* ---- so many a second ---- */
+
+#define SECOND UINT64_C(1000000)
+#define START (1000 * SECOND)
+
+static void test_without_a_rate_everything_may_be_sent(void) {
+        const QuotaLimits limits = quota_limits_default(20000);
+        g_autoptr(Quota) quota = NULL;
+
+        g_assert_cmpint(quota_new(&limits, &quota), ==, 0);
+        g_assert_false(quota_has_rates(quota));
+        quota_set_user_limit(quota, BOB, QUOTA_DATAGRAMS, 10);
+        g_assert_true(quota_has_rates(quota));
+        quota_sent(quota, ALICE, UINT64_C(1) << 40);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START, 0), ==, UINT64_MAX);
+        g_assert_cmpuint(quota_send_wait_usec(quota, ALICE, START), ==, 0);
+        g_assert_cmpint(quota_send(quota, ALICE, START), ==, 0);
+        g_assert_cmpuint(quota_may_send(quota, BOB, START, 0), ==, 1);
+
+        /* and what was sent without one is not owed when there is one */
+        quota_set_user_limit(quota, ALICE, QUOTA_DATAGRAMS, 10);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START, 0), ==, 1);
+}
+
+static void test_a_rate_holds_a_tenth_of_a_second(void) {
+        g_autoptr(Quota) quota = quota_of(1000, 1000);
+
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START, 0), ==, 100);
+        quota_sent(quota, ALICE, 100);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START, 0), ==, 0);
+        g_assert_cmpuint(quota_may_send(quota, BOB, START, 0), ==, 100);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START + 999, 0), ==, 0);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START + 1000, 0), ==, 1);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START + 3600 * SECOND, 0), ==, 100);
+}
+
+/* However often one asks, and however odd the rate: over an hour it is what it says. */
+static void test_a_rate_is_what_it_says(void) {
+        const uint64_t rates[] = {1, 3, 7, 1000, 333333};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rates); i++) {
+                g_autoptr(Quota) quota = quota_of(rates[i], UINT64_MAX);
+                uint64_t now_usec = START, n_sent = 0;
+
+                while (now_usec < START + 3600 * SECOND) {
+                        uint64_t n = quota_may_send(quota, ALICE, now_usec, 0);
+
+                        quota_sent(quota, ALICE, n);
+                        n_sent += n;
+                        now_usec += MAX(quota_send_wait_usec(quota, ALICE, now_usec), 1);
+                }
+                g_assert_cmpuint(n_sent, >=, 3600 * rates[i] - rates[i]);
+                g_assert_cmpuint(n_sent, <=, 3600 * rates[i] + MAX(rates[i] / 10, 1));
+        }
+}
+
+/* Not woken for each datagram, and not late. */
+static void test_who_waits_for_a_rate_waits_for_some(void) {
+        g_autoptr(Quota) quota = quota_of(1000, 1000);
+
+        quota_sent(quota, ALICE, quota_may_send(quota, ALICE, START, 0));
+        g_assert_cmpuint(quota_send_wait_usec(quota, ALICE, START), ==, SECOND / 100);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START + SECOND / 100, 0), ==, 10);
+        quota_set_user_limit(quota, BOB, QUOTA_DATAGRAMS, 2);
+        quota_sent(quota, BOB, quota_may_send(quota, BOB, START, 0));
+        g_assert_cmpuint(quota_send_wait_usec(quota, BOB, START), ==, SECOND / 2);
+}
+
+static void test_what_is_sent_ahead_is_paid_back(void) {
+        g_autoptr(Quota) quota = quota_of(1000, 1000);
+
+        quota_sent(quota, ALICE, quota_may_send(quota, ALICE, START, QUOTA_AHEAD_USEC));
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START, QUOTA_AHEAD_USEC), ==, 0);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START + SECOND, 0), ==, 0);
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START + SECOND + 1000, 0), ==, 1);
+}
+
+static void test_one_over_the_rate_is_refused(void) {
+        g_autoptr(Quota) quota = quota_of(10, 10);
+        g_autofree char *text = NULL;
+
+        g_assert_cmpint(quota_send(quota, ALICE, START), ==, 0);
+        g_assert_cmpint(quota_send(quota, ALICE, START), ==, QUOTA_E_UID);
+        g_assert_cmpint(quota_send(quota, BOB, START), ==, 0);
+        g_assert_cmpuint(quota_refused(quota, QUOTA_DATAGRAMS), ==, 1);
+        text = quota_refusal(quota, ALICE, QUOTA_DATAGRAMS, QUOTA_E_UID);
+        g_assert_true(g_str_has_prefix(text, "User 1000 may send 10 datagrams a second; "));
+        g_assert_cmpint(quota_send(quota, ALICE, START + SECOND / 10), ==, 0);
+}
+
+static void test_a_rate_of_nothing_is_nothing(void) {
+        g_autoptr(Quota) quota = quota_of(0, 0);
+
+        g_assert_cmpuint(quota_may_send(quota, ALICE, START, QUOTA_AHEAD_USEC), ==, 0);
+        g_assert_cmpuint(quota_send_wait_usec(quota, ALICE, START), ==, SECOND);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/quota/a-user-gets-its-share-and-no-more",
@@ -215,5 +312,16 @@ int main(int argc, char **argv) {
         g_test_add_func("/quota/a-user-can-have-a-limit-of-its-own",
                         test_a_user_can_have_a_limit_of_its_own);
         g_test_add_func("/quota/who-has-most-is-known", test_who_has_most_is_known);
+        g_test_add_func("/quota/rate/without-one-everything-may-be-sent",
+                        test_without_a_rate_everything_may_be_sent);
+        g_test_add_func("/quota/rate/holds-a-tenth-of-a-second",
+                        test_a_rate_holds_a_tenth_of_a_second);
+        g_test_add_func("/quota/rate/is-what-it-says", test_a_rate_is_what_it_says);
+        g_test_add_func("/quota/rate/who-waits-waits-for-some",
+                        test_who_waits_for_a_rate_waits_for_some);
+        g_test_add_func("/quota/rate/what-is-sent-ahead-is-paid-back",
+                        test_what_is_sent_ahead_is_paid_back);
+        g_test_add_func("/quota/rate/one-over-it-is-refused", test_one_over_the_rate_is_refused);
+        g_test_add_func("/quota/rate/of-nothing-is-nothing", test_a_rate_of_nothing_is_nothing);
         return g_test_run();
 }

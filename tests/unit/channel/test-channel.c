@@ -39,7 +39,7 @@ static void deliver(Pair *pair, const char *text) {
 
 static int collect(Pair *pair) {
         datagram_batch_reset(pair->batch);
-        return channel_collect(pair->channel, pair->batch);
+        return channel_collect(pair->channel, pair->batch, SIZE_MAX);
 }
 
 static void app_sends(Pair *pair, const char *text) {
@@ -225,21 +225,21 @@ static void test_collect_leaves_what_has_no_room_for_the_next_turn(Pair *pair, c
         app_sends(pair, "123456");
         app_sends(pair, "7890");
         app_sends(pair, "later");
-        g_assert_cmpint(channel_collect(pair->channel, small), ==, 0);
+        g_assert_cmpint(channel_collect(pair->channel, small, SIZE_MAX), ==, 0);
         g_assert_cmpuint(datagram_batch_count(small), ==, 2);
 
         datagram_batch_reset(small);
         app_sends(pair, "123456");
-        g_assert_cmpint(channel_collect(pair->channel, small), ==, 0);
+        g_assert_cmpint(channel_collect(pair->channel, small, SIZE_MAX), ==, 0);
         g_assert_cmpuint(datagram_batch_count(small), ==, 1);
 
         datagram_batch_reset(small);
         app_sends(pair, "this fits no batch");
-        g_assert_cmpint(channel_collect(pair->channel, small), ==, 0);
+        g_assert_cmpint(channel_collect(pair->channel, small, SIZE_MAX), ==, 0);
         g_assert_cmpuint(datagram_batch_count(small), ==, 1);
 
         datagram_batch_reset(small);
-        g_assert_cmpint(channel_collect(pair->channel, small), ==, 0);
+        g_assert_cmpint(channel_collect(pair->channel, small, SIZE_MAX), ==, 0);
         g_assert_cmpuint(datagram_batch_count(small), ==, 0);
         g_assert_cmpuint(channel_stats(pair->channel).n_dropped_too_long, ==, 1);
         g_assert_cmpuint(channel_stats(pair->channel).n_collected, ==, 4);

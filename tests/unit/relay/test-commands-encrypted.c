@@ -11,18 +11,19 @@ static void says_how_long_a_datagram_may_be(World *world, gconstpointer unused) 
         Reason reason = {0};
 
         world_pair(world, &client, &server);
-        g_assert_cmpint(connection_write(client, payload, 17 * 1024, &reason), ==,
+        g_assert_cmpint(connection_write(client, WORLD_UID, payload, 17 * 1024, &reason), ==,
                         RELAY_E_TOO_LONG);
         g_assert_nonnull(strstr(reason.text, "16347"));
         g_assert_cmpint(connection_facts(client).error, !=, DTLS_NO_ERROR);
-        g_assert_cmpint(connection_write(client, "", 0, &reason), ==, RELAY_E_INVALID_PARAMETERS);
+        g_assert_cmpint(connection_write(client, WORLD_UID, "", 0, &reason), ==,
+                        RELAY_E_INVALID_PARAMETERS);
 
         /* the connection is usable, and what works clears the error */
         world_send(client, "small");
         g_assert_cmpint(connection_facts(client).error, ==, DTLS_NO_ERROR);
         g_autofree char *small = world_read(world, server);
         g_assert_cmpstr(small, ==, "small");
-        g_assert_cmpint(connection_write(client, payload, 16000, &reason), ==, 0);
+        g_assert_cmpint(connection_write(client, WORLD_UID, payload, 16000, &reason), ==, 0);
         g_autofree char *large = world_read(world, server);
         g_assert_cmpuint(strlen(large), ==, 16000);
 }

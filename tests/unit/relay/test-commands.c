@@ -53,7 +53,7 @@ static int call_abort(World *world, Connection *connection, Reason *reason) {
 }
 
 static int call_write(World *world, Connection *connection, Reason *reason) {
-        return connection_write(connection, "x", 1, reason);
+        return connection_write(connection, WORLD_UID, "x", 1, reason);
 }
 
 static int call_read(World *world, Connection *connection, Reason *reason) {

@@ -67,8 +67,9 @@ static void keeps_to_the_path_when_told_not_to_fragment(World *world, gconstpoin
         server = relay_find_connection(world->relay, world->last_accepted);
         mtu = connection_facts(server).data_mtu;
         payload = g_strnfill(mtu + 1, 'x');
-        g_assert_cmpint(connection_write(server, payload, mtu + 1, &reason), ==, RELAY_E_TOO_LONG);
-        g_assert_cmpint(connection_write(server, payload, mtu, &reason), ==, 0);
+        g_assert_cmpint(connection_write(server, WORLD_UID, payload, mtu + 1, &reason), ==,
+                        RELAY_E_TOO_LONG);
+        g_assert_cmpint(connection_write(server, WORLD_UID, payload, mtu, &reason), ==, 0);
 }
 
 /* Loopback takes whatever is sent, so the endpoint is told that its socket is full. */
@@ -113,7 +114,8 @@ static void a_write_to_a_full_socket_can_be_tried_again(World *world, gconstpoin
         world_pair(world, &client, &server);
         fill(client);
 
-        g_assert_cmpint(connection_write(client, "lost", 4, &reason), ==, RELAY_E_TLS_NON_FATAL);
+        g_assert_cmpint(connection_write(client, WORLD_UID, "lost", 4, &reason), ==,
+                        RELAY_E_TLS_NON_FATAL);
         g_assert_cmpint(connection_facts(client).error, ==, DTLS_TLS_NON_FATAL_ERROR);
         g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_COMPLETE);
 

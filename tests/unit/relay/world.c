@@ -403,7 +403,8 @@ uint64_t world_counter(Counters counters, const char *name) {
 void world_send(Connection *connection, const char *text) {
         Reason reason = {0};
 
-        g_assert_cmpint(connection_write(connection, text, strlen(text), &reason), ==, 0);
+        g_assert_cmpint(connection_write(connection, WORLD_UID, text, strlen(text), &reason), ==,
+                        0);
         g_assert_cmpstr(reason.text, ==, "");
 }
 
