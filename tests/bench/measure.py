@@ -42,11 +42,13 @@ class Bench:
         command = [program, way, row.loop, row.argument, f"{max(amount, 0.05):.3f}"]
         if row.loop == "fair":
             command = [pathlib.Path(__file__).parent / "fair", self.programs, way, f"{amount:.3f}"]
-        if row.loop == "memory" and way.startswith("dtlsd"):
-            # what earlier connections have left behind would be taken for the new ones
+        if (row.loop == "memory" or row.rules) and way.startswith("dtlsd"):
+            # with rules of its own; what earlier connections have left behind would be taken for
+            # the new ones
             command = [*os.environ["BENCH_FRESH"].split(), *command]
         for _ in range(TRIES):
-            found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            found = subprocess.run(command, capture_output=True, text=True, timeout=120,
+                                   env={**os.environ, "BENCH_RULES": row.rules})
             if found.returncode == 0:
                 break
             self.failures.append((f"{way} {row.name}",

@@ -19,6 +19,8 @@ BOTH = "both ends', and all that serves them"
 SERVER = "the server's, and all that serves it"
 CLIENT = "the client's, and all that serves it"
 
+REST = "[Rest]\nSubjects=any\nVerdict=allow\nMay=rest-psk\n"
+
 
 @dataclass
 class Row:
@@ -32,6 +34,7 @@ class Row:
     amount: float
     key: str
     counted: str = BOTH  # whose processor time, or memory, it is
+    rules: str = ""  # of the server's service
     rounds: list = field(default_factory=list)  # of {way: {key: value}}
 
     def values(self, way, key=None):
@@ -85,6 +88,8 @@ def rows():
     for kind, ways in (("ecdsa", (*SERVERS, "dtlsd-announced")), ("rsa", SERVERS), ("psk", SERVERS)):
         yield Row(f"handshakes-{kind}", f"Handshake, {kind}, µs", ways, "handshakes", kind, 0.5,
                   "server_us", SERVER)
+    yield Row("handshakes-psk-resting", "Handshake, psk, whose key rests in the listener, µs", GNUTLS,
+              "handshakes", "psk", 0.5, "server_us", SERVER, REST)
     yield Row("handshakes-resumed", "Handshake that takes up a session, µs", GNUTLS, "handshakes",
               "resumed", 0.5, "server_us", SERVER)
     yield Row("connects", "Connection of a client, with a socket of its own, ecdsa, µs", CLIENTS,
@@ -115,6 +120,8 @@ GOALS = (
     Goal("resumed handshakes, shared channel, × GnuTLS", "handshakes-resumed", cost("dtlsd-shared", "gnutls"), None, 0.7),
     Goal("PSK handshakes, key in the keyring, accept queue, × GnuTLS", "handshakes-psk", cost("dtlsd", "gnutls"), 0.5, 0.6),
     Goal("PSK handshakes, key in the keyring, shared channel, × GnuTLS", "handshakes-psk", cost("dtlsd-shared", "gnutls"), 0.5, 0.6),
+    Goal("PSK handshakes, key in the listener, accept queue, × GnuTLS", "handshakes-psk-resting", cost("dtlsd", "gnutls"), 0.7, 0.8),
+    Goal("PSK handshakes, key in the listener, shared channel, × GnuTLS", "handshakes-psk-resting", cost("dtlsd-shared", "gnutls"), 0.7, 0.8),
     Goal("client connections, one socket each, own channel, × GnuTLS", "connects", cost("dtlsd-client", "gnutls-client", "client_us"), None, 0.8),
     Goal("client connections, one socket each, shared channel, × GnuTLS", "connects", cost("dtlsd-shared-client", "gnutls-client", "client_us"), None, 0.8),
     Goal("memory an idle connection, own channel, kB", "memory-ecdsa", kilobytes("dtlsd"), 21, 19, less=True),
