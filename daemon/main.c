@@ -14,12 +14,12 @@
 #include "launcher.h"
 #include "relay/relay.h"
 #include "revocation-files.h"
+#include "schedule.h"
 #include "session/session.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +29,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BUS_DELAY_FIRST_USEC (1 * UINT64_C(1000000))
 #define BUS_DELAY_MAX_USEC (30 * UINT64_C(1000000))
@@ -143,16 +144,6 @@ static int protect_memory(void) {
                 return fault(-errno);
 #endif
         return 0;
-}
-
-/* A datagram that wakes us does not interrupt who sent it, and who is woken by one of ours need not
- * be interrupted to send us the next: a fifth of a round trip where processors are shared. What an
- * administrator has chosen stands, and without it everything works too. */
-static void let_others_finish(void) {
-        const struct sched_param param = {0};
-
-        if (sched_getscheduler(0) == SCHED_OTHER)
-                (void)sched_setscheduler(0, SCHED_BATCH, &param);
 }
 
 static int raise_descriptors(uint64_t *ret) {
@@ -490,7 +481,7 @@ int main(int argc, char **argv) {
         }
 
         block_signals();
-        let_others_finish();
+        schedule_as_batch();
         r = protect_memory();
         if (r < 0)
                 log_error("cannot protect its memory: %s", g_strerror(-r));
