@@ -22,6 +22,7 @@ static void data_deliver(Session *session, gnutls_packet_t packet) {
 static int data_closed(Session *session) {
         failure_set(session, DTLS_REMOTE_CLOSED_CONNECTION_ERROR, "the peer closed the connection");
         (void)gnutls_bye(session->gnutls, GNUTLS_SHUT_WR); /* an answer, not a question */
+        direct_done(session);
         session->housekeeping_usec = SESSION_NEVER;
         session->state = SESSION_OVER;
         return SESSION_E_CLOSED;
@@ -74,6 +75,7 @@ static int data_read_record(Session *session) {
         if (session->housekeeping_usec != SESSION_NEVER)
                 clock_advance(session);
 
+        direct_tell_number(session);
         before = clock_bind(session);
         n = gnutls_record_recv_packet(session->gnutls, &packet);
         (void)clock_bind(before);
@@ -108,18 +110,25 @@ int data_read(Session *session) {
         return 0;
 }
 
-static int data_sent(Session *session, ssize_t n) {
+static int data_send(Session *session, const void *data, size_t size) {
+        Session *before;
+        ssize_t n;
+
+        direct_tell_number(session);
+        before = clock_bind(session);
+        n = gnutls_record_send(session->gnutls, data, size);
+        (void)clock_bind(before);
+
         if (n == GNUTLS_E_LARGE_PACKET)
                 return SESSION_E_TOO_LONG;
         if (n < 0)
                 return failure_from_code(session, (int)n);
 
+        session->direct.size_max = MAX(session->direct.size_max, size);
         return 0;
 }
 
 int session_send(Session *session, const void *data, size_t size, DatagramBatch *net) {
-        Session *before;
-        ssize_t n;
         int r;
 
         if (session->state != SESSION_OPEN)
@@ -132,10 +141,10 @@ int session_send(Session *session, const void *data, size_t size, DatagramBatch 
                 return SESSION_E_NO_ROOM;
 
         wire_begin(session, 0, net, NULL);
-        before = clock_bind(session);
-        n = gnutls_record_send(session->gnutls, data, size);
-        (void)clock_bind(before);
-        r = data_sent(session, n);
+        if (direct_sends(session, size))
+                r = direct_send(session, data, size);
+        else
+                r = data_send(session, data, size);
         wire_end(session);
 
         return r;

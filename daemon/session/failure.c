@@ -59,6 +59,7 @@ static const char *failure_alert_advice(const Session *session, uint8_t descript
 }
 
 static void failure_over(Session *session) {
+        direct_done(session);
         session->state = SESSION_OVER;
         session->retransmit_usec = SESSION_NEVER;
         session->handshake_usec = SESSION_NEVER;
@@ -68,6 +69,7 @@ static void failure_over(Session *session) {
 }
 
 int failure_end(Session *session, int alert) {
+        direct_tell_number(session);
         if (alert != SESSION_NO_ALERT && gnutls_alert_send(session->gnutls, GNUTLS_AL_FATAL,
                                                            (gnutls_alert_description_t)alert) >= 0)
                 session->failure.alert_sent = alert;

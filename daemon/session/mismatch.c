@@ -53,9 +53,9 @@ void mismatch_note_spoiled(Session *session) {
 
         if (mismatch->n_spoiled == 0) {
                 mismatch->spoiled_usec = session->turn.now_usec;
-                mismatch->spoiled_sequence = session->sealed_sequence;
+                mismatch->spoiled_number = session->sealed_number;
                 mismatch->n_spoiled = 1;
-        } else if (session->sealed_sequence != mismatch->spoiled_sequence &&
+        } else if (session->sealed_number != mismatch->spoiled_number &&
                    mismatch_is_past(session, mismatch->spoiled_usec)) {
                 mismatch->n_spoiled++;
         }

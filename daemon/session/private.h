@@ -10,6 +10,7 @@
  *   handshake.c  runs gnutls_handshake() on a fiber until nothing moves any more
  *   ask.c        GnuTLS's callbacks that need an answer from outside: they stop the fiber
  *   data.c       the open session: plaintext in and out, goodbyes
+ *   direct.c     its records without GnuTLS's record layer (record.c)
  *   wire.c       push and pull: records from the filter, datagrams to the net
  *   clock.c      the time GnuTLS is told
  *   mismatch.c   whether the pre-shared keys of the two ends differ
@@ -26,6 +27,7 @@
 #include "session/config.h"
 #include "session/fiber.h"
 #include "session/filter.h"
+#include "session/record.h"
 #include "session/session.h"
 
 #include <gnutls/dtls.h>
@@ -93,7 +95,7 @@ typedef struct SessionAnswer {
 typedef struct Mismatch {
         /* a server's: Finished records that the agreed keys do not open; of the first one */
         unsigned n_spoiled;
-        uint64_t spoiled_usec, spoiled_sequence;
+        uint64_t spoiled_usec, spoiled_number;
 
         /* a client's */
         bool finished;             /* its last flight was sent, with a pre-shared key */
@@ -102,6 +104,16 @@ typedef struct Mismatch {
         unsigned n_refused;        /* n_tried when the server said its hello again */
         uint64_t n_answered;       /* over n_timeouts: its hello is not answered before the next */
 } Mismatch;
+
+/* direct.c */
+typedef struct Direct {
+        uint32_t after; /* how many records go through GnuTLS first; 0: all */
+        RecordKey *seal, *open;
+        RecordWindow window; /* of encrypted records, whoever opened them */
+        uint64_t next;       /* number of the next that is written, by whomever */
+        bool ahead;          /* GnuTLS does not know that number */
+        size_t size_max;     /* the longest plaintext that GnuTLS has sent */
+} Direct;
 
 struct Session {
         SessionConfig *config;
@@ -115,6 +127,7 @@ struct Session {
         int code; /* what gnutls_handshake() returned last */
         Filter filter;
         SessionTurn turn;
+        Direct direct;
         uint64_t clock_msec; /* what GnuTLS is told; clock.c */
 
         SessionState state;
@@ -153,8 +166,8 @@ struct Session {
 
         uint64_t n_discarded_seen; /* GnuTLS's counter before the record it has now */
         uint8_t sealed_type;
-        uint64_t sealed_sequence; /* of the encrypted record GnuTLS has now */
-        bool sealed;              /* it has one */
+        uint64_t sealed_number; /* of the encrypted record GnuTLS has now */
+        bool sealed;            /* it has one */
         bool took_last;
         Mismatch mismatch;
 };
@@ -250,6 +263,22 @@ int mismatch_end(Session *session);
 
 /* data.c */
 int data_read(Session *session);
+
+/* direct.c */
+/* Whether a plaintext of this size goes out without GnuTLS. */
+bool direct_sends(Session *session, size_t size);
+/* What session_send() says. */
+int direct_send(Session *session, const void *data, size_t size);
+/* How many bytes of the datagram, from the first, are done with. */
+size_t direct_receive(Session *session, const Datagram *in);
+/* Encrypted records that GnuTLS reads: whether it may not have this one, which then is counted; and
+ * that it took it. */
+bool direct_has_taken(Session *session, uint64_t number);
+void direct_note_taken(Session *session, uint64_t number);
+/* Encrypted records that GnuTLS writes: before each call that may write one; and that it did. */
+void direct_tell_number(Session *session);
+void direct_note_written(Session *session, uint64_t number);
+void direct_done(Session *session); /* no keys are left */
 
 /* failure.c */
 bool failure_is_set(const Session *session);

@@ -64,6 +64,7 @@ static void session_copy_spec(Session *session, const SessionSpec *spec, uint64_
         session->ignored_codes = session_copy_codes(spec->ignored_codes);
         session->errors = verdict_errors_new();
         session->manual = spec->manual;
+        session->direct.after = spec->direct_after;
         session->mtu = spec->mtu ? MAX(spec->mtu, SESSION_MTU_MIN) : SESSION_MTU_DEFAULT;
         session->path_mtu = session->mtu;
 
@@ -209,6 +210,7 @@ Session *session_free(Session *session) {
                 filter_done(&session->filter);
         }
 
+        direct_done(session);
         ask_clear(session);
         session_config_unref(session->config);
         g_free(session->verification_name);
@@ -237,7 +239,7 @@ int session_start(Session *session, uint64_t now_usec, DatagramBatch *net) {
         return r;
 }
 
-static int session_take(Session *session) {
+static int session_go_on(Session *session) {
         int r;
 
         if (session->asking || !filter_ready(&session->filter)) {
@@ -252,9 +254,20 @@ static int session_take(Session *session) {
         return r;
 }
 
+/* What is behind the first @done bytes. */
+static int session_take(Session *session, const Datagram *in, size_t done) {
+        int r;
+
+        filter_input(&session->filter, in->data + done, in->size - done);
+        r = session_go_on(session);
+        filter_keep(&session->filter);
+        return r ? r : mismatch_take(session, in);
+}
+
 int session_receive(Session *session, uint64_t now_usec, const Datagram *in, DatagramBatch *net,
                     DatagramBatch *app) {
-        int r;
+        size_t done;
+        int r = 0;
 
         session->took_last = false;
         if (session->state == SESSION_NEW && session->config->spec.role == DTLS_SERVER)
@@ -263,11 +276,9 @@ int session_receive(Session *session, uint64_t now_usec, const Datagram *in, Dat
                 return 0;
 
         wire_begin(session, now_usec, net, app);
-        filter_input(&session->filter, in->data, in->size);
-        r = session_take(session);
-        filter_keep(&session->filter);
-        if (r == 0)
-                r = mismatch_take(session, in);
+        done = direct_receive(session, in);
+        if (done == 0 || done < in->size)
+                r = session_take(session, in, done);
         wire_end(session);
 
         return r;
@@ -278,6 +289,7 @@ void session_close(Session *session, DatagramBatch *net) {
 
         switch (session->state) {
         case SESSION_OPEN:
+                direct_tell_number(session);
                 (void)gnutls_bye(session->gnutls, GNUTLS_SHUT_WR); /* lost or not, it is over */
                 break;
         case SESSION_SHAKING:
@@ -290,6 +302,7 @@ void session_close(Session *session, DatagramBatch *net) {
         }
 
         wire_end(session);
+        direct_done(session);
         session->state = SESSION_OVER;
         session->handshake_usec = SESSION_NEVER;
         session->housekeeping_usec = SESSION_NEVER;

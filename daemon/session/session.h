@@ -46,6 +46,9 @@ typedef struct SessionSpec {
         const GArray *ignored_codes; /* of VerdictCode; copied; may be NULL */
         const Hello *hello;          /* server: of the datagram that will be received first */
         const Secret *ticket; /* client: session_ticket()'s of an earlier session; NULL: none */
+        /* How many records of each direction GnuTLS handles before ours go beside its record layer;
+         * 0: all of them. */
+        uint32_t direct_after;
 } SessionSpec;
 
 typedef enum SessionState {
@@ -125,6 +128,7 @@ typedef struct SessionStats {
         uint64_t n_dropped_filter;   /* records the filter took out */
         uint64_t n_dropped_queue;    /* records beyond the bound while shaking or suspended */
         uint64_t n_discarded;        /* records GnuTLS could not authenticate, or replays */
+        uint64_t n_direct;           /* records sealed or opened beside GnuTLS's record layer */
         uint64_t n_timeouts;
         uint64_t n_flights_resent;
         uint64_t n_dropped_net_full; /* datagrams of ours that the net batch had no room for */

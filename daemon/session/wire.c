@@ -15,24 +15,12 @@
 
 #include <errno.h>
 
-#define RECORD_HEADER_SIZE 13
-#define RECORD_EPOCH_OFFSET 3
-
-static uint64_t wire_sequence(const uint8_t *record) {
-        uint64_t sequence = 0;
-
-        for (size_t i = 0; i < 8; i++)
-                sequence = sequence << 8 | record[RECORD_EPOCH_OFFSET + i];
-
-        return sequence;
-}
-
 void wire_settle(Session *session) {
         uint64_t n_discarded = gnutls_record_get_discarded(session->gnutls);
         bool good = n_discarded == session->n_discarded_seen;
 
+        session->stats.n_discarded += n_discarded - session->n_discarded_seen;
         session->n_discarded_seen = n_discarded;
-        session->stats.n_discarded = n_discarded;
         if (!session->sealed)
                 return;
 
@@ -42,26 +30,43 @@ void wire_settle(Session *session) {
                 return;
         }
 
+        direct_note_taken(session, session->sealed_number);
         session->took_last = true;
         session->stats.n_records_accepted++;
 }
 
+/* Its size, or 0: there is none. */
+static size_t wire_take(Session *session, uint8_t *buffer, size_t size, uint64_t *ret_number) {
+        size_t taken;
+
+        do {
+                taken = filter_take(&session->filter, buffer, size);
+                if (taken < RECORD_HEADER_SIZE)
+                        return 0;
+
+                *ret_number = record_number(buffer);
+        } while (record_number_is_encrypted(*ret_number) && direct_has_taken(session, *ret_number));
+
+        return taken;
+}
+
 static ssize_t wire_pull(gnutls_transport_ptr_t pointer, void *buffer, size_t size) {
         Session *session = pointer;
+        uint64_t number;
         size_t taken;
 
         wire_settle(session);
 
-        taken = filter_take(&session->filter, buffer, size);
-        if (taken < RECORD_HEADER_SIZE) {
+        taken = wire_take(session, buffer, size, &number);
+        if (taken == 0) {
                 gnutls_transport_set_errno(session->gnutls, EAGAIN);
                 return -1;
         }
 
         session->turn.pulled = true;
         session->sealed_type = ((const uint8_t *)buffer)[0];
-        session->sealed_sequence = wire_sequence(buffer);
-        session->sealed = session->sealed_sequence >> 48 != 0;
+        session->sealed_number = number;
+        session->sealed = record_number_is_encrypted(number);
         return (ssize_t)taken;
 }
 
@@ -103,6 +108,8 @@ static ssize_t wire_push(gnutls_transport_ptr_t pointer, const void *record, siz
 
         session->turn.pushed = true;
         session->turn.sent = true;
+        if (size >= RECORD_HEADER_SIZE && record_number_is_encrypted(record_number(record)))
+                direct_note_written(session, record_number(record));
         if (!session->turn.net)
                 return (ssize_t)size;
 

@@ -85,6 +85,15 @@ SessionConfig *pair_server_config(const PairSpec *spec) {
                            spec->server_trust);
 }
 
+static uint32_t pair_direct_after(uint32_t after) {
+        const char *everywhere = g_getenv("DTLSD_TEST_DIRECT_AFTER");
+
+        if (after == PAIR_NEVER_DIRECT)
+                return 0;
+
+        return after || !everywhere ? after : (uint32_t)g_ascii_strtoull(everywhere, NULL, 10);
+}
+
 static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const TestIdentity *identity,
                           const TestIdentity *anchor, const PairSpec *spec, uint64_t now_usec) {
         bool client = config_spec.role == DTLS_CLIENT;
@@ -104,6 +113,8 @@ static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const Tes
                 .answer_deadline_usec = PAIR_ANSWER_USEC,
                 .ignored_codes = client ? spec->ignored_codes : NULL,
                 .ticket = client ? spec->ticket : NULL,
+                .direct_after = pair_direct_after(client ? spec->client_direct_after
+                                                         : spec->server_direct_after),
         };
 
         end->net = datagram_batch_new(64, 128 * 1024);

@@ -63,7 +63,11 @@ typedef struct PairSpec {
         const GArray *ignored_codes;  /* client's */
         SessionConfig *server_config; /* in place of server; NULL: made from it */
         const Secret *ticket;         /* client's */
+        /* SessionSpec.direct_after; 0: what $DTLSD_TEST_DIRECT_AFTER says, or else never */
+        uint32_t client_direct_after, server_direct_after;
 } PairSpec;
+
+#define PAIR_NEVER_DIRECT UINT32_MAX
 
 /* What @spec says of the server, for several pairs. */
 SessionConfig *pair_server_config(const PairSpec *spec);

@@ -79,6 +79,7 @@ static void ask_for_another_handshake(Pair *pair) {
 
         wire_begin(client, pair->now_usec, pair->client.net, NULL);
         clock_advance(client);
+        direct_tell_number(client);
         before = clock_bind(client);
         (void)gnutls_handshake(client->gnutls);
         (void)clock_bind(before);
