@@ -11,11 +11,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WAIT_SECONDS_DEFAULT 1 /* several round trips of a path that has just shaken hands */
 #define WAIT_SECONDS_MAX 86400
 #define PSK_TEXT_MAX (2 * PSK_SIZE_MAX + 64) /* and some white space */
+#define PASSPHRASE_MAX 1024
 
 /* ---- parsing ---- */
 
@@ -166,7 +169,7 @@ char *connection_parse(const char *text) {
         return NULL;
 }
 
-/* ---- the pre-shared key ---- */
+/* ---- the pre-shared key, and the passphrase ---- */
 
 /* Reads all there is, a pipe too; more than @size is refused. Returns how much, or -errno. */
 static ssize_t read_short_file(const char *path, char *buffer, size_t size) {
@@ -230,6 +233,41 @@ static bool read_psk(Settings *settings) {
 
         text[n] = '\0';
         done = decode_psk(settings, g_strstrip(text));
+        explicit_bzero(text, sizeof text);
+        return done;
+}
+
+/* Into a file without a name, which settings_done() closes. */
+static bool keep_passphrase(Settings *settings, const char *text, size_t size) {
+        int fd = memfd_create("passphrase", MFD_CLOEXEC);
+
+        if (fd < 0 || write(fd, text, size) != (ssize_t)size) {
+                say("the passphrase: %s", strerror(errno));
+                (void)close(fd);
+                return false;
+        }
+
+        settings->passphrase_fd = fd;
+        g_free(settings->passphrase_file);
+        settings->passphrase_file = g_strdup_printf("/proc/self/fd/%d", fd);
+        return true;
+}
+
+/* The library reads files, and waits for nobody; the answer to a prompt comes by a pipe. */
+static bool read_passphrase(Settings *settings) {
+        char text[PASSPHRASE_MAX];
+        struct stat status;
+        ssize_t n;
+        bool done;
+
+        if (stat(settings->passphrase_file, &status) < 0 || S_ISREG(status.st_mode))
+                return true;
+
+        n = read_short_file(settings->passphrase_file, text, sizeof text);
+        if (n < 0)
+                say("%s: %s", settings->passphrase_file,
+                    n == -EFBIG ? "too long for a passphrase" : strerror((int)-n));
+        done = n >= 0 && keep_passphrase(settings, text, (size_t)n);
         explicit_bzero(text, sizeof text);
         return done;
 }
@@ -378,7 +416,8 @@ bool settings_complete(Settings *settings, CommandKind kind) {
         }
 
         fill_options(settings, kind);
-        return !settings->psk_file || read_psk(settings);
+        return (!settings->psk_file || read_psk(settings)) &&
+               (!settings->passphrase_file || read_passphrase(settings));
 }
 
 int settings_wait_msec(const Settings *settings) {
@@ -406,6 +445,8 @@ void settings_done(Settings *settings) {
         g_free(settings->subject);
         g_strfreev(settings->alt_names);
         g_free(settings->passphrase_file);
+        if (settings->passphrase_fd > 0)
+                (void)close(settings->passphrase_fd);
         g_free(settings->pkcs12_file);
         g_free(settings->key_uri);
         g_free(settings->user);

@@ -42,6 +42,7 @@ typedef struct Settings {
         char *key_type, *subject, **alt_names;
         gboolean insecure, echo, cookies_off, version, first_use, administrator;
         int wait_seconds;             /* G_MININT: none was given */
+        int passphrase_fd;            /* what passphrase_file is then; 0: a file of its own */
         struct dtlsd_options options; /* made of the above; borrows from them */
         uint8_t psk[PSK_SIZE_MAX];
 } Settings;

@@ -23,3 +23,11 @@ void journal_token_absent(const char *identity) {
                 "identity %s: its key's token cannot be used; handshakes with it fail until it can",
                 identity);
 }
+
+void journal_module_unusable(const char *path, const char *why) {
+        g_autofree char *field = g_strconcat("DTLSD_MODULE=", path, NULL);
+        const char *const fields[] = {field, NULL};
+
+        log_write(LOG_ERR, MSG_MODULE_UNUSABLE, fields,
+                  "the PKCS#11 module %s cannot be loaded: %s", path, why);
+}

@@ -14,6 +14,7 @@
 #define MSG_ENTRY_CHANGED "4a12e598ba1a48a9a588ae8c426e9185"
 #define MSG_ENTRY_LEFT_OUT "9fb19177a2914bed9c3830e7ccca54d1"
 #define MSG_TOKEN_ABSENT "eb998b7752284ed2a5b702b1100d5a29"
+#define MSG_MODULE_UNUSABLE "73ae9175b3a8450d8e0235425ce291b3"
 #define MSG_STORE_UNUSABLE "453579b782734e1d814f1b9802e48562"
 #define MSG_STORE_NOT_SEALED "432b3d6262e541f3acb109a053b2a1ec"
 #define MSG_STRANGER_AT_DOOR "e048a454fbac4f81b50e7518d0e37380"
@@ -22,3 +23,5 @@
 void journal_left_out(const char *file, const char *why);
 /* The token with the key of this identity cannot be used. */
 void journal_token_absent(const char *identity);
+/* A PKCS#11 module cannot be loaded. */
+void journal_module_unusable(const char *path, const char *why);

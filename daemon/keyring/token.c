@@ -4,19 +4,23 @@
 #include "keyring/token.h"
 
 #include "base/fault.h"
+#include "keyring/journal.h"
 
 #include <errno.h>
 #include <gnutls/pkcs11.h>
 #include <string.h>
 
 #define TOKEN_SCHEME "pkcs11:"
+/* How soon again modules are reloaded where that ends the sessions of others, who then log in anew:
+ * a token that is away may not hold up those that are there. */
+#define MODULES_RELOAD_USEC (5 * G_USEC_PER_SEC)
 
 struct Token {
         Secret *uri, *pin; /* each with a NUL behind it; no PIN: NULL */
         gnutls_pubkey_t public;
         gnutls_pk_algorithm_t algorithm;
 
-        GMutex lock;              /* of what is below, and of the key's use */
+        GMutex lock;              /* who signs; what is below is touched under modules.lock too */
         gnutls_privkey_t private; /* NULL: not found, or not looked for yet */
 };
 
@@ -24,9 +28,12 @@ struct Token {
 
 static struct {
         char **paths;
-        GRWLock lock;    /* written to while modules come and go */
+        GRWLock lock;    /* to write: modules come and go, and nobody uses a key */
         bool *is_loaded; /* of each path */
-        gint n_open;     /* keys that were found: no module may go now */
+        bool *is_told;   /* that it cannot be loaded */
+        GMutex open_lock;
+        GHashTable *open; /* a set of Tokens whose key was found */
+        gint64 reloaded_usec;
 } modules;
 
 void token_allow_modules(char **paths) {
@@ -34,6 +41,8 @@ void token_allow_modules(char **paths) {
         (void)gnutls_pkcs11_init(GNUTLS_PKCS11_FLAG_MANUAL, NULL);
         modules.paths = g_strdupv(paths);
         modules.is_loaded = g_new0(bool, paths ? g_strv_length(paths) : 0);
+        modules.is_told = g_new0(bool, paths ? g_strv_length(paths) : 0);
+        modules.open = g_hash_table_new(NULL, NULL);
 }
 
 static bool modules_are_loaded(void) {
@@ -46,6 +55,15 @@ static bool modules_are_loaded(void) {
         return all;
 }
 
+static void module_load(size_t i) {
+        int r = gnutls_pkcs11_add_provider(modules.paths[i], NULL);
+
+        if (r < 0 && !modules.is_told[i])
+                journal_module_unusable(modules.paths[i], gnutls_strerror(r));
+        modules.is_loaded[i] = r >= 0;
+        modules.is_told[i] = r < 0;
+}
+
 /* Those that are not there yet; one that fails may succeed another time. */
 static void modules_load(void) {
         if (modules_are_loaded())
@@ -54,21 +72,37 @@ static void modules_load(void) {
         g_rw_lock_writer_lock(&modules.lock);
         for (size_t i = 0; modules.paths && modules.paths[i]; i++)
                 if (!modules.is_loaded[i])
-                        modules.is_loaded[i] =
-                                gnutls_pkcs11_add_provider(modules.paths[i], NULL) >= 0;
+                        module_load(i);
         g_rw_lock_writer_unlock(&modules.lock);
+}
+
+static void modules_unload(void) {
+        GHashTableIter iter;
+        gpointer token;
+
+        g_hash_table_iter_init(&iter, modules.open);
+        while (g_hash_table_iter_next(&iter, &token, NULL)) {
+                g_clear_pointer(&((Token *)token)->private, gnutls_privkey_deinit);
+                g_hash_table_iter_remove(&iter);
+        }
+
+        gnutls_pkcs11_deinit();
+        (void)gnutls_pkcs11_init(GNUTLS_PKCS11_FLAG_MANUAL, NULL);
+        for (size_t i = 0; modules.paths && modules.paths[i]; i++)
+                modules.is_loaded[i] = false;
 }
 
 /* Some modules look for tokens only when they are loaded. */
 static void modules_reload(void) {
-        if (!g_rw_lock_writer_trylock(&modules.lock))
+        gint64 now_usec = g_get_monotonic_time();
+
+        if (!modules.paths || !g_rw_lock_writer_trylock(&modules.lock))
                 return;
 
-        if (g_atomic_int_get(&modules.n_open) == 0) {
-                gnutls_pkcs11_deinit();
-                (void)gnutls_pkcs11_init(GNUTLS_PKCS11_FLAG_MANUAL, NULL);
-                for (size_t i = 0; modules.paths && modules.paths[i]; i++)
-                        modules.is_loaded[i] = false;
+        if (g_hash_table_size(modules.open) == 0 ||
+            now_usec - modules.reloaded_usec >= MODULES_RELOAD_USEC) {
+                modules_unload();
+                modules.reloaded_usec = now_usec;
         }
         g_rw_lock_writer_unlock(&modules.lock);
         modules_load();
@@ -116,13 +150,22 @@ static int on_token_pin(void *userdata, int attempt, const char *url, const char
         return 0;
 }
 
+/* modules.lock is held, here and below. */
 static void token_close(Token *token) {
         if (!token->private)
                 return;
 
-        gnutls_privkey_deinit(token->private);
-        token->private = NULL;
-        (void)g_atomic_int_dec_and_test(&modules.n_open);
+        g_clear_pointer(&token->private, gnutls_privkey_deinit);
+        g_mutex_lock(&modules.open_lock);
+        (void)g_hash_table_remove(modules.open, token);
+        g_mutex_unlock(&modules.open_lock);
+}
+
+static void token_keep(Token *token, gnutls_privkey_t private) {
+        token->private = private;
+        g_mutex_lock(&modules.open_lock);
+        (void)g_hash_table_add(modules.open, token);
+        g_mutex_unlock(&modules.open_lock);
 }
 
 /* Something is signed that nothing else can be: it is no hash of a handshake's. */
@@ -159,21 +202,28 @@ static int token_find(Token *token) {
         r = gnutls_privkey_import_url(private, (const char *)secret_peek(token->uri), 0);
         if (r >= 0)
                 r = token_prove(token, private);
-        if (r >= 0) {
-                token->private = private;
-                g_atomic_int_inc(&modules.n_open);
-        } else {
+        if (r >= 0)
+                token_keep(token, private);
+        else
                 gnutls_privkey_deinit(private);
-        }
         g_rw_lock_reader_unlock(&modules.lock);
         return r;
+}
+
+static bool token_is_open(Token *token) {
+        bool is_open;
+
+        g_rw_lock_reader_lock(&modules.lock);
+        is_open = token->private;
+        g_rw_lock_reader_unlock(&modules.lock);
+        return is_open;
 }
 
 /* token->lock is held. Of GnuTLS's codes. */
 static int token_open(Token *token) {
         int r;
 
-        if (token->private)
+        if (token_is_open(token))
                 return 0;
 
         modules_load();
@@ -199,7 +249,9 @@ int token_try(Token *token, const char **ret_text) {
         r = token_open(token);
         g_mutex_unlock(&token->lock);
         if (r < 0)
-                *ret_text = token_refusal(r);
+                *ret_text = modules_are_loaded() ? token_refusal(r)
+                                                 : "a PKCS#11 module cannot be loaded; the "
+                                                   "keyring's journal names it";
         return r < 0 ? TOKEN_E_UNUSABLE : 0;
 }
 
@@ -208,13 +260,21 @@ static int token_sign_once(Token *token, gnutls_sign_algorithm_t algorithm, bool
         int r;
 
         r = token_open(token);
-        if (r >= 0)
-                r = is_hash ? gnutls_privkey_sign_hash2(token->private, algorithm, /* flags= */ 0,
-                                                        input, ret)
-                            : gnutls_privkey_sign_data2(token->private, algorithm, /* flags= */ 0,
-                                                        input, ret);
+        if (r < 0)
+                return r;
+
+        g_rw_lock_reader_lock(&modules.lock);
+        if (!token->private) /* another's reload came between */
+                r = GNUTLS_E_AGAIN;
+        else if (is_hash)
+                r = gnutls_privkey_sign_hash2(token->private, algorithm, /* flags= */ 0, input,
+                                              ret);
+        else
+                r = gnutls_privkey_sign_data2(token->private, algorithm, /* flags= */ 0, input,
+                                              ret);
         if (r < 0)
                 token_close(token);
+        g_rw_lock_reader_unlock(&modules.lock);
         return r;
 }
 
@@ -224,9 +284,10 @@ int token_sign(Token *token, gnutls_sign_algorithm_t algorithm, bool is_hash,
         int r;
 
         g_mutex_lock(&token->lock);
-        was_open = token->private;
+        was_open = token_is_open(token);
         r = token_sign_once(token, algorithm, is_hash, input, ret);
-        if (r < 0 && was_open) /* it may have been taken out and put in since */
+        /* it may have been taken out and put in since */
+        if (r == GNUTLS_E_AGAIN || (r < 0 && was_open))
                 r = token_sign_once(token, algorithm, is_hash, input, ret);
         g_mutex_unlock(&token->lock);
         return r < 0 ? TOKEN_E_UNUSABLE : 0;
@@ -323,7 +384,9 @@ Token *token_free(Token *token) {
         if (!token)
                 return NULL;
 
+        g_rw_lock_reader_lock(&modules.lock);
         token_close(token);
+        g_rw_lock_reader_unlock(&modules.lock);
         if (token->public)
                 gnutls_pubkey_deinit(token->public);
         secret_free(token->uri);

@@ -5,8 +5,7 @@
  * connections run, one's own and the administrator's.
  */
 
-#include "lib/token.h"
-#include "world.h"
+#include "identities.h"
 
 #include <gnutls/x509.h>
 #include <signal.h>
@@ -14,121 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define IDENTITY NAME ".Identity"
-
-static bool world_new(World *world) {
-        if (!world_of_users(world))
-                return false;
-
-        world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
-        world->first =
-                test_identity_new("first", world->ca, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
-        world->second =
-                test_identity_new("second", world->ca, TEST_IDENTITY_LOOPBACK, TEST_KEY_RSA_2048);
-        return true;
-}
-
-static void let_alice_use(const World *world) {
-        service_rule(world->service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
-                                     "Use=identity:gate*\n");
-}
-
-/* ---- importing ---- */
-
-static sd_bus_message *import_begin(sd_bus *bus, const char *name, const TestIdentity *identity) {
-        GBytes *der = test_identity_der(identity);
-        sd_bus_message *m = NULL;
-
-        g_assert_cmpint(
-                sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "ImportIdentity"), >=,
-                0);
-        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
-        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "ay"), >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(der, NULL),
-                                                    g_bytes_get_size(der)),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
-        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "{sv}"), >=, 0);
-        return m;
-}
-
-static void add_key(sd_bus_message *m, GBytes *key) {
-        options_add_secret(m, "Key", g_bytes_get_data(key, NULL), g_bytes_get_size(key));
-}
-
-static void import(sd_bus *bus, const char *name, const TestIdentity *identity) {
-        sd_bus_message *m = import_begin(bus, name, identity);
-
-        add_key(m, test_identity_key_pem(identity));
-        (void)sd_bus_message_unref(options_end(bus, m));
-}
-
-static void import_refused(sd_bus *bus, const char *name, const TestIdentity *identity, GBytes *key,
-                           const char *error, const char *expected) {
-        sd_bus_message *m = import_begin(bus, name, identity);
-        g_autofree char *text = NULL;
-
-        add_key(m, key);
-        text = options_end_refused(error, bus, m);
-        if (!strstr(text, expected))
-                g_error("'%s' does not say '%s'", text, expected);
-}
-
-/* ---- using ---- */
-
-static sd_bus_message *listen_with(sd_bus *bus, const char *identity) {
-        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
-
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Identity", "s", identity), >=, 0);
-        return m;
-}
-
-/* A client of bob's that trusts the CA and has said hello; its path. */
-static char *begin_to(const World *world, uint16_t port) {
-        sd_bus_message *m =
-                options_begin(world->bob, ROOT, MANAGER, "CreateConnection", "s", "client");
-        char *path;
-
-        options_add_certificate(m, "CaCertificates", world->ca);
-        path = options_end_path(world->bob, m);
-        (void)sd_bus_message_unref(
-                call(world->bob, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
-        do_handshake(world->bob, path);
-        return path;
-}
-
-static char *open_to(const World *world, uint16_t port) {
-        char *path = begin_to(world, port);
-
-        wait_string(world->bob, path, CONNECTION, "HandshakeState", "HandshakeComplete");
-        return path;
-}
-
-/* Whether the leaf that the peer of @path showed is @identity's. */
-static bool peer_is(sd_bus *bus, const char *path, const TestIdentity *identity) {
-        GBytes *der = test_identity_der(identity);
-        sd_bus_message *reply = NULL;
-        const void *data;
-        size_t size;
-        bool is;
-
-        g_assert_cmpint(sd_bus_get_property(bus, NAME, path, CONNECTION, "PeerCertificateChain",
-                                            NULL, &reply, "aay"),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_enter_container(reply, 'a', "ay"), >, 0);
-        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &data, &size), >, 0);
-        is = size == g_bytes_get_size(der) && memcmp(data, g_bytes_get_data(der, NULL), size) == 0;
-        (void)sd_bus_message_unref(reply);
-        return is;
-}
-
 static void test_is_used_by_name_and_kept(void) {
         World world;
         g_autofree char *listener = NULL, *path = NULL, *text = NULL, *again = NULL, *name = NULL;
         g_autofree char *log = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.root, "gateway", world.first);
@@ -161,7 +52,7 @@ static void test_a_new_one_is_for_what_comes_and_spares_what_is(void) {
         g_autofree char *listener = NULL, *old = NULL, *new = NULL, *text = NULL, *last = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.root, "gateway", world.first);
@@ -196,7 +87,7 @@ static void test_outlives_its_keyring(void) {
         g_autofree char *listener = NULL, *path = NULL;
         pid_t keyring;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.root, "gateway", world.first);
@@ -254,42 +145,6 @@ static GBytes *sign_request(const World *world, const char *csr) {
         return g_bytes_new_take(contents, size);
 }
 
-static sd_bus_message *install_message(sd_bus *bus, const char *name, GBytes *certificate) {
-        sd_bus_message *m = NULL;
-
-        g_assert_cmpint(
-                sd_bus_message_new_method_call(bus, &m, NAME, ROOT, MANAGER, "InstallCertificate"),
-                >=, 0);
-        g_assert_cmpint(sd_bus_message_append(m, "s", name), >=, 0);
-        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "ay"), >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(certificate, NULL),
-                                                    g_bytes_get_size(certificate)),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
-        return m;
-}
-
-static void install(sd_bus *bus, const char *name, GBytes *certificate) {
-        sd_bus_message *m = install_message(bus, name, certificate), *reply = NULL;
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-
-        if (sd_bus_call(bus, m, 0, &error, &reply) < 0)
-                g_error("%s: %s", error.name, error.message);
-        (void)sd_bus_message_unref(m);
-        (void)sd_bus_message_unref(reply);
-}
-
-static void install_refused(sd_bus *bus, const char *name, GBytes *certificate, const char *what) {
-        sd_bus_message *m = install_message(bus, name, certificate);
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-
-        g_assert_cmpint(sd_bus_call(bus, m, 0, &error, NULL), <, 0);
-        g_assert_cmpstr(error.name, ==, ERROR_PREFIX "InvalidInputParameters");
-        g_assert_nonnull(strstr(error.message, what));
-        sd_bus_error_free(&error);
-        (void)sd_bus_message_unref(m);
-}
-
 static bool awaits_certificate(sd_bus *bus, const char *path) {
         int awaits = -1;
 
@@ -305,7 +160,7 @@ static void test_a_key_is_made_and_certified(void) {
         g_autofree char *empty = NULL;
         g_autoptr(GBytes) certificate = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         let_alice_use(&world);
@@ -341,7 +196,7 @@ static void test_a_new_key_waits_beside_the_pair_in_use(void) {
         g_autoptr(GBytes) certificate = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.root, "gateway", world.first);
@@ -371,7 +226,7 @@ static void test_only_who_may_has_keys_made(void) {
         g_autofree char *text = NULL, *foreign = NULL, *bad = NULL, *own = NULL;
         sd_bus_message *m;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         m = options_begin(world.alice, ROOT, MANAGER, "GenerateIdentity", "s", "gateway");
@@ -386,146 +241,13 @@ static void test_only_who_may_has_keys_made(void) {
         world_free(&world);
 }
 
-/* ---- keys that stay in a token ---- */
-
-static sd_bus_message *import_uri_begin(sd_bus *bus, const char *name, const TestIdentity *identity,
-                                        const char *uri) {
-        sd_bus_message *m = import_begin(bus, name, identity);
-
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyUri", "s", uri), >=, 0);
-        return m;
-}
-
-/* With a token that has the first identity's key; *ret_uri names it. */
-static TestToken *world_new_with_token(World *world, char **ret_uri) {
-        TestToken *token = test_token_new();
-
-        if (!token)
-                return NULL;
-
-        g_setenv(SERVICE_MODULE_VARIABLE, test_token_module(), TRUE);
-        if (!world_new(world))
-                return test_token_free(token);
-
-        *ret_uri = test_token_import(token, world->first, "tls");
-        test_token_give(token, "nobody");
-        return token;
-}
-
-static void world_free_with_token(World *world, TestToken *token) {
-        world_free(world);
-        g_unsetenv(SERVICE_MODULE_VARIABLE);
-        test_token_free(token);
-}
-
-static void import_from_token(const World *world, const char *name, const char *uri) {
-        sd_bus_message *m = import_uri_begin(world->root, name, world->first, uri);
-
-        options_add_secret(m, "Passphrase", TEST_TOKEN_PIN, strlen(TEST_TOKEN_PIN));
-        (void)sd_bus_message_unref(options_end(world->root, m));
-}
-
-static void test_a_key_stays_in_its_token(void) {
-        World world;
-        g_autofree char *uri = NULL, *listener = NULL, *path = NULL, *again = NULL, *text = NULL;
-        g_autoptr(TestIdentity) renewed = NULL;
-        g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
-        pid_t keyring;
-
-        if (!token)
-                return;
-
-        import_from_token(&world, "gateway", uri);
-        let_alice_use(&world);
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        path = open_to(&world, get_port(world.alice, listener));
-        g_assert_true(peer_is(world.bob, path, world.first));
-
-        /* the certificate is renewed, the key is where it was */
-        renewed = test_identity_altered(world.first, world.ca, "first", "fresh", 5);
-        install_refused(world.root, "gateway", test_identity_der(world.second),
-                        "not that of the first certificate");
-        install(world.root, "gateway", test_identity_der(renewed));
-        again = open_to(&world, get_port(world.alice, listener));
-        g_assert_true(peer_is(world.bob, again, renewed));
-
-        keyring = service_keyring_pid(world.service);
-        g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        wait_keyring(world.service, keyring, world.alice, ROOT "/identity/gateway");
-        g_free(path);
-        path = open_to(&world, get_port(world.alice, listener));
-        g_assert_true(peer_is(world.bob, path, renewed));
-        text = service_log(world.service);
-        g_assert_null(strstr(text, TEST_TOKEN_PIN "\n"));
-        world_free_with_token(&world, g_steal_pointer(&token));
-}
-
-/* Without its token nothing but that identity stands still, and that goes on when it is back. */
-static void test_a_token_may_be_absent(void) {
-        World world;
-        g_autofree char *uri = NULL, *listener = NULL, *other = NULL, *path = NULL, *log = NULL;
-        g_autofree char *failed = NULL, *why = NULL;
-        g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
-        int status;
-
-        if (!token)
-                return;
-
-        import_from_token(&world, "gateway", uri);
-        import(world.root, "gatekeeper", world.second);
-        let_alice_use(&world);
-        g_assert_cmpint(kill(service_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpint(waitpid(service_pid(world.service), &status, 0), >, 0);
-        test_token_set_present(token, false);
-        service_restart(world.service);
-
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        other = options_end_path(world.alice, listen_with(world.alice, "gatekeeper"));
-        path = open_to(&world, get_port(world.alice, other));
-        g_assert_true(peer_is(world.bob, path, world.second));
-        failed = begin_to(&world, get_port(world.alice, listener));
-        wait_string(world.bob, failed, CONNECTION, "HandshakeState", "HandshakeNotStarted");
-        log = service_log(world.service);
-        g_assert_nonnull(strstr(log, "identity gateway: its key's token cannot be used"));
-        g_assert_nonnull(strstr(log, "the token with the key cannot be used; is it there?"));
-
-        test_token_set_present(token, true);
-        g_free(path);
-        path = open_to(&world, get_port(world.alice, listener));
-        g_assert_true(peer_is(world.bob, path, world.first));
-        world_free_with_token(&world, g_steal_pointer(&token));
-}
-
-static void test_a_tokens_key_is_the_administrators(void) {
-        World world;
-        g_autofree char *uri = NULL, *text = NULL, *wrong = NULL, *both = NULL;
-        g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
-        sd_bus_message *m;
-
-        if (!token)
-                return;
-
-        m = import_uri_begin(world.alice, "u/1/mine", world.first, uri);
-        text = options_end_refused("NotAuthorized", world.alice, m);
-        g_assert_nonnull(strstr(text, "a token is the administrator's"));
-        m = import_uri_begin(world.root, "gateway", world.first, uri);
-        options_add_secret(m, "Passphrase", "4711", 4);
-        wrong = options_end_refused("InvalidInputParameters", world.root, m);
-        g_assert_nonnull(strstr(wrong, "refuses the PIN"));
-        m = import_uri_begin(world.root, "gateway", world.first, uri);
-        add_key(m, test_identity_key_pem(world.first));
-        both = options_end_refused("InvalidInputParameters", world.root, m);
-        g_assert_nonnull(strstr(both, "One of the options 'Key', 'Pkcs12' and 'KeyUri'"));
-        world_free_with_token(&world, g_steal_pointer(&token));
-}
-
 /* ---- whose ---- */
 
 static void test_a_users_own_are_nobody_elses(void) {
         World world;
         g_autofree char *listener = NULL, *text = NULL, *hidden = NULL, *taken = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.alice, "u/1/mine", world.first);
@@ -547,7 +269,7 @@ static void test_the_administrators_are_not_everybodys_to_change(void) {
         World world;
         g_autofree char *text = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.root, "gateway", world.first);
@@ -563,7 +285,7 @@ static void test_a_chain_costs_what_it_is(void) {
         World world;
         g_autofree char *listener = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         import(world.alice, "u/1/gateway", world.first);
@@ -596,19 +318,19 @@ static void test_an_encrypted_key_needs_its_passphrase(void) {
         g_autofree char *text = NULL;
         sd_bus_message *m;
 
-        if (!world_new(&world))
+        if (!world_of_identities(&world))
                 return;
 
         key = encrypted(world.first, "open sesame");
         import_refused(world.root, "x", world.first, key, "InvalidInputParameters", "encrypted");
         m = import_begin(world.root, "x", world.first);
-        add_key(m, key);
+        import_add_key(m, key);
         options_add_secret(m, "Passphrase", "open barley", 11);
         text = options_end_refused("InvalidInputParameters", world.root, m);
         g_assert_nonnull(strstr(text, "passphrase"));
 
         m = import_begin(world.root, "x", world.first);
-        add_key(m, key);
+        import_add_key(m, key);
         options_add_secret(m, "Passphrase", "open sesame", 11);
         (void)sd_bus_message_unref(options_end(world.root, m));
         world_free(&world);
@@ -625,10 +347,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/identities/a-new-key-waits-beside-the-pair-in-use",
                         test_a_new_key_waits_beside_the_pair_in_use);
         g_test_add_func("/identities/only-who-may-has-keys-made", test_only_who_may_has_keys_made);
-        g_test_add_func("/identities/a-key-stays-in-its-token", test_a_key_stays_in_its_token);
-        g_test_add_func("/identities/a-token-may-be-absent", test_a_token_may_be_absent);
-        g_test_add_func("/identities/a-tokens-key-is-the-administrators",
-                        test_a_tokens_key_is_the_administrators);
         g_test_add_func("/identities/a-users-own-are-nobody-elses",
                         test_a_users_own_are_nobody_elses);
         g_test_add_func("/identities/the-administrators-are-not-everybodys-to-change",

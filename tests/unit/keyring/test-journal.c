@@ -26,6 +26,16 @@ static void a_token_that_is_absent_is_its_identitys(void) {
         g_assert_true(g_str_has_prefix(text, "tester: identity gateway: its key's token"));
 }
 
+static void a_module_that_cannot_be_loaded_is_named(void) {
+        g_autofree char *text = NULL;
+
+        capture_begin();
+        journal_module_unusable("/none.so", "no such file");
+        text = capture_end();
+        g_assert_cmpstr(text, ==,
+                        "tester: the PKCS#11 module /none.so cannot be loaded: no such file\n");
+}
+
 int main(int argc, char **argv) {
         g_unsetenv("JOURNAL_STREAM");
         g_test_init(&argc, &argv, NULL);
@@ -33,5 +43,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/journal/what-is-left-out-is-named", what_is_left_out_is_named);
         g_test_add_func("/journal/a-token-that-is-absent-is-its-identitys",
                         a_token_that_is_absent_is_its_identitys);
+        g_test_add_func("/journal/a-module-that-cannot-be-loaded-is-named",
+                        a_module_that_cannot_be_loaded_is_named);
         return g_test_run();
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define TEXT "to be signed"
+#define LIMIT_USEC (30 * G_USEC_PER_SEC)
 
 static GBytes *spki_of(const TestIdentity *identity) {
         return material_spki(test_identity_key(identity));
@@ -58,6 +59,7 @@ static void signs_with_keys_of_each_type(void) {
                 {TEST_KEY_ECDSA, GNUTLS_SIGN_ECDSA_SHA256},
                 {TEST_KEY_RSA_2048, GNUTLS_SIGN_RSA_SHA256},
                 {TEST_KEY_RSA_2048, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256},
+                {TEST_KEY_ED25519, GNUTLS_SIGN_EDDSA_ED25519},
         };
         g_autoptr(TestToken) hsm = test_token_new();
 
@@ -156,6 +158,111 @@ static void one_that_comes_back_is_found(void) {
         g_assert_true(signs(token, identity, GNUTLS_SIGN_ECDSA_SHA256));
 }
 
+static void wait_signs(Token *token, const TestIdentity *identity, gint64 limit) {
+        while (!signs(token, identity, GNUTLS_SIGN_ECDSA_SHA256)) {
+                g_assert_cmpint(g_get_monotonic_time(), <, limit);
+                g_usleep(10000); /* nobody tells when a token is back */
+        }
+}
+
+/* Two keys of it are in use, and one of them does nothing meanwhile. */
+static void one_that_is_pulled_is_found_when_it_is_back(void) {
+        g_autoptr(TestToken) hsm = test_token_new();
+        g_autoptr(TestIdentity) one = test_identity_new("x", NULL, 0, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) other = test_identity_new("y", NULL, 0, TEST_KEY_ED25519);
+        g_autofree char *uri = NULL, *other_uri = NULL;
+        g_autoptr(Token) token = NULL, idle = NULL;
+
+        if (!hsm)
+                return;
+
+        uri = test_token_import(hsm, one, "one");
+        other_uri = test_token_import(hsm, other, "other");
+        token = token_of(uri, TEST_TOKEN_PIN, one);
+        idle = token_of(other_uri, TEST_TOKEN_PIN, other);
+        g_assert_true(signs(token, one, GNUTLS_SIGN_ECDSA_SHA256));
+        g_assert_true(signs(idle, other, GNUTLS_SIGN_EDDSA_ED25519));
+
+        for (int i = 0; i < 2; i++) {
+                gint64 limit = g_get_monotonic_time() + LIMIT_USEC;
+
+                test_token_set_present(hsm, false);
+                g_assert_false(signs(token, one, GNUTLS_SIGN_ECDSA_SHA256));
+                unusable(token, "is it there?");
+                test_token_set_present(hsm, true);
+                wait_signs(token, one, limit);
+                g_assert_true(signs(idle, other, GNUTLS_SIGN_EDDSA_ED25519));
+        }
+}
+
+typedef struct Busy {
+        Token *token;
+        TestIdentity *identity;
+        gint is_over;
+        unsigned n_signed, n_failed;
+} Busy;
+
+static gpointer busy_work(gpointer data) {
+        const gnutls_datum_t input = {(unsigned char *)TEXT, strlen(TEXT)};
+        Busy *busy = data;
+        g_autoptr(GBytes) spki = spki_of(busy->identity);
+
+        while (!g_atomic_int_get(&busy->is_over)) {
+                gnutls_datum_t signature = {NULL, 0};
+
+                if (token_sign(busy->token, GNUTLS_SIGN_ECDSA_SHA256, /* is_hash= */ false, &input,
+                               &signature) != 0) {
+                        busy->n_failed++;
+                        continue;
+                }
+
+                g_assert_true(material_verifies(spki, GNUTLS_SIGN_ECDSA_SHA256, TEXT,
+                                                signature.data, signature.size));
+                gnutls_free(signature.data);
+                busy->n_signed++;
+        }
+        return NULL;
+}
+
+/* Whatever is under way then is made or is not; nothing comes of it that is no signature. */
+static void one_may_be_pulled_while_it_signs(void) {
+        gint64 limit = g_get_monotonic_time() + LIMIT_USEC;
+        g_autoptr(TestToken) hsm = test_token_new();
+        Busy busy[3] = {0};
+        GThread *threads[G_N_ELEMENTS(busy)];
+
+        for (size_t i = 0; hsm && i < G_N_ELEMENTS(busy); i++) {
+                g_autofree char *label = g_strdup_printf("busy%zu", i), *uri = NULL;
+
+                busy[i].identity = test_identity_new("x", NULL, 0, TEST_KEY_ECDSA);
+                uri = test_token_import(hsm, busy[i].identity, label);
+                busy[i].token = token_of(uri, TEST_TOKEN_PIN, busy[i].identity);
+        }
+        if (!hsm)
+                return;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(busy); i++)
+                wait_signs(busy[i].token, busy[i].identity, limit);
+        for (size_t i = 0; i < G_N_ELEMENTS(busy); i++)
+                threads[i] = g_thread_new("busy", busy_work, &busy[i]);
+        for (int i = 0; i < 20; i++) {
+                test_token_set_present(hsm, i % 2);
+                g_usleep(20000); /* enough for some, and nothing rests on how many */
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(busy); i++) {
+                g_atomic_int_set(&busy[i].is_over, 1);
+                (void)g_thread_join(threads[i]);
+                g_test_message("%u made, %u not", busy[i].n_signed, busy[i].n_failed);
+        }
+
+        limit = g_get_monotonic_time() + LIMIT_USEC;
+        for (size_t i = 0; i < G_N_ELEMENTS(busy); i++) {
+                wait_signs(busy[i].token, busy[i].identity, limit);
+                token_free(busy[i].token);
+                test_identity_free(busy[i].identity);
+        }
+}
+
 int main(int argc, char **argv) {
         char *modules[] = {(char *)test_token_module(), NULL};
 
@@ -166,5 +273,9 @@ int main(int argc, char **argv) {
         g_test_add_func("/token/a-uri-has-its-form", a_uri_has_its_form);
         g_test_add_func("/token/what-is-written-is-read-again", what_is_written_is_read_again);
         g_test_add_func("/token/one-that-comes-back-is-found", one_that_comes_back_is_found);
+        g_test_add_func("/token/one-that-is-pulled-is-found-when-it-is-back",
+                        one_that_is_pulled_is_found_when_it_is_back);
+        g_test_add_func("/token/one-may-be-pulled-while-it-signs",
+                        one_may_be_pulled_while_it_signs);
         return g_test_run();
 }
