@@ -8,6 +8,11 @@
 #include "identity/facts.h"
 #include "relay/private.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #define DAY_USEC (UINT64_C(24) * 60 * 60 * 1000000)
 #define EXPIRY_FIELD_MAX 128
 
@@ -22,7 +27,8 @@ struct Expiry {
         Relay *relay;
         LeadTimes times;
         GHashTable *endings; /* by name of the identity */
-        sd_event_source *timer;
+        sd_event_source
+                *source;    /* of a timerfd, which sd-event's timers are not: it tells of jumps */
         GHashTable *brakes; /* of users, who can import as many as they like */
 };
 
@@ -136,6 +142,17 @@ static uint64_t expiry_now(const Expiry *expiry) {
         return now_usec;
 }
 
+/* Whatever the time, it tells when the clock is set: what was told too early may be due again. */
+static void expiry_set_timer(int fd, uint64_t at_usec) {
+        const struct itimerspec at = {
+                .it_value.tv_sec = (time_t)(at_usec / G_USEC_PER_SEC),
+                .it_value.tv_nsec = (long)(at_usec % G_USEC_PER_SEC) * 1000 + 1, /* 0 is never */
+        };
+
+        /* cannot fail for a timer of ours */
+        (void)timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL);
+}
+
 static void expiry_arm(Expiry *expiry) {
         uint64_t next_usec = UINT64_MAX;
         GHashTableIter iter;
@@ -151,14 +168,10 @@ static void expiry_arm(Expiry *expiry) {
                                                              ending->days));
         }
 
-        /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(expiry->timer, next_usec);
-        (void)sd_event_source_set_enabled(expiry->timer,
-                                          next_usec < UINT64_MAX ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+        expiry_set_timer(sd_event_source_get_io_fd(expiry->source), next_usec);
 }
 
-static void expiry_look_at_all(Expiry *expiry) {
-        uint64_t now_usec = expiry_now(expiry);
+void expiry_look_at(Expiry *expiry, uint64_t now_usec) {
         GHashTableIter iter;
         gpointer name, ending;
 
@@ -169,7 +182,14 @@ static void expiry_look_at_all(Expiry *expiry) {
         expiry_arm(expiry);
 }
 
-static int on_expiry(sd_event_source *source, uint64_t usec, void *userdata) {
+static void expiry_look_at_all(Expiry *expiry) {
+        expiry_look_at(expiry, expiry_now(expiry));
+}
+
+static int on_expiry(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        uint64_t n_expired;
+
+        (void)!read(fd, &n_expired, sizeof(n_expired)); /* due, or the clock was set (ECANCELED) */
         expiry_look_at_all(userdata);
         return 0;
 }
@@ -240,6 +260,7 @@ void expiry_identities_changed(Expiry *expiry, const char *name) {
 
 int expiry_new(Relay *relay, Expiry **ret) {
         Expiry *expiry = g_new0(Expiry, 1);
+        g_autofd int fd = -1;
         int r;
 
         expiry->relay = relay;
@@ -247,18 +268,26 @@ int expiry_new(Relay *relay, Expiry **ret) {
         expiry->brakes = brakes_new();
         *ret = expiry;
 
-        r = sd_event_add_time(relay->event, &expiry->timer, CLOCK_REALTIME, 0, 0, on_expiry,
-                              expiry);
+        fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (fd < 0)
+                return fault(-errno);
+
+        r = sd_event_add_io(relay->event, &expiry->source, fd, EPOLLIN, on_expiry, expiry);
         if (r >= 0)
-                r = sd_event_source_set_enabled(expiry->timer, SD_EVENT_OFF);
-        return r < 0 ? fault(r) : 0;
+                r = sd_event_source_set_io_fd_own(expiry->source, true);
+        if (r < 0)
+                return fault(r);
+
+        (void)autofd_steal(&fd);
+        expiry_arm(expiry);
+        return 0;
 }
 
 Expiry *expiry_free(Expiry *expiry) {
         if (!expiry)
                 return NULL;
 
-        (void)sd_event_source_disable_unref(expiry->timer);
+        (void)sd_event_source_disable_unref(expiry->source);
         g_hash_table_unref(expiry->endings);
         g_hash_table_unref(expiry->brakes);
         g_free(expiry);

@@ -6,9 +6,10 @@
  * the observer, once for each lead time and certificate, and when it has ended.
  *
  * One alarm of the wall clock is set, for the next moment at which there is something to tell; the
- * kernel keeps it right while the clock is set and the machine sleeps. An identity that is seen for
- * the first time is told of once if a lead time has come: for the shortest. What was told is known
- * by the certificate, so a keyring that was started again has nothing told again.
+ * kernel keeps it right while the machine sleeps, and tells when the clock is set: forward, and
+ * what has come is told; back, and what was told too early is told again when it comes. An identity
+ * that is seen for the first time is told of once if a lead time has come: for the shortest. What
+ * was told is known by the certificate, so a keyring that was started again has nothing told again.
  *
  * Knows: the keyring's identities. Does not know: who hears.
  */
@@ -39,5 +40,7 @@ uint64_t lead_times_next_usec(const LeadTimes *times, uint64_t not_after_usec, u
 int expiry_new(Relay *relay, Expiry **ret);
 Expiry *expiry_free(Expiry *expiry);
 void expiry_set_lead_times(Expiry *expiry, const LeadTimes *times);
+/* Tells what has come at this time of the wall clock; the loop calls it when there is something. */
+void expiry_look_at(Expiry *expiry, uint64_t now_usec);
 /* As KeysIdentitiesChanged. */
 void expiry_identities_changed(Expiry *expiry, const char *name);

@@ -4,6 +4,7 @@
 #include "world.h"
 
 #include "base/memfd.h"
+#include "relay/expiry.h"
 #include "relay/private.h"
 
 #include <string.h>
@@ -149,6 +150,60 @@ static void what_was_removed_is_not_told(Fixture *fixture, gconstpointer unused)
         g_assert_cmpuint(n_told(fixture, NAME), ==, 0);
 }
 
+/* ---- a clock that is the test's: what the loop finds when the real one was set ---- */
+
+static void look_at(Fixture *fixture, uint64_t now_usec) {
+        expiry_look_at(fixture->world.relay->expiry, now_usec);
+}
+
+static void a_jump_tells_the_shortest_that_has_come(Fixture *fixture, gconstpointer unused) {
+        time_t end = time(NULL) + 100 * 86400;
+
+        keep_until(fixture, NAME, end);
+        look_at(fixture, (uint64_t)end * 1000000 - 5 * DAY);
+        g_assert_cmpstr(fixture->told->str, ==, "gateway:7 ");
+        look_at(fixture, (uint64_t)end * 1000000 + 5 * DAY);
+        g_assert_cmpstr(fixture->told->str, ==, "gateway:7 gateway:0 ");
+}
+
+static void what_was_told_before_a_jump_back_is_told_again(Fixture *fixture, gconstpointer unused) {
+        time_t end = time(NULL) + 100 * 86400;
+
+        keep_until(fixture, NAME, end);
+        look_at(fixture, (uint64_t)end * 1000000 + DAY);
+        look_at(fixture, (uint64_t)end * 1000000 - 50 * DAY);
+        look_at(fixture, (uint64_t)end * 1000000 - 40 * DAY);
+        g_assert_cmpstr(fixture->told->str, ==, "gateway:0 ");
+        look_at(fixture, (uint64_t)end * 1000000 - 20 * DAY);
+        g_assert_cmpstr(fixture->told->str, ==, "gateway:0 gateway:30 ");
+}
+
+/* A machine that began with the wrong year: it said that all has ended, and has no alarm then. */
+static void a_jump_back_sets_the_alarm_anew(Fixture *fixture, gconstpointer unused) {
+        keep_until(fixture, NAME, time(NULL) + 86400 + 3);
+        look_at(fixture, (uint64_t)(time(NULL) + 1000 * 86400) * 1000000);
+        g_assert_cmpuint(n_told(fixture, "gateway:0 "), ==, 1);
+        (void)g_string_truncate(fixture->told, 0);
+
+        look_at(fixture, (uint64_t)time(NULL) * 1000000);
+        world_wait(&fixture->world, n_told(fixture, "gateway:1 "));
+}
+
+/* The alarm that the kernel has; setting the real clock is not the test's. */
+static void the_alarm_hears_of_jumps(Fixture *fixture, gconstpointer unused) {
+        unsigned n = 0;
+
+        keep_until(fixture, NAME, time(NULL) - 10); /* nothing is left to come */
+        for (int fd = 0; fd < 1024; fd++) {
+                g_autofree char *path = g_strdup_printf("/proc/self/fdinfo/%d", fd), *text = NULL;
+
+                if (g_file_get_contents(path, &text, NULL, NULL) && strstr(text, "clockid: 0") &&
+                    strstr(text, "settime flags: 03")) /* absolute, and cancelled when it is set */
+                        n++;
+        }
+        g_assert_cmpuint(n, ==, 1);
+}
+
 static void new_lead_times_tell_what_they_have_new(Fixture *fixture, gconstpointer unused) {
         Relay *relay = fixture->world.relay;
 
@@ -178,6 +233,12 @@ int main(int argc, char **argv) {
         CASE("another-keyring-has-nothing-told-again", another_keyring_has_nothing_told_again);
         CASE("another-certificate-begins-anew", another_certificate_begins_anew);
         CASE("what-was-removed-is-not-told", what_was_removed_is_not_told);
+        CASE("fake-clock/a-jump-tells-the-shortest-that-has-come",
+             a_jump_tells_the_shortest_that_has_come);
+        CASE("fake-clock/what-was-told-before-a-jump-back-is-told-again",
+             what_was_told_before_a_jump_back_is_told_again);
+        CASE("fake-clock/a-jump-back-sets-the-alarm-anew", a_jump_back_sets_the_alarm_anew);
+        CASE("the-alarm-hears-of-jumps", the_alarm_hears_of_jumps);
         CASE("new-lead-times-tell-what-they-have-new", new_lead_times_tell_what_they_have_new);
         return g_test_run();
 }
