@@ -81,17 +81,19 @@ uint8_t *datagram_batch_reserve(DatagramBatch *batch, size_t size) {
 }
 
 bool datagram_batch_place(DatagramBatch *batch, size_t offset, size_t size) {
+        Datagram *datagram;
+
         if (batch->n_datagrams == batch->n_max)
                 return false;
 
         g_assert(offset <= batch->n_bytes_max && size <= batch->n_bytes_max - offset);
 
-        batch->datagrams[batch->n_datagrams++] = (Datagram){
-                .data = batch->bytes + offset,
-                .size = size,
-                .peer = batch->peer,
-                .local = batch->local,
-        };
+        /* one by one: to fill another and copy that costs more than all the rest of this */
+        datagram = &batch->datagrams[batch->n_datagrams++];
+        datagram->data = batch->bytes + offset;
+        datagram->size = size;
+        datagram->peer = batch->peer;
+        datagram->local = batch->local;
         batch->n_used = MAX(batch->n_used, offset + size);
         return true;
 }

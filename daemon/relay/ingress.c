@@ -19,6 +19,7 @@
 /* One turn of one socket. */
 typedef struct Ingress {
         Endpoint *endpoint;
+        uint64_t now_usec;
         Connection *run;         /* see below; NULL: none */
         gint64 shake_until_usec; /* 0: nothing but established traffic so far */
 } Ingress;
@@ -59,7 +60,7 @@ static void ingress_known(Ingress *turn, Connection *connection, const Datagram 
         }
 
         tally_received(connection, in);
-        r = session_receive(connection->session, relay_now(relay), in, relay->net, relay->app);
+        r = session_receive(connection->session, turn->now_usec, in, relay->net, relay->app);
         if (r || !ingress_may_go_on(connection))
                 ingress_end_run(turn, r);
 }
@@ -202,7 +203,7 @@ static int ingress_receive(Endpoint *endpoint) {
 }
 
 static void ingress_take(Endpoint *endpoint, bool is_readable) {
-        Ingress turn = {.endpoint = endpoint};
+        Ingress turn = {.endpoint = endpoint, .now_usec = relay_now(endpoint->relay)};
         int r = 0;
 
         if (is_readable)
