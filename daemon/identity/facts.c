@@ -25,6 +25,20 @@ static char *facts_escape(const char *text, size_t size) {
         return g_string_free(out, FALSE);
 }
 
+char *facts_name(GBytes *der) {
+        const gnutls_datum_t datum = {(void *)g_bytes_get_data(der, NULL),
+                                      (unsigned)g_bytes_get_size(der)};
+        gnutls_datum_t text = {0};
+        char *name;
+
+        if (gnutls_x509_rdn_get2(&datum, &text, 0) < 0)
+                return g_strdup("");
+
+        name = facts_escape((const char *)text.data, text.size);
+        gnutls_free(text.data);
+        return name;
+}
+
 static char *facts_subject(gnutls_x509_crt_t certificate) {
         gnutls_datum_t name = {0};
         char *subject;

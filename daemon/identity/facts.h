@@ -18,6 +18,8 @@ typedef struct Facts {
 
 /* Of what is no certificate nothing is known. */
 Facts facts_look(GBytes *der);
+/* A distinguished name, likewise as text; "": it is none. */
+char *facts_name(GBytes *der);
 void facts_done(Facts *facts);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Facts, facts_done)

@@ -7,7 +7,7 @@
  *
  * Of a revocation list only what a verdict asks is kept: its issuer's name, its dates, its serial
  * numbers in order, and a hash that its signature is checked against. So it costs a verdict the
- * same whatever its length.
+ * same whatever its length. Several may be joined; the newest list of an issuer is found in all.
  *
  * Knows: CRLs, fingerprints. Does not know: files, who asks.
  */
@@ -15,6 +15,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define REVOCATIONS_DENIED_MAX ((size_t)100000)
 #define REVOCATIONS_LISTS_MAX 1024
@@ -28,18 +29,32 @@ typedef enum RevocationsOutcome {
         REVOCATIONS_E_UNSUPPORTED,   /* a part of a CRL alone, or an extension that nobody knows */
         REVOCATIONS_E_WEAK,          /* signed in a way that proves nothing */
         REVOCATIONS_E_TOO_MANY,      /* over one of the limits above */
+        REVOCATIONS_E_NO_HASH,       /* of the deny list: no SHA-256 */
+        REVOCATIONS_E_TOO_MUCH,      /* of bytes */
 } RevocationsOutcome;
 
 typedef enum RevocationsStatus {
         REVOCATIONS_SILENT, /* no list of this issuer */
         REVOCATIONS_GOOD,
         REVOCATIONS_REVOKED,
-        REVOCATIONS_UNKNOWN, /* there is a list, but out of date or not signed by this issuer */
+        /* there is a list, but out of date or not signed by this issuer; or one that is unknown */
+        REVOCATIONS_UNKNOWN,
 } RevocationsStatus;
+
+/* A revocation list, for people. */
+typedef struct RevocationFacts {
+        char *issuer;                  /* as RFC 4514 writes it; printable UTF-8 */
+        uint64_t begin_usec, end_usec; /* thisUpdate, and nextUpdate or 0 */
+        size_t n_certificates;
+} RevocationFacts;
 
 const char *revocations_outcome_text(RevocationsOutcome outcome);
 
 Revocations *revocations_new(void);
+/* In the place of what cannot be read: of no certificate is the status known. */
+Revocations *revocations_new_unknown(void);
+/* All that these take back; referenced. */
+Revocations *revocations_join(Revocations *const *parts, size_t n_parts);
 Revocations *revocations_ref(Revocations *revocations);
 Revocations *revocations_unref(Revocations *revocations);
 
@@ -48,13 +63,21 @@ Revocations *revocations_unref(Revocations *revocations);
  * from 1. */
 int revocations_add_denied(Revocations *revocations, GBytes *text, size_t *ret_n_bad,
                            size_t *ret_bad);
+/* NULL: it is none. */
+GBytes *revocations_read_hash(const char *text);
 /* One CRL in DER, or some in PEM; those before a bad one stay. */
 int revocations_add_lists(Revocations *revocations, GBytes *blob);
+/* Likewise, and appends each in DER to @ders; what is in them is not looked at. */
+int revocations_split_lists(GBytes *blob, GPtrArray *ders);
 
 bool revocations_deny(const Revocations *revocations, struct gnutls_x509_crt_int *certificate);
-/* By the newest list that @issuer has signed. */
+/* By the newest list that @issuer has signed; NULL: it is not known. */
 RevocationsStatus revocations_ask(const Revocations *revocations,
                                   struct gnutls_x509_crt_int *certificate,
                                   struct gnutls_x509_crt_int *issuer);
+
+/* Of those that were added here, in order: of RevocationFacts, and of GBytes, borrowed. */
+GPtrArray *revocations_facts(const Revocations *revocations);
+GPtrArray *revocations_denied(const Revocations *revocations);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Revocations, revocations_unref)

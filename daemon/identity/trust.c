@@ -32,7 +32,9 @@ const char *trust_outcome_text(TrustOutcome outcome) {
         case TRUST_E_NOT_CERTIFICATE:
                 return "not certificates in PEM or DER, or damaged ones";
         case TRUST_E_TOO_MANY:
-                return "more than 1024 CA certificates, or more than 512 KiB of them";
+                return "more than 1024 CA certificates";
+        case TRUST_E_TOO_MUCH:
+                return "more than 512 KiB for CA certificates";
         case TRUST_E_TOO_LONG:
                 return "a CA certificate is longer than 16 KiB";
         case TRUST_E_UNBEARABLE:
@@ -79,7 +81,7 @@ static int trust_read(const GPtrArray *blobs, GPtrArray *ders, GPtrArray *certif
 
                 size += g_bytes_get_size(blobs->pdata[i]);
                 if (size > TRUST_INPUT_MAX)
-                        return TRUST_E_TOO_MANY;
+                        return TRUST_E_TOO_MUCH;
 
                 r = certificate_split(blobs->pdata[i], TRUST_ANCHORS_MAX, ders, certificates);
                 if (r)
@@ -87,6 +89,19 @@ static int trust_read(const GPtrArray *blobs, GPtrArray *ders, GPtrArray *certif
         }
 
         return 0;
+}
+
+static size_t anchor_memory(GBytes *der) {
+        return TRUST_ANCHOR_MEMORY + TRUST_ANCHOR_MEMORY_FACTOR * g_bytes_get_size(der);
+}
+
+size_t trust_memory_of(const GPtrArray *ders) {
+        size_t memory = 0;
+
+        for (guint i = 0; i < ders->len; i++)
+                memory += anchor_memory(ders->pdata[i]);
+
+        return memory;
 }
 
 /* Each once: bundles repeat themselves. @certificate: taken, and NULL then. */
@@ -102,7 +117,7 @@ static int trust_add(Trust *trust, GBytes *der, gpointer *certificate) {
         if (gnutls_x509_trust_list_add_cas(trust->list, &anchor, 1, 0) != 1)
                 return fault(-ENOMEM);
         *certificate = NULL; /* the list's from here on */
-        trust->memory += TRUST_ANCHOR_MEMORY + TRUST_ANCHOR_MEMORY_FACTOR * g_bytes_get_size(der);
+        trust->memory += anchor_memory(der);
 
         g_ptr_array_add(trust->reported, g_strdup(fingerprint));
         g_hash_table_add(trust->anchors, g_steal_pointer(&fingerprint));

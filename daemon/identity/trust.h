@@ -16,6 +16,7 @@ typedef struct Trust Trust;
 typedef enum TrustOutcome {
         TRUST_E_NOT_CERTIFICATE = 1, /* a blob is neither PEM nor DER of certificates */
         TRUST_E_TOO_MANY,
+        TRUST_E_TOO_MUCH,        /* of bytes, before anything is read */
         TRUST_E_TOO_LONG,        /* a certificate over 16 KiB */
         TRUST_E_UNBEARABLE,      /* a key whose signatures would take too long to check */
         TRUST_E_NO_SYSTEM_TRUST, /* the system has no trust store that GnuTLS can find */
@@ -33,6 +34,8 @@ Trust *trust_unref(Trust *trust);
 
 /* Bytes that a set made by trust_new() takes, about. */
 size_t trust_memory(const Trust *trust);
+/* What one of these anchors (DER, each once) will take. */
+size_t trust_memory_of(const GPtrArray *ders);
 /* Fingerprints (SHA-256, hexadecimal) of the anchors that were given; empty for the system's. */
 const char *const *trust_fingerprints(const Trust *trust);
 /* The DER of every anchor, in an order of their own; new, of GBytes. */

@@ -538,12 +538,11 @@ static void verdict_serials(GArray *errors, const Path *path) {
 static void verdict_revocations(GArray *errors, const Path *path, const Revocations *revocations) {
         for (size_t i = 0; i < path->length; i++) {
                 gnutls_x509_crt_t issuer = path_issuer(path, i);
-                RevocationsStatus status = REVOCATIONS_SILENT;
+                RevocationsStatus status =
+                        revocations_ask(revocations, path->certificates[i], issuer);
 
                 if (revocations_deny(revocations, path->certificates[i]))
                         verdict_errors_add(errors, VERDICT_CERTIFICATE_BLACKLISTED, path->ders[i]);
-                if (issuer)
-                        status = revocations_ask(revocations, path->certificates[i], issuer);
                 if (status == REVOCATIONS_REVOKED)
                         verdict_errors_add(errors, VERDICT_CERTIFICATE_REVOKED, path->ders[i]);
                 if (status == REVOCATIONS_UNKNOWN)

@@ -283,6 +283,83 @@ static void test_a_long_list_costs_a_question_nothing(void) {
         g_assert_cmpint(g_get_monotonic_time() - begin, <, G_USEC_PER_SEC);
 }
 
+/* ---- several ---- */
+
+static Revocations *join(Revocations *first, Revocations *second) {
+        Revocations *parts[] = {first, second};
+
+        return revocations_join(parts, G_N_ELEMENTS(parts));
+}
+
+static void test_joined_each_denies(void) {
+        g_autoptr(Revocations) first = revocations_new(), second = revocations_new();
+        g_autofree char *one = certificate_fingerprint(test_identity_der(leaf));
+        g_autofree char *another = certificate_fingerprint(test_identity_der(other));
+        g_autoptr(Revocations) joined = NULL;
+        g_autoptr(Revocations) twice = NULL;
+
+        read_denied(first, one, 0, 0);
+        read_denied(second, another, 0, 0);
+        joined = join(first, second);
+        twice = join(joined, second);
+        g_assert_true(denies(joined, leaf));
+        g_assert_true(denies(joined, other));
+        g_assert_false(denies(joined, ca));
+        g_assert_true(denies(twice, leaf));
+}
+
+/* Whichever has it, and in whatever order they are. */
+static void test_joined_the_newest_of_all_counts(void) {
+        g_autoptr(Revocations) first = revocations_new(), second = revocations_new();
+        const TestCrl old = {.begin = -9 * TEST_DAY, .end = 9 * TEST_DAY};
+        g_autoptr(Revocations) joined = NULL;
+        g_autoptr(Revocations) turned = NULL;
+
+        g_assert_cmpint(add(first, test_crl_new(ca, &old, leaf, NULL)), ==, 0);
+        g_assert_cmpint(add(second, test_crl_new(ca, NULL, other, NULL)), ==, 0);
+        joined = join(first, second);
+        turned = join(second, first);
+        g_assert_cmpint(ask(joined, leaf, ca), ==, REVOCATIONS_GOOD);
+        g_assert_cmpint(ask(joined, other, ca), ==, REVOCATIONS_REVOKED);
+        g_assert_cmpint(ask(turned, leaf, ca), ==, REVOCATIONS_GOOD);
+        g_assert_cmpint(ask(turned, other, ca), ==, REVOCATIONS_REVOKED);
+}
+
+static void test_joined_with_an_unknown_one_nobody_is_good(void) {
+        g_autoptr(Revocations) first = revocations_new(), unknown = revocations_new_unknown();
+        certificate_auto certificate = NULL;
+        g_autoptr(Revocations) joined = NULL;
+
+        g_assert_cmpint(add(first, test_crl_new(ca, NULL, leaf, NULL)), ==, 0);
+        joined = join(first, unknown);
+        g_assert_cmpint(ask(joined, other, ca), ==, REVOCATIONS_UNKNOWN);
+        g_assert_cmpint(ask(joined, leaf, ca), ==, REVOCATIONS_REVOKED);
+        g_assert_cmpint(ask(joined, leaf, namesake), ==, REVOCATIONS_UNKNOWN);
+        /* nor is who has no issuer */
+        g_assert_cmpint(certificate_import(test_identity_der(other), &certificate), ==, 0);
+        g_assert_cmpint(revocations_ask(joined, certificate, NULL), ==, REVOCATIONS_UNKNOWN);
+        g_assert_cmpint(revocations_ask(first, certificate, NULL), ==, REVOCATIONS_SILENT);
+}
+
+static void test_people_read_what_there_is(void) {
+        g_autoptr(Revocations) revocations = revocations_new();
+        const TestCrl how = {.begin = -TEST_DAY, .end = TEST_DAY, .n_more = 2};
+        const TestCrl endless = {.begin = -60, .endless = true};
+        g_autoptr(GPtrArray) lists = NULL;
+        const RevocationFacts *facts;
+
+        g_assert_cmpint(add(revocations, test_crl_new(ca, &endless, NULL, NULL)), ==, 0);
+        g_assert_cmpint(add(revocations, test_crl_new(ca, &how, leaf, NULL)), ==, 0);
+        lists = revocations_facts(revocations);
+        g_assert_cmpuint(lists->len, ==, 2);
+        facts = lists->pdata[0];
+        g_assert_cmpstr(facts->issuer, ==, "CN=ca");
+        g_assert_cmpuint(facts->n_certificates, ==, 3);
+        g_assert_cmpuint(facts->end_usec - facts->begin_usec, ==,
+                         2 * TEST_DAY * (uint64_t)G_USEC_PER_SEC);
+        g_assert_cmpuint(((const RevocationFacts *)lists->pdata[1])->end_usec, ==, 0);
+}
+
 static void test_a_reference_outlives_its_maker(void) {
         Revocations *revocations = revocations_new(), *kept = revocations_ref(revocations);
 
@@ -293,7 +370,7 @@ static void test_a_reference_outlives_its_maker(void) {
 }
 
 static void test_every_refusal_says_why(void) {
-        for (int i = REVOCATIONS_E_MALFORMED; i <= REVOCATIONS_E_TOO_MANY; i++)
+        for (int i = REVOCATIONS_E_MALFORMED; i <= REVOCATIONS_E_TOO_MUCH; i++)
                 g_assert_cmpstr(revocations_outcome_text((RevocationsOutcome)i), !=, "");
 }
 
@@ -335,6 +412,13 @@ int main(int argc, char **argv) {
         g_test_add_func("/revocations/list/is-bounded", test_lists_are_bounded);
         g_test_add_func("/revocations/list/a-long-one-costs-a-question-nothing",
                         test_a_long_list_costs_a_question_nothing);
+        g_test_add_func("/revocations/joined/each-denies", test_joined_each_denies);
+        g_test_add_func("/revocations/joined/the-newest-of-all-counts",
+                        test_joined_the_newest_of_all_counts);
+        g_test_add_func("/revocations/joined/with-an-unknown-one-nobody-is-good",
+                        test_joined_with_an_unknown_one_nobody_is_good);
+        g_test_add_func("/revocations/facts/people-read-what-there-is",
+                        test_people_read_what_there_is);
         g_test_add_func("/revocations/outcome/every-refusal-says-why", test_every_refusal_says_why);
         g_test_add_func("/revocations/ref/outlives-its-maker", test_a_reference_outlives_its_maker);
 

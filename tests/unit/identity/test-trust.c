@@ -106,7 +106,7 @@ static void test_too_many_bytes_are_refused_unread(void) {
         g_autofree char *zeros = g_malloc0(size);
         g_autoptr(GBytes) blob = g_bytes_new_static(zeros, size);
 
-        assert_refused(test_blobs(blob, NULL), TRUST_E_TOO_MANY);
+        assert_refused(test_blobs(blob, NULL), TRUST_E_TOO_MUCH);
 }
 
 static void test_the_system_has_anchors_or_says_that_it_has_none(void) {
