@@ -58,7 +58,8 @@ static const QuotaKindText quota_kinds[N_QUOTA_KINDS] = {
         [QUOTA_SIGNING] = {"Signing", "handshakes that wait for the keyring",
                            "wait until some are signed"},
         [QUOTA_FDS] = {"Fds", "file descriptors", "close connections, channels or listeners"},
-        [QUOTA_BYTES] = {"Bytes", "bytes", "close channels, or read what waits"},
+        [QUOTA_BYTES] = {"Bytes", "bytes",
+                         "close channels, read what waits, or remove trust sets and revocations"},
         [QUOTA_CALLS] = {"Calls", "calls that wait for an authorization",
                          "wait until some are answered"},
         [QUOTA_DATAGRAMS] = {"Datagrams", "datagrams a second", "send fewer"},
@@ -176,6 +177,22 @@ static bool quota_fits(uint64_t used, uint64_t n, uint64_t limit) {
         return used <= limit && n <= limit - used;
 }
 
+void quota_count(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
+        QuotaRow *row = quota_row(quota, uid);
+
+        g_assert(kind < N_QUOTA_KINDS);
+
+        if (n == 0)
+                return;
+
+        if (!row) {
+                row = g_new0(QuotaRow, 1);
+                g_hash_table_insert(quota->rows, GUINT_TO_POINTER(uid), row);
+        }
+        row->used[kind] += n;
+        quota->total[kind] += n;
+}
+
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
         QuotaRow *row = quota_row(quota, uid);
 
@@ -193,12 +210,7 @@ int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
                 return QUOTA_E_TOTAL;
         }
 
-        if (!row) {
-                row = g_new0(QuotaRow, 1);
-                g_hash_table_insert(quota->rows, GUINT_TO_POINTER(uid), row);
-        }
-        row->used[kind] += n;
-        quota->total[kind] += n;
+        quota_count(quota, uid, kind, n);
         return 0;
 }
 

@@ -22,7 +22,9 @@ typedef enum QuotaKind {
         QUOTA_SUSPENDED, /* handshakes that wait for an answer their owner owes */
         QUOTA_SIGNING,   /* handshakes that wait for the keyring */
         QUOTA_FDS,
-        QUOTA_BYTES, /* kernel buffers of channels, queues for ReadDatagram, certificates held */
+        /* kernel buffers of channels, queues for ReadDatagram, certificates held, and of what the
+         * store keeps trust sets and revocations */
+        QUOTA_BYTES,
         QUOTA_CALLS, /* calls kept while polkit is asked about them */
         QUOTA_DATAGRAMS, /* a second: see quota_may_send() */
         N_QUOTA_KINDS,
@@ -56,6 +58,8 @@ void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limi
 
 /* All of @n or nothing. */
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
+/* Of what is there already: over the limits too. */
+void quota_count(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 
 bool quota_kind_is_rate(QuotaKind kind);

@@ -55,6 +55,20 @@ static void test_a_user_can_have_a_limit_of_its_own(void) {
         g_assert_cmpint(quota_charge(quota, BOB, QUOTA_LISTENERS, 1), ==, QUOTA_E_UID);
 }
 
+/* Of what is there, nothing can be refused; but no more of it. */
+static void test_what_is_there_counts_over_the_limit(void) {
+        g_autoptr(Quota) quota = quota_of(3, 100);
+
+        quota_count(quota, ALICE, QUOTA_BYTES, 5);
+        g_assert_cmpuint(quota_used(quota, ALICE, QUOTA_BYTES), ==, 5);
+        g_assert_cmpuint(quota_used_total(quota, QUOTA_BYTES), ==, 5);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 1), ==, QUOTA_E_UID);
+        quota_discharge(quota, ALICE, QUOTA_BYTES, 5);
+        g_assert_cmpint(quota_charge(quota, ALICE, QUOTA_BYTES, 3), ==, 0);
+        quota_count(quota, BOB, QUOTA_BYTES, 0);
+        g_assert_cmpuint(quota_used(quota, BOB, QUOTA_BYTES), ==, 0);
+}
+
 static void test_users_and_kinds_do_not_share(void) {
         g_autoptr(Quota) quota = quota_of(3, 100);
 
@@ -291,6 +305,8 @@ static void test_a_rate_of_nothing_is_nothing(void) {
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/quota/what-is-there-counts-over-the-limit",
+                        test_what_is_there_counts_over_the_limit);
         g_test_add_func("/quota/a-user-gets-its-share-and-no-more",
                         test_a_user_gets_its_share_and_no_more);
         g_test_add_func("/quota/users-and-kinds-do-not-share", test_users_and_kinds_do_not_share);
