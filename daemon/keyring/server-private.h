@@ -9,6 +9,7 @@
 #include "keyring/journal.h"
 #include "keyring/pins.h"
 #include "keyring/psks.h"
+#include "keyring/revoked.h"
 #include "keyring/server.h"
 #include "keyring/signer.h"
 #include "keyring/trusts.h"
@@ -33,6 +34,7 @@ struct Server {
         Psks *psks;
         Trusts *trusts;
         Pins *pins;
+        Revoked *revoked;
         Signer *signer;
         Generator *generator;
         Importer *importer;
@@ -99,6 +101,12 @@ int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
 int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 int method_list_pins(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- server-revoked.c: those about denied certificates and revocation lists ---- */
+
+int method_store_revocations(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_remove_revocations(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_list_revocations(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* ---- server-generate.c: those about keys that are made here ---- */
 

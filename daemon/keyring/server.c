@@ -378,6 +378,15 @@ static const sd_bus_vtable server_vtable[] = {
                 SD_BUS_RESULT("aay", pins), method_unpin, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListPins", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssqaay)", pins),
                                 method_list_pins, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("StoreRevocations", SD_BUS_ARGS("u", uid, "s", name, "ay", text),
+                                SD_BUS_NO_RESULT, method_store_revocations,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RemoveRevocations", SD_BUS_ARGS("u", uid, "s", name),
+                                SD_BUS_NO_RESULT, method_remove_revocations,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListRevocations", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("a(say)", revocations), method_list_revocations,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -428,6 +437,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         if (r == 0)
                 r = pins_new(store, &server->pins);
         if (r == 0)
+                r = revoked_new(store, &server->revoked);
+        if (r == 0)
                 r = signer_new(event, &server->signer);
         if (r == 0)
                 r = generator_new(event, &server->generator);
@@ -454,6 +465,7 @@ Server *server_free(Server *server) {
         generator_free(server->generator);
         importer_free(server->importer);
         sd_bus_close_unref(server->bus);
+        revoked_free(server->revoked);
         pins_free(server->pins);
         trusts_free(server->trusts);
         identities_free(server->identities);

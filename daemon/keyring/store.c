@@ -40,6 +40,7 @@ static const char *const store_kinds[N_STORE_KINDS] = {
         [STORE_PSK] = "psk",
         [STORE_TRUST] = "trust",
         [STORE_PINS] = "pins",
+        [STORE_REVOCATIONS] = "revocations",
 };
 
 /* ---- names ---- */

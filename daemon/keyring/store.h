@@ -24,6 +24,7 @@ typedef enum StoreKind {
         STORE_PSK,
         STORE_TRUST,
         STORE_PINS,
+        STORE_REVOCATIONS,
         N_STORE_KINDS,
 } StoreKind;
 

@@ -9,6 +9,7 @@
 #include "keyring/identities.h"
 #include "keyring/pins.h"
 #include "keyring/psks.h"
+#include "keyring/revoked.h"
 #include "keyring/trusts.h"
 #include "killer.h"
 #include "lib/certificates.h"
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define STOPS_MAX 2000
+#define HASH "abcd000000000000000000000000000000000000000000000000000000000001\n"
 
 typedef struct World {
         Ground ground;
@@ -24,6 +26,7 @@ typedef struct World {
         Psks *psks;
         Trusts *trusts;
         Pins *pins;
+        Revoked *revoked;
         TestIdentity *first, *second;
         GHashTable *prepared; /* the files to begin with */
 } World;
@@ -45,6 +48,7 @@ static void world_open(World *world) {
         g_assert_cmpint(psks_new(ground->store, ground->vault, &world->psks), ==, 0);
         g_assert_cmpint(trusts_new(ground->store, &world->trusts), ==, 0);
         g_assert_cmpint(pins_new(ground->store, &world->pins), ==, 0);
+        g_assert_cmpint(revoked_new(ground->store, &world->revoked), ==, 0);
 }
 
 static void world_close(World *world) {
@@ -52,6 +56,7 @@ static void world_close(World *world) {
         world->psks = psks_free(world->psks);
         world->trusts = trusts_free(world->trusts);
         world->pins = pins_free(world->pins);
+        world->revoked = revoked_free(world->revoked);
         ground_close(&world->ground);
 }
 
@@ -101,6 +106,18 @@ static void say_identities(GString *text, const World *world) {
         }
 }
 
+static void say_revoked(GString *text, const World *world) {
+        g_autoptr(GPtrArray) list = revoked_list(world->revoked);
+
+        for (guint i = 0; i < list->len; i++) {
+                const RevokedEntry *entry = list->pdata[i];
+                g_autoptr(GPtrArray) one = test_blobs(entry->text, NULL); /* damaged: none */
+
+                g_string_append_printf(text, "\nrevocations %s:", entry->name);
+                say_list(text, one);
+        }
+}
+
 static int say_pins(const PinPlace *place, GPtrArray *keys, void *userdata) {
         GString *text = userdata;
 
@@ -139,6 +156,7 @@ static char *describe(World *world) {
                 say_list(text, set->anchors);
         }
         g_assert_cmpint(pins_each(world->pins, say_pins, text), ==, 0);
+        say_revoked(text, world);
         world_close(world);
 
         lines = g_strsplit(text->str, "\n", -1);
@@ -233,6 +251,13 @@ static int unpin(const World *world, const char *table, const char *host, char k
         return pins_remove(world->pins, &place, pinned, &keys, &text);
 }
 
+static int deny(const World *world, const char *name, const char *hash) {
+        g_autoptr(GBytes) text = g_bytes_new(hash, strlen(hash));
+        const char *why;
+
+        return revoked_put(world->revoked, name, text, &why);
+}
+
 /* One of each kind for each change to be made of it, and what is its neighbour. */
 static void prepare(World *world) {
         world_open(world);
@@ -247,6 +272,7 @@ static void prepare(World *world) {
         g_assert_cmpint(pin(world, "pins", "meter", 2, false), ==, 0);
         g_assert_cmpint(pin(world, "pins", "valve", 1, false), ==, 0);
         g_assert_cmpint(pin(world, "u/1000/pins", "meter", 1, false), ==, 0);
+        g_assert_cmpint(deny(world, "stolen", HASH), ==, 0);
         world_close(world);
         world->prepared = ground_save(&world->ground);
 }
@@ -331,6 +357,18 @@ static int table_removed(const World *world) {
         return unpin(world, "pins", "", 0);
 }
 
+static int revocations_new_entry(const World *world) {
+        return deny(world, "u/1000/own", HASH);
+}
+
+static int revocations_replaced(const World *world) {
+        return deny(world, "stolen", HASH HASH);
+}
+
+static int revocations_removed(const World *world) {
+        return revoked_remove(world->revoked, "stolen");
+}
+
 /* ---- killed ---- */
 
 typedef struct Victim {
@@ -399,6 +437,9 @@ static const Case cases[] = {
         {"pin-removed", pin_removed},
         {"host-unpinned", host_unpinned},
         {"table-removed", table_removed},
+        {"revocations-new", revocations_new_entry},
+        {"revocations-replaced", revocations_replaced},
+        {"revocations-removed", revocations_removed},
 };
 
 static void killed_anywhere_it_is_the_old_or_the_new(gconstpointer sealed) {

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Revoked, see revoked.h. An entry of the store is the text of identity/revocation-text.h. */
+
+#include "keyring/revoked.h"
+
+#include "base/entry.h"
+#include "base/fault.h"
+#include "identity/revocation-text.h"
+#include "keyring/entries.h"
+#include "keyring/journal.h"
+
+#define UID_ADMINISTRATOR ((uid_t)0)
+
+struct Revoked {
+        Store *store;
+        GHashTable *by_name; /* name in the entry itself to RevokedEntry, owned */
+};
+
+static void entry_free(void *data) {
+        RevokedEntry *entry = data;
+
+        g_free(entry->name);
+        g_clear_pointer(&entry->text, g_bytes_unref);
+        g_free(entry);
+}
+
+/* @text NULL: what is there is damaged. */
+static RevokedEntry *entry_new(const char *name, GBytes *text, size_t n_lists) {
+        RevokedEntry *entry = g_new0(RevokedEntry, 1);
+
+        entry->name = g_strdup(name);
+        entry->text = text ? g_bytes_ref(text) : NULL;
+        entry->n_lists = n_lists;
+        return entry;
+}
+
+static size_t entry_size(const RevokedEntry *entry) {
+        return entry->text ? g_bytes_get_size(entry->text) : 0;
+}
+
+static int entry_read(const char *name, GBytes *text, RevokedEntry **ret, const char **ret_text) {
+        g_autoptr(Revocations) revocations = NULL;
+        g_autoptr(GPtrArray) lists = NULL;
+        int r;
+
+        r = revocation_text_read(text, &revocations);
+        if (r < 0)
+                return fault(r);
+        if (r > 0) {
+                *ret_text = revocations_outcome_text((RevocationsOutcome)r);
+                return REVOKED_E_BAD;
+        }
+
+        lists = revocations_facts(revocations);
+        *ret = entry_new(name, text, lists->len);
+        return 0;
+}
+
+/* ---- the table ---- */
+
+static void revoked_take(Revoked *revoked, RevokedEntry *entry) {
+        (void)g_hash_table_replace(revoked->by_name, entry->name, entry);
+}
+
+static void revoked_load(Revoked *revoked, const char *name) {
+        g_autofree char *file = store_file(revoked->store, STORE_REVOCATIONS, name);
+        const char *why = "it is damaged, not of this user alone, or sealed with another key";
+        g_autoptr(Secret) secret = NULL;
+        g_autoptr(GBytes) text = NULL;
+        RevokedEntry *entry = NULL;
+        int r;
+
+        r = store_get(revoked->store, STORE_REVOCATIONS, name, &secret);
+        if (r == 0) {
+                text = g_bytes_new(secret_peek(secret), secret_size(secret));
+                r = entry_read(name, text, &entry, &why);
+        }
+        if (r) {
+                journal_left_out(file, why);
+                entry = entry_new(name, NULL, 0);
+        }
+
+        revoked_take(revoked, entry);
+}
+
+int revoked_new(Store *store, Revoked **ret) {
+        g_autoptr(Revoked) revoked = g_new0(Revoked, 1);
+        g_autoptr(GPtrArray) names = NULL;
+        int r;
+
+        revoked->store = store;
+        revoked->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, entry_free);
+
+        r = store ? store_list(store, &names) : 0;
+        if (r < 0)
+                return fault(r);
+
+        for (guint i = 0; names && i < names->len; i++) {
+                const StoreName *name = names->pdata[i];
+
+                if (name->kind == STORE_REVOCATIONS)
+                        revoked_load(revoked, name->name);
+        }
+
+        *ret = g_steal_pointer(&revoked);
+        return 0;
+}
+
+Revoked *revoked_free(Revoked *revoked) {
+        if (!revoked)
+                return NULL;
+
+        g_hash_table_unref(revoked->by_name);
+        g_free(revoked);
+        return NULL;
+}
+
+/* ---- changing it ---- */
+
+typedef struct Sum {
+        size_t n_entries, n_lists, n_bytes, n_bytes_of_all;
+} Sum;
+
+/* What its user would have, and all together, with @entry in the place of what has its name. */
+static Sum revoked_sum(const Revoked *revoked, const RevokedEntry *entry) {
+        uid_t uid = entry_name_uid(entry->name);
+        Sum sum = {1, entry->n_lists, entry_size(entry), entry_size(entry)};
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, revoked->by_name);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                const RevokedEntry *other = value;
+
+                if (g_str_equal(other->name, entry->name))
+                        continue;
+
+                sum.n_bytes_of_all += entry_size(other);
+                if (entry_name_uid(other->name) != uid)
+                        continue;
+
+                sum.n_entries++;
+                sum.n_lists += other->n_lists;
+                sum.n_bytes += entry_size(other);
+        }
+
+        return sum;
+}
+
+static int revoked_check_room(const Revoked *revoked, const RevokedEntry *entry,
+                              const char **ret_text) {
+        const Sum sum = revoked_sum(revoked, entry);
+        bool is_user = entry_name_uid(entry->name) != UID_ADMINISTRATOR;
+        bool is_new = !g_hash_table_contains(revoked->by_name, entry->name);
+
+        if (is_user &&
+            (sum.n_entries > REVOKED_PER_USER_MAX || sum.n_lists > REVOKED_LISTS_PER_USER_MAX ||
+             sum.n_bytes > REVOKED_BYTES_PER_USER_MAX))
+                *ret_text = "a user has 16 entries of revocations at most, with 16 lists and 256 "
+                            "KiB in all of them; remove some";
+        else if (!is_user && sum.n_entries > REVOKED_ADMINISTRATOR_MAX)
+                *ret_text = "the administrator has 256 entries of revocations at most; join some";
+        else if ((is_new && g_hash_table_size(revoked->by_name) >= REVOKED_MAX) ||
+                 sum.n_bytes_of_all > (is_user ? REVOKED_BYTES_MAX / 2 : REVOKED_BYTES_MAX))
+                *ret_text = "all users have 4096 entries of revocations with 16 MiB at most, "
+                            "and half of it without the administrator's; remove some";
+        else
+                return 0;
+
+        return REVOKED_E_FULL;
+}
+
+static int revoked_save(Revoked *revoked, const char *name, GBytes *text) {
+        gsize size;
+        const void *data = g_bytes_get_data(text, &size);
+        g_autoptr(Secret) secret = secret_new(data, size);
+        int r;
+
+        r = store_put(revoked->store, STORE_REVOCATIONS, name, secret);
+        return r ? fault(r) : 0; /* it is never too long */
+}
+
+int revoked_put(Revoked *revoked, const char *name, GBytes *text, const char **ret_text) {
+        RevokedEntry *entry = NULL;
+        int r;
+
+        if (!revoked->store)
+                return REVOKED_E_NO_STORE;
+
+        r = entry_read(name, text, &entry, ret_text);
+        if (r)
+                return r;
+
+        r = revoked_check_room(revoked, entry, ret_text);
+        if (r == 0)
+                r = revoked_save(revoked, name, text);
+        if (r) {
+                entry_free(entry);
+                return r;
+        }
+
+        revoked_take(revoked, entry);
+        return 0;
+}
+
+int revoked_remove(Revoked *revoked, const char *name) {
+        int r;
+
+        if (!revoked->store)
+                return REVOKED_E_NO_STORE;
+
+        r = store_remove(revoked->store, STORE_REVOCATIONS, name);
+        if (r < 0)
+                return fault(r);
+
+        (void)g_hash_table_remove(revoked->by_name, name);
+        return r == STORE_E_UNKNOWN ? REVOKED_E_UNKNOWN : 0;
+}
+
+GPtrArray *revoked_list(const Revoked *revoked) {
+        return entries_list(revoked->by_name);
+}
