@@ -11,14 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FINGERPRINT_SIZE 32
 #define ANCHOR_ROW "%-24s %-64s %-10s %s\n"
 #define PIN_ROW "%-32s %5s %-64s %s\n"
 
 /* ---- the command line ---- */
 
-/* Hexadecimal, colons allowed. */
-static bool fingerprint_parse(const char *text, uint8_t ret[static FINGERPRINT_SIZE]) {
+bool fingerprint_read(const char *text, uint8_t ret[static FINGERPRINT_SIZE]) {
         size_t n = 0;
 
         for (const char *at = text; *at; at++) {
@@ -26,23 +24,24 @@ static bool fingerprint_parse(const char *text, uint8_t ret[static FINGERPRINT_S
 
                 if (*at == ':')
                         continue;
-                if (digit < 0 || n == 2 * (size_t)FINGERPRINT_SIZE) {
-                        n = 0;
-                        break;
-                }
+                if (digit < 0 || n == 2 * (size_t)FINGERPRINT_SIZE)
+                        return false;
                 ret[n / 2] = (uint8_t)(n % 2 ? ret[n / 2] << 4 | digit : digit);
                 n++;
         }
 
-        if (n == 2 * (size_t)FINGERPRINT_SIZE)
+        return n == 2 * (size_t)FINGERPRINT_SIZE;
+}
+
+static bool fingerprint_parse(const char *text, uint8_t ret[static FINGERPRINT_SIZE]) {
+        if (fingerprint_read(text, ret))
                 return true;
 
         (void)say_usage("'%s' is no fingerprint: a SHA-256 in hexadecimal, 64 digits", text);
         return false;
 }
 
-/* The exit status of a call about @what. */
-static int finish(const char *what, int r, sd_bus_error *error) {
+int finish_call(const char *what, int r, sd_bus_error *error) {
         if (r < 0)
                 (void)complain(what, r, error);
         sd_bus_error_free(error);
@@ -59,7 +58,7 @@ static int trust_add(sd_bus *bus, char **arguments) {
                 return say_usage("usage: dtlsctl trust add NAME FILE...");
 
         r = dtlsd_add_trust_anchors(bus, arguments[0], (const char *const *)arguments + 1, &error);
-        return finish(arguments[0], r, &error);
+        return finish_call(arguments[0], r, &error);
 }
 
 static int trust_remove(sd_bus *bus, char **arguments) {
@@ -73,7 +72,7 @@ static int trust_remove(sd_bus *bus, char **arguments) {
                 return EXIT_USAGE;
 
         r = dtlsd_remove_trust_anchor(bus, arguments[0], arguments[1] ? fingerprint : NULL, &error);
-        return finish(arguments[0], r, &error);
+        return finish_call(arguments[0], r, &error);
 }
 
 static int print_anchors(const char *name, sd_bus_message *reply) {
@@ -126,7 +125,7 @@ static int trust_list(sd_bus *bus, char **arguments) {
 
         g_strfreev(names);
         (void)sd_bus_message_unref(reply);
-        return finish("trust", r, &error);
+        return finish_call("trust", r, &error);
 }
 
 int command_trust(sd_bus *bus, Settings *settings, char **arguments) {
@@ -159,7 +158,7 @@ static int call_about_pin(sd_bus *bus, const Settings *settings, char **argument
                 pin.fingerprint = fingerprint;
         }
 
-        return finish(arguments[0], about(bus, &pin, &error), &error);
+        return finish_call(arguments[0], about(bus, &pin, &error), &error);
 }
 
 int command_pin(sd_bus *bus, Settings *settings, char **arguments) {
@@ -220,5 +219,5 @@ int command_pins(sd_bus *bus, Settings *settings, char **arguments) {
                 r = print_pin(reply);
 
         (void)sd_bus_message_unref(reply);
-        return finish("pins", r, &error);
+        return finish_call("pins", r, &error);
 }

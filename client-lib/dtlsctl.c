@@ -43,6 +43,8 @@ static const Command commands[] = {
         {"psks", COMMAND_OTHER, 0, 0, "", command_psks},
         {"trust", COMMAND_OTHER, 1, UINT_MAX / 2,
          " add NAME FILE... | remove NAME [FINGERPRINT] | list", command_trust},
+        {"revocations", COMMAND_OTHER, 1, UINT_MAX / 2,
+         " set NAME FILE|FINGERPRINT... | remove NAME | list [NAME]", command_revocations},
         {"pin", COMMAND_PIN, 3, 0, " HOST PORT FINGERPRINT", command_pin},
         {"unpin", COMMAND_PIN, 2, 1, " HOST PORT [FINGERPRINT]", command_unpin},
         {"pins", COMMAND_OTHER, 0, 0, "", command_pins},
@@ -76,6 +78,13 @@ static const char *const description =
         "  trust remove NAME [FINGERPRINT]\n"
         "                       no more: one of them, or all\n"
         "  trust list           all that you may use, set by set\n"
+        "  revocations set NAME FILE|FINGERPRINT...\n"
+        "                       have no certificate taken that these lists (CRLs) or\n"
+        "                       fingerprints (SHA-256) name, whoever vouches for it\n"
+        "  revocations remove NAME\n"
+        "                       no more\n"
+        "  revocations list [NAME]\n"
+        "                       those that count for you; or what is in one of them\n"
         "  pin HOST PORT FINGERPRINT\n"
         "                       take no other key of this server's (SHA-256 of its public key)\n"
         "  unpin HOST PORT [FINGERPRINT]\n"

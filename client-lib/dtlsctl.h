@@ -142,7 +142,14 @@ int command_remove_psk(sd_bus *bus, Settings *settings, char **arguments);
 int command_psks(sd_bus *bus, Settings *settings, char **arguments);
 int command_list(sd_bus *bus, Settings *settings, char **arguments);
 int command_policy(sd_bus *bus, Settings *settings, char **arguments);
+/* dtlsctl-trust.c: a SHA-256 in hexadecimal, colons allowed. False: it is none. */
+#define FINGERPRINT_SIZE 32
+bool fingerprint_read(const char *text, uint8_t ret[static FINGERPRINT_SIZE]);
+/* The exit status of a call about @what. */
+int finish_call(const char *what, int r, sd_bus_error *error);
+
 int command_trust(sd_bus *bus, Settings *settings, char **arguments);
+int command_revocations(sd_bus *bus, Settings *settings, char **arguments);
 int command_pin(sd_bus *bus, Settings *settings, char **arguments);
 int command_unpin(sd_bus *bus, Settings *settings, char **arguments);
 int command_pins(sd_bus *bus, Settings *settings, char **arguments);

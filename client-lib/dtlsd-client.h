@@ -331,6 +331,19 @@ int dtlsd_pin(sd_bus *bus, const struct dtlsd_pin *pin, sd_bus_error *error);
 /* (Manager.Unpin.) Errors: InvalidInputParameters (there is none), NotAuthorized. */
 int dtlsd_unpin(sd_bus *bus, const struct dtlsd_pin *pin, sd_bus_error *error);
 
+/* ---- certificates that are taken back, whoever trusts them ---- */
+
+/* Keeps revocation lists (CRLs) and denied certificates in the service's store, in the place of
+ * what had the name, for the next handshake on. @name: the administrator's, which counts for
+ * everybody, or a user's own "u/UID/NAME", which counts for its own connections and listeners.
+ * @list_files: PEM or DER, NULL-terminated, or NULL. @denied: SHA-256 of certificates or of public
+ * keys in hexadecimal, NULL-terminated, or NULL (Manager.SetRevocations). Errors:
+ * InvalidInputParameters, NotAuthorized, QuotaExceeded, Failed. */
+int dtlsd_set_revocations(sd_bus *bus, const char *name, const char *const *list_files,
+                          const char *const *denied, sd_bus_error *error);
+/* (Manager.RemoveRevocations.) Errors: InvalidInputParameters (there are none), NotAuthorized. */
+int dtlsd_remove_revocations(sd_bus *bus, const char *name, sd_bus_error *error);
+
 /* ---- connections ---- */
 
 /*

@@ -158,7 +158,7 @@ int dtlsd_bytes_append(sd_bus_message *m, const char *key, const void *data, siz
         return r < 0 ? r : close_entry(m);
 }
 
-static int append_names(sd_bus_message *m, const char *key, const char *const *names) {
+int dtlsd_names_append(sd_bus_message *m, const char *key, const char *const *names) {
         int r;
 
         if (!names)
@@ -206,8 +206,8 @@ int dtlsd_files_append(sd_bus_message *m, const char *const *paths, sd_bus_error
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_files(sd_bus_message *m, const char *key, const char *const *paths,
-                        sd_bus_error *error) {
+int dtlsd_files_entry_append(sd_bus_message *m, const char *key, const char *const *paths,
+                             sd_bus_error *error) {
         int r;
 
         if (!paths)
@@ -271,21 +271,22 @@ static int append_credentials(sd_bus_message *m, const struct dtlsd_options *opt
                               sd_bus_error *error) {
         int r;
 
-        r = append_files(m, "CertificateChain", options->certificate_chain_files, error);
+        r = dtlsd_files_entry_append(m, "CertificateChain", options->certificate_chain_files,
+                                     error);
         if (r >= 0)
                 r = dtlsd_secret_file_append(m, "PrivateKey", options->private_key_file,
                                              /* is_line= */ false, error);
         if (r >= 0)
                 r = append_string(m, "Identity", options->identity);
         if (r >= 0)
-                r = append_files(m, "CaCertificates", options->ca_files, error);
+                r = dtlsd_files_entry_append(m, "CaCertificates", options->ca_files, error);
         if (r >= 0 && options->psk_identity)
                 r = dtlsd_bytes_append(m, "PreSharedKeyIdentity", options->psk_identity,
                                        options->psk_identity_size);
         if (r >= 0 && options->psk)
                 r = dtlsd_secret_append(m, "PreSharedKey", options->psk, options->psk_size);
         if (r >= 0)
-                r = append_names(m, "Psks", options->psks);
+                r = dtlsd_names_append(m, "Psks", options->psks);
         return r;
 }
 
@@ -342,8 +343,8 @@ static int append_ignored_errors(sd_bus_message *m, const struct dtlsd_options *
                         r = close_entry(m);
         }
         return r < 0 ? r
-                     : append_names(m, "IgnoredErrorsOfAnyCertificate",
-                                    options->ignored_errors_of_any_certificate);
+                     : dtlsd_names_append(m, "IgnoredErrorsOfAnyCertificate",
+                                          options->ignored_errors_of_any_certificate);
 }
 
 static int append_verification(sd_bus_message *m, const struct dtlsd_options *options) {
@@ -368,11 +369,11 @@ static int append_choice(sd_bus_message *m, const struct dtlsd_options *options)
         if (r >= 0)
                 r = append_string(m, "CipherProfile", options->cipher_profile);
         if (r >= 0)
-                r = append_names(m, "Ciphers", options->ciphers);
+                r = dtlsd_names_append(m, "Ciphers", options->ciphers);
         if (r >= 0)
-                r = append_names(m, "EllipticCurves", options->elliptic_curves);
+                r = dtlsd_names_append(m, "EllipticCurves", options->elliptic_curves);
         if (r >= 0)
-                r = append_names(m, "SslOptions", options->ssl_options);
+                r = dtlsd_names_append(m, "SslOptions", options->ssl_options);
         return r < 0 ? r : append_protocols(m, options->next_protocols);
 }
 
@@ -451,7 +452,7 @@ static int append_special(sd_bus_message *m, const struct dtlsd_options *options
             what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_CREATE | OPTIONS_FOR_LISTEN))
                 r = append_number(m, "Channel", dtlsd_channel_id(options->channel));
         if (r >= 0 && what & (OPTIONS_FOR_CONNECT | OPTIONS_FOR_LISTEN | creates))
-                r = append_names(m, "Share", options->share);
+                r = dtlsd_names_append(m, "Share", options->share);
         return r;
 }
 

@@ -101,6 +101,10 @@ int dtlsd_files_append(sd_bus_message *m, const char *const *paths, sd_bus_error
 int dtlsd_secret_file_append(sd_bus_message *m, const char *key, const char *path, bool is_line,
                              sd_bus_error *error);
 /* Appends an entry {sv} with an ay, or with a sealed memfd of the bytes. */
+/* An entry of options, "aay" or "as"; of NULL none. */
+int dtlsd_files_entry_append(sd_bus_message *m, const char *key, const char *const *paths,
+                             sd_bus_error *error);
+int dtlsd_names_append(sd_bus_message *m, const char *key, const char *const *names);
 int dtlsd_bytes_append(sd_bus_message *m, const char *key, const void *data, size_t size);
 int dtlsd_secret_append(sd_bus_message *m, const char *key, const void *data, size_t size);
 /* Appends an a(say). */

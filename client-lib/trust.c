@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Calls of io.github.dtlsd.Dtlsd1.Manager that change whom the store trusts. */
+/* Calls of io.github.dtlsd.Dtlsd1.Manager that change whom the store trusts, and whom not. */
 
 #include "private.h"
 
@@ -73,4 +73,40 @@ int dtlsd_pin(sd_bus *bus, const struct dtlsd_pin *pin, sd_bus_error *error) {
 
 int dtlsd_unpin(sd_bus *bus, const struct dtlsd_pin *pin, sd_bus_error *error) {
         return call_about_pin(bus, "Unpin", pin, error);
+}
+
+/* Each may be NULL. */
+static int append_revocations(sd_bus_message *m, const char *const *list_files,
+                              const char *const *denied, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = dtlsd_files_entry_append(m, "Lists", list_files, error);
+        if (r >= 0)
+                r = dtlsd_names_append(m, "Denied", denied);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int dtlsd_set_revocations(sd_bus *bus, const char *name, const char *const *list_files,
+                          const char *const *denied, sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = dtlsd_manager_call_new(bus, "SetRevocations", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", name);
+        if (r >= 0)
+                r = append_revocations(m, list_files, denied, error);
+        return dtlsd_call(m, r, error);
+}
+
+int dtlsd_remove_revocations(sd_bus *bus, const char *name, sd_bus_error *error) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = dtlsd_manager_call_new(bus, "RemoveRevocations", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", name);
+        return dtlsd_call(m, r, error);
 }

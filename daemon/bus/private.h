@@ -366,6 +366,8 @@ typedef struct StoreCall {
         sd_bus_message *m;
         uid_t uid;
         uint64_t ticket;
+        uid_t owner;      /* of what is changed, charged while the call lasts with */
+        uint64_t n_bytes; /* so much */
 } StoreCall;
 
 /* Whether @name can be meant by @uid: a plain one, or its own "u/UID/NAME". */
@@ -386,6 +388,10 @@ int store_call_new(Bus *bus, sd_bus_message *m, StoreCall **ret, sd_bus_error *e
  * negative. */
 int store_begin(Bus *bus, sd_bus_message *m, const char *kind, const char *name, StoreCall **ret,
                 sd_bus_error *error);
+/* The same for who has asked policy by itself, and adds so much to what has this name: its owner is
+ * charged while the call lasts, and for what the store has then by relay. 1 or negative. */
+int store_call_new_of(Bus *bus, sd_bus_message *m, const char *name, uint64_t n_bytes,
+                      StoreCall **ret, sd_bus_error *error);
 void on_store_done(int outcome, const char *text, void *userdata);
 void store_call_end(StoreCall *call); /* it has been answered otherwise */
 int store_calls_new(Bus *bus, StoreCalls **ret);
@@ -415,6 +421,12 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *er
 int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+/* revoked.c: four methods of the Manager, about certificates that the store takes back. */
+int method_set_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_remove_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_list_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int method_get_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /* share.c: two methods and two properties of a Connection. */
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error);

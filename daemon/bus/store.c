@@ -80,6 +80,7 @@ static void store_call_free(void *data) {
 
         keys_forget(bus->keys, call->ticket);
         quota_discharge(bus->quota, call->uid, QUOTA_CALLS, 1);
+        quota_discharge(bus->quota, call->owner, QUOTA_BYTES, call->n_bytes);
         bin_put(bus, call->m);
         g_free(call);
 }
@@ -111,6 +112,30 @@ int store_begin(Bus *bus, sd_bus_message *m, const char *kind, const char *name,
 
         r = store_ask(bus, m, ACCESS_MANAGE_STORE, kind, name, error);
         return r <= 0 ? r : store_call_new(bus, m, ret, error);
+}
+
+int store_call_new_of(Bus *bus, sd_bus_message *m, const char *name, uint64_t n_bytes,
+                      StoreCall **ret, sd_bus_error *error) {
+        uid_t owner = entry_name_uid(name);
+        g_autofree char *text = NULL;
+        int r;
+
+        r = quota_charge(bus->quota, owner, QUOTA_BYTES, n_bytes);
+        if (r) {
+                text = quota_refusal(bus->quota, owner, QUOTA_BYTES, (QuotaOutcome)r);
+                return bus_refuse_text(error, "QuotaExceeded",
+                                       "This is %" G_GUINT64_FORMAT " bytes. %s", n_bytes, text);
+        }
+
+        r = store_call_new(bus, m, ret, error);
+        if (r < 0) {
+                quota_discharge(bus->quota, owner, QUOTA_BYTES, n_bytes);
+                return r;
+        }
+
+        (*ret)->owner = owner;
+        (*ret)->n_bytes = n_bytes;
+        return 1;
 }
 
 static const char *store_error(int outcome) {

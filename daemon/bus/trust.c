@@ -17,16 +17,37 @@ static int add_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArra
         return r < 0 ? r : certificates_read(m, &certificates, ret_blobs, error);
 }
 
+/* @ret_n_bytes: what they will take, also those that are there already. */
+static int add_measure(GPtrArray *blobs, uint64_t *ret_n_bytes, sd_bus_error *error) {
+        g_autoptr(Trust) trust = NULL;
+        int r;
+
+        r = trust_new(blobs, &trust);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+        if (r > 0)
+                return bus_refuse_text(error, "InvalidInputParameters", "certificates: %s",
+                                       trust_outcome_text((TrustOutcome)r));
+
+        *ret_n_bytes = trust_memory(trust);
+        return 1;
+}
+
 int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         g_autoptr(GPtrArray) blobs = NULL;
         Bus *bus = message_bus(m);
+        uint64_t n_bytes = 0;
         StoreCall *call;
         const char *name;
         int r;
 
         r = add_read(bus, m, &name, &blobs, error);
         if (r >= 0)
-                r = store_begin(bus, m, "trust", name, &call, error);
+                r = store_ask(bus, m, ACCESS_MANAGE_STORE, "trust", name, error);
+        if (r > 0)
+                r = add_measure(blobs, &n_bytes, error);
+        if (r > 0)
+                r = store_call_new_of(bus, m, name, n_bytes, &call, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 

@@ -107,6 +107,7 @@ static void ask_free(gpointer data) {
         keys_psk_free(ask->psk);
         g_free(ask->trust);
         g_free(ask->place);
+        keys_revoked_free(ask->revoked);
         g_free(ask);
 }
 
@@ -133,6 +134,8 @@ static void ask_fail(Ask *ask, int outcome, const char *text) {
         case ASK_REMOVE_PSK:
         case ASK_CHANGE_TRUST:
         case ASK_CHANGE_PINS:
+        case ASK_STORE_REVOCATIONS:
+        case ASK_REMOVE_REVOCATIONS:
         case ASK_INSTALL_CERTIFICATE:
                 ask->done(outcome, text, ask->userdata);
                 break;
@@ -147,7 +150,7 @@ static bool ask_is_import(const Ask *ask) {
 }
 
 static bool ask_changes_store(const Ask *ask) {
-        return ask->identity || ask->psk || ask->trust || ask->place;
+        return ask->identity || ask->psk || ask->trust || ask->place || ask->revoked;
 }
 
 /* Whether a reply must still be waited for although nobody is to be told: it says what there is. */
@@ -351,6 +354,10 @@ static int ask_read(Ask *ask, sd_bus_message *m) {
                 return ask_read_trust(ask, m);
         case ASK_CHANGE_PINS:
                 return ask_read_pins(ask, m);
+        case ASK_STORE_REVOCATIONS:
+                return ask_read_stored_revocations(ask);
+        case ASK_REMOVE_REVOCATIONS:
+                return ask_read_removed_revocations(ask);
         }
 
         g_assert_not_reached();
@@ -505,6 +512,7 @@ static void keys_drop_connection(Keys *keys) {
         psks_drop(keys);
         trusts_forget(keys);
         pins_forget(keys);
+        revoked_forget(keys);
         g_hash_table_iter_init(&iter, keys->held);
         while (g_hash_table_iter_next(&iter, &value, NULL))
                 ((Key *)value)->keys = NULL;
@@ -540,6 +548,7 @@ static void on_keys_ready(Keys *keys) {
         psks_ask(keys);
         trusts_ask(keys);
         pins_ask(keys);
+        revoked_ask(keys);
         identities_ask(keys); /* last: once they are known everything is */
 }
 
@@ -613,6 +622,7 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->psks = psks_table_new();
         keys->trusts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, keys_trust_free);
         keys->pins = pins_table_new();
+        keys->revoked = revoked_table_new();
 
         keys->timer_usec = UINT64_MAX;
         r = sd_event_add_time(event, &keys->timer, CLOCK_MONOTONIC, UINT64_MAX, KEYS_ACCURACY_USEC,
@@ -636,6 +646,7 @@ Keys *keys_free(Keys *keys) {
         g_tree_unref(keys->psks);
         g_hash_table_unref(keys->trusts);
         g_hash_table_unref(keys->pins);
+        g_hash_table_unref(keys->revoked);
         g_hash_table_unref(keys->held);
         sd_event_source_disable_unref(keys->timer);
         sd_event_unref(keys->event);

@@ -11,6 +11,7 @@
  */
 
 #include "base/secret.h"
+#include "identity/revocations.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -82,6 +83,19 @@ typedef struct KeysTrust {
 /* @name: of a set that is new, changed or gone; NULL: any may be. */
 typedef void (*KeysTrustsChanged)(const char *name, void *userdata);
 
+/* Certificates that are taken back, by the word of a user, or of the administrator to all. They
+ * outlive the keyring as trust sets do. */
+typedef struct KeysRevoked {
+        char *name;               /* "NAME", or "u/UID/NAME" */
+        Revocations *revocations; /* of a damaged one revocations_new_unknown() */
+        bool damaged;
+        size_t n_bytes; /* on the disk, */
+        char *checksum; /* and the SHA-256 of what is there */
+} KeysRevoked;
+
+/* @name: of an entry that is new, changed or gone; NULL: any may be. */
+typedef void (*KeysRevokedChanged)(const char *name, void *userdata);
+
 /* A key that a host may have, by the word of a user, or of the administrator to all. */
 typedef struct KeysPin {
         uid_t uid;
@@ -140,6 +154,12 @@ uint64_t keys_remove_trust_anchor(Keys *keys, uid_t uid, const char *name, const
 uint64_t keys_pin(Keys *keys, const KeysPin *pin, bool first, KeysDone answer, void *userdata);
 /* The host "" at port 0: everything that is pinned by this word. */
 uint64_t keys_unpin(Keys *keys, const KeysPin *pin, KeysDone answer, void *userdata);
+/* New, or in the place of what has this name. @text: of identity/revocation-text.h; @revocations:
+ * what is in it, which is in keys_revoked() when the answer comes. Both referenced. */
+uint64_t keys_store_revocations(Keys *keys, uid_t uid, const char *name, GBytes *text,
+                                Revocations *revocations, KeysDone answer, void *userdata);
+uint64_t keys_remove_revocations(Keys *keys, uid_t uid, const char *name, KeysDone answer,
+                                 void *userdata);
 /* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
 
@@ -162,6 +182,13 @@ GTree *keys_psks(const Keys *keys);
 const KeysTrust *keys_trust(const Keys *keys, const char *name);
 GPtrArray *keys_trusts(const Keys *keys);
 void keys_observe_trusts(Keys *keys, KeysTrustsChanged changed, void *userdata);
+
+/* As with trust sets. */
+const KeysRevoked *keys_revoked(const Keys *keys, const char *name);
+GPtrArray *keys_revoked_list(const Keys *keys);
+/* Whether the keyring has said what there is. */
+bool keys_revoked_known(const Keys *keys);
+void keys_observe_revoked(Keys *keys, KeysRevokedChanged changed, void *userdata);
 
 /* What counts for @uid: its own, and those to all; new, of GBytes. NULL: nothing is pinned there.
  * An empty array: it is not known yet, so no key is the right one. They outlive the keyring as

@@ -20,6 +20,8 @@ typedef enum AskKind {
         ASK_REMOVE_PSK,
         ASK_CHANGE_TRUST, /* anchors added or removed */
         ASK_CHANGE_PINS,  /* pinned or unpinned */
+        ASK_STORE_REVOCATIONS,
+        ASK_REMOVE_REVOCATIONS,
 } AskKind;
 
 typedef struct Ask {
@@ -46,7 +48,8 @@ typedef struct Ask {
         KeysIdentity *identity; /* store and remove: what it is about, */
         KeysPsk *psk;           /* or this */
         char *trust;            /* or the set of this name, */
-        char *place;            /* or what is pinned here */
+        char *place;            /* or what is pinned here, */
+        KeysRevoked *revoked;   /* or this */
 } Ask;
 
 struct Keys {
@@ -80,6 +83,12 @@ struct Keys {
         sd_bus_slot *pins_listing;
         GHashTable *pins; /* place to GPtrArray of GBytes, owned */
         bool pins_known;
+
+        sd_bus_slot *revoked_listing;
+        GHashTable *revoked; /* name in the entry itself to KeysRevoked, owned */
+        bool revoked_known;
+        KeysRevokedChanged revoked_changed;
+        void *revoked_userdata;
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
@@ -134,3 +143,12 @@ GHashTable *pins_table_new(void);
 void pins_ask(Keys *keys);
 void pins_forget(Keys *keys);
 int ask_read_pins(Ask *ask, sd_bus_message *m);
+
+/* ---- revoked.c: the same for what is taken back ---- */
+
+void keys_revoked_free(void *revoked);
+GHashTable *revoked_table_new(void);
+void revoked_ask(Keys *keys);
+void revoked_forget(Keys *keys);
+int ask_read_stored_revocations(Ask *ask);
+int ask_read_removed_revocations(Ask *ask);

@@ -103,7 +103,7 @@ int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reaso
         g_autoptr(GPtrArray) pins = pins_for(relay, spec);
         const SpecJudgement judgement = {
                 .trust = trusts_for(relay, spec),
-                .revocations = relay->revocations,
+                .revocations = revoked_for(relay, spec->uid),
                 .pins = pins,
         };
         int r;

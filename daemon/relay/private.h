@@ -201,8 +201,10 @@ struct Relay {
         Trust *system_trust;
         bool system_trust_read;
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */
-        Revocations *revocations;
-        Seal *seal; /* of session tickets; they die with it */
+        Revocations *revocation_files;
+        GHashTable *revocations; /* uid to Revocations, all that count for it; made at first use */
+        GHashTable *kept;        /* uid to what it is charged for in the store, size_t */
+        Seal *seal;              /* of session tickets; they die with it */
         Expiry *expiry;
         GQueue rests; /* rests.c */
         Alarm rests_alarm;
@@ -391,6 +393,20 @@ void trusts_close(Relay *relay);
 void trusts_reload_system(Relay *relay);
 /* Whom @spec trusts, as it is now; NULL: nobody. Borrowed. */
 Trust *trusts_for(Relay *relay, const Spec *spec);
+
+/* ---- revoked.c ---- */
+
+void revoked_open(Relay *relay);
+void revoked_close(Relay *relay);
+void revoked_set_files(Relay *relay, Revocations *revocations);
+/* What counts for this user, as it is now. Borrowed. */
+Revocations *revoked_for(Relay *relay, uid_t uid);
+
+/* ---- kept.c ---- */
+
+void kept_open(Relay *relay);
+void kept_close(Relay *relay);
+void kept_follow(Relay *relay); /* trust sets or revocations have changed */
 
 /* ---- pins.c ---- */
 

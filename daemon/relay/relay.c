@@ -180,6 +180,8 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         keys_observe_identities(keys, on_identities_changed, relay);
         trusts_open(relay);
         rests_open(relay);
+        revoked_open(relay);
+        kept_open(relay);
         relay->quota = quota;
         relay->registry = registry_new();
         relay->rx = datagram_batch_new(UDP_RECEIVE_DATAGRAMS, UDP_RECEIVE_BYTES);
@@ -304,7 +306,8 @@ Relay *relay_free(Relay *relay) {
         g_clear_pointer(&relay->listeners, g_tree_unref);
         g_clear_pointer(&relay->verifiers, g_tree_unref);
         trusts_close(relay);
-        g_clear_pointer(&relay->revocations, revocations_unref);
+        revoked_close(relay);
+        kept_close(relay);
         seal_free(relay->seal);
         datagram_batch_free(relay->rx);
         datagram_batch_free(relay->net);
@@ -377,8 +380,7 @@ void relay_keyring_lost(Relay *relay) {
 void relay_reload_trust(Relay *relay, Revocations *revocations) {
         g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
 
-        g_clear_pointer(&relay->revocations, revocations_unref);
-        relay->revocations = revocations_ref(revocations);
+        revoked_set_files(relay, revocations);
         trusts_reload_system(relay);
 
         for (guint i = 0; i < ids->len; i++)

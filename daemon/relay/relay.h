@@ -182,7 +182,8 @@ Relay *relay_free(Relay *relay); /* ends everything, close_notify where open */
 void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);
 /* The keyring died: handshakes that wait for it fail with a clear error. */
 void relay_keyring_lost(Relay *relay);
-/* From here on peers are judged by these (referenced), and by the system's trust as it is now. */
+/* From here on peers are judged by these (referenced) beside the store's, and by the system's trust
+ * as it is now. */
 void relay_reload_trust(Relay *relay, Revocations *revocations);
 /* From here on it is told so long before that an identity of the store ends. */
 void relay_set_lead_times(Relay *relay, const LeadTimes *times);

@@ -74,6 +74,7 @@ static void on_trusts_changed(const char *name, void *userdata) {
         else
                 g_hash_table_remove_all(relay->trusts);
 
+        kept_follow(relay);
         for (guint i = 0; i < ids->len; i++) {
                 Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
                 const char *trust = listener->spec->trust_name;

@@ -6,6 +6,7 @@
 
 #include "interop/scene.h"
 #include "lib/certificates.h"
+#include "lib/revocations.h"
 #include "program.h"
 
 #include <fcntl.h>
@@ -188,6 +189,12 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl trust add x", "dtlsctl: usage: dtlsctl trust add NAME FILE...\n"},
                 {"dtlsctl trust remove x 00:g0", "'00:g0' is no fingerprint"},
                 {"dtlsctl trust list x", "dtlsctl: usage: dtlsctl trust list\n"},
+                {"dtlsctl revocations", "dtlsctl: usage: dtlsctl revocations set NAME"},
+                {"dtlsctl revocations x", "there is no command 'revocations x'"},
+                {"dtlsctl revocations set x", "usage: dtlsctl revocations set NAME FILE|FINGER"},
+                {"dtlsctl revocations remove", "usage: dtlsctl revocations set NAME"},
+                {"dtlsctl revocations remove x y", "usage: dtlsctl revocations remove NAME\n"},
+                {"dtlsctl revocations list x y", "usage: dtlsctl revocations list [NAME]\n"},
                 {"dtlsctl pin h 1", "dtlsctl: usage: dtlsctl pin HOST PORT FINGERPRINT\n"},
                 {"dtlsctl pin h 0 x", "'0' is not a port"},
                 {"dtlsctl pin h 1 abcd", "'abcd' is no fingerprint"},
@@ -962,6 +969,45 @@ static void test_trust_sets_are_kept_used_and_forgotten(Scene *scene, const void
         expect("dtlsctl trust add x nofile", 1, "", "nofile: No such file");
 }
 
+/* ca.crl, of nobody whom anybody here knows. */
+static void write_list(const Scene *scene) {
+        g_autoptr(TestIdentity) other =
+                test_identity_new("Another CA", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        g_autoptr(GBytes) list = test_crl_new(other, NULL, other, NULL);
+
+        g_free(test_write(scene->directory, "ca.crl", list));
+}
+
+static void test_revocations_are_kept_and_forgotten(Scene *scene, const void *unused) {
+        g_autofree char *name = g_strdup_printf("u/%u/stolen", geteuid());
+        g_autofree char *sum = fingerprint(scene, "server"), *port = NULL, *row = NULL;
+        g_autofree char *set = g_strdup_printf("dtlsctl revocations set %s %s", name, sum);
+        g_autofree char *show = g_strdup_printf("dtlsctl revocations list %s", name);
+        g_autofree char *drop = g_strdup_printf("dtlsctl revocations remove %s", name);
+        g_autofree char *set_list =
+                g_strdup_printf("dtlsctl revocations set %s \"$F/ca.crl\"", name);
+        g_autofree char *connect = NULL;
+        g_autoptr(Program) server = start_listener("--echo " OPTIONS_CERTIFICATE, &port);
+
+        connect = g_strdup_printf("printf hello | dtlsctl connect --ca \"$F/ca.crt\" 127.0.0.1 %s",
+                                  port);
+        expect("dtlsctl revocations list", 0, "NAME ", "");
+        expect(connect, 0, "hello", "");
+        expect(set, 0, "", "");
+        row = g_strdup_printf("\n%-32s %5s %6s its user\n", name, "0", "1");
+        expect("dtlsctl revocations list", 0, row, "");
+        expect(show, 0, sum, "");
+        expect(connect, 1, "", "127.0.0.1");
+
+        write_list(scene);
+        expect(set_list, 0, "", "");
+        expect(show, 0, " CN=Another CA\n", "");
+        expect(connect, 0, "hello", "");
+        expect(drop, 0, "", "");
+        expect(drop, 1, "", name);
+        expect("dtlsctl revocations set x nofile", 1, "", "nofile: No such file");
+}
+
 /* The SHA-256 of the public key. */
 static char *pin_of(const char *name) {
         g_autofree char *line = g_strdup_printf("openssl x509 -in \"$F/%s.crt\" -pubkey -noout | "
@@ -1214,6 +1260,7 @@ int main(int argc, char **argv) {
         ADD("psks/are-kept-used-replaced-and-forgotten",
             test_psks_are_kept_used_replaced_and_forgotten);
         ADD("trust/sets-are-kept-used-and-forgotten", test_trust_sets_are_kept_used_and_forgotten);
+        ADD("trust/revocations-are-kept-and-forgotten", test_revocations_are_kept_and_forgotten);
         ADD("trust/pins-are-kept-used-and-forgotten", test_pins_are_kept_used_and_forgotten);
         ADD("share/another-user-reads-along", test_another_user_reads_along);
         ADD("share/another-user-writes-and-leaves", test_another_user_writes_and_leaves);

@@ -95,7 +95,7 @@ static sd_bus_message *client_begin(sd_bus *bus, uint16_t port) {
         return m;
 }
 
-static char *shake(sd_bus *bus, sd_bus_message *m, const char *state) {
+static char *shake_with(sd_bus *bus, sd_bus_message *m, const char *state) {
         char *path = options_end_path(bus, m);
 
         do_handshake(bus, path);
@@ -108,7 +108,7 @@ static char *open_to(const World *world, uint16_t port, const char *identity, co
         sd_bus_message *m = client_begin(world->bob, port);
 
         options_add_psk(m, identity, key);
-        return shake(world->bob, m, "HandshakeComplete");
+        return shake_with(world->bob, m, "HandshakeComplete");
 }
 
 /* How it fails. */
@@ -117,7 +117,7 @@ static char *fail_at(const World *world, uint16_t port, const char *identity, co
         g_autofree char *path = NULL;
 
         options_add_psk(m, identity, key);
-        path = shake(world->bob, m, "HandshakeNotStarted");
+        path = shake_with(world->bob, m, "HandshakeNotStarted");
         return get_error(world->bob, path);
 }
 
@@ -153,7 +153,7 @@ static void test_one_key_for_many_programs(void) {
         listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
         m = client_begin(world.alice, get_port(world.alice, listener));
         add_psks(m, "sensor-1");
-        client = shake(world.alice, m, "HandshakeComplete");
+        client = shake_with(world.alice, m, "HandshakeComplete");
         assert_identity(world.alice, client, "the first");
         world_free(&world);
 }
@@ -291,7 +291,7 @@ static void test_no_session_ticket_rests_on_one(void) {
         m = client_begin(world.alice, get_port(world.alice, listener));
         add_psks(m, "u/1/x");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
-        client = shake(world.alice, m, "HandshakeComplete");
+        client = shake_with(world.alice, m, "HandshakeComplete");
         g_free(call_refused("TlsNonFatalError", world.alice, client, CONNECTION, "GetSessionTicket",
                             ""));
         world_free(&world);

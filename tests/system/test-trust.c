@@ -16,18 +16,6 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-static bool world_new(World *world) {
-        if (!world_of_users(world))
-                return false;
-
-        world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
-        world->other = test_identity_new("other", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
-        world->server =
-                test_identity_new("server", world->ca, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
-        test_identity_write(world->server, world->directory, "server");
-        return true;
-}
-
 static void let_alice_use(const World *world) {
         service_rule(world->service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
                                      "Use=trust:field*\n");
@@ -133,18 +121,6 @@ static bool lists(sd_bus *bus, const char *name, const TestIdentity *anchor) {
 
 /* ---- using ---- */
 
-static Peer *start_server(const World *world, uint16_t *ret_port) {
-        g_autofree char *certificate = g_strdup_printf("%s/server.crt", world->directory);
-        g_autofree char *key = g_strdup_printf("%s/server.key", world->directory);
-        Peer *peer = peer_start((const char *const[]){"openssl", "s_server", "-dtls1_2", "-accept",
-                                                      "127.0.0.1:0", "-cert", certificate, "-key",
-                                                      key, NULL});
-        g_autofree char *port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
-
-        *ret_port = (uint16_t)g_ascii_strtoull(port, NULL, 10);
-        return peer;
-}
-
 static sd_bus_message *client_begin(sd_bus *bus, const char *trust, uint16_t port) {
         sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateConnection", "s", "client");
 
@@ -159,31 +135,18 @@ static char *create(sd_bus *bus, const char *trust, uint16_t port) {
         return options_end_path(bus, client_begin(bus, trust, port));
 }
 
-static void shake(sd_bus *bus, const char *path, const char *state) {
-        do_handshake(bus, path);
-        wait_string(bus, path, CONNECTION, "HandshakeState", state);
-}
-
-static void shut(sd_bus *bus, const char *path) {
-        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "Shutdown", ""));
-}
-
-static void give_up(sd_bus *bus, const char *path) {
-        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "AbortHandshake", ""));
-}
-
 static void test_is_used_by_name_and_kept(void) {
         World world;
         g_autofree char *path = NULL, *text = NULL, *again = NULL, *names = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         add(world.root, "field", world.other);
         add(world.root, "field", world.ca);
-        peer = start_server(&world, &port);
+        peer = world_start_server(&world, &port);
         text = options_end_refused("NotAuthorized", world.alice,
                                    client_begin(world.alice, "field", port));
         g_assert_nonnull(strstr(text, "may not use"));
@@ -210,12 +173,12 @@ static void test_is_as_it_is_when_a_handshake_begins(void) {
         Peer *peer;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         add(world.alice, "u/1/mine", world.ca);
         add(world.alice, "u/1/mine", world.other);
-        peer = start_server(&world, &port);
+        peer = world_start_server(&world, &port);
         path = create(world.alice, "u/1/mine", port);
         open = create(world.alice, "u/1/mine", port);
         shake(world.alice, open, "HandshakeComplete");
@@ -268,7 +231,7 @@ static void test_the_systems_accepts_whom_the_system_trusts(void) {
         Peer *peer;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         if (!make_system_trust(&world)) {
@@ -277,7 +240,7 @@ static void test_the_systems_accepts_whom_the_system_trusts(void) {
                 return;
         }
         world_restart(&world); /* they are in the new namespace now */
-        peer = start_server(&world, &port);
+        peer = world_start_server(&world, &port);
         path = create(world.alice, "system", port);
         shake(world.alice, path, "HandshakeComplete");
         shut(world.alice, path);
@@ -307,54 +270,6 @@ static char *listen_with(const World *world, const char *trust, uint16_t *ret_po
         return listener;
 }
 
-/* Bob's, who has a certificate of the other CA. */
-static char *create_certified(const World *world, const TestIdentity *identity, uint16_t port,
-                              GBytes *ticket) {
-        sd_bus_message *m =
-                options_begin(world->bob, ROOT, MANAGER, "CreateConnection", "s", "client");
-
-        options_add_identity(m, identity);
-        options_add_certificate(m, "CaCertificates", world->ca);
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
-                                              "PeerPort", "q", port, "SslOptions", "as", 0),
-                        >=, 0);
-        if (ticket)
-                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                                  g_bytes_get_size(ticket));
-        return options_end_path(world->bob, m);
-}
-
-static GBytes *get_ticket(sd_bus *bus, const char *path) {
-        sd_bus_message *reply = call(bus, path, CONNECTION, "GetSessionTicket", "");
-        const void *data;
-        GBytes *ticket;
-        size_t size;
-
-        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &data, &size), >=, 0);
-        ticket = g_bytes_new(data, size);
-        (void)sd_bus_message_unref(reply);
-        return ticket;
-}
-
-static bool is_resumed(sd_bus *bus, const char *path) {
-        int resumed;
-
-        g_assert_cmpint(sd_bus_get_property_trivial(bus, NAME, path, CONNECTION, "Resumed", NULL,
-                                                    'b', &resumed),
-                        >=, 0);
-        return resumed;
-}
-
-/* The alert that Bob's client gets. */
-static void wait_turned_away(const World *world, const char *path) {
-        g_autofree char *text = NULL;
-
-        wait_string(world->bob, path, CONNECTION, "HandshakeState", "HandshakeNotStarted");
-        text = get_error(world->bob, path);
-        if (!g_str_has_prefix(text, "TlsFatalError"))
-                g_error("turned away with '%s'", text);
-}
-
 static void test_a_live_listener_follows_it(void) {
         World world;
         g_autofree char *listener = NULL, *open = NULL, *late = NULL, *resumed = NULL,
@@ -365,18 +280,18 @@ static void test_a_live_listener_follows_it(void) {
         g_autofree char *server_end = NULL;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         bobs = test_identity_new("bob", world.other, 0, TEST_KEY_ECDSA);
         ear = ear_new(world.alice);
         add(world.alice, "u/1/peers", world.other);
         listener = listen_with(&world, "u/1/peers", &port);
-        open = create_certified(&world, bobs, port, NULL);
+        open = world_create_certified(&world, bobs, port, NULL);
         shake(world.bob, open, "HandshakeComplete");
         server_end = ear_wait_connection(ear, listener, 1);
         ticket = get_ticket(world.bob, open);
-        resumed = create_certified(&world, bobs, port, ticket);
+        resumed = world_create_certified(&world, bobs, port, ticket);
         shake(world.bob, resumed, "HandshakeComplete");
         g_assert_true(is_resumed(world.bob, resumed));
         close_object(world.bob, resumed, CONNECTION);
@@ -385,16 +300,16 @@ static void test_a_live_listener_follows_it(void) {
         drop(world.alice, "u/1/peers", world.other);
         write_datagram(world.bob, open, "still", 5);
         read_datagram(world.alice, server_end, "still");
-        late = create_certified(&world, bobs, port, NULL);
+        late = world_create_certified(&world, bobs, port, NULL);
         do_handshake(world.bob, late);
-        wait_turned_away(&world, late);
+        wait_turned_away(world.bob, late);
         g_free(resumed);
-        resumed = create_certified(&world, bobs, port, ticket);
+        resumed = world_create_certified(&world, bobs, port, ticket);
         do_handshake(world.bob, resumed);
-        wait_turned_away(&world, resumed);
+        wait_turned_away(world.bob, resumed);
 
         add(world.alice, "u/1/peers", world.other);
-        again = create_certified(&world, bobs, port, NULL);
+        again = world_create_certified(&world, bobs, port, NULL);
         shake(world.bob, again, "HandshakeComplete");
         world_free(&world);
 }
@@ -407,7 +322,7 @@ static void test_a_ticket_dies_with_its_anchor(void) {
         sd_bus_message *m;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         m = options_begin(world.bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
@@ -445,11 +360,11 @@ static void test_a_users_own_are_nobody_elses(void) {
         Peer *peer;
         uint16_t port;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         add(world.alice, "u/1/x", world.ca);
-        peer = start_server(&world, &port);
+        peer = world_start_server(&world, &port);
         text = options_end_refused("InvalidInputParameters", world.bob,
                                    client_begin(world.bob, "u/1/x", port));
         g_assert_nonnull(strstr(text, "no trust set 'u/1/x'"));
@@ -481,7 +396,7 @@ static void test_a_users_own_are_nobody_elses(void) {
 static void test_the_administrators_are_not_everybodys_to_change(void) {
         World world;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         add(world.root, "field", world.ca);
@@ -501,7 +416,7 @@ static void test_bytes_are_certificates(void) {
         GBytes *key;
         sd_bus_message *m = NULL;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         key = test_identity_key_pem(world.ca);
@@ -533,11 +448,11 @@ static void test_outlives_its_keyring(void) {
         uint16_t port;
         pid_t keyring;
 
-        if (!world_new(&world))
+        if (!world_of_trust(&world))
                 return;
 
         add(world.alice, "u/1/x", world.ca);
-        peer = start_server(&world, &port);
+        peer = world_start_server(&world, &port);
         keyring = service_keyring_pid(world.service);
         g_assert_cmpint(kill(keyring, SIGSTOP), ==, 0);
         path = create(world.alice, "u/1/x", port);

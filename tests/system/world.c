@@ -17,6 +17,18 @@ bool world_of_users(World *world) {
         return true;
 }
 
+bool world_of_trust(World *world) {
+        if (!world_of_users(world))
+                return false;
+
+        world->ca = test_identity_new("ca", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        world->other = test_identity_new("other", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+        world->server =
+                test_identity_new("server", world->ca, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
+        test_identity_write(world->server, world->directory, "server");
+        return true;
+}
+
 void world_free(World *world) {
         TestIdentity *const made[] = {world->server, world->other, world->first, world->second,
                                       world->ca};
@@ -38,4 +50,79 @@ void world_restart(const World *world) {
         g_assert_cmpint(kill(daemon, SIGKILL), ==, 0);
         g_assert_cmpint(waitpid(daemon, NULL, 0), ==, daemon);
         service_restart(world->service);
+}
+
+/* ---- peers ---- */
+
+Peer *world_start_server(const World *world, uint16_t *ret_port) {
+        g_autofree char *certificate = g_strdup_printf("%s/server.crt", world->directory);
+        g_autofree char *key = g_strdup_printf("%s/server.key", world->directory);
+        Peer *peer = peer_start((const char *const[]){"openssl", "s_server", "-dtls1_2", "-accept",
+                                                      "127.0.0.1:0", "-cert", certificate, "-key",
+                                                      key, NULL});
+        g_autofree char *port = peer_wait_for(peer, "^ACCEPT 127\\.0\\.0\\.1:([0-9]+)$");
+
+        *ret_port = (uint16_t)g_ascii_strtoull(port, NULL, 10);
+        return peer;
+}
+
+char *world_create_certified(const World *world, const TestIdentity *identity, uint16_t port,
+                             GBytes *ticket) {
+        sd_bus_message *m =
+                options_begin(world->bob, ROOT, MANAGER, "CreateConnection", "s", "client");
+
+        options_add_identity(m, identity);
+        options_add_certificate(m, "CaCertificates", world->ca);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
+                                              "PeerPort", "q", port, "SslOptions", "as", 0),
+                        >=, 0);
+        if (ticket)
+                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
+                                  g_bytes_get_size(ticket));
+        return options_end_path(world->bob, m);
+}
+
+/* ---- connections ---- */
+
+void shake(sd_bus *bus, const char *path, const char *state) {
+        do_handshake(bus, path);
+        wait_string(bus, path, CONNECTION, "HandshakeState", state);
+}
+
+void shut(sd_bus *bus, const char *path) {
+        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "Shutdown", ""));
+}
+
+void give_up(sd_bus *bus, const char *path) {
+        (void)sd_bus_message_unref(call(bus, path, CONNECTION, "AbortHandshake", ""));
+}
+
+GBytes *get_ticket(sd_bus *bus, const char *path) {
+        sd_bus_message *reply = call(bus, path, CONNECTION, "GetSessionTicket", "");
+        const void *data;
+        GBytes *ticket;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &data, &size), >=, 0);
+        ticket = g_bytes_new(data, size);
+        (void)sd_bus_message_unref(reply);
+        return ticket;
+}
+
+bool is_resumed(sd_bus *bus, const char *path) {
+        int resumed;
+
+        g_assert_cmpint(sd_bus_get_property_trivial(bus, NAME, path, CONNECTION, "Resumed", NULL,
+                                                    'b', &resumed),
+                        >=, 0);
+        return resumed;
+}
+
+void wait_turned_away(sd_bus *bus, const char *path) {
+        g_autofree char *text = NULL;
+
+        wait_string(bus, path, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        text = get_error(bus, path);
+        if (!g_str_has_prefix(text, "TlsFatalError"))
+                g_error("turned away with '%s'", text);
 }

@@ -5,6 +5,7 @@
  * World: root and two users on a service, for tests of what is kept for them.
  */
 
+#include "interop/peer.h"
 #include "stage.h"
 
 typedef struct World {
@@ -17,6 +18,24 @@ typedef struct World {
 
 /* False: there cannot be several users here, and the test is skipped. */
 bool world_of_users(World *world);
+/* The same with a CA, another, and a server's certificate of the first, in the directory too. */
+bool world_of_trust(World *world);
 void world_free(World *world);
 /* Kills both processes, with everything that is only in their memory, and starts them again. */
 void world_restart(const World *world);
+
+/* OpenSSL's, with that certificate. */
+Peer *world_start_server(const World *world, uint16_t *ret_port);
+/* A client of Bob's with this certificate, who trusts the CA. @ticket: or NULL. */
+char *world_create_certified(const World *world, const TestIdentity *identity, uint16_t port,
+                             GBytes *ticket);
+
+/* ---- connections, by their paths ---- */
+
+void shake(sd_bus *bus, const char *path, const char *state);
+void shut(sd_bus *bus, const char *path);
+void give_up(sd_bus *bus, const char *path);
+GBytes *get_ticket(sd_bus *bus, const char *path);
+bool is_resumed(sd_bus *bus, const char *path);
+/* The server has refused it by an alert. */
+void wait_turned_away(sd_bus *bus, const char *path);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Revoked: what is taken back of whoever is trusted: by the administrator's files, by the store's
+ * entries of the administrator, which count for everybody, and by those of a user, which count for
+ * its own connections and listeners alone. A configuration has what is there when it is made.
+ *
+ * Until the keyring has said what there is, and where an entry is damaged, nobody's status is
+ * known.
+ */
+
+#include "base/entry.h"
+#include "relay/private.h"
+
+static bool revoked_is_of_all(const char *name) {
+        return !g_str_has_prefix(name, "u/");
+}
+
+static bool revoked_is_for(const KeysRevoked *revoked, const char *own) {
+        return revoked_is_of_all(revoked->name) || g_str_has_prefix(revoked->name, own);
+}
+
+static Revocations *revoked_join(const Relay *relay, uid_t uid) {
+        g_autoptr(GPtrArray) list = keys_revoked_list(relay->keys);
+        g_autoptr(Revocations) unknown = revocations_new_unknown();
+        g_autoptr(GPtrArray) parts = g_ptr_array_new();
+        g_autofree char *own = g_strdup_printf("u/%u/", uid);
+
+        if (relay->revocation_files)
+                g_ptr_array_add(parts, relay->revocation_files);
+        if (!keys_revoked_known(relay->keys))
+                g_ptr_array_add(parts, unknown);
+        for (guint i = 0; i < list->len; i++) {
+                const KeysRevoked *revoked = list->pdata[i];
+
+                if (revoked_is_for(revoked, own))
+                        g_ptr_array_add(parts, revoked->revocations);
+        }
+
+        return revocations_join((Revocations *const *)parts->pdata, parts->len);
+}
+
+Revocations *revoked_for(Relay *relay, uid_t uid) {
+        Revocations *revocations = g_hash_table_lookup(relay->revocations, GUINT_TO_POINTER(uid));
+
+        if (revocations)
+                return revocations;
+
+        revocations = revoked_join(relay, uid);
+        (void)g_hash_table_insert(relay->revocations, GUINT_TO_POINTER(uid), revocations);
+        return revocations;
+}
+
+void revoked_set_files(Relay *relay, Revocations *revocations) {
+        g_clear_pointer(&relay->revocation_files, revocations_unref);
+        relay->revocation_files = revocations_ref(revocations);
+        g_hash_table_remove_all(relay->revocations);
+}
+
+static void on_revoked_changed(const char *name, void *userdata) {
+        Relay *relay = userdata;
+        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
+        bool is_of_all = !name || revoked_is_of_all(name);
+        uid_t uid = name ? entry_name_uid(name) : 0;
+
+        kept_follow(relay);
+        if (is_of_all)
+                g_hash_table_remove_all(relay->revocations);
+        else
+                (void)g_hash_table_remove(relay->revocations, GUINT_TO_POINTER(uid));
+
+        for (guint i = 0; i < ids->len; i++) {
+                Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
+
+                if (is_of_all || listener->spec->uid == uid)
+                        listener_refresh(listener);
+        }
+}
+
+static void revoked_unref(void *revocations) {
+        revocations_unref(revocations);
+}
+
+void revoked_open(Relay *relay) {
+        relay->revocations = g_hash_table_new_full(NULL, NULL, NULL, revoked_unref);
+        keys_observe_revoked(relay->keys, on_revoked_changed, relay);
+}
+
+void revoked_close(Relay *relay) {
+        keys_observe_revoked(relay->keys, NULL, NULL);
+        g_clear_pointer(&relay->revocations, g_hash_table_unref);
+        g_clear_pointer(&relay->revocation_files, revocations_unref);
+}
