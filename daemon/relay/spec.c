@@ -138,8 +138,9 @@ static size_t spec_names_memory(const GPtrArray *names) {
         return names ? names->len * sizeof(names->pdata[0]) : 0;
 }
 
-/* What it holds that may be short or long: not the cookie secret, which a command may change, and
- * which is as bounded as the number of those who have one. */
+/* What it holds that may be short or long as its user likes: not the groups, which are not its
+ * doing, and not the cookie secret, which a command may change, and which is as bounded as the
+ * number of those who have one. */
 static size_t spec_memory(const Spec *spec) {
         size_t n_bytes = spec_errors_memory(spec->ignored);
 
@@ -147,7 +148,6 @@ static size_t spec_memory(const Spec *spec) {
         n_bytes += spec->trust ? trust_memory(spec->trust) : 0;
         for (size_t i = 0; spec->chain && i < chain_count(spec->chain); i++)
                 n_bytes += g_bytes_get_size(chain_der(spec->chain, i));
-        n_bytes += spec_bytes_memory(spec->gids);
         n_bytes += spec_bytes_memory(spec->psk_identity);
         n_bytes += spec->psks ? psk_choice_memory(spec->psks) : 0;
         n_bytes += spec->psk_hint ? strlen(spec->psk_hint) : 0;
