@@ -20,6 +20,7 @@
 
 struct Channel {
         int fd;
+        size_t n_slots; /* packets to take in the next turn */
         ChannelStats stats;
 };
 
@@ -57,6 +58,7 @@ int channel_new(Channel **ret, int *ret_app_fd) {
 
         channel = g_new0(Channel, 1);
         channel->fd = pair[0];
+        channel->n_slots = CHANNEL_PACKETS_MAX;
         app_fd = pair[1];
 
         r = channel_set_buffer(channel->fd);
@@ -303,8 +305,18 @@ static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_
         return channel_judge_empty(channel, &run, *ret_n);
 }
 
+/* Places cost something to prepare, and a look more when they are not filled: who sends one by one
+ * pays for one. */
+static void channel_adapt(Channel *channel, size_t n_asked, size_t n_taken) {
+        if (n_taken == n_asked)
+                channel->n_slots = MIN(channel->n_slots * 2, (size_t)CHANNEL_PACKETS_MAX);
+        else if (n_taken <= channel->n_slots / 2)
+                channel->n_slots = MAX(channel->n_slots / 2, (size_t)1);
+}
+
 int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max) {
-        size_t left = MIN(n_max, CHANNEL_PACKETS_MAX);
+        size_t n_asked = MIN(n_max, channel->n_slots);
+        size_t left = n_asked;
         bool more = true;
         int r = 0;
 
@@ -315,6 +327,7 @@ int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max) {
                 left -= n;
         }
 
+        channel_adapt(channel, n_asked, n_asked - left);
         return r;
 }
 

@@ -490,11 +490,11 @@ static void udp_take(Udp *udp, UdpRun *run, size_t i, size_t slot_size, Datagram
 }
 
 /* A packet may be one datagram or a hundred: where they are many, the next call takes fewer
- * packets, so that nobody else waits for long. */
-static void udp_adapt(Udp *udp, size_t n_datagrams) {
-        if (n_datagrams > UDP_TURN_DATAGRAMS)
+ * packets, so that nobody else waits for long. And it prepares no more places than it may need. */
+static void udp_adapt(Udp *udp, size_t n_packets, size_t n_datagrams) {
+        if (n_datagrams > UDP_TURN_DATAGRAMS || n_packets <= udp->n_slots / 2)
                 udp->n_slots = MAX(udp->n_slots / 2, (size_t)1);
-        else
+        else if (n_packets == udp->n_slots)
                 udp->n_slots = MIN(udp->n_slots * 2, (size_t)UDP_BATCH_MAX);
 }
 
@@ -517,7 +517,7 @@ int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
         for (size_t i = 0; i < (size_t)r; i++)
                 udp_take(udp, &run, i, slot_size, rx);
 
-        udp_adapt(udp, datagram_batch_count(rx));
+        udp_adapt(udp, (size_t)r, datagram_batch_count(rx));
         *ret_more = (size_t)r == n_slots;
         return 0;
 }

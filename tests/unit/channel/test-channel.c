@@ -188,6 +188,33 @@ static void test_collect_takes_a_bounded_number(Pair *pair, const void *data) {
         g_assert_cmpuint(datagram_batch_count(pair->batch), ==, 1);
 }
 
+static size_t collected(Pair *pair) {
+        g_assert_cmpint(collect(pair), ==, 0);
+        return datagram_batch_count(pair->batch);
+}
+
+/* A batch has few places while packets come one by one, and as many as may be when they do not. */
+static void test_collect_follows_what_comes(Pair *pair, const void *data) {
+        size_t most = 0, n = 0;
+
+        for (int i = 0; i < 8; i++) {
+                app_sends(pair, "x");
+                g_assert_cmpuint(collected(pair), ==, 1);
+        }
+
+        for (int i = 0; i < 100; i++)
+                app_sends(pair, "x");
+        g_assert_cmpuint(collected(pair), <, 4);
+        for (int i = 0; i < 8; i++) {
+                size_t taken = collected(pair);
+
+                n += taken;
+                most = MAX(most, taken);
+        }
+        g_assert_cmpuint(n, >=, 96);
+        g_assert_cmpuint(most, ==, CHANNEL_PACKETS_MAX);
+}
+
 static void test_collect_ignores_empty_packets(Pair *pair, const void *data) {
         g_assert_cmpint(send(pair->app_fd, NULL, 0, 0), ==, 0);
         app_sends(pair, "x");
@@ -471,6 +498,7 @@ int main(int argc, char **argv) {
             test_deliver_says_when_the_application_reads_no_more);
         add("collect/keeps-boundaries-and-order", test_collect_keeps_boundaries_and_order);
         add("collect/takes-a-bounded-number", test_collect_takes_a_bounded_number);
+        add("collect/follows-what-comes", test_collect_follows_what_comes);
         add("collect/ignores-empty-packets", test_collect_ignores_empty_packets);
         add("collect/takes-the-largest-datagram", test_collect_takes_the_largest_datagram);
         add("collect/drops-and-counts-what-is-too-long",
