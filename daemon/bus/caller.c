@@ -45,7 +45,7 @@ static void entry_free(gpointer data) {
         (void)sd_bus_slot_unref(entry->question);
         (void)spec_free(entry->defaults);
         g_free(entry->caller.name);
-        g_free(entry->caller.gids);
+        g_clear_pointer(&entry->caller.gids, g_bytes_unref);
         g_free(entry);
 }
 
@@ -65,9 +65,8 @@ static int credentials_read_gids(sd_bus_message *m, Caller *caller) {
                 return r;
 
         G_STATIC_ASSERT(sizeof(gid_t) == sizeof(uint32_t));
-        g_free(caller->gids);
-        caller->gids = g_memdup2(gids, size);
-        caller->n_gids = size / sizeof(gid_t);
+        g_clear_pointer(&caller->gids, g_bytes_unref);
+        caller->gids = g_bytes_new(gids, size);
         return sd_bus_message_exit_container(m);
 }
 
@@ -220,11 +219,10 @@ const Caller *caller_of(Bus *bus, sd_bus_message *m) {
 }
 
 AccessSubject caller_subject(const Caller *caller) {
-        return (AccessSubject){
-                .uid = caller->uid,
-                .gids = caller->gids,
-                .n_gids = caller->n_gids,
-        };
+        size_t size = 0;
+        const gid_t *gids = caller->gids ? g_bytes_get_data(caller->gids, &size) : NULL;
+
+        return (AccessSubject){.uid = caller->uid, .gids = gids, .n_gids = size / sizeof(gid_t)};
 }
 
 void callers_limit(Bus *bus) {

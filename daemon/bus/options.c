@@ -392,7 +392,7 @@ static int options_take_psk(Bus *bus, sd_bus_message *m, const Options *options,
 
 static void options_note_caller(Spec *spec, const Caller *caller) {
         g_clear_pointer(&spec->gids, g_bytes_unref);
-        spec->gids = g_bytes_new(caller->gids, caller->n_gids * sizeof(gid_t));
+        spec->gids = caller->gids ? g_bytes_ref(caller->gids) : NULL;
 }
 
 int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bus_error *error) {

@@ -77,8 +77,7 @@ void bin_empty(Bus *bus);
 typedef struct Caller {
         char *name; /* unique */
         uid_t uid;
-        gid_t *gids;
-        size_t n_gids;
+        GBytes *gids; /* of gid_t; NULL: none is known */
 } Caller;
 
 int callers_new(Bus *bus, Callers **ret); /* hears of names that leave */

@@ -45,7 +45,7 @@ typedef struct Spec {
 
         /* whose */
         uid_t uid;
-        GBytes *gids; /* of who said this, for rules that are asked later; NULL: none */
+        GBytes *gids; /* of who said this, for rules that are asked later; shared; NULL: none */
         char *owner;  /* unique bus name; NULL when persistent */
         bool persistent;
         GArray *shares; /* with whom else; NULL: with nobody. See relay/shares.h */
