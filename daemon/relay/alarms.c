@@ -9,7 +9,7 @@
 #include "base/fault.h"
 #include "relay/private.h"
 
-#define ALARMS_TURN_MAX 64 /* rung in one turn; the rest at once after the others' turn */
+#define ALARMS_TURN_USEC 250 /* so long they ring; the rest at once after the others' turn */
 #define ALARMS_ACCURACY_USEC 1000
 
 static int alarms_compare(gconstpointer a, gconstpointer b, gpointer userdata) {
@@ -44,10 +44,11 @@ static void alarms_arm(Relay *relay) {
 
 static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata) {
         Relay *relay = userdata;
+        gint64 until_usec = g_get_monotonic_time() + ALARMS_TURN_USEC;
         uint64_t now_usec = relay_now(relay);
 
         relay->timer_usec = SESSION_NEVER;
-        for (int i = 0; i < ALARMS_TURN_MAX; i++) {
+        do {
                 Alarm *alarm = alarms_first(relay);
 
                 if (!alarm || alarm->at_usec > now_usec)
@@ -56,7 +57,7 @@ static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata) {
                 g_sequence_remove(alarm->iter);
                 alarm->iter = NULL;
                 alarm->ring(alarm->owner, now_usec);
-        }
+        } while (g_get_monotonic_time() < until_usec);
 
         alarms_arm(relay);
         return 0;

@@ -214,6 +214,7 @@ void endpoint_bury(Endpoint *endpoint) {
         endpoint->over = true;
         endpoint->connection = NULL;
         endpoint->listener = NULL;
+        shakes_forget(endpoint);
         endpoint->source = sd_event_source_disable_unref(endpoint->source);
         relay_bury(endpoint->relay, endpoint, endpoint_release);
 }
@@ -235,15 +236,12 @@ bool endpoint_has_later(const Endpoint *endpoint) {
         return endpoint->later && endpoint->later_index < datagram_batch_count(endpoint->later);
 }
 
-/* A socket with room is ready in each round of the loop, so that what had to wait has its turn
- * among the others'. */
-void endpoint_listen(Endpoint *endpoint) {
-        bool waits = endpoint_is_full(endpoint) || endpoint_has_later(endpoint);
-
+/* For room to send too while something waits. */
+static void endpoint_listen(Endpoint *endpoint) {
         /* cannot fail for a source of ours that is not over */
         if (endpoint->source)
-                (void)sd_event_source_set_io_events(endpoint->source,
-                                                    EPOLLIN | (waits ? EPOLLOUT : 0));
+                (void)sd_event_source_set_io_events(
+                        endpoint->source, EPOLLIN | (endpoint_is_full(endpoint) ? EPOLLOUT : 0));
 }
 
 static void endpoint_count_dropped(Endpoint *endpoint) {

@@ -9,10 +9,9 @@
 
 #include <sys/epoll.h>
 
-#define INGRESS_RUN_MAX 64 /* datagrams; the reader need not wait for all of a long turn */
-/* Of one turn, for handshakes: some three by certificate. What is over waits for the next one, at
- * most so much of it. */
-#define INGRESS_SHAKE_USEC 500
+#define INGRESS_RUN_MAX 64   /* datagrams; the reader need not wait for all of a long turn */
+#define INGRESS_FLIGHT_MAX 8 /* datagrams of a handshake that are taken together */
+/* What is put aside of a socket's. */
 #define INGRESS_LATER_DATAGRAMS 512
 #define INGRESS_LATER_BYTES ((size_t)256 * 1024)
 
@@ -20,8 +19,8 @@
 typedef struct Ingress {
         Endpoint *endpoint;
         uint64_t now_usec;
-        Connection *run;         /* see below; NULL: none */
-        gint64 shake_until_usec; /* 0: nothing but established traffic so far */
+        Connection *run;                     /* see below; NULL: none */
+        gint64 shook_usec, shake_until_usec; /* 0: nothing but established traffic so far */
 } Ingress;
 
 /* ---- known ---- */
@@ -46,7 +45,7 @@ static bool ingress_may_go_on(const Connection *connection) {
                datagram_batch_room(relay->app) >= DATAGRAM_SIZE_MAX;
 }
 
-static void ingress_known(Ingress *turn, Connection *connection, const Datagram *in) {
+static void ingress_known(Ingress *turn, Connection *connection, const Datagram *in, size_t n) {
         Relay *relay = turn->endpoint->relay;
         int r;
 
@@ -59,25 +58,27 @@ static void ingress_known(Ingress *turn, Connection *connection, const Datagram 
                 turn->run = connection;
         }
 
-        tally_received(connection, in);
-        r = session_receive(connection->session, turn->now_usec, in, relay->net, relay->app);
+        for (size_t i = 0; i < n; i++)
+                tally_received(connection, &in[i]);
+        r = session_receive_all(connection->session, turn->now_usec, in, n, relay->net, relay->app);
         if (r || !ingress_may_go_on(connection))
                 ingress_end_run(turn, r);
 }
 
 /* A restarted peer has two associations for a while (replace.c): what the elder does not take is
  * the younger's. */
-static void ingress_associated(Ingress *turn, Connection *connection, const Datagram *in) {
+static void ingress_associated(Ingress *turn, Connection *connection, const Datagram *in,
+                               size_t n) {
         Connection *first = replace_route(connection, in);
         Connection *second;
 
         if (!first)
                 return;
 
-        ingress_known(turn, first, in);
+        ingress_known(turn, first, in, n);
         second = replace_second(first, in);
         if (second)
-                ingress_known(turn, second, in);
+                ingress_known(turn, second, in, n);
 }
 
 /* ---- unknown ---- */
@@ -91,7 +92,7 @@ static void ingress_stranger(Ingress *turn, const Datagram *in) {
 
         connection = listener_greet(turn->endpoint->listener, in);
         if (connection)
-                ingress_known(turn, connection, in);
+                ingress_known(turn, connection, in, 1);
 }
 
 /* ---- handshakes, which give way ---- */
@@ -103,8 +104,11 @@ static bool ingress_is_established(const Connection *connection, const Datagram 
 static bool ingress_may_shake(Ingress *turn) {
         gint64 now_usec = g_get_monotonic_time(); /* the loop's stands still in a turn */
 
-        if (turn->shake_until_usec == 0)
-                turn->shake_until_usec = now_usec + INGRESS_SHAKE_USEC;
+        if (turn->shake_until_usec == 0) {
+                turn->shook_usec = now_usec;
+                turn->shake_until_usec =
+                        now_usec + shakes_allowance(turn->endpoint->relay, now_usec);
+        }
 
         return now_usec < turn->shake_until_usec;
 }
@@ -117,30 +121,69 @@ static void ingress_postpone(Endpoint *endpoint, const Datagram *in) {
 
         datagram_batch_address(endpoint->later, &in->peer, &in->local);
         if (datagram_batch_append(endpoint->later, in->data, in->size))
-                endpoint_listen(endpoint);
+                shakes_wait(endpoint);
         else if (connection)
                 tally_connection(connection, TALLY_DROPPED_EARLY, 1);
         else if (endpoint->listener)
                 tally_listener(endpoint->listener, TALLY_DROPPED_STRANGER, 1);
 }
 
+/* Of a peer that shakes hands what lies side by side is taken together: its flight. Not so where
+ * each datagram has to be looked at (replace.c), and data comes behind. */
+static size_t ingress_read_flight(const Connection *connection, const DatagramBatch *batch,
+                                  size_t first, Datagram flight[static INGRESS_FLIGHT_MAX]) {
+        const size_t count = MIN(datagram_batch_count(batch) - first, (size_t)INGRESS_FLIGHT_MAX);
+        size_t n = 1;
+
+        flight[0] = datagram_batch_at(batch, first);
+        if (!connection || connection->state == HANDSHAKE_COMPLETE || connection->successor ||
+            !replace_is_of_flight(&flight[0]))
+                return n;
+
+        for (; n < count; n++) {
+                flight[n] = datagram_batch_at(batch, first + n);
+                if (!address_equal(&flight[n].peer, &flight[0].peer) ||
+                    !address_equal(&flight[n].local, &flight[0].local) ||
+                    !replace_is_of_flight(&flight[n]))
+                        break;
+        }
+
+        return n;
+}
+
 /* ---- whatever it is ---- */
 
-static void ingress_one(Ingress *turn, const Datagram *in, Connection *connection) {
+static void ingress_some(Ingress *turn, const Datagram *in, size_t n, Connection *connection) {
         if (!turn->run)
                 endpoint_make_room(turn->endpoint);
 
         if (connection)
-                ingress_associated(turn, connection, in);
+                ingress_associated(turn, connection, in, n);
         else
                 ingress_stranger(turn, in);
+}
+
+/* Returns how many datagrams of @batch these were. What is in the clear may be about another
+ * association at the same address. */
+static size_t ingress_shake(Ingress *turn, const DatagramBatch *batch, size_t first) {
+        Datagram flight[INGRESS_FLIGHT_MAX];
+        Connection *connection;
+        size_t n;
+
+        ingress_end_run(turn, 0);
+        flight[0] = datagram_batch_at(batch, first);
+        connection = endpoint_find(turn->endpoint, &flight[0]);
+        n = ingress_read_flight(connection, batch, first, flight);
+        ingress_some(turn, flight, n, connection);
+        return n;
 }
 
 static void ingress_sort(Ingress *turn) {
         Endpoint *endpoint = turn->endpoint;
         DatagramBatch *rx = endpoint->relay->rx;
+        size_t n;
 
-        for (size_t i = 0; i < datagram_batch_count(rx); i++) {
+        for (size_t i = 0; i < datagram_batch_count(rx); i += n) {
                 Datagram in = datagram_batch_at(rx, i);
                 Connection *connection = endpoint_find(endpoint, &in);
 
@@ -149,17 +192,13 @@ static void ingress_sort(Ingress *turn) {
                         connection = endpoint_find(endpoint, &in);
                 }
 
-                if (ingress_is_established(connection, &in)) {
-                        ingress_one(turn, &in, connection);
-                        continue;
-                }
-
-                /* what is in the clear may be about another association at the same address */
-                ingress_end_run(turn, 0);
-                if (endpoint_has_later(endpoint) || !ingress_may_shake(turn))
+                n = 1;
+                if (ingress_is_established(connection, &in))
+                        ingress_some(turn, &in, 1, connection);
+                else if (endpoint_has_later(endpoint) || !ingress_may_shake(turn))
                         ingress_postpone(endpoint, &in);
                 else
-                        ingress_one(turn, &in, endpoint_find(endpoint, &in));
+                        n = ingress_shake(turn, rx, i);
         }
 }
 
@@ -170,22 +209,26 @@ static void ingress_is_caught_up(Endpoint *endpoint) {
         else
                 endpoint->later = datagram_batch_free(endpoint->later);
         endpoint->later_index = 0;
-        endpoint_listen(endpoint);
 }
 
-/* What earlier turns had no time for, the oldest first. */
-static void ingress_catch_up(Ingress *turn) {
-        Endpoint *endpoint = turn->endpoint;
+static void ingress_end(Ingress *turn) {
+        ingress_end_run(turn, 0);
+        endpoint_flush(turn->endpoint);
+        trunks_flush(turn->endpoint->relay);
+}
 
-        while (!endpoint->over && endpoint_has_later(endpoint) && ingress_may_shake(turn)) {
-                Datagram in = datagram_batch_at(endpoint->later, endpoint->later_index++);
+void ingress_catch_up(Endpoint *endpoint, gint64 until_usec) {
+        Ingress turn = {.endpoint = endpoint, .now_usec = relay_now(endpoint->relay)};
 
-                ingress_end_run(turn, 0);
-                ingress_one(turn, &in, endpoint_find(endpoint, &in));
-        }
+        do {
+                endpoint->later_index +=
+                        ingress_shake(&turn, endpoint->later, endpoint->later_index);
+        } while (!endpoint->over && endpoint_has_later(endpoint) &&
+                 g_get_monotonic_time() < until_usec);
 
-        if (endpoint->later && !endpoint_has_later(endpoint))
+        if (!endpoint_has_later(endpoint))
                 ingress_is_caught_up(endpoint);
+        ingress_end(&turn);
 }
 
 static int ingress_receive(Endpoint *endpoint) {
@@ -202,24 +245,20 @@ static int ingress_receive(Endpoint *endpoint) {
         return 0;
 }
 
-static void ingress_take(Endpoint *endpoint, bool is_readable) {
+static void ingress_take(Endpoint *endpoint) {
         Ingress turn = {.endpoint = endpoint, .now_usec = relay_now(endpoint->relay)};
-        int r = 0;
+        int r;
 
-        if (is_readable)
-                r = ingress_receive(endpoint);
-        else
-                datagram_batch_reset(endpoint->relay->rx);
+        r = ingress_receive(endpoint);
         if (r < 0) {
                 endpoint_fail(endpoint, fault(r));
                 return;
         }
 
         ingress_sort(&turn);
-        ingress_catch_up(&turn);
-        ingress_end_run(&turn, 0);
-        endpoint_flush(endpoint);
-        trunks_flush(endpoint->relay);
+        if (turn.shake_until_usec > turn.shook_usec)
+                shakes_spend(endpoint->relay, g_get_monotonic_time() - turn.shook_usec);
+        ingress_end(&turn);
 }
 
 int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -229,8 +268,8 @@ int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdat
                 endpoint_drain(endpoint);
 
         /* errors wait in the socket too, and it is not quiet before they are taken */
-        if (!endpoint->over)
-                ingress_take(endpoint, events & (EPOLLIN | EPOLLERR));
+        if (!endpoint->over && events & (EPOLLIN | EPOLLERR))
+                ingress_take(endpoint);
 
         return 0; /* always: a negative return would switch this source off */
 }

@@ -56,6 +56,7 @@
 typedef struct Endpoint Endpoint;
 typedef struct Source Source;
 typedef struct Outlet Outlet;
+typedef struct Shaker Shaker;
 
 /* ---- tally.c: what is counted, and under which name it is shown ---- */
 
@@ -198,6 +199,9 @@ struct Relay {
         GSequence *alarms;
         sd_event_source *timer;
         uint64_t timer_usec; /* when it rings; SESSION_NEVER: it does not */
+        GQueue shakers;      /* users with handshakes that wait, whose turn is next first */
+        sd_event_source *shakes_timer;
+        gint64 shakes_spell_usec, shakes_spent_usec; /* since when how much of them without it */
         Trust *system_trust;
         bool system_trust_read;
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */
@@ -236,6 +240,8 @@ struct Endpoint {
         size_t waiting_index;
         DatagramBatch *later; /* what came for handshakes and had to wait; NULL: none had */
         size_t later_index;
+        Shaker *shaker; /* waits with others of its user; NULL: it does not */
+        GList shaker_link;
         GPtrArray *paused; /* Outlets that are not read meanwhile */
         bool over;
         UdpStats seen;
@@ -473,8 +479,6 @@ void endpoint_flush(Endpoint *endpoint);
 void endpoint_make_room(Endpoint *endpoint);
 bool endpoint_is_full(const Endpoint *endpoint);
 bool endpoint_has_later(const Endpoint *endpoint);
-/* For what is of use now: that there is room to send too when something waits. */
-void endpoint_listen(Endpoint *endpoint);
 void endpoint_pause(Endpoint *endpoint, Outlet *outlet);
 void endpoint_forget(Endpoint *endpoint, Outlet *outlet);
 void endpoint_drain(Endpoint *endpoint); /* the socket takes more again */
@@ -482,8 +486,21 @@ void endpoint_fail(Endpoint *endpoint, int r);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Endpoint, endpoint_free)
 
+/* ---- shakes.c: handshakes, which give way ---- */
+
+int shakes_new(Relay *relay);
+void shakes_free(Relay *relay);
+/* How long they may go on at once, and that they did. */
+gint64 shakes_allowance(Relay *relay, gint64 now_usec);
+void shakes_spend(Relay *relay, gint64 usec);
+/* Something was put aside at this socket: it has its turn. */
+void shakes_wait(Endpoint *endpoint);
+void shakes_forget(Endpoint *endpoint);
+
 /* ---- ingress.c, egress.c ---- */
 
+/* What was put aside, the oldest first: one, and more until @until_usec. */
+void ingress_catch_up(Endpoint *endpoint, gint64 until_usec);
 int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 /* What the application wrote before it said goodbye still goes out. */
@@ -620,6 +637,8 @@ void backlog_retry(void *owner, uint64_t now_usec);
 
 /* Whether it begins with a record that no keys protect. */
 bool replace_is_plaintext(const Datagram *in);
+/* Whether it can only go on with a handshake: it is no hello, nor data. */
+bool replace_is_of_flight(const Datagram *in);
 /* The association that this datagram is for. NULL: it is dealt with. */
 Connection *replace_route(Connection *connection, const Datagram *in);
 /* After the elder had it and did not take it. */

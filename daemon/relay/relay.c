@@ -203,6 +203,10 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         if (r < 0)
                 return fault(r);
 
+        r = shakes_new(relay);
+        if (r < 0)
+                return fault(r);
+
         r = trunks_new(relay);
         if (r < 0)
                 return fault(r);
@@ -298,6 +302,7 @@ Relay *relay_free(Relay *relay) {
         relay->settle = sd_event_source_disable_unref(relay->settle);
         trunks_free(relay);
         alarms_free(relay);
+        shakes_free(relay);
         relay->expiry = expiry_free(relay->expiry);
         g_clear_pointer(&relay->graves, g_array_unref);
         g_clear_pointer(&relay->paces, g_hash_table_unref);

@@ -19,8 +19,12 @@
 
 #include <string.h>
 
-#define HELLO_RANDOM_OFFSET (13 + 12 + 2) /* record header, handshake header, version */
+#define RECORD_HEADER_SIZE 13
 #define RECORD_EPOCH_OFFSET 3
+#define RECORD_HANDSHAKE 22
+#define RECORD_DATA 23
+#define MESSAGE_CLIENT_HELLO 1
+#define HELLO_RANDOM_OFFSET (RECORD_HEADER_SIZE + 12 + 2) /* handshake header, version */
 
 static const uint8_t *replace_random(const Datagram *in) {
         Hello hello;
@@ -47,6 +51,14 @@ static bool replace_is_its_hello(const Connection *connection, const uint8_t *ra
 bool replace_is_plaintext(const Datagram *in) {
         return in->size >= RECORD_EPOCH_OFFSET + 2 && in->data[RECORD_EPOCH_OFFSET] == 0 &&
                in->data[RECORD_EPOCH_OFFSET + 1] == 0;
+}
+
+bool replace_is_of_flight(const Datagram *in) {
+        if (in->size <= RECORD_HEADER_SIZE || in->data[0] == RECORD_DATA)
+                return false;
+
+        return !replace_is_plaintext(in) || in->data[0] != RECORD_HANDSHAKE ||
+               in->data[RECORD_HEADER_SIZE] != MESSAGE_CLIENT_HELLO;
 }
 
 /* A hello of neither association: NULL when it is only answered, or there is no room for it. */

@@ -254,18 +254,23 @@ static int session_go_on(Session *session) {
         return r;
 }
 
-/* What is behind the first @done bytes. */
-static int session_take(Session *session, const Datagram *in, size_t done) {
+/* What is behind the first @done bytes of the first. */
+static int session_take(Session *session, const Datagram *in, size_t n, size_t done) {
         int r;
 
         filter_input(&session->filter, in->data + done, in->size - done);
+        for (size_t i = 1; i < n; i++)
+                filter_input(&session->filter, in[i].data, in[i].size);
         r = session_go_on(session);
         filter_keep(&session->filter);
-        return r ? r : mismatch_take(session, in);
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = mismatch_take(session, &in[i]);
+
+        return r;
 }
 
-int session_receive(Session *session, uint64_t now_usec, const Datagram *in, DatagramBatch *net,
-                    DatagramBatch *app) {
+int session_receive_all(Session *session, uint64_t now_usec, const Datagram *in, size_t n,
+                        DatagramBatch *net, DatagramBatch *app) {
         size_t done;
         int r = 0;
 
@@ -276,12 +281,17 @@ int session_receive(Session *session, uint64_t now_usec, const Datagram *in, Dat
                 return 0;
 
         wire_begin(session, now_usec, net, app);
-        done = direct_receive(session, in);
+        done = n == 1 ? direct_receive(session, in) : 0;
         if (done == 0 || done < in->size)
-                r = session_take(session, in, done);
+                r = session_take(session, in, n, done);
         wire_end(session);
 
         return r;
+}
+
+int session_receive(Session *session, uint64_t now_usec, const Datagram *in, DatagramBatch *net,
+                    DatagramBatch *app) {
+        return session_receive_all(session, now_usec, in, 1, net, app);
 }
 
 void session_close(Session *session, DatagramBatch *net) {

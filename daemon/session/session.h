@@ -146,6 +146,9 @@ Session *session_free(Session *session); /* sends nothing; resumes and unwinds a
 int session_start(Session *session, uint64_t now_usec, DatagramBatch *net);
 int session_receive(Session *session, uint64_t now_usec, const Datagram *in, DatagramBatch *net,
                     DatagramBatch *app);
+/* Several that came together, as one: what a flight brings is dealt with in one go. */
+int session_receive_all(Session *session, uint64_t now_usec, const Datagram *in, size_t n,
+                        DatagramBatch *net, DatagramBatch *app);
 int session_send(Session *session, const void *data, size_t size, DatagramBatch *net);
 
 /* When session_expire() wants to be called next; SESSION_NEVER: not. */
@@ -185,7 +188,7 @@ int session_export_keying_material(const Session *session, const char *label, co
  * @ret_lifetime: s, the server's hint; 0: it gave none. */
 int session_ticket(const Session *session, Secret **ret, uint32_t *ret_lifetime);
 
-/* Whether the datagram last given to session_receive() carried a record that authenticated under
+/* Whether what was last given to session_receive() carried a record that authenticated under
  * this session's keys: what tells an old association's records from those of a restarted peer
  * (RFC 6347 4.2.8). */
 bool session_took_last(const Session *session);

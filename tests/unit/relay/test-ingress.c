@@ -174,7 +174,7 @@ static void keeps_no_place_for_what_waited(World *world, gconstpointer unused) {
         endpoint->later = datagram_batch_new(1, 16);
         datagram_batch_address(endpoint->later, &client->spec->peer, &client->local);
         g_assert_true(datagram_batch_append(endpoint->later, "noise", 5));
-        endpoint_listen(endpoint);
+        shakes_wait(endpoint);
         world_wait(world, !endpoint_has_later(endpoint));
         g_assert_null(endpoint->later);
         g_assert_cmpint(client->state, ==, HANDSHAKE_COMPLETE);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Shakes: sockets where something that belongs to handshakes had to wait. Established traffic goes
+ * before: in between its turns there is one for all handshakes, bounded in time, and in it users
+ * take turns, and so do the sockets of one. However many sockets somebody's handshakes come to,
+ * what others wait for is that one turn.
+ *
+ * Where nobody waits, handshakes need no turn of their own, as long as they take no more time.
+ *
+ * Knows: users, time. Does not know: what a handshake is.
+ */
+
+#include "base/fault.h"
+#include "relay/private.h"
+
+#define SHAKES_TURN_USEC 250   /* of all: about one by certificate */
+#define SHAKES_USER_USEC 100   /* of one user, while others wait */
+#define SHAKES_SPELL_USEC 1000 /* without a turn of their own they get one's time in each */
+
+struct Shaker {
+        uid_t uid;
+        GQueue endpoints;
+        GList link;
+};
+
+/* By a timer that is due at once, as in trunk.c. */
+static void shakes_arm(Relay *relay) {
+        /* neither can fail for a timer of ours */
+        (void)sd_event_source_set_time(relay->shakes_timer, relay_now(relay));
+        (void)sd_event_source_set_enabled(relay->shakes_timer, SD_EVENT_ONESHOT);
+}
+
+/* ---- at once ---- */
+
+gint64 shakes_allowance(Relay *relay, gint64 now_usec) {
+        if (!g_queue_is_empty(&relay->shakers))
+                return 0;
+
+        if (now_usec >= relay->shakes_spell_usec + SHAKES_SPELL_USEC) {
+                relay->shakes_spell_usec = now_usec;
+                relay->shakes_spent_usec = 0;
+        }
+
+        return MAX(SHAKES_TURN_USEC - relay->shakes_spent_usec, 0);
+}
+
+void shakes_spend(Relay *relay, gint64 usec) {
+        relay->shakes_spent_usec += usec;
+}
+
+/* ---- later ---- */
+
+static Shaker *shakes_find(Relay *relay, uid_t uid) {
+        Shaker *shaker;
+
+        for (GList *i = relay->shakers.head; i; i = i->next)
+                if (((const Shaker *)i->data)->uid == uid)
+                        return i->data;
+
+        shaker = g_new0(Shaker, 1);
+        shaker->uid = uid;
+        shaker->link.data = shaker;
+        g_queue_push_tail_link(&relay->shakers, &shaker->link);
+        return shaker;
+}
+
+void shakes_wait(Endpoint *endpoint) {
+        Relay *relay = endpoint->relay;
+
+        if (endpoint->shaker)
+                return;
+        if (g_queue_is_empty(&relay->shakers))
+                shakes_arm(relay);
+
+        endpoint->shaker = shakes_find(relay, endpoint->charges.uid);
+        endpoint->shaker_link.data = endpoint;
+        g_queue_push_tail_link(&endpoint->shaker->endpoints, &endpoint->shaker_link);
+}
+
+void shakes_forget(Endpoint *endpoint) {
+        if (!endpoint->shaker)
+                return;
+
+        /* a user of whom nothing is left goes in the next turn */
+        g_queue_unlink(&endpoint->shaker->endpoints, &endpoint->shaker_link);
+        endpoint->shaker = NULL;
+}
+
+/* Each socket until there is nothing more, or the time is over. */
+static void shakes_serve(Shaker *shaker, gint64 until_usec) {
+        do {
+                Endpoint *endpoint = g_queue_peek_head(&shaker->endpoints);
+
+                if (!endpoint)
+                        return;
+
+                ingress_catch_up(endpoint, until_usec);
+                if (!endpoint_has_later(endpoint))
+                        shakes_forget(endpoint);
+                if (!endpoint->shaker)
+                        continue;
+
+                g_queue_unlink(&shaker->endpoints, &endpoint->shaker_link);
+                g_queue_push_tail_link(&shaker->endpoints, &endpoint->shaker_link);
+        } while (g_get_monotonic_time() < until_usec);
+}
+
+static int on_shakes(sd_event_source *source, uint64_t usec, void *userdata) {
+        Relay *relay = userdata;
+        gint64 now_usec = g_get_monotonic_time(), until_usec = now_usec + SHAKES_TURN_USEC;
+
+        for (; now_usec < until_usec && !g_queue_is_empty(&relay->shakers);
+             now_usec = g_get_monotonic_time()) {
+                Shaker *shaker = relay->shakers.head->data;
+
+                shakes_serve(shaker, MIN(until_usec, now_usec + SHAKES_USER_USEC));
+                g_queue_unlink(&relay->shakers, &shaker->link);
+                if (g_queue_is_empty(&shaker->endpoints))
+                        g_free(shaker);
+                else
+                        g_queue_push_tail_link(&relay->shakers, &shaker->link);
+        }
+
+        if (!g_queue_is_empty(&relay->shakers))
+                shakes_arm(relay);
+        return 0;
+}
+
+int shakes_new(Relay *relay) {
+        int r;
+
+        r = sd_event_add_time(relay->event, &relay->shakes_timer, CLOCK_MONOTONIC, SESSION_NEVER,
+                              /* accuracy= */ 1, on_shakes, relay);
+        return r < 0 ? fault(r) : 0;
+}
+
+/* No endpoint is left. */
+void shakes_free(Relay *relay) {
+        relay->shakes_timer = sd_event_source_disable_unref(relay->shakes_timer);
+        while (!g_queue_is_empty(&relay->shakers))
+                g_free(g_queue_pop_head_link(&relay->shakers)->data);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whose handshakes go on when. */
+
+#include "stranger.h"
+#include "world.h"
+
+#include "relay/private.h"
+
+#define LISTENERS 40
+#define HELLOS 5 /* to each */
+
+/* Listeners of one user where each hello begins a handshake, and who says these hellos. */
+typedef struct Crowd {
+        Listener *listeners[LISTENERS];
+        Stranger *strangers[LISTENERS * HELLOS];
+        size_t n_listeners;
+} Crowd;
+
+static void crowd_begin(Crowd *crowd, World *world, uid_t uid, size_t n_listeners) {
+        crowd->n_listeners = n_listeners;
+        for (size_t i = 0; i < n_listeners; i++) {
+                Spec *spec = world_listener_spec("127.0.0.1", 0);
+
+                spec->cookies = false;
+                spec->uid = uid;
+                crowd->listeners[i] = world_listen(world, spec);
+        }
+        for (size_t i = 0; i < n_listeners * HELLOS; i++)
+                crowd->strangers[i] = stranger_new(world, crowd->listeners[i % n_listeners], NULL);
+}
+
+static void crowd_say_hello(Crowd *crowd) {
+        for (size_t i = 0; i < crowd->n_listeners * HELLOS; i++)
+                stranger_start(crowd->strangers[i]);
+}
+
+static size_t crowd_begun(const Crowd *crowd) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < crowd->n_listeners; i++)
+                n += listener_facts(crowd->listeners[i]).n_connections;
+        return n;
+}
+
+static bool crowd_has_all(const Crowd *crowd) {
+        return crowd_begun(crowd) == crowd->n_listeners * HELLOS;
+}
+
+static void crowd_end(Crowd *crowd) {
+        for (size_t i = 0; i < crowd->n_listeners * HELLOS; i++)
+                stranger_free(crowd->strangers[i]);
+}
+
+static void have_one_turn_for_all_sockets(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        Crowd crowd;
+
+        world_pair(world, &client, &server);
+        crowd_begin(&crowd, world, WORLD_OTHER_UID, LISTENERS);
+        crowd_say_hello(&crowd);
+        world_turn(world, world_limit(world));
+        world_send(client, "behind them");
+        g_autofree char *heard = world_read(world, server);
+        g_assert_cmpstr(heard, ==, "behind them");
+        /* all sockets that were ready before have had a turn by now */
+        g_assert_cmpuint(crowd_begun(&crowd), <, LISTENERS);
+
+        world_wait(world, crowd_has_all(&crowd));
+        crowd_end(&crowd);
+}
+
+static void of_a_user_do_not_wait_for_all_of_anothers(World *world, gconstpointer unused) {
+        Crowd many, few;
+
+        crowd_begin(&many, world, WORLD_OTHER_UID, LISTENERS);
+        crowd_begin(&few, world, WORLD_UID, 1);
+        crowd_say_hello(&many);
+        crowd_say_hello(&few);
+        world_wait(world, crowd_has_all(&few));
+        g_assert_cmpuint(crowd_begun(&many), <, LISTENERS * HELLOS / 2);
+
+        world_wait(world, crowd_has_all(&many));
+        crowd_end(&many);
+        crowd_end(&few);
+}
+
+static void go_on_beside_what_is_always_ready(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        unsigned n_turns = 0;
+        Crowd crowd;
+
+        world_pair(world, &client, &server);
+        crowd_begin(&crowd, world, WORLD_OTHER_UID, LISTENERS);
+        crowd_say_hello(&crowd);
+        for (uint64_t limit = world_limit(world); !crowd_has_all(&crowd); n_turns++) {
+                world_send(client, "and on");
+                world_turn(world, limit);
+        }
+        /* half of the turns are the other's: each is of some three handshakes, at least of one */
+        g_assert_cmpuint(n_turns, <, 10 * LISTENERS * HELLOS);
+        crowd_end(&crowd);
+}
+
+static void go_with_their_listener(World *world, gconstpointer unused) {
+        g_autoptr(GArray) left = NULL;
+        Crowd crowd;
+
+        crowd_begin(&crowd, world, WORLD_OTHER_UID, LISTENERS);
+        crowd_say_hello(&crowd);
+        world_wait(world, !g_queue_is_empty(&world->relay->shakers));
+        for (size_t i = 0; i < LISTENERS; i++)
+                listener_close(crowd.listeners[i]);
+        world_wait(world, g_queue_is_empty(&world->relay->shakers));
+        left = relay_list_connections(world->relay, 0, 1);
+        g_assert_cmpuint(left->len, ==, 0);
+        crowd_end(&crowd);
+}
+
+#define CASE(name, function)                                                                       \
+        g_test_add("/shakes/" name, World, NULL, world_setup, function, world_teardown)
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        g_assert_cmpint(session_global_init(), ==, 0);
+
+        CASE("have-one-turn-for-all-sockets", have_one_turn_for_all_sockets);
+        CASE("of-a-user-do-not-wait-for-all-of-anothers",
+             of_a_user_do_not_wait_for_all_of_anothers);
+        CASE("go-on-beside-what-is-always-ready", go_on_beside_what_is_always_ready);
+        CASE("go-with-their-listener", go_with_their_listener);
+        return g_test_run();
+}
