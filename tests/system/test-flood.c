@@ -108,16 +108,22 @@ static void write_noise(uint8_t *buffer, size_t *size, int number) {
                 memcpy(buffer + 1, (const uint8_t[]){254, 253}, 2);
 }
 
-/* The listener's side has heard it and said so. */
+static size_t count_said(const char *log, const char *what) {
+        size_t n = 0;
+
+        for (const char *at = strstr(log, what); at; at = strstr(at + 1, what))
+                n++;
+
+        return n;
+}
+
+/* The listener's side has heard it and said so, and the keyring what it was used for. */
 static bool goodbyes_are_there(void *userdata) {
         const World *world = userdata;
         g_autofree char *log = service_log(world->service);
-        size_t n = 0;
 
-        for (const char *at = strstr(log, "PeerClosed"); at; at = strstr(at + 1, "PeerClosed"))
-                n++;
-
-        return n == world->n_served;
+        return count_said(log, "PeerClosed") == world->n_served &&
+               count_said(log, ": removed after") == world->n_served;
 }
 
 static void assert_serves(World *world) {
