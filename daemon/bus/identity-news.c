@@ -144,14 +144,6 @@ static bool watcher_hears(Bus *bus, const Watcher *watcher, const char *name) {
         return watcher->all || store_name_is_for(name, caller->uid);
 }
 
-/* To a watcher that has not seen any of them all are new. */
-static SignalKind watcher_kind(const Watcher *watcher, SignalKind kind) {
-        if (!watcher->lacks_identities || kind == SIGNAL_ENDS_SOON)
-                return kind;
-
-        return kind == SIGNAL_REMOVED ? N_SIGNAL_KINDS : SIGNAL_ADDED;
-}
-
 static void identity_news_tell(IdentityNews *news, const char *name, const Signal *signal) {
         GHashTableIter iter;
         gpointer value;
@@ -159,11 +151,9 @@ static void identity_news_tell(IdentityNews *news, const char *name, const Signa
         g_hash_table_iter_init(&iter, news->watchers);
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 const Watcher *watcher = value;
-                Signal its = *signal;
 
-                its.kind = watcher_kind(watcher, signal->kind);
-                if (its.kind != N_SIGNAL_KINDS && watcher_hears(news->bus, watcher, name))
-                        signal_send(news->bus->bus, &its, watcher->name);
+                if (watcher_hears(news->bus, watcher, name))
+                        signal_send(news->bus->bus, signal, watcher->name);
         }
 }
 
@@ -179,7 +169,8 @@ static void identity_news_send_one(IdentityNews *news, const char *name, const I
                 .days = note->days,
         };
 
-        identity_news_tell(news, name, &signal);
+        if (signal.kind != N_SIGNAL_KINDS)
+                identity_news_tell(news, name, &signal);
         identity_news_learn(news, name, identity);
 
         signal.kind = SIGNAL_ENDS_SOON;
@@ -187,19 +178,7 @@ static void identity_news_send_one(IdentityNews *news, const char *name, const I
                 identity_news_tell(news, name, &signal);
 }
 
-static void identity_news_finish(IdentityNews *news) {
-        GHashTableIter iter;
-        gpointer watcher;
-
-        g_hash_table_iter_init(&iter, news->watchers);
-        while (g_hash_table_iter_next(&iter, NULL, &watcher))
-                ((Watcher *)watcher)->lacks_identities = false;
-}
-
 void identity_news_send(IdentityNews *news) {
-        if (!identity_news_has_any(news) || !keys_identities_known(news->bus->keys))
-                return; /* the next keyring will say what there is */
-
         if (news->all_may_have)
                 news_note_all(news);
         while (g_tree_nnodes(news->notes) > 0 && !news_must_wait(news->bus)) {
@@ -208,8 +187,6 @@ void identity_news_send(IdentityNews *news) {
                 identity_news_send_one(news, g_tree_node_key(first), g_tree_node_value(first));
                 g_tree_remove(news->notes, g_tree_node_key(first));
         }
-        if (g_tree_nnodes(news->notes) == 0)
-                identity_news_finish(news);
 }
 
 /* ---- birth and death ---- */

@@ -365,8 +365,7 @@ int news_watch(Bus *bus, const Caller *caller, bool all, sd_bus_error *error) {
 void news_watch_listed(Bus *bus, const Caller *caller) {
         Watcher *watcher = watcher_of(bus->news, caller->name);
 
-        watcher->all = true; /* the list had all it may see, */
-        watcher->lacks_identities |= !keys_identities_known(bus->keys); /* but for these */
+        watcher->all = true; /* the list had all it may see */
 }
 
 void news_unwatch(Bus *bus, const char *name) {

@@ -12,9 +12,8 @@
 
 typedef struct Watcher {
         char *name;
-        bool is_subscriber;    /* not only a caller of GetManagedObjects */
-        bool all;              /* objects of others too */
-        bool lacks_identities; /* has listed while there was no keyring to say what there is */
+        bool is_subscriber; /* not only a caller of GetManagedObjects */
+        bool all;           /* objects of others too */
 } Watcher;
 
 /* Whether the bus has fallen behind. Then what there is to tell waits here, where it is bounded. */

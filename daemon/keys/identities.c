@@ -2,7 +2,8 @@
 /*
  * The identities that the keyring keeps, as dtlsd knows them: asked for when the connection is
  * ready, and kept in step by the answers to what is stored and removed here; nobody else changes
- * them. They go with the connection, since their keys have other numbers in the next keyring.
+ * them. They outlive the connection, so that a keyring that dies takes no object off the bus; their
+ * keys are dead until the next one says what there is.
  */
 
 #include "base/fault.h"
@@ -128,6 +129,7 @@ static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         if (!keys_connected(keys))
                 return 0;
 
+        g_hash_table_remove_all(keys->identities);
         r = sd_bus_message_is_method_error(m, NULL) ? -EIO : 0;
         if (r >= 0)
                 r = sd_bus_message_enter_container(m, 'a', "(stayaayb)");
@@ -154,10 +156,9 @@ void identities_ask(Keys *keys) {
                 (void)fault(r); /* traced; the connection is dying */
 }
 
-void identities_drop(Keys *keys) {
+void identities_forget(Keys *keys) {
         keys->listing = sd_bus_slot_unref(keys->listing);
         keys->identities_known = false;
-        g_hash_table_remove_all(keys->identities);
 }
 
 bool keys_identities_known(const Keys *keys) {

@@ -508,7 +508,7 @@ static void keys_drop_connection(Keys *keys) {
         GHashTableIter iter;
         gpointer value;
 
-        identities_drop(keys);
+        identities_forget(keys);
         psks_drop(keys);
         trusts_forget(keys);
         pins_forget(keys);

@@ -48,7 +48,7 @@ typedef void (*KeysGenerated)(int outcome, const char *text, const char *csr, vo
 typedef void (*KeysLost)(void *userdata);
 
 /* A chain with its key that the keyring keeps. Another takes its place when it is replaced, and
- * when the keyring was started again. */
+ * when the keyring was started again; until then it stays, with a dead key. */
 typedef struct KeysIdentity {
         char *name;              /* "NAME", or "u/UID/NAME" */
         GPtrArray *chain;        /* GBytes, DER, leaf first; empty: it cannot be used yet, */
@@ -163,7 +163,8 @@ uint64_t keys_remove_revocations(Keys *keys, uid_t uid, const char *name, KeysDo
 /* The answer will not be called any more. 0, and a ticket that was answered, are ignored. */
 void keys_forget(Keys *keys, uint64_t ticket);
 
-/* Whether the keyring has said what it keeps, of all kinds. Until then there are no identities. */
+/* Whether this keyring has said what it keeps, of all kinds. Until then identities are those of the
+ * last one. */
 bool keys_identities_known(const Keys *keys);
 /* Borrowed, until the loop turns; NULL: there is none. It may lack its certificate. */
 const KeysIdentity *keys_identity(const Keys *keys, const char *name);

@@ -108,7 +108,7 @@ void keys_identity_free(void *identity);
 void identities_tell(Keys *keys, const char *name);
 /* What the keyring keeps is asked for; the old ones are gone. */
 void identities_ask(Keys *keys);
-void identities_drop(Keys *keys);
+void identities_forget(Keys *keys);
 /* The reply of ask->identity's call: negative when it cannot be read. */
 int ask_read_stored(Ask *ask, sd_bus_message *m);
 int ask_read_removed(Ask *ask);

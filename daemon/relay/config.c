@@ -118,17 +118,26 @@ int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reaso
         return 0;
 }
 
+static int config_follow_identity(const Relay *relay, Spec *spec, Reason *reason) {
+        bool is_there = spec_follow_identity(spec, relay->keys);
+
+        if (is_there && key_is_alive(spec->key))
+                return 0;
+
+        return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
+                          keys_identities_known(relay->keys)
+                                  ? "There is no identity '%s' with a certificate in the store"
+                                  : "The keyring process died, and the next is not ready; it will "
+                                    "have identity '%s': try again",
+                          spec->identity);
+}
+
 int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
         int r;
 
-        if (spec->identity && !spec_follow_identity(spec, relay->keys))
-                return reason_set(reason, RELAY_E_TLS_INITIALIZATION,
-                                  keys_identities_known(relay->keys)
-                                          ? "There is no identity '%s' with a certificate in the "
-                                            "store"
-                                          : "The keyring process died, and the next is not ready; "
-                                            "it will have identity '%s': try again",
-                                  spec->identity);
+        r = spec->identity ? config_follow_identity(relay, spec, reason) : 0;
+        if (r)
+                return r;
 
         /* the store may have given it another chain since */
         r = spec->lease ? charges_add_spec(relay, spec, reason) : 0;

@@ -723,23 +723,32 @@ typedef struct Return {
         const Service *service;
         pid_t old;
         sd_bus *bus;
-        const char *path;
+        const char *identity;
 } Return;
 
 static bool has_returned(void *userdata) {
         const Return *r = userdata;
+        pid_t now = service_keyring_pid(r->service);
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        pid_t now = service_keyring_pid(r->service); /* first: then the old one's are gone */
-        char *name = NULL;
-        bool is_there;
+        sd_bus_message *reply = NULL;
+        const char *path;
 
-        is_there = sd_bus_get_property_string(r->bus, NAME, r->path, NAME ".Identity", "Name",
-                                              &error, &name) >= 0;
-        sd_bus_error_free(&error);
-        free(name);
-        return is_there && now > 0 && now != r->old;
+        if (now == 0 || now == r->old)
+                return false;
+
+        /* the object was there all the time */
+        if (sd_bus_call_method(r->bus, NAME, ROOT, MANAGER, "Listen", &error, &reply, "sqa{sv}",
+                               "127.0.0.1", 0, 1, "Identity", "s", r->identity) < 0) {
+                sd_bus_error_free(&error);
+                return false;
+        }
+
+        g_assert_cmpint(sd_bus_message_read(reply, "o", &path), >=, 0);
+        close_object(r->bus, path, LISTENER);
+        (void)sd_bus_message_unref(reply);
+        return true;
 }
 
-void wait_keyring(const Service *service, pid_t old, sd_bus *bus, const char *path) {
-        bus_wait(bus, has_returned, &(Return){service, old, bus, path}, "the next keyring");
+void wait_keyring(const Service *service, pid_t old, sd_bus *bus, const char *identity) {
+        bus_wait(bus, has_returned, &(Return){service, old, bus, identity}, "the next keyring");
 }

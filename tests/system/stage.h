@@ -133,5 +133,6 @@ int wire_cut(Wire *wire);
 
 /* ---- another keyring ---- */
 
-/* Waits until there is another than @old, and it has said that it keeps the identity at @path. */
-void wait_keyring(const Service *service, pid_t old, sd_bus *bus, const char *path);
+/* Waits until there is another than @old, and it has said that it keeps this identity, which
+ * @bus may use. */
+void wait_keyring(const Service *service, pid_t old, sd_bus *bus, const char *identity);

@@ -95,7 +95,7 @@ static void test_outlives_its_keyring(void) {
         listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
         keyring = service_keyring_pid(world.service);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        wait_keyring(world.service, keyring, world.alice, ROOT "/identity/gateway");
+        wait_keyring(world.service, keyring, world.alice, "gateway");
         path = open_to(&world, get_port(world.alice, listener));
         g_assert_true(peer_is(world.bob, path, world.first));
         world_free(&world);

@@ -75,7 +75,7 @@ static void test_a_key_stays_in_its_token(void) {
 
         keyring = service_keyring_pid(world.service);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        wait_keyring(world.service, keyring, world.alice, ROOT "/identity/gateway");
+        wait_keyring(world.service, keyring, world.alice, "gateway");
         g_free(path);
         path = open_to(&world, get_port(world.alice, listener));
         g_assert_true(peer_is(world.bob, path, renewed));

@@ -56,12 +56,15 @@ static void the_next_keyring_says_what_it_keeps(void) {
         g_autoptr(Key) old = NULL;
 
         g_assert_cmpint(store(couple, 0, "b", couple->first), ==, 0);
+        g_assert_cmpint(store(couple, 0, "gone", couple->first), ==, 0);
         g_assert_cmpint(store(couple, ALICE, "u/1000/a", couple->second), ==, 0);
         old = key_ref(keys_identity(couple->keys, "b")->key);
         server_free(couple->server);
+        g_assert_cmpint(store_remove(couple->store, STORE_IDENTITY, "gone"), ==, 0);
         couple_connect(couple);
 
         g_assert_false(key_is_alive(old));
+        g_assert_null(keys_identity(couple->keys, "gone"));
         list = keys_identities(couple->keys);
         g_assert_cmpuint(list->len, ==, 2);
         g_assert_cmpstr(((const KeysIdentity *)list->pdata[0])->name, ==, "b");
@@ -98,7 +101,9 @@ static void without_a_keyring_it_says_so(void) {
         couple->server = server_free(couple->server);
         g_assert_cmpint(store(couple, 0, "x", couple->second), ==, KEYS_E_GONE);
         list = keys_identities(couple->keys);
-        g_assert_cmpuint(list->len, ==, 0);
+        g_assert_cmpuint(list->len, ==, 1);
+        g_assert_false(keys_identities_known(couple->keys));
+        g_assert_false(key_is_alive(((const KeysIdentity *)list->pdata[0])->key));
         couple_free(couple);
 }
 
