@@ -13,6 +13,9 @@
  *      [Identities]
  *      ExpiryLeadDays=30;14;7;1
  *
+ *      [Records]
+ *      DirectAfter=32
+ *
  * Every kind of quota has these two keys, save that a rate has no total. The files of [Trust] are
  * read elsewhere.
  */
@@ -24,6 +27,7 @@
 #define CONFIG_GROUP_LIMITS "Limits"
 #define CONFIG_GROUP_TRUST "Trust"
 #define CONFIG_GROUP_IDENTITIES "Identities"
+#define CONFIG_GROUP_RECORDS "Records"
 #define CONFIG_PATHS_MAX ((size_t)64) /* a directory has more */
 
 typedef int (*ConfigReadKey)(GKeyFile *file, const char *key, Config *config, char **ret_text);
@@ -151,6 +155,23 @@ static int config_read_identities(GKeyFile *file, const char *key, Config *confi
         return 0;
 }
 
+static int config_read_records(GKeyFile *file, const char *key, Config *config, char **ret_text) {
+        g_autofree char *value = g_key_file_get_value(file, CONFIG_GROUP_RECORDS, key, NULL);
+        guint64 number;
+
+        if (!g_str_equal(key, "DirectAfter"))
+                return config_no_such_key(CONFIG_GROUP_RECORDS, key, ret_text);
+
+        if (!value || !g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT32, &number, NULL)) {
+                *ret_text = g_strdup_printf("[%s] %s: '%s' is not a number from 0 on",
+                                            CONFIG_GROUP_RECORDS, key, value ? value : "");
+                return CONFIG_E_BROKEN;
+        }
+
+        config->direct_after = (uint32_t)number;
+        return 0;
+}
+
 static int config_read_group(GKeyFile *file, const char *group, ConfigReadKey read_key,
                              Config *config, char **ret_text) {
         g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
@@ -178,6 +199,8 @@ static int config_read_groups(GKeyFile *file, Config *config, char **ret_text) {
                         read_key = config_read_trust;
                 else if (g_str_equal(*group, CONFIG_GROUP_IDENTITIES))
                         read_key = config_read_identities;
+                else if (g_str_equal(*group, CONFIG_GROUP_RECORDS))
+                        read_key = config_read_records;
                 if (!read_key) {
                         *ret_text = g_strdup_printf("[%s]: there is no such group", *group);
                         return CONFIG_E_BROKEN;
@@ -220,7 +243,11 @@ int config_read(const char *path, bool must_exist, Config *config, char **ret_te
         g_autoptr(GError) error = NULL;
         g_autofree char *contents = NULL;
         g_autofree char *text = NULL;
-        Config read = {.limits = config->limits, .lead_times = config->lead_times};
+        Config read = {
+                .limits = config->limits,
+                .lead_times = config->lead_times,
+                .direct_after = config->direct_after,
+        };
         int r;
 
         r = config_load(path, must_exist, &contents, ret_text);

@@ -20,6 +20,7 @@ typedef struct Config {
         LeadTimes lead_times;
         char *deny_list;         /* a path; NULL: none */
         char **revocation_lists; /* paths of files and directories; NULL: none */
+        uint32_t direct_after;   /* relay_set_direct_after()'s */
 } Config;
 
 typedef enum ConfigOutcome {

@@ -346,6 +346,7 @@ static int daemon_read_files(const Daemon *daemon, Files *files, char **ret_text
         files->access = access_new();
         files->config.limits = quota_limits_default(daemon->n_descriptors);
         files->config.lead_times = LEAD_TIMES_DEFAULT;
+        files->config.direct_after = SESSION_DIRECT_AFTER_DEFAULT;
         r = config_read(options->config ? options->config : CONFIG_PATH,
                         /* must_exist= */ options->config != NULL, &files->config, ret_text);
         if (r == 0)
@@ -375,6 +376,7 @@ static int daemon_reload(void *userdata, char **ret_text) {
                 bus_reloaded(daemon->bus);
         relay_reload_trust(daemon->relay, files.revocations);
         relay_set_lead_times(daemon->relay, &files.config.lead_times);
+        relay_set_direct_after(daemon->relay, files.config.direct_after);
         log_notice("rules, limits, lead times, trust and what is taken back of it are read again");
         return 0;
 }
@@ -415,6 +417,7 @@ static int daemon_build(Daemon *daemon, const Files *files) {
         relay_set_access(daemon->relay, daemon->access);
         relay_reload_trust(daemon->relay, files->revocations);
         relay_set_lead_times(daemon->relay, &files->config.lead_times);
+        relay_set_direct_after(daemon->relay, files->config.direct_after);
         return 0;
 }
 

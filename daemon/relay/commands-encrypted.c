@@ -51,6 +51,7 @@ static int command_write(Connection *connection, uid_t uid, const void *data, si
                 return command_try_again(reason);
 
         tally_connection(connection, TALLY_COLLECTED, 1);
+        tally_direct(connection);
         return 0;
 }
 

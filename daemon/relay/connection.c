@@ -233,6 +233,7 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
                 .ignored_codes = spec->ignored_codes,
                 .hello = hello,
                 .ticket = ticket,
+                .direct_after = connection->relay->direct_after,
         };
         r = session_new(&session, relay_now(connection->relay), &connection->session);
         if (r) {

@@ -57,6 +57,7 @@ static int egress_turn(Outlet *outlet, size_t n_take, size_t n_max) {
                 tally_connection(connection, TALLY_DROPPED_QUOTA, n - n_sent);
         if (n > 0) {
                 connection_touch(connection);
+                tally_direct(connection);
                 connection_follow_path(connection, /* at_once= */ false);
         }
 

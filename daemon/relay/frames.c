@@ -30,6 +30,7 @@ typedef struct FramesRun {
 static void frames_end_run(FramesRun *run) {
         if (lane_is_open(run->lane)) {
                 connection_touch(run->lane->connection);
+                tally_direct(run->lane->connection);
                 connection_follow_path(run->lane->connection, /* at_once= */ false);
         }
         if (run->n_not_open > 0)

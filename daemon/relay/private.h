@@ -66,8 +66,9 @@ typedef enum TallyKind {
         TALLY_BYTES_RECEIVED,
         TALLY_BYTES_SENT,
         TALLY_RECORDS_ACCEPTED,
-        TALLY_DELIVERED, /* plaintext datagrams, to the application */
-        TALLY_COLLECTED, /* and from it */
+        TALLY_RECORDS_DIRECT, /* sealed or opened beside GnuTLS's record layer */
+        TALLY_DELIVERED,      /* plaintext datagrams, to the application */
+        TALLY_COLLECTED,      /* and from it */
         TALLY_DROPPED_FILTER,
         TALLY_DROPPED_NOT_AUTHENTIC,
         TALLY_DROPPED_EARLY, /* beyond what a session keeps while it shakes or waits */
@@ -107,6 +108,8 @@ void tally_connection(Connection *connection, TallyKind kind, uint64_t n);
 void tally_listener(Listener *listener, TallyKind kind, uint64_t n);
 /* What the engines counted since the last call. */
 void tally_session(Connection *connection);
+/* Of it what sending changes. */
+void tally_direct(Connection *connection);
 void tally_outlet(Outlet *outlet);
 void tally_endpoint(Endpoint *endpoint);
 /* A listener's socket counts for all its peers; these tell them apart. */
@@ -210,6 +213,7 @@ struct Relay {
         GHashTable *kept;        /* uid to what it is charged for in the store, size_t */
         Seal *seal;              /* of session tickets; they die with it */
         Expiry *expiry;
+        uint32_t direct_after;
         GQueue rests; /* rests.c */
         Alarm rests_alarm;
         const RelayObserver *observer;

@@ -398,6 +398,10 @@ void relay_set_lead_times(Relay *relay, const LeadTimes *times) {
         expiry_set_lead_times(relay->expiry, times);
 }
 
+void relay_set_direct_after(Relay *relay, uint32_t n_records) {
+        relay->direct_after = n_records;
+}
+
 static void on_identities_changed(const char *name, void *userdata) {
         Relay *relay = userdata;
         g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);

@@ -187,6 +187,8 @@ void relay_keyring_lost(Relay *relay);
 void relay_reload_trust(Relay *relay, Revocations *revocations);
 /* From here on it is told so long before that an identity of the store ends. */
 void relay_set_lead_times(Relay *relay, const LeadTimes *times);
+/* SessionSpec.direct_after, of sessions that are not there yet. */
+void relay_set_direct_after(Relay *relay, uint32_t n_records);
 Counters relay_counters(const Relay *relay); /* of the whole service */
 
 /* A name left the bus: its objects go, and its channels to those of others. */

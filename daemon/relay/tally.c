@@ -14,6 +14,7 @@ static const char *const tally_names[N_TALLY_KINDS] = {
         [TALLY_BYTES_RECEIVED] = "BytesReceived",
         [TALLY_BYTES_SENT] = "BytesSent",
         [TALLY_RECORDS_ACCEPTED] = "RecordsAccepted",
+        [TALLY_RECORDS_DIRECT] = "RecordsDirect",
         [TALLY_DELIVERED] = "DatagramsDelivered",
         [TALLY_COLLECTED] = "DatagramsCollected",
         [TALLY_DROPPED_FILTER] = "DroppedFilter",
@@ -65,6 +66,18 @@ void tally_connection(Connection *connection, TallyKind kind, uint64_t n) {
                 connection->relay->tally.at[kind] += n;
 }
 
+void tally_direct(Connection *connection) {
+        uint64_t n_direct;
+
+        if (!connection->session)
+                return;
+
+        n_direct = session_stats(connection->session).n_direct;
+        tally_connection(connection, TALLY_RECORDS_DIRECT,
+                         n_direct - connection->seen_session.n_direct);
+        connection->seen_session.n_direct = n_direct;
+}
+
 void tally_session(Connection *connection) {
         SessionStats *seen = &connection->seen_session;
         SessionStats now;
@@ -81,6 +94,7 @@ void tally_session(Connection *connection) {
                          now.n_dropped_queue - seen->n_dropped_queue);
         tally_connection(connection, TALLY_DROPPED_NOT_AUTHENTIC,
                          now.n_discarded - seen->n_discarded);
+        tally_direct(connection);
         tally_connection(connection, TALLY_TIMEOUTS, now.n_timeouts - seen->n_timeouts);
         tally_connection(connection, TALLY_RETRANSMISSIONS,
                          now.n_flights_resent - seen->n_flights_resent);

@@ -32,6 +32,7 @@
 #define SESSION_EXPORT_CONTEXT_MAX 65535 /* RFC 5705, 4: its length has two bytes */
 #define SESSION_EXPORT_MAX 1024          /* bytes; far more than the keys of anything */
 #define SESSION_NEVER UINT64_MAX
+#define SESSION_DIRECT_AFTER_DEFAULT 0
 
 typedef struct Session Session;
 

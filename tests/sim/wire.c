@@ -3,6 +3,7 @@
 #include "wire.h"
 
 #include "lib/certificates.h"
+#include "lib/direct.h"
 
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
@@ -130,6 +131,7 @@ static Session *end_session(WireEnd *end, const Hello *hello) {
                 .answer_deadline_usec = setup->answer_deadline_usec,
                 .hello = hello,
                 .ticket = end->role == DTLS_CLIENT ? setup->ticket : NULL,
+                .direct_after = test_direct_after(),
         };
         Session *session;
 

@@ -2,6 +2,8 @@
 
 #include "service.h"
 
+#include "lib/direct.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -208,6 +210,15 @@ static void start_bus(Service *service) {
         g_assert_cmpint(g_chmod(socket, 0666), ==, 0);
 }
 
+static void write_dtlsd_config(const Service *service, const char *config) {
+        uint32_t direct_after = test_direct_after();
+        g_autoptr(GString) text = g_string_new(config);
+
+        if (direct_after > 0)
+                g_string_append_printf(text, "\n[Records]\nDirectAfter=%u\n", direct_after);
+        write_file(service, "dtlsd.conf", text->str);
+}
+
 Service *service_start(const char *config) {
         return service_start_limited(config, 0);
 }
@@ -220,7 +231,7 @@ Service *service_start_limited(const char *config, unsigned n_fds) {
         g_assert_cmpint(g_chmod(service->directory, 0755), ==, 0);
         service->address = g_strdup_printf("unix:path=%s/bus", service->directory);
         write_bus_config(service);
-        write_file(service, "dtlsd.conf", config ? config : "");
+        write_dtlsd_config(service, config);
         write_rules(service);
         make_store(service);
         copy_program(service, "dtlsd");

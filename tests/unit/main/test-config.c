@@ -100,6 +100,16 @@ static void test_reads_lead_times(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->config.lead_times.days[2], ==, 3650);
 }
 
+static void test_reads_when_records_go_direct(Fixture *f, gconstpointer data) {
+        f->config.direct_after = 5;
+        g_assert_cmpint(read_text(f, "[Limits]\n"), ==, 0);
+        g_assert_cmpuint(f->config.direct_after, ==, 5);
+        g_assert_cmpint(read_text(f, "[Records]\nDirectAfter=0\n"), ==, 0);
+        g_assert_cmpuint(f->config.direct_after, ==, 0);
+        g_assert_cmpint(read_text(f, "[Records]\nDirectAfter=4294967295\n"), ==, 0);
+        g_assert_cmpuint(f->config.direct_after, ==, UINT32_MAX);
+}
+
 static void refuse(Fixture *f, const char *contents, const char *group, const char *key) {
         const Config before = f->config;
 
@@ -133,6 +143,9 @@ static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
         refuse(f, "[Identities]\nExpiryLeadDays=a week\n", "[Identities]", "ExpiryLeadDays");
         refuse(f, "[Identities]\nExpiryLeadDays=1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17\n",
                "[Identities]", "1 to 16");
+        refuse(f, "[Records]\nDirectAfter=4294967296\n", "[Records]", "DirectAfter");
+        refuse(f, "[Records]\nDirectAfter=no\n", "[Records]", "DirectAfter");
+        refuse(f, "[Records]\nDirect=1\n", "[Records]", "Direct:");
         refuse(f, "ConnectionsPerUser=5\n", "group", "");
         refuse(f, "nonsense", "", "");
 }
@@ -160,6 +173,7 @@ int main(int argc, char **argv) {
         add("/config/limits/every-kind-has-its-keys", test_every_kind_has_its_keys);
         add("/config/trust/names-files", test_names_files_of_trust);
         add("/config/identities/have-lead-times", test_reads_lead_times);
+        add("/config/records/go-direct", test_reads_when_records_go_direct);
         add("/config/error/says-where-the-file-is-broken", test_says_where_it_is_broken);
         add("/config/error/is-what-is-not-text-to-its-end", test_is_text_to_its_end);
         return g_test_run();

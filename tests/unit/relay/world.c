@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/memfd.h"
+#include "lib/direct.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -133,6 +134,7 @@ void world_setup_limits(World *world, const QuotaLimits *limits) {
         g_assert_cmpint(keys_new(world->event, &world->keys), ==, 0);
         g_assert_cmpint(quota_new(limits, &world->quota), ==, 0);
         g_assert_cmpint(relay_new(world->event, world->keys, world->quota, &world->relay), ==, 0);
+        relay_set_direct_after(world->relay, test_direct_after());
         relay_observe(world->relay, &world_observer, world);
         world->states = g_string_new(NULL);
         world->closed = g_string_new(NULL);

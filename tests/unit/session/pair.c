@@ -2,6 +2,8 @@
 
 #include "pair.h"
 
+#include "lib/direct.h"
+
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <string.h>
@@ -86,12 +88,10 @@ SessionConfig *pair_server_config(const PairSpec *spec) {
 }
 
 static uint32_t pair_direct_after(uint32_t after) {
-        const char *everywhere = g_getenv("DTLSD_TEST_DIRECT_AFTER");
-
         if (after == PAIR_NEVER_DIRECT)
                 return 0;
 
-        return after || !everywhere ? after : (uint32_t)g_ascii_strtoull(everywhere, NULL, 10);
+        return after ? after : test_direct_after();
 }
 
 static void pair_end_init(PairEnd *end, SessionConfigSpec config_spec, const TestIdentity *identity,
