@@ -193,6 +193,11 @@ void quota_count(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
         quota->total[kind] += n;
 }
 
+bool quota_has_room(const Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
+        return quota_fits(quota_used(quota, uid, kind), n, quota_limit(quota, uid, kind)) &&
+               quota_fits(quota->total[kind], n, quota->limits.total[kind]);
+}
+
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n) {
         QuotaRow *row = quota_row(quota, uid);
 

@@ -60,6 +60,8 @@ void quota_set_user_limit(Quota *quota, uid_t uid, QuotaKind kind, uint64_t limi
 int quota_charge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 /* Of what is there already: over the limits too. */
 void quota_count(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
+/* Whether @n could be charged now; it is not counted as refused. */
+bool quota_has_room(const Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 void quota_discharge(Quota *quota, uid_t uid, QuotaKind kind, uint64_t n);
 
 bool quota_kind_is_rate(QuotaKind kind);

@@ -125,6 +125,12 @@ int queue_admit(Queue *queue, sd_bus_message *m, sd_bus_error *error);
 void queue_refuse(Queue *queue, const char *name, const char *text); /* all that waits */
 bool queue_is_over(const Queue *queue); /* nothing waits, and what had its turn has run */
 
+/* ---- weight.c ---- */
+
+/* Of what @m holds, or a little more than @limit where it holds more. */
+size_t message_weight(sd_bus_message *m, size_t limit);
+size_t fds_used(void); /* of this process */
+
 /* ---- errand.c: what was found out for a call that had to wait ---- */
 
 typedef struct Asked Asked; /* ask.c: polkit's verdicts */

@@ -7,43 +7,33 @@
  * other user's, not for all that came before it, and the bus daemon, which has one queue towards us
  * for everybody, keeps none.
  *
- * Calls that wait are somebody's memory and file descriptors, so they are bounded: for a user, for
- * a name of which nobody knows yet whose it is, and in all. Where all have no room, or file
- * descriptors are short, whoever has most gives way.
+ * Calls that wait are somebody's memory and file descriptors, so they are bounded. Bytes: for a
+ * user, for a name of which nobody knows yet whose it is, and in all, and where all have no room
+ * whoever has most gives way. Fds are charged as all that a user has, up to a share. How many came
+ * with a call sd-bus does not say, and most came with none; so beyond the share calls wait as long
+ * as few fds are open that nobody is charged for.
  */
 
 #include "base/fault.h"
 #include "base/terms.h"
 #include "bus/private.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #define USERS_PER_TURN 4 /* what a turn costs those who wait for a datagram */
-/* A call counts as so much at least: what sd-bus has of it beside its contents, and the fds that
- * came with it, up to 16 (dbus-daemon's bound on a system bus), of which it does not say how many.
- */
-#define CALL_BYTES_MIN ((size_t)1024)
-#define CALL_FDS 16
+#define CALL_FDS 16      /* that come with one, at most: dbus-daemon's bound on a system bus */
+#define CALLS_SHARE 4    /* of what a user may have of fds, and of what the quota leaves of them */
 #define WAITING_BYTES_PER_USER_MAX ((size_t)4 * 1024 * 1024)
 #define WAITING_BYTES_MAX ((size_t)16 * 1024 * 1024)
-/* Where the fds of all that wait might not fit, it is counted how many the process has left, after
- * so many more calls. */
-#define CALLS_PER_COUNT 4
-/* For those that wait since the last count, or are freed at the end of this turn; and some for
- * ourselves. Less than what the quota of fds leaves. */
-#define FDS_SPARE                                                                                  \
-        ((size_t)CALL_FDS * (CALLS_PER_COUNT + USERS_PER_TURN + BUS_MESSAGES_PER_TURN) + 64)
 
 #define TEXT_FULL "Calls of yours that wait take 4 MiB, all that a user may have; wait for answers"
 #define TEXT_FULL_ALL                                                                              \
         "Calls that wait take 16 MiB, all that the service has for them, and most are yours; "     \
-        "wait "                                                                                    \
-        "for answers"
-#define TEXT_SCARCE "The service is short of file descriptors, and most calls that wait are yours"
+        "wait for answers"
+#define TEXT_FDS                                                                                   \
+        "Calls of yours that wait may have brought a quarter of the file descriptors that you "    \
+        "may have (Limits, FdsPerUser); wait for answers"
 
 typedef struct Waiting {
         sd_bus_message *m;
@@ -58,7 +48,8 @@ typedef struct User {
         GPtrArray *names; /* its queues */
         GQueue ready;     /* those with a call that may run, in turn */
         size_t n_bytes;
-        uint64_t turn; /* in which a call of it has run, or is to */
+        size_t n_calls, n_fds; /* those charged, of which no more came than CALL_FDS a call */
+        uint64_t turn;         /* in which a call of it has run, or is to */
 } User;
 
 struct Queue {
@@ -75,8 +66,10 @@ struct Queues {
         GHashTable *by_uid; /* User */
         GPtrArray *users;   /* all of them, those that are not known too */
         GQueue ready;       /* of User, in turn */
-        size_t n_calls;
         size_t n_bytes;
+        int64_t n_uncharged; /* open fds, less those that somebody is charged for, at most */
+        uint64_t
+                counted; /* in which round of the loop, from 1; 0: calls have waited or run since */
         uint64_t turn;
 };
 
@@ -86,6 +79,7 @@ static User *user_new(Queues *queues) {
         User *user = g_new0(User, 1);
 
         user->queues = queues;
+        user->uid = (uid_t)-1; /* nobody's */
         user->names = g_ptr_array_new();
         g_queue_init(&user->ready);
         g_ptr_array_add(queues->users, user);
@@ -113,6 +107,68 @@ static void user_free(User *user) {
         (void)g_ptr_array_remove_fast(queues->users, user);
         g_ptr_array_unref(user->names);
         g_free(user);
+}
+
+/* ---- file descriptors ---- */
+
+/* For one call more. */
+static bool user_charge_fds(User *user) {
+        Quota *quota = user->queues->bus->quota;
+        uint64_t share = quota_limit(quota, user->uid, QUOTA_FDS) / CALLS_SHARE;
+
+        if (user->n_fds + CALL_FDS > MAX(share, CALL_FDS) ||
+            !quota_has_room(quota, user->uid, QUOTA_FDS, CALL_FDS))
+                return false;
+
+        user->n_fds += CALL_FDS;
+        return quota_charge(quota, user->uid, QUOTA_FDS, CALL_FDS) == 0;
+}
+
+/* What may still be open stays charged. */
+static void user_discharge_fds(User *user) {
+        size_t n_max = user->n_calls * CALL_FDS, n = user->n_fds;
+
+        if (n <= n_max)
+                return;
+
+        user->n_fds = n_max;
+        quota_discharge(user->queues->bus->quota, user->uid, QUOTA_FDS, n - n_max);
+        user->queues->n_uncharged += (int64_t)(n - n_max);
+}
+
+/* What the quota leaves to the service is for this too, a part of it. */
+static int64_t queues_slack(const Queues *queues) {
+        uint64_t n_charged_max = quota_limit_total(queues->bus->quota, QUOTA_FDS);
+        struct rlimit limit = {0};
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= n_charged_max)
+                return 2 * CALL_FDS;
+
+        return (int64_t)MAX((limit.rlim_cur - n_charged_max) / CALLS_SHARE, 2 * CALL_FDS);
+}
+
+/* Before Linux 6.2 that takes long where there are many, so it is not done again for nothing. */
+static void queues_count_fds(Queues *queues) {
+        uint64_t round = 0;
+
+        (void)sd_event_get_iteration(queues->bus->event, &round);
+        if (queues->counted == round + 1)
+                return;
+
+        queues->n_uncharged =
+                (int64_t)fds_used() - (int64_t)quota_used_total(queues->bus->quota, QUOTA_FDS);
+        queues->counted = round + 1;
+}
+
+/* Whether @n more that are charged to nobody are too many. It is known how many there are at most;
+ * only where that says yes they are counted. */
+static bool queues_are_short_of_fds(Queues *queues, int64_t n) {
+        int64_t slack = queues_slack(queues);
+
+        if (queues->n_uncharged + n > slack)
+                queues_count_fds(queues);
+
+        return queues->n_uncharged + n > slack;
 }
 
 /* ---- what waits ---- */
@@ -143,8 +199,9 @@ static void queue_settle(Queue *queue) {
 static void queue_weigh(Queue *queue, ssize_t n_calls, ssize_t n_bytes) {
         queue->n_bytes += (size_t)n_bytes;
         queue->user->n_bytes += (size_t)n_bytes;
+        queue->user->n_calls += (size_t)n_calls;
         queue->user->queues->n_bytes += (size_t)n_bytes;
-        queue->user->queues->n_calls += (size_t)n_calls;
+        queue->user->queues->counted = 0;
 }
 
 static void queue_push(Queue *queue, sd_bus_message *m, size_t weight) {
@@ -164,6 +221,7 @@ static sd_bus_message *queue_pop(Queue *queue, GList *link) {
 
         g_queue_delete_link(&queue->calls, link);
         queue_weigh(queue, -1, -(ssize_t)waiting->weight);
+        user_discharge_fds(queue->user);
         g_free(waiting);
         queue_settle(queue);
         return m;
@@ -183,99 +241,6 @@ static void queue_drop(Queue *queue, GList *link, const char *name, const char *
 void queue_refuse(Queue *queue, const char *name, const char *text) {
         while (queue->calls.head)
                 queue_drop(queue, queue->calls.head, name, text);
-}
-
-/* ---- weights ---- */
-
-static int weigh_basic(sd_bus_message *m, char type, size_t *total) {
-        union {
-                const char *text;
-                uint64_t number;
-                int fd;
-        } value;
-        int r;
-
-        r = sd_bus_message_read_basic(m, type, &value);
-        if (r < 0)
-                return r;
-
-        *total += sizeof(uint64_t);
-        if (type == 's' || type == 'o' || type == 'g')
-                *total += strlen(value.text);
-        return 0;
-}
-
-/* Adds what is left of the container to @total, and stops as soon as that is over @limit, so that
- * its own cost is bounded. D-Bus bounds the depth. */
-static int weigh(sd_bus_message *m, size_t limit, size_t *total) {
-        const char *contents;
-        const void *bytes;
-        size_t size;
-        char type;
-        int r;
-
-        while (*total <= limit) {
-                r = sd_bus_message_peek_type(m, &type, &contents);
-                if (r <= 0)
-                        return r;
-
-                if (type == 'a' && strcmp(contents, "y") == 0) {
-                        r = sd_bus_message_read_array(m, 'y', &bytes, &size);
-                        *total += sizeof(uint64_t) + (r < 0 ? 0 : size);
-                } else if (strchr("aver", type)) {
-                        *total += sizeof(uint64_t);
-                        r = sd_bus_message_enter_container(m, type, contents);
-                        if (r >= 0)
-                                r = weigh(m, limit, total);
-                        if (r >= 0 && *total <= limit)
-                                r = sd_bus_message_exit_container(m);
-                } else {
-                        r = weigh_basic(m, type, total);
-                }
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
-}
-
-static size_t message_weight(sd_bus_message *m, size_t limit) {
-        size_t total = 0;
-
-        if (weigh(m, limit, &total) < 0)
-                total = limit + 1; /* not even readable: not kept */
-        (void)sd_bus_message_rewind(m, /* complete= */ true);
-        return MAX(total, CALL_BYTES_MIN);
-}
-
-static size_t fds_used(void) {
-        struct stat st;
-        size_t n = 0;
-        DIR *directory;
-
-        /* Linux 6.2 and later say it without being walked */
-        if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
-                return (size_t)st.st_size;
-
-        directory = opendir("/proc/self/fd");
-        if (!directory)
-                return 0;
-        while (readdir(directory))
-                n++;
-        (void)closedir(directory);
-        return n;
-}
-
-static bool queues_are_short_of_fds(const Queues *queues) {
-        uint64_t used_by_most = quota_used_total(queues->bus->quota, QUOTA_FDS) +
-                                queues->n_calls * CALL_FDS + FDS_SPARE;
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || used_by_most <= limit.rlim_cur ||
-            queues->n_calls % CALLS_PER_COUNT < CALLS_PER_COUNT - 1)
-                return false;
-
-        return fds_used() + MIN(FDS_SPARE, limit.rlim_cur * 3 / 8) > limit.rlim_cur;
 }
 
 /* ---- room ---- */
@@ -301,15 +266,14 @@ static Queue *queues_biggest(const Queues *queues) {
         return queue;
 }
 
-/* Somebody has more than @queue's user would: the last calls of that one are given up. */
-static bool queues_give_way(Queue *queue, size_t weight, unsigned n, const char *text) {
+/* Somebody has more than @queue's user would: the last call of that one is given up. */
+static bool queues_give_way(Queue *queue, size_t weight) {
         Queue *biggest = queues_biggest(queue->user->queues);
 
         if (!biggest || biggest->user->n_bytes <= queue->user->n_bytes + weight)
                 return false;
 
-        for (unsigned i = 0; i < n && biggest->calls.tail; i++)
-                queue_drop(biggest, biggest->calls.tail, "QuotaExceeded", text);
+        queue_drop(biggest, biggest->calls.tail, "QuotaExceeded", TEXT_FULL_ALL);
         return true;
 }
 
@@ -321,13 +285,15 @@ static const char *queue_has_no_room(Queue *queue, size_t weight) {
                 return TEXT_FULL;
 
         while (queues->n_bytes + weight > WAITING_BYTES_MAX)
-                if (!queues_give_way(queue, weight, 1, TEXT_FULL_ALL))
+                if (!queues_give_way(queue, weight))
                         return TEXT_FULL_ALL;
 
-        if (queues_are_short_of_fds(queues) &&
-            !queues_give_way(queue, weight, CALLS_PER_COUNT, TEXT_SCARCE))
-                return TEXT_SCARCE;
+        if (user_charge_fds(queue->user))
+                return NULL;
+        if (queues_are_short_of_fds(queues, CALL_FDS))
+                return TEXT_FDS;
 
+        queues->n_uncharged += CALL_FDS;
         return NULL;
 }
 
@@ -337,15 +303,12 @@ static bool queue_is_first(const Queue *queue) {
                !queue->next;
 }
 
-/* 1: rather not. */
+/* One that is more than a user may have waits alone. */
 static int queue_wait(Queue *queue, sd_bus_message *m, sd_bus_error *error) {
-        size_t weight = message_weight(m, WAITING_BYTES_PER_USER_MAX);
-        const char *why;
+        size_t weight =
+                MIN(message_weight(m, WAITING_BYTES_PER_USER_MAX), WAITING_BYTES_PER_USER_MAX);
+        const char *why = queue_has_no_room(queue, weight);
 
-        if (weight > WAITING_BYTES_PER_USER_MAX && queue_is_first(queue))
-                return 1;
-
-        why = queue_has_no_room(queue, weight);
         if (why)
                 return bus_refuse_text(error, "QuotaExceeded", "%s", why);
 
@@ -420,6 +383,8 @@ static void queue_leave_user(Queue *queue) {
         User *user = queue->user;
 
         user->n_bytes -= queue->n_bytes;
+        user->n_calls -= queue->calls.length;
+        user_discharge_fds(user);
         (void)g_ptr_array_remove_fast(user->names, queue);
         if (user->names->len == 0)
                 user_free(user);
@@ -429,6 +394,9 @@ static void queue_leave_user(Queue *queue) {
 static void queue_enter_user(Queue *queue, User *user) {
         queue->user = user;
         user->n_bytes += queue->n_bytes;
+        user->n_calls += queue->calls.length;
+        while (user->n_fds < user->n_calls * CALL_FDS && user_charge_fds(user))
+                user->queues->n_uncharged -= CALL_FDS;
         g_ptr_array_add(user->names, queue);
 }
 
@@ -445,6 +413,9 @@ void queue_set_user(Queue *queue, uid_t uid) {
 
         queue_leave_user(queue);
         queue_enter_user(queue, user_of(queues, uid));
+        while (queue->calls.tail && queue->user->n_fds < queue->user->n_calls * CALL_FDS &&
+               queues_are_short_of_fds(queues, 0))
+                queue_drop(queue, queue->calls.tail, "QuotaExceeded", TEXT_FDS);
         queue_settle(queue);
 }
 

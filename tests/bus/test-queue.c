@@ -2,6 +2,8 @@
 #include "seat.h"
 
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define PEER "org.freedesktop.DBus.Peer"
 #define ALICE 1000
@@ -211,21 +213,102 @@ static void who_has_most_gives_way(void) {
         g_assert_cmpuint(count_refused(calls), ==, 1);
 }
 
-/* It could never wait; nothing is before it, so it runs. */
-static void what_is_too_much_to_wait_runs(void) {
-        g_autoptr(Seat) seat = seat_of_two(1);
-        g_autoptr(GPtrArray) calls = calls_new();
+/* One that takes more than a user may have waits as others do, and nothing behind it. */
+static void one_that_is_too_much_waits_alone(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Call) first = NULL;
+        g_autoptr(Call) second = NULL;
 
-        send_pings(seat, calls, ":1.1", 1);
-        g_ptr_array_add(calls, send_bytes(seat, ":1.1", 5 * MEBIBYTE));
+        seat_enter(seat, ":1.1", ALICE);
+        seat->withholds = true;
+        first = send_bytes(seat, ":1.1", 5 * MEBIBYTE);
+        second = seat_call(seat, ":1.1", ROOT, PEER, "Ping", "");
+        seat_run(seat);
+        g_assert_null(first->reply);
+        g_assert_cmpstr(call_error(second), ==, ERROR_PREFIX "QuotaExceeded");
+
+        seat_release(seat);
+        seat_run(seat);
+        g_assert_null(call_error(first));
+}
+
+/* ---- file descriptors ---- */
+
+static void set_fds_max(rlim_t n) {
+        struct rlimit limit;
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        limit.rlim_cur = n;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+static uint64_t used(const Seat *seat, uid_t uid) {
+        return quota_used(seat->quota, uid, QUOTA_FDS);
+}
+
+/* Any call may have brought some, and nobody knows whose they are; none did, so more wait than are
+ * charged. */
+static void fds_of_calls_that_wait_are_charged(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(GPtrArray) calls = calls_new();
+        uint64_t share = quota_limit(seat->quota, ALICE, QUOTA_FDS) / 4;
+
+        seat_enter(seat, ":1.1", ALICE);
+        seat->withholds = true;
+        send_pings(seat, calls, ":1.1", 2);
+        seat_run(seat);
+        g_assert_cmpuint(used(seat, (uid_t)-1), ==, 32);
+        send_pings(seat, calls, ":1.1", 100);
+        seat_run(seat);
+        g_assert_cmpuint(used(seat, (uid_t)-1), ==, share);
+
+        seat_release(seat);
+        while (used(seat, ALICE) == 0)
+                g_assert_cmpint(sd_event_run(seat->event, UINT64_MAX), >=, 0);
+        g_assert_cmpuint(used(seat, (uid_t)-1), ==, 0);
+        g_assert_cmpuint(used(seat, ALICE), ==, share);
         seat_run(seat);
         assert_done(calls);
+        g_assert_cmpuint(used(seat, ALICE), ==, 0);
+        g_assert_cmpuint(quota_refused(seat->quota, QUOTA_FDS), ==, 0);
+}
+
+/* They leave to others what a user has for all else. */
+static void fds_of_calls_that_wait_are_a_share(void) {
+        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(GPtrArray) calls = calls_new();
+        uint64_t limit = quota_limit(seat->quota, (uid_t)-1, QUOTA_FDS);
+        unsigned n_refused;
+        int fds[800];
+
+        seat_enter(seat, ":1.1", ALICE);
+        seat->withholds = true;
+        g_assert_cmpint(quota_charge(seat->quota, (uid_t)-1, QUOTA_FDS, limit - 20), ==, 0);
+        send_pings(seat, calls, ":1.1", 3);
+        seat_run(seat);
+        g_assert_cmpuint(used(seat, (uid_t)-1), ==, limit - 4);
+
+        /* that nobody is charged for: now calls might have brought some */
+        set_fds_max(1000);
+        for (size_t i = 0; i < G_N_ELEMENTS(fds); i++)
+                fds[i] = dup(STDERR_FILENO);
+        send_pings(seat, calls, ":1.1", 20);
+        seat_run(seat);
+        n_refused = count_refused(calls);
+        g_assert_cmpuint(n_refused, >=, 10);
+        for (size_t i = 0; i < G_N_ELEMENTS(fds); i++)
+                (void)close(fds[i]);
+        send_pings(seat, calls, ":1.1", 20);
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(calls), ==, n_refused);
+        quota_discharge(seat->quota, (uid_t)-1, QUOTA_FDS, limit - 20);
 }
 
 /* A million empty arrays in one message: four MiB that take long to look at. */
 static void weighing_stops(void) {
         g_autoptr(Seat) seat = seat_new();
         g_autoptr(Call) call = NULL;
+        g_autoptr(Call) second = NULL;
         sd_bus_message *m = seat_message(seat, ":1.1", ROOT, PEER, "Ping");
 
         g_assert_cmpint(sd_bus_message_open_container(m, 'a', "as"), >=, 0);
@@ -237,7 +320,11 @@ static void weighing_stops(void) {
         seat->withholds = true;
         call = seat_send(seat, m);
         seat_run(seat);
-        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "QuotaExceeded");
+        /* it waits, for as much as there may be */
+        second = seat_call(seat, ":1.1", ROOT, PEER, "Ping", "");
+        seat_run(seat);
+        g_assert_null(call->reply);
+        g_assert_cmpstr(call_error(second), ==, ERROR_PREFIX "QuotaExceeded");
 }
 
 int main(int argc, char **argv) {
@@ -252,7 +339,12 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/queue/so-many-calls-of-a-name-wait", so_many_calls_of_a_name_wait);
         g_test_add_func("/bus/queue/so-many-bytes-of-a-name-wait", so_many_bytes_of_a_name_wait);
         g_test_add_func("/bus/queue/who-has-most-gives-way", who_has_most_gives_way);
-        g_test_add_func("/bus/queue/what-is-too-much-to-wait-runs", what_is_too_much_to_wait_runs);
+        g_test_add_func("/bus/queue/one-that-is-too-much-waits-alone",
+                        one_that_is_too_much_waits_alone);
+        g_test_add_func("/bus/queue/fds-of-calls-that-wait-are-charged",
+                        fds_of_calls_that_wait_are_charged);
+        g_test_add_func("/bus/queue/fds-of-calls-that-wait-are-a-share",
+                        fds_of_calls_that_wait_are_a_share);
         g_test_add_func("/bus/queue/weighing-a-call-stops-at-the-limit", weighing_stops);
         return g_test_run();
 }
