@@ -428,13 +428,42 @@ static void test_bytes_are_certificates(void) {
                 world.alice,
                 add_begin(world.alice, "u/1/x", g_bytes_get_data(key, NULL), g_bytes_get_size(key)),
                 "InvalidInputParameters", "not certificates");
+        add_refused(world.alice, add_begin(world.alice, "u/1/x", much, 1024 * 1024),
+                    "InvalidInputParameters", "certificates: more than 512 KiB");
         add_refused(world.alice, add_begin(world.alice, "u/1/x", much, 5 * 1024 * 1024),
-                    "InvalidInputParameters", "more than");
+                    "InvalidInputParameters", "more than 4194304 bytes");
         g_assert_cmpint(sd_bus_message_new_method_call(world.alice, &m, NAME, ROOT, MANAGER,
                                                        "RemoveTrustAnchor"),
                         >=, 0);
         g_assert_cmpint(sd_bus_message_append(m, "say", "u/1/x", 3, 1, 2, 3), >=, 0);
         add_refused(world.alice, m, "InvalidInputParameters", "3 bytes");
+        world_free(&world);
+}
+
+static void test_are_charged_to_their_user(void) {
+        World world;
+        uint64_t one;
+
+        if (!world_of_trust(&world))
+                return;
+
+        g_assert_cmpuint(get_statistic(world.alice, "BytesInUse"), ==, 0);
+        add(world.alice, "u/1/x", world.ca);
+        one = get_statistic(world.alice, "BytesInUse");
+        g_assert_cmpuint(one, >, g_bytes_get_size(test_identity_der(world.ca)));
+        add(world.alice, "u/1/x", world.ca); /* is there */
+        world_restart(&world);
+        g_assert_cmpuint(get_statistic(world.alice, "BytesInUse"), ==, one);
+
+        service_rule(world.service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
+                                    "BytesPerUser=12000\n");
+        add_refused(world.alice, add_message(world.alice, "u/1/x", world.other), "QuotaExceeded",
+                    "of 12000 bytes; close channels, read what waits, or remove trust sets");
+        add(world.bob, "u/5/x", world.other);
+        drop(world.bob, "u/5/x", world.other);
+        drop(world.alice, "u/1/x", world.ca);
+        g_assert_cmpuint(get_statistic(world.alice, "BytesInUse"), ==, 0);
+        add(world.alice, "u/1/x", world.other);
         world_free(&world);
 }
 
@@ -477,6 +506,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/trust/the-administrators-are-not-everybodys-to-change",
                         test_the_administrators_are_not_everybodys_to_change);
         g_test_add_func("/trust/bytes-are-certificates", test_bytes_are_certificates);
+        g_test_add_func("/trust/are-charged-to-their-user", test_are_charged_to_their_user);
         g_test_add_func("/trust/outlives-its-keyring", test_outlives_its_keyring);
         return g_test_run();
 }
