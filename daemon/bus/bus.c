@@ -31,6 +31,7 @@
  * EXPLICIT, with their names and each of their texts at its longest. */
 #define LISTED_OBJECT_BYTES ((size_t)4096)
 #define LISTED_OBJECTS_MAX (REPLY_BYTES_MAX / LISTED_OBJECT_BYTES)
+#define LISTED_IDENTITY_BYTES ((size_t)1024) /* an identity's, whose name is all there is */
 
 /* ---- which Bus ---- */
 
@@ -169,11 +170,13 @@ static int bus_is_listed(Bus *bus, sd_bus_message *m, sd_bus_error *error) {
         n = list_walk(bus, &list_connections, LISTED_OBJECTS_MAX + 1, NULL);
         n += list_walk(bus, &list_listeners, LISTED_OBJECTS_MAX + 1, NULL);
         n += list_walk(bus, &list_verifiers, LISTED_OBJECTS_MAX + 1, NULL);
-        if (n > LISTED_OBJECTS_MAX)
+        if (n * LISTED_OBJECT_BYTES + identities_visible(bus) * LISTED_IDENTITY_BYTES >
+            REPLY_BYTES_MAX)
                 return bus_refuse_text(error, "MessageTooLong",
                                        "There are more objects than one reply may hold; "
                                        "call " DTLSD_INTERFACE_MANAGER
-                                       ".ListConnections, which pages");
+                                       ".ListConnections, which pages, and for the names of "
+                                       "identities Introspect at " IDENTITY_ROOT);
 
         news_watch_listed(bus, caller_of(bus, m));
         return 0;

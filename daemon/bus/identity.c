@@ -42,6 +42,18 @@ int identity_find(sd_bus *b, const char *path, const char *interface, void *user
         return 1;
 }
 
+size_t identities_visible(Bus *bus) {
+        const Caller *caller = caller_current(bus);
+        g_autoptr(GPtrArray) list = keys_identities(bus->keys);
+        size_t n = 0;
+
+        for (guint i = 0; i < list->len; i++)
+                n += store_may_see(bus, caller, "identity",
+                                   ((const KeysIdentity *)list->pdata[i])->name);
+
+        return n;
+}
+
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error) {
         Bus *bus = userdata;

@@ -408,6 +408,8 @@ StoreCalls *store_calls_free(StoreCalls *calls);
 int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error);
 int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error);
+/* How many the current caller may see. */
+size_t identities_visible(Bus *bus);
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error);
 void identity_path(const char *name, char *ret, size_t size);

@@ -27,7 +27,7 @@ const char *chain_outcome_text(ChainOutcome outcome) {
         case CHAIN_E_NOT_CERTIFICATE:
                 return "not a certificate in PEM or DER, or a damaged one";
         case CHAIN_E_TOO_LONG:
-                return "the certificate chain is too long";
+                return "a certificate chain has 16 certificates at most, and 64 KiB";
         case CHAIN_E_DISORDERED:
                 return "a certificate of the chain did not issue the one before it";
         }

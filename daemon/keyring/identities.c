@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#define UID_ADMINISTRATOR ((uid_t)0)
+
 struct Identities {
         Store *store;
         Vault *vault;
@@ -254,6 +256,48 @@ Identities *identities_free(Identities *identities) {
         return NULL;
 }
 
+static size_t identity_size(const Identity *identity) {
+        size_t size = 0;
+
+        for (size_t i = 0; identity->chain && i < chain_count(identity->chain); i++)
+                size += g_bytes_get_size(chain_der(identity->chain, i));
+
+        return size;
+}
+
+/* What there would be with @identity in the place of what has its name: all of it is told in one
+ * message. */
+static int identities_check_size(const Identities *identities, const Identity *identity,
+                                 const char **ret_text) {
+        uid_t uid = entry_name_uid(identity->name);
+        size_t n_own = identity_size(identity), n_all = n_own;
+        bool is_user = uid != UID_ADMINISTRATOR;
+        GHashTableIter iter;
+        void *value;
+
+        g_hash_table_iter_init(&iter, identities->by_name);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                const Identity *other = value;
+                size_t size = identity_size(other);
+
+                if (g_str_equal(other->name, identity->name))
+                        continue;
+
+                n_own += entry_name_uid(other->name) == uid ? size : 0;
+                n_all += size;
+        }
+
+        if (is_user && n_own > IDENTITIES_BYTES_PER_USER_MAX)
+                *ret_text = "a user's chains have 512 KiB at most; remove some identities";
+        else if (n_all > (is_user ? IDENTITIES_BYTES_MAX / 2 : IDENTITIES_BYTES_MAX))
+                *ret_text = "all chains have 32 MiB at most, and half of it without the "
+                            "administrator's; remove some identities";
+        else
+                return 0;
+
+        return IDENTITIES_E_FULL;
+}
+
 static int identities_save(Identities *identities, const Identity *identity,
                            const char **ret_text) {
         g_autoptr(Secret) text = NULL;
@@ -288,7 +332,9 @@ static int identities_keep(Identities *identities, Identity *identity, const Ide
                            const char **ret_text) {
         int r;
 
-        r = identities_save(identities, identity, ret_text);
+        r = identities_check_size(identities, identity, ret_text);
+        if (r == 0)
+                r = identities_save(identities, identity, ret_text);
         if (r) {
                 if (identity->key)
                         (void)vault_remove(identities->vault, vault_key_id(identity->key), NULL);

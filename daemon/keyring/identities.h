@@ -19,6 +19,8 @@
 
 #define IDENTITIES_PER_USER_MAX 64
 #define IDENTITIES_MAX 4096
+#define IDENTITIES_BYTES_PER_USER_MAX ((size_t)512 * 1024) /* of DER, in all chains of one user */
+#define IDENTITIES_BYTES_MAX ((size_t)32 * 1024 * 1024)    /* in all chains; users get half of it */
 
 typedef struct Identities Identities;
 

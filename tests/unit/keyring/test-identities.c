@@ -260,6 +260,40 @@ static void a_user_has_so_many(void) {
         world_done(&world);
 }
 
+/* A certificate that has issued itself can be in a chain again and again. */
+static void a_user_has_so_many_bytes(void) {
+        World world = world_new();
+        g_autoptr(TestIdentity) long_one =
+                test_identity_new("long", NULL, TEST_IDENTITY_MANY_PURPOSES, TEST_KEY_ECDSA);
+        g_autoptr(GPtrArray) ders = test_blobs(NULL, NULL);
+        GBytes *pem = test_identity_key_pem(long_one);
+        g_autoptr(Secret) secret = secret_new(g_bytes_get_data(pem, NULL), g_bytes_get_size(pem));
+        g_autoptr(PrivateKey) key = NULL;
+        g_autoptr(Chain) chain = NULL;
+        const Identity *identity;
+        const char *text = NULL;
+        size_t n_keys;
+        int r = 0;
+
+        for (int i = 0; i < CHAIN_LENGTH_MAX; i++)
+                g_ptr_array_add(ders, g_bytes_ref(test_identity_der(long_one)));
+        g_assert_cmpint(chain_new(ders, &chain), ==, 0);
+        g_assert_cmpint(private_key_read(secret, NULL, &key, &text), ==, 0);
+        for (int i = 0; r == 0 && i < IDENTITIES_PER_USER_MAX; i++) {
+                g_autofree char *name = g_strdup_printf("u/1000/%d", i);
+
+                n_keys = vault_count(world.ground.vault, 1000);
+                r = identities_put(world.identities, name, chain, key, &identity, &text);
+        }
+        g_assert_cmpint(r, ==, IDENTITIES_E_FULL);
+        g_assert_nonnull(strstr(text, "512 KiB"));
+        g_assert_cmpuint(vault_count(world.ground.vault, 1000), ==, n_keys);
+        put(&world, "u/1000/0", world.second); /* in the place of a long one */
+        g_assert_cmpint(identities_put(world.identities, "u/1001/x", chain, key, &identity, &text),
+                        ==, 0);
+        world_done(&world);
+}
+
 static void without_a_store_nothing_is_kept(void) {
         g_autoptr(Vault) vault = vault_new();
         g_autoptr(Identities) identities = NULL;
@@ -284,6 +318,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/identities/a-damaged-one-is-left-out-and-can-be-removed",
                         a_damaged_one_is_left_out_and_can_be_removed);
         g_test_add_func("/identities/a-user-has-so-many", a_user_has_so_many);
+        g_test_add_func("/identities/a-user-has-so-many-bytes", a_user_has_so_many_bytes);
         g_test_add_func("/identities/without-a-store-nothing-is-kept",
                         without_a_store_nothing_is_kept);
         return g_test_run();
