@@ -22,6 +22,7 @@
 
 static pid_t server_pid;
 static BenchKind kind;
+void (*bench_look)(void);
 
 /* ---- plain things ---- */
 
@@ -69,7 +70,7 @@ static void pin(bool server) {
 
 /* ---- sockets ---- */
 
-static void widen(int fd) {
+void bench_widen(int fd) {
         const int size = BUFFERS;
 
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
@@ -91,7 +92,7 @@ int bench_bind(uint16_t *port, bool is_shared) {
         const int one = is_shared;
 
         bench_check(fd >= 0, "socket");
-        widen(fd);
+        bench_widen(fd);
         bench_check(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0,
                     "SO_REUSEPORT");
         bench_check(bind(fd, (struct sockaddr *)&address, size) == 0, "bind");
@@ -105,7 +106,7 @@ int bench_connect(uint16_t port) {
         const struct sockaddr_in address = loopback(port);
 
         bench_check(fd >= 0, "socket");
-        widen(fd);
+        bench_widen(fd);
         bench_check(connect(fd, (const struct sockaddr *)&address, sizeof address) == 0, "connect");
         return fd;
 }
@@ -129,14 +130,26 @@ static void server_end(void) {
 static _Noreturn void usage(void) {
         fprintf(stderr,
                 "usage: %s WAY bulk SIZE[,WINDOW] SECONDS\n"
-                "       %s WAY trips|peers SIZE SECONDS\n"
-                "       %s WAY handshakes ecdsa|rsa|psk|resumed SECONDS\n"
-                "       %s WAY memory ecdsa|psk SESSIONS\n"
-                "peers, handshakes and memory are of the server; its clients are GnuTLS's.\n"
-                "WAY-client, WAY-server: that way at one end, and GnuTLS at the other\n",
+                "       %s WAY trips|calls SIZE SECONDS\n"
+                "       %s WAY apps SIZE,KIND,N SECONDS\n"
+                "       %s WAY peers SIZE,KIND,N SECONDS\n"
+                "       %s WAY handshakes|connects KIND SECONDS\n"
+                "       %s WAY memory KIND N\n"
+                "       %s WAY idle KIND,N SECONDS\n"
+                "       %s WAY scale SIZE,KIND N\n"
+                "Those from peers on are of the server, and its clients are GnuTLS's. KIND: "
+                "ecdsa,\n"
+                "rsa, psk, resumed. WAY-client, WAY-server: that way at one end, GnuTLS at the "
+                "other.\n",
+                program_invocation_short_name, program_invocation_short_name,
+                program_invocation_short_name, program_invocation_short_name,
                 program_invocation_short_name, program_invocation_short_name,
                 program_invocation_short_name, program_invocation_short_name);
         exit(2);
+}
+
+BenchKind bench_kind(void) {
+        return kind;
 }
 
 static BenchKind kind_of(const char *argument) {
@@ -165,11 +178,11 @@ static bool cut(char *name, const char *suffix) {
         return true;
 }
 
-static _Noreturn void be_server(const BenchWay *way, const char *loop) {
+static _Noreturn void be_server(const BenchWay *way, const char *loop, const char *argument) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         pin(/* server= */ true);
         way->begin(kind, /* server= */ true);
-        bench_serve(way, loop);
+        bench_serve(way, loop, argument);
 }
 
 static void be_client(const BenchWay *way, const BenchLoop *loop, char **arguments) {
@@ -191,6 +204,7 @@ int bench_main(int argc, char **argv, BenchFind find) {
         if (!way)
                 usage();
 
+        bench_look = way->look;
         kind = kind_of(argv[3]);
         (void)setrlimit(RLIMIT_NOFILE, &files);
         bench_page_new();
@@ -198,7 +212,7 @@ int bench_main(int argc, char **argv, BenchFind find) {
         server_pid = fork();
         bench_check(server_pid >= 0, "fork");
         if (server_pid == 0)
-                be_server(client_alone ? &bench_gnutls : way, loop->name);
+                be_server(client_alone ? &bench_gnutls : way, loop->name, argv[3]);
 
         (void)atexit(server_end);
         be_client(server_alone && !client_alone ? &bench_gnutls : way, loop, argv + 3);

@@ -52,10 +52,12 @@ typedef struct BenchWay {
         int (*fd)(void *end);                  /* is readable when something waits; may be shared */
         void (*take)(void *end, BenchGot got); /* hands out what there is on its fd */
         void (*close)(void *end);              /* a server's says goodbye to its peer */
+        void (*look)(void); /* NULL; or prints what its service tells of its connections */
 } BenchWay;
 
 extern const BenchWay bench_gnutls; /* the client of all that measure a server alone */
 extern bool bench_gnutls_batches;   /* by trains (GSO and GRO), not one call a datagram */
+extern bool bench_gnutls_crowds;    /* clients have one socket for all of them */
 
 /* NULL: what is not known by this name. */
 typedef const BenchWay *(*BenchFind)(const char *variant);
@@ -65,12 +67,16 @@ int bench_main(int argc, char **argv, BenchFind find);
 void bench_die(const char *what, const char *why) __attribute__((noreturn));
 /* "FOLDER/name", or of another folder for BENCH_RSA; to be freed. */
 char *bench_certificate(const char *name);
+/* A server's connection has opened by itself, while it took what came. */
+void bench_opened(void);
 /* What everybody speaks, by OpenSSL's name. */
 const char *bench_cipher(BenchKind kind);
 /* UDP on 127.0.0.1, with buffers as large as may be. @port 0: picked; *port is what it is. With
  * @shared other sockets of ours may have the same. */
 int bench_bind(uint16_t *port, bool shared);
 int bench_connect(uint16_t port);
+/* Buffers as large as may be. */
+void bench_widen(int fd);
 void bench_wait_readable(int fd, int timeout_ms);
 
 #ifdef __cplusplus

@@ -98,6 +98,8 @@ static void way_take(void *end, BenchGot got) {
                 for (size_t i = 0; i < n; i++)
                         if (frames[i].kind == DTLSD_FRAME_DATA)
                                 got(end_of(frames[i].connection), frames[i].data, frames[i].size);
+                        else if (frames[i].kind == DTLSD_FRAME_OPENED)
+                                bench_opened();
         } while (n == FRAMES); /* fewer are the rest of a packet */
 }
 
@@ -116,4 +118,5 @@ const BenchWay bench_dtlsd_shared = {
         .fd = way_fd,
         .take = way_take,
         .close = way_close,
+        .look = bench_dtlsd_look,
 };

@@ -21,7 +21,7 @@ void bench_dtlsd_must(int r, const char *what, const sd_bus_error *error) {
                 bench_die(what, error && error->message ? error->message : strerror(-r));
 }
 
-static sd_bus *open_bus(const char *variable) {
+sd_bus *bench_dtlsd_open_bus(const char *variable) {
         const char *address = getenv(variable);
         sd_bus *opened;
 
@@ -37,7 +37,7 @@ static sd_bus *open_bus(const char *variable) {
 void bench_dtlsd_begin(BenchKind kind, bool server) {
         bench_dtlsd_kind = kind;
         ciphers[0] = bench_cipher(kind);
-        bench_dtlsd_bus = open_bus(server ? "BENCH_SERVER_BUS" : "BENCH_CLIENT_BUS");
+        bench_dtlsd_bus = bench_dtlsd_open_bus(server ? "BENCH_SERVER_BUS" : "BENCH_CLIENT_BUS");
 }
 
 static const char *const curves[] = {"prime256v1", NULL};

@@ -8,11 +8,15 @@
 #include <dtlsd-client.h>
 
 extern const BenchWay bench_dtlsd_shared; /* one channel for all that an end has */
+extern const BenchWay bench_dtlsd_empty;  /* a client of something else on the same bus */
 
 extern BenchKind bench_dtlsd_kind;
 extern bool bench_dtlsd_announces; /* a listener's connections on a shared channel, too */
 extern sd_bus *bench_dtlsd_bus;
 
+sd_bus *bench_dtlsd_open_bus(const char *variable);
+/* How long it takes to list what the server's service has, and how much that is. */
+void bench_dtlsd_look(void);
 void bench_dtlsd_begin(BenchKind kind, bool server);
 void bench_dtlsd_must(int r, const char *what, const sd_bus_error *error);
 /* @channel: NULL, or what its connections share. */

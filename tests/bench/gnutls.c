@@ -2,6 +2,7 @@
 /* GnuTLS in the program itself, see bench.h. */
 
 #include "bench.h"
+#include "crowd.h"
 #include "train.h"
 
 #include <errno.h>
@@ -16,12 +17,18 @@
 #define PRIORITIES                                                                                 \
         "NONE:+VERS-DTLS1.2:+AES-128-GCM:+AEAD:+COMP-NULL:+SIGN-ECDSA-SHA256:+GROUP-SECP256R1:"
 
-bool bench_gnutls_batches;
+#define CROWD_STEP 4096
+#define CHANGE_TYPE 20 /* of the record ChangeCipherSpec */
+#define CHANGE_SIZE 14
+#define CHANGE_WAIT_MS 100
+
+bool bench_gnutls_batches, bench_gnutls_crowds;
 
 typedef struct End {
         gnutls_session_t session;
-        Train *train;
-        const uint8_t *hello; /* a server's first datagram, read before the session was */
+        Train *train; /* NULL: one of a crowd, and which */
+        uint32_t peer;
+        const uint8_t *hello; /* a datagram that was read already */
         size_t hello_size;
 } End;
 
@@ -34,6 +41,7 @@ static gnutls_psk_client_credentials_t psk_client;
 static gnutls_datum_t cookie_key;
 static gnutls_datum_t ticket_key;   /* a server's that gives tickets */
 static gnutls_datum_t last_session; /* a client's that takes it up */
+static End **crowd;                 /* by peer */
 static int listening;
 static uint16_t listening_port;
 
@@ -110,29 +118,60 @@ static void way_begin(BenchKind what, bool server) {
 static ssize_t push(gnutls_transport_ptr_t transport, const void *data, size_t size) {
         End *end = transport;
 
-        train_send(end->train, data, size);
+        if (end->train)
+                train_send(end->train, data, size);
+        else
+                crowd_send(end->peer, data, size);
         return (ssize_t)size;
+}
+
+static void way_flush(void *data) {
+        End *end = data;
+
+        if (end->train)
+                train_flush(end->train);
+}
+
+static int way_fd(void *data) {
+        End *end = data;
+
+        return end->train ? end->train->fd : crowd_fd();
+}
+
+/* Others say nothing in a handshake. */
+static ssize_t pull_from_crowd(const End *end, void *data, size_t size) {
+        uint32_t peer;
+        ssize_t n;
+
+        do
+                n = crowd_receive(&peer, data, size);
+        while (n >= 0 && peer != end->peer);
+        return n;
 }
 
 static ssize_t pull(gnutls_transport_ptr_t transport, void *data, size_t size) {
         End *end = transport;
-        const size_t n = end->hello_size;
+        ssize_t n = (ssize_t)end->hello_size;
 
         if (n > 0) {
-                memcpy(data, end->hello, n);
+                memcpy(data, end->hello, (size_t)n);
                 end->hello_size = 0;
-                return (ssize_t)n;
+                return n;
         }
 
-        return train_receive(end->train, data, size);
+        n = end->train ? train_receive(end->train, data, size) : pull_from_crowd(end, data, size);
+        /* a client that gets ChangeCipherSpec and finds no Finished behind it waits for ever */
+        if (n == CHANGE_SIZE && *(uint8_t *)data == CHANGE_TYPE)
+                bench_wait_readable(way_fd(end), CHANGE_WAIT_MS);
+        return n;
 }
 
 static int pull_wait(gnutls_transport_ptr_t transport, unsigned ms) {
         End *end = transport;
 
-        train_flush(end->train);
-        if (end->hello_size == 0 && !train_has_more(end->train))
-                bench_wait_readable(end->train->fd, (int)ms);
+        way_flush(end);
+        if (end->hello_size == 0 && !(end->train && train_has_more(end->train)))
+                bench_wait_readable(way_fd(end), (int)ms);
         return 1;
 }
 
@@ -166,7 +205,7 @@ static void end_shake_hands(End *end) {
                         (void)pull_wait(end, gnutls_dtls_get_timeout(end->session));
         }
 
-        train_flush(end->train);
+        way_flush(end);
 }
 
 /* Each with the ticket of the one before. */
@@ -183,9 +222,23 @@ static void end_resume(End *end) {
         must(gnutls_session_get_data2(end->session, &last_session), "session");
 }
 
+static End *join_crowd(uint16_t port) {
+        End *end = end_new(NULL, /* server= */ false);
+
+        end->peer = crowd_join(port);
+        if (end->peer % CROWD_STEP == 0)
+                crowd = realloc(crowd, (end->peer + CROWD_STEP) * sizeof(End *));
+        if (!crowd)
+                bench_die("realloc", strerror(errno));
+        crowd[end->peer] = end;
+        return end;
+}
+
 static void *way_connect(uint16_t port) {
-        End *end =
-                end_new(train_new(bench_connect(port), bench_gnutls_batches), /* server= */ false);
+        End *end = bench_gnutls_crowds
+                           ? join_crowd(port)
+                           : end_new(train_new(bench_connect(port), bench_gnutls_batches),
+                                     /* server= */ false);
 
         if (kind == BENCH_PSK) {
                 must(gnutls_credentials_set(end->session, GNUTLS_CRD_PSK, psk_client), "psk");
@@ -282,18 +335,33 @@ static void way_send(void *data, const void *bytes, size_t size) {
                 bench_die("send", gnutls_strerror((int)n));
 }
 
-static void way_flush(void *end) {
-        train_flush(((End *)end)->train);
-}
+/* Whosever it is. */
+static void take_of_crowd(BenchGot got) {
+        uint8_t datagram[BENCH_DATAGRAM_MAX], buffer[BENCH_DATAGRAM_MAX];
+        uint32_t peer;
+        ssize_t n;
 
-static int way_fd(void *end) {
-        return ((End *)end)->train->fd;
+        while ((n = crowd_receive(&peer, datagram, sizeof datagram)) >= 0) {
+                End *end = crowd[peer];
+
+                end->hello = datagram;
+                end->hello_size = (size_t)n;
+                n = gnutls_record_recv(end->session, buffer, sizeof buffer);
+                if (n <= 0)
+                        bench_die("receive", n == 0 ? "closed" : gnutls_strerror((int)n));
+                got(end, buffer, (size_t)n);
+        }
 }
 
 static void way_take(void *data, BenchGot got) {
         uint8_t buffer[BENCH_DATAGRAM_MAX];
         End *end = data;
         ssize_t n;
+
+        if (!end->train) {
+                take_of_crowd(got);
+                return;
+        }
 
         while ((n = gnutls_record_recv(end->session, buffer, sizeof buffer)) != GNUTLS_E_AGAIN) {
                 if (n <= 0)

@@ -9,9 +9,7 @@
 
 #define WINDOW 64         /* datagrams on their way: what the smallest buffer between holds */
 #define STUCK_SECONDS 1.0 /* nothing came for so long: what is on its way is lost */
-#define WARM_SECONDS 0.1
 #define TRIPS_MAX 200000
-#define WARM_SESSIONS 50
 
 static uint64_t n_sent, n_lost, window = WINDOW;
 
@@ -25,18 +23,18 @@ void bench_pump(const BenchWay *way, void *end, BenchGot got) {
         way->take(end, got);
 }
 
-static uint16_t port(void) {
+uint16_t bench_port(void) {
         return (uint16_t)atomic_load(&bench_page->port);
 }
 
 static void *connect_one(const BenchWay *way) {
-        void *end = way->connect(port());
+        void *end = way->connect(bench_port());
 
         bench_page_wait(&bench_page->accepted, 1, "accept");
         return end;
 }
 
-static size_t size_of(const char *argument) {
+size_t bench_size_of(const char *argument) {
         const size_t size = strtoul(argument, NULL, 10);
 
         if (size == 0 || size > BENCH_MTU)
@@ -44,10 +42,19 @@ static size_t size_of(const char *argument) {
         return size;
 }
 
+uint32_t bench_number_of(const char *argument) {
+        const char *comma = strrchr(argument, ',');
+        const uint32_t n = comma ? (uint32_t)strtoul(comma + 1, NULL, 10) : 0;
+
+        if (n == 0)
+                bench_die(argument, "has no number at its end");
+        return n;
+}
+
 /* ---- bulk, and its window ---- */
 
 static uint64_t n_done(void) {
-        return atomic_load(&bench_page->received) + n_lost;
+        return atomic_load(&bench_page->received) / atomic_load(&bench_page->copies) + n_lost;
 }
 
 /* Until the server has so many, or nothing more comes: the rest is lost then. */
@@ -56,7 +63,8 @@ static void wait_done(uint64_t count) {
         double since = bench_now();
 
         while (n_done() < count) {
-                atomic_store(&bench_page->wanted, count - n_lost);
+                atomic_store(&bench_page->wanted,
+                             (count - n_lost) * atomic_load(&bench_page->copies));
                 atomic_store(&bench_page->waiting, 1);
                 if (n_done() < count)
                         bench_page_wait_change(&bench_page->waiting, 1, 0.1);
@@ -93,16 +101,15 @@ static void bulk_for(const BenchWay *way, void *end, size_t size, double seconds
 }
 
 static void loop_bulk(const BenchWay *way, const char *argument, double seconds) {
-        const char *comma = strchr(argument, ',');
-        const size_t size = size_of(argument);
+        const size_t size = bench_size_of(argument);
         BenchSpell spell;
         uint64_t n_before;
         void *end;
 
-        if (comma)
-                window = strtoul(comma + 1, NULL, 10);
+        if (strchr(argument, ','))
+                window = bench_number_of(argument);
         end = connect_one(way);
-        bulk_for(way, end, size, WARM_SECONDS);
+        bulk_for(way, end, size, BENCH_WARM_SECONDS);
         n_lost = 0;
         n_sent = n_before = n_done();
         spell = bench_spell_begin();
@@ -111,7 +118,25 @@ static void loop_bulk(const BenchWay *way, const char *argument, double seconds)
         printf(" lost=%llu\n", (unsigned long long)n_lost);
 }
 
-/* ---- round trips, with one peer and with many ---- */
+/* Each is a call, and nobody looks what becomes of it. */
+static void loop_calls(const BenchWay *way, const char *argument, double seconds) {
+        uint8_t buffer[BENCH_DATAGRAM_MAX] = {0};
+        const size_t size = bench_size_of(argument);
+        void *end = way->connect(bench_port());
+        const double warm = bench_now() + BENCH_WARM_SECONDS;
+        BenchSpell spell;
+        size_t n = 0;
+
+        while (bench_now() < warm)
+                way->send(end, buffer, size);
+        spell = bench_spell_begin();
+        for (; bench_now() < warm + seconds; n++)
+                way->send(end, buffer, size);
+        bench_spell_print(&spell, (double)n);
+        printf("\n");
+}
+
+/* ---- round trips ---- */
 
 static size_t n_trips_back;
 
@@ -157,12 +182,12 @@ static size_t trips_for(const BenchWay *way, void *end, size_t size, double seco
 
 static void loop_trips(const BenchWay *way, const char *argument, double seconds) {
         static float trips[TRIPS_MAX];
-        const size_t size = size_of(argument);
+        const size_t size = bench_size_of(argument);
         BenchSpell spell;
         void *end = connect_one(way);
         size_t n;
 
-        (void)trips_for(way, end, size, WARM_SECONDS, trips);
+        (void)trips_for(way, end, size, BENCH_WARM_SECONDS, trips);
         spell = bench_spell_begin();
         n = trips_for(way, end, size, seconds, trips);
         bench_spell_print(&spell, (double)n);
@@ -173,49 +198,16 @@ static void loop_trips(const BenchWay *way, const char *argument, double seconds
         printf(" n=%zu\n", n);
 }
 
-static size_t peers_for(const BenchWay *way, void *ends[static BENCH_PEERS], size_t size,
-                        double seconds) {
-        uint8_t buffer[BENCH_DATAGRAM_MAX] = {0};
-        const double until = bench_now() + seconds;
-        size_t n = 0;
-
-        do {
-                for (size_t first = n; n < first + WINDOW; n++)
-                        way->send(ends[n % BENCH_PEERS], buffer, size);
-                for (size_t i = n - WINDOW; i < n; i++)
-                        for (n_trips_back = 0; n_trips_back == 0;)
-                                bench_pump(way, ends[i % BENCH_PEERS], client_counts);
-        } while (bench_now() < until);
-
-        return n;
-}
-
-static void loop_peers(const BenchWay *way, const char *argument, double seconds) {
-        static void *ends[BENCH_PEERS];
-        const size_t size = size_of(argument);
-        BenchSpell spell;
-
-        for (uint32_t i = 0; i < BENCH_PEERS; i++) {
-                ends[i] = way->connect(port());
-                bench_page_wait(&bench_page->accepted, i + 1, "accept");
-        }
-
-        (void)peers_for(way, ends, size, WARM_SECONDS);
-        spell = bench_spell_begin();
-        bench_spell_print(&spell, (double)peers_for(way, ends, size, seconds));
-        printf("\n");
-}
-
-/* ---- handshakes, and what is left of them ---- */
+/* ---- handshakes ---- */
 
 /* Each end is there until the next is: the server's goodbye finds somebody. */
 static size_t handshakes_for(const BenchWay *way, double seconds) {
         const double until = bench_now() + seconds;
-        void *last = way->connect(port());
+        void *last = way->connect(bench_port());
         size_t n = 1;
 
         for (; bench_now() < until; n++) {
-                void *next = way->connect(port());
+                void *next = way->connect(bench_port());
 
                 way->close(last);
                 last = next;
@@ -228,45 +220,23 @@ static size_t handshakes_for(const BenchWay *way, double seconds) {
 static void loop_handshakes(const BenchWay *way, const char *argument, double seconds) {
         BenchSpell spell;
 
-        (void)handshakes_for(way, WARM_SECONDS);
+        (void)handshakes_for(way, BENCH_WARM_SECONDS);
         spell = bench_spell_begin();
         bench_spell_print(&spell, (double)handshakes_for(way, seconds));
         printf("\n");
 }
 
-/* What the kernel has for the clients, which all ways have alike: sockets that stay open. */
-static double memory_of_sockets(uint32_t n) {
-        const double before = bench_memory_of_kernel();
-
-        for (uint32_t i = 0; i < n; i++)
-                (void)bench_connect(port());
-        return bench_memory_of_kernel() - before;
-}
-
-static void loop_memory(const BenchWay *way, const char *argument, double sessions) {
-        const uint32_t n = (uint32_t)sessions;
-        double processes = 0, kernel = 0;
-
-        for (uint32_t i = 0; i < n + WARM_SESSIONS; i++) {
-                if (i == WARM_SESSIONS) {
-                        processes = -bench_memory_of_server();
-                        kernel = -memory_of_sockets(n) - bench_memory_of_kernel();
-                }
-                (void)way->connect(port());
-                bench_page_wait(&bench_page->accepted, i + 1, "accept");
-        }
-
-        processes += bench_memory_of_server();
-        kernel += bench_memory_of_kernel();
-        printf("processes_kib=%.3f kernel_kib=%.3f n=%u\n", processes / n, kernel / n, n);
-}
-
 static const BenchLoop loops[] = {
         {"bulk", .run = loop_bulk},
+        {"calls", .run = loop_calls},
         {"trips", .run = loop_trips},
-        {"peers", .of_server = true, .run = loop_peers},
+        {"apps", .run = bench_loop_apps},
+        {"peers", .of_server = true, .run = bench_loop_peers},
         {"handshakes", .of_server = true, .run = loop_handshakes},
-        {"memory", .of_server = true, .run = loop_memory},
+        {"connects", .run = loop_handshakes}, /* which the server keeps */
+        {"memory", .of_server = true, .run = bench_loop_memory},
+        {"idle", .of_server = true, .run = bench_loop_idle},
+        {"scale", .of_server = true, .run = bench_loop_scale},
 };
 
 const BenchLoop *bench_loop(const char *name) {

@@ -7,13 +7,26 @@ machine does meanwhile meets all of them alike.
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
 import rows
 
-# A client of GnuTLS's waits for ever in one handshake of some ten thousand, whoever is its server.
 TRIES = 3
+
+
+def run_bounded(command, row):
+    """Status, and what was printed and said. What takes longer is ended, with all it has started."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             start_new_session=True, env={**os.environ, "BENCH_RULES": row.rules})
+    try:
+        printed, said = child.communicate(timeout=row.limit)
+        return child.returncode, printed, said
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.communicate()
+        return None, "", f"not done within {row.limit} s"
 
 
 class Bench:
@@ -22,7 +35,7 @@ class Bench:
         self.output = pathlib.Path(arguments.output)
         self.output.mkdir(parents=True, exist_ok=True)
         self.n_rounds = 1 if arguments.short else arguments.rounds
-        self.scale = 0.1 if arguments.short else 1.0
+        self.is_short = arguments.short
         self.rows = [row for row in rows.rows() if not arguments.rows or row.name in arguments.rows]
         self.left_out = {}
         self.failures = []  # of what was tried again
@@ -33,33 +46,37 @@ class Bench:
         return self.programs / ("bench-" + way.split("-")[0])
 
     def run_one(self, row, way):
-        """A dictionary of figures, or None: the way is not there, or failed, and it is said."""
-        program = self.program(way)
+        """A dictionary of figures for each line it prints. None: it is not there, or failed, which
+        is said."""
+        program, argument = self.program(way), row.argument
         if not program.exists():
             self.left_out[way] = "it was not built: its library is not installed"
-            return None
-        amount = row.amount * self.scale
-        command = [program, way, row.loop, row.argument, f"{max(amount, 0.05):.3f}"]
+            return []
+        amount = row.amount * (row.short if self.is_short else 1)
+        if way in rows.APPS:
+            way, n = way.rsplit("-", 1)
+            argument += str(10 * int(n))
+        command = [program, way, row.loop, argument, f"{max(amount, 0.05):.3f}"]
         if row.loop == "fair":
             command = [pathlib.Path(__file__).parent / "fair", self.programs, way, f"{amount:.3f}"]
-        if (row.loop == "memory" or row.rules) and way.startswith("dtlsd"):
-            # with rules of its own; what earlier connections have left behind would be taken for
-            # the new ones
+        if (row.fresh or row.rules) and way.split("-")[0] in ("dtlsd", "service"):
             command = [*os.environ["BENCH_FRESH"].split(), *command]
         for _ in range(TRIES):
-            found = subprocess.run(command, capture_output=True, text=True, timeout=120,
-                                   env={**os.environ, "BENCH_RULES": row.rules})
-            if found.returncode == 0:
-                break
-            self.failures.append((f"{way} {row.name}",
-                                  found.stderr.strip() or f"status {found.returncode}"))
-        if found.returncode != 0:
-            self.left_out[f"{way} {row.name}"] = "it failed"
-            return None
+            status, printed, said = run_bounded(command, row)
+            if status == 0:
+                return [self.figures(row, line) for line in printed.splitlines()]
+            self.failures.append((f"{way} {row.name}", said.strip() or f"status {status}"))
+        self.left_out[f"{way} {row.name}"] = "it failed"
+        return []
+
+    @staticmethod
+    def figures(row, line):
         figures = {key: float(value) for key, value in
-                   (word.split("=", 1) for word in found.stdout.split())}
+                   (word.split("=", 1) for word in line.split())}
         if row.loop == "memory":
             figures["kib"] = figures["processes_kib"] + figures["kernel_kib"]
+        if row.loop == "apps":
+            figures["all_us"] = figures["client_us"] + figures["server_us"]
         if row.loop == "bulk":
             figures["per_cpu"] = 1e6 / (figures["client_us"] + figures["server_us"])
         return figures
@@ -69,15 +86,19 @@ class Bench:
         with open(self.output / "raw.txt", "w") as raw:
             for number in range(self.n_rounds):
                 for row in self.rows:
-                    found = {}
-                    for way in row.ways:
-                        figures = self.run_one(row, way)
-                        if figures:
-                            found[way] = figures
-                            words = " ".join(f"{k}={v:g}" for k, v in figures.items())
-                            print(f"round={number} row={row.name} way={way} {words}", file=raw)
-                    row.rounds.append(found)
+                    if number == 0 or not row.once:
+                        self.run_row(row, raw)
                 print(f"round {number + 1} of {self.n_rounds} is done", file=sys.stderr)
+
+    def run_row(self, row, raw):
+        first = len(row.rounds)
+        for way in row.ways:
+            for number, figures in enumerate(self.run_one(row, way), first):
+                if number == len(row.rounds):
+                    row.rounds.append({})
+                row.rounds[number][way] = figures
+                words = " ".join(f"{k}={v:g}" for k, v in figures.items())
+                print(f"round={number} row={row.name} way={way} {words}", file=raw, flush=True)
 
 
 def pin_services():

@@ -3,6 +3,7 @@
 
 #include "private.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,15 @@ static double cpu_of(pid_t pid) {
         return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+void bench_meter_add(pid_t pid, bool is_servers) {
+        const uint32_t n = atomic_fetch_add(&bench_page->n_helpers, 1);
+
+        if (n >= BENCH_HELPERS_MAX)
+                bench_die("meter", "too many processes");
+        bench_page->helpers[n].pid = pid;
+        bench_page->helpers[n].is_servers = is_servers;
+}
+
 static BenchCost cost(void) {
         BenchCost sum = {cpu_of(getpid()), cpu_of(server_pid)};
 
@@ -56,6 +66,9 @@ static BenchCost cost(void) {
                 sum.client += cpu_of(*pid);
         for (const pid_t *pid = server_services; *pid; pid++)
                 sum.server += cpu_of(*pid);
+        for (uint32_t i = 0; i < atomic_load(&bench_page->n_helpers); i++)
+                *(bench_page->helpers[i].is_servers ? &sum.server : &sum.client) +=
+                        cpu_of(bench_page->helpers[i].pid);
         return sum;
 }
 
@@ -72,8 +85,11 @@ void bench_spell_print(const BenchSpell *spell, double n) {
                (after.server - spell->before.server) / n * 1e6);
 }
 
-/* The line of a file in /proc that begins with @key, KiB. */
-static double kib_of(const char *path, const char *key) {
+double bench_spell_server(const BenchSpell *spell) {
+        return cost().server - spell->before.server;
+}
+
+double bench_number_in(const char *path, const char *key) {
         const size_t size = strlen(key);
         double value = 0;
         char line[256];
@@ -89,23 +105,52 @@ static double kib_of(const char *path, const char *key) {
         return value;
 }
 
-/* What a process has of its own and its share of the rest, KiB. */
-static double memory_of(pid_t pid) {
+double bench_memory_of(pid_t pid) {
         char path[64];
 
         (void)snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-        return kib_of(path, "Pss:");
+        return bench_number_in(path, "Pss:");
 }
 
 double bench_memory_of_server(void) {
-        double sum = memory_of(server_pid);
+        double sum = bench_memory_of(server_pid);
 
         for (const pid_t *pid = server_services; *pid; pid++)
-                sum += memory_of(*pid);
+                sum += bench_memory_of(*pid);
+        return sum;
+}
+
+/* Of each of its threads. */
+static double wakeups_of(pid_t pid) {
+        char path[64];
+        double sum = 0;
+        struct dirent *task;
+        DIR *tasks;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+        tasks = opendir(path);
+        bench_check(tasks, path);
+        while ((task = readdir(tasks))) {
+                if (task->d_name[0] == '.')
+                        continue;
+                (void)snprintf(path, sizeof path, "/proc/%d/task/%.16s/status", (int)pid,
+                               task->d_name);
+                sum += bench_number_in(path, "voluntary_ctxt_switches:");
+        }
+
+        (void)closedir(tasks);
+        return sum;
+}
+
+double bench_wakeups_of_services(void) {
+        double sum = 0;
+
+        for (const pid_t *pid = server_services; *pid; pid++)
+                sum += wakeups_of(*pid);
         return sum;
 }
 
 /* Of the whole machine: only of use where nobody else does much. */
 double bench_memory_of_kernel(void) {
-        return kib_of("/proc/meminfo", "Slab:");
+        return bench_number_in("/proc/meminfo", "Slab:");
 }

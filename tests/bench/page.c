@@ -16,6 +16,7 @@ void bench_page_new(void) {
         bench_page = mmap(NULL, sizeof *bench_page, PROT_READ | PROT_WRITE,
                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         bench_check(bench_page != MAP_FAILED, "mmap");
+        atomic_store(&bench_page->copies, 1);
 }
 
 void bench_page_wait_change(_Atomic uint32_t *word, uint32_t value, double seconds) {

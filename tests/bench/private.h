@@ -7,13 +7,15 @@
 
 #include <stdatomic.h>
 
-#define BENCH_PEERS 1000 /* of one server */
-
 /* ---- bench.c ---- */
 
 void bench_check(bool done, const char *what);
+BenchKind bench_kind(void);
+extern void (*bench_look)(void); /* the server's way */
 
 /* ---- page.c: what the two processes tell each other ---- */
+
+#define BENCH_HELPERS_MAX 100
 
 typedef struct BenchPage {
         _Atomic uint64_t received;
@@ -21,6 +23,12 @@ typedef struct BenchPage {
         _Atomic uint32_t waiting; /* it does; a futex */
         _Atomic uint32_t port;    /* a futex */
         _Atomic uint32_t accepted;
+        _Atomic uint32_t copies; /* of each datagram, that are received */
+        _Atomic uint32_t n_helpers;
+        struct {
+                pid_t pid;
+                bool is_servers;
+        } helpers[BENCH_HELPERS_MAX];
 } BenchPage;
 
 extern BenchPage *bench_page;
@@ -44,18 +52,31 @@ typedef struct BenchSpell {
 } BenchSpell;
 
 void bench_meter_begin(pid_t server);
+/* One more process whose time is an end's. */
+void bench_meter_add(pid_t pid, bool is_servers);
+/* In the line of a file in /proc that begins with @key. */
+double bench_number_in(const char *path, const char *key);
+double bench_memory_of(pid_t pid); /* its own and its share of the rest, KiB */
 double bench_now(void);
 /* Of the time since it began: how many a second, and what each costs; without an end of line. */
 BenchSpell bench_spell_begin(void);
 void bench_spell_print(const BenchSpell *spell, double n);
-double bench_memory_of_server(void); /* KiB */
-double bench_memory_of_kernel(void); /* of the whole machine, KiB */
+double bench_spell_server(const BenchSpell *spell); /* what the server has cost, seconds */
+double bench_memory_of_server(void);                /* KiB */
+double bench_memory_of_kernel(void);                /* of the whole machine, KiB */
+/* How often something that serves the server was woken so far. */
+double bench_wakeups_of_services(void);
 
 /* ---- server.c ---- */
 
-_Noreturn void bench_serve(const BenchWay *way, const char *loop);
+/* What a server does with what it counts. */
+void bench_received(void *end, const void *data, size_t size);
+_Noreturn void bench_serve(const BenchWay *way, const char *loop, const char *argument);
 
-/* ---- loops.c, in the client's process ---- */
+/* ---- loops.c, many.c: in the client's process ---- */
+
+#define BENCH_WARM_SECONDS 0.1
+#define BENCH_APP_CONNECTIONS 10
 
 typedef struct BenchLoop {
         const char *name;
@@ -65,5 +86,14 @@ typedef struct BenchLoop {
 
 /* NULL: what is not known by this name. */
 const BenchLoop *bench_loop(const char *name);
+uint16_t bench_port(void);
+size_t bench_size_of(const char *argument);
+void bench_loop_peers(const BenchWay *way, const char *argument, double seconds);
+void bench_loop_memory(const BenchWay *way, const char *argument, double n);
+void bench_loop_idle(const BenchWay *way, const char *argument, double seconds);
+void bench_loop_apps(const BenchWay *way, const char *argument, double seconds);
+void bench_loop_scale(const BenchWay *way, const char *argument, double n);
+/* What follows the last comma: how many. */
+uint32_t bench_number_of(const char *argument);
 /* Waits, then hands out what there is. */
 void bench_pump(const BenchWay *way, void *end, BenchGot got);

@@ -26,10 +26,10 @@ def values_of(row, goal):
             pass  # a way was left out
 
 
-def verdict(values, bound, less):
+def verdict(values, bound, less, exact):
     if bound is None:
-        return "shown"
-    if len(values) < 5:
+        return ""
+    if len(values) < 5 and not exact:
         return "too few rounds"
     good = [value <= bound if less else value >= bound for value in values]
     return "met" if all(good) else "missed" if not any(good) else "within the noise"
@@ -58,8 +58,8 @@ def goals(bench):
         values = list(values_of(by_name[goal.row], goal)) if goal.row in by_name else []
         if values:
             yield (f"| {goal.title} | {spread(values)} "
-                   f"| {bound(goal.must, goal.less)} | {verdict(values, goal.must, goal.less)} "
-                   f"| {bound(goal.aim, goal.less)} | {verdict(values, goal.aim, goal.less)} |")
+                   f"| {bound(goal.must, goal.less)} | {verdict(values, goal.must, goal.less, goal.exact)} "
+                   f"| {bound(goal.aim, goal.less)} | {verdict(values, goal.aim, goal.less, goal.exact)} |")
 
 
 def cells(row, way):

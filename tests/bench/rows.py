@@ -10,9 +10,12 @@ BULK = ("udp", "udp-gso", "gnutls-gso", *IN_PROCESS, "dtlsd")
 SHARED = ("gnutls-gso", "gnutls", "qdtls", "dtlsd-shared")
 SHARED_WINDOW = 512, 320 * 1024  # datagrams and bytes on their way: what a shared channel holds
 TRIPS = ("udp", *IN_PROCESS, "dtlsd", "dtlsd-shared", "dtlsd-client", "dtlsd-server")
+PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)  # of the loop "trips"
 FAIR = ("alone", "bulk", "handshakes", "hellos")  # beside whom
 SERVERS = (*IN_PROCESS, "dtlsd", "dtlsd-shared")
 CLIENTS = tuple(way + "-client" for way in SERVERS)
+APPS = ("dtlsd-shared-1", "dtlsd-shared-100")  # so many
+PEERS = (100, 1000, 10000)
 GNUTLS = ("gnutls", "dtlsd", "dtlsd-shared")
 
 BOTH = "both ends', and all that serves them"
@@ -35,10 +38,15 @@ class Row:
     key: str
     counted: str = BOTH  # whose processor time, or memory, it is
     rules: str = ""  # of the server's service
+    fresh: bool = False  # by services in which nothing was before
+    once: bool = False  # in the first round alone: it has rounds of its own, or does not vary
+    limit: int = 60  # seconds that one way may take
+    short: float = 0.1  # so much of @amount in the short form
     rounds: list = field(default_factory=list)  # of {way: {key: value}}
 
     def values(self, way, key=None):
-        return [found[way][key or self.key] for found in self.rounds if way in found]
+        key = key or self.key
+        return [found[way][key] for found in self.rounds if key in found.get(way, {})]
 
 
 @dataclass
@@ -52,6 +60,7 @@ class Goal:
     must: float | None
     aim: float | None
     less: bool = False
+    exact: bool = False  # a count, or a time of which one is enough: no noise to be beyond
 
 
 def rate(way, other, key="per_cpu"):
@@ -67,8 +76,16 @@ def longer(way, other, key="p50"):
     return lambda found: found[way][key] / found[other][key]
 
 
+def figure(way, key, factor=1):
+    return lambda found: found[way][key] * factor
+
+
 def kilobytes(way):
-    return lambda found: found[way]["kib"] * 1.024
+    return figure(way, "kib", 1.024)
+
+
+def share(way, key, other):
+    return lambda found: found[way][key] / found[way][other]
 
 
 def rows():
@@ -83,8 +100,9 @@ def rows():
     yield Row("trips-64", "Round trip, 64 bytes, µs (median)", TRIPS, "trips", "64", 0.3, "p50")
     yield Row("fair", "Round trip of a quiet user beside others, 64 bytes, µs (99 of 100)", FAIR,
               "fair", "", 2, "p99")
-    yield Row("peers-200", "A datagram of 200 bytes of each of 1000 peers in turn, and its answer, µs",
-              GNUTLS, "peers", "200", 0.3, "server_us", SERVER)
+    for n in PEERS:
+        yield Row(f"peers-{n}", f"A datagram of 200 bytes of each of {n} peers in turn, and its answer, µs",
+                  GNUTLS if n < 10000 else ("gnutls", "dtlsd-shared"), "peers", f"200,psk,{n}", 0.3, "server_us", SERVER, fresh=True)
     for kind, ways in (("ecdsa", (*SERVERS, "dtlsd-announced")), ("rsa", SERVERS), ("psk", SERVERS)):
         yield Row(f"handshakes-{kind}", f"Handshake, {kind}, µs", ways, "handshakes", kind, 0.5,
                   "server_us", SERVER)
@@ -93,9 +111,24 @@ def rows():
     yield Row("handshakes-resumed", "Handshake that takes up a session, µs", GNUTLS, "handshakes",
               "resumed", 0.5, "server_us", SERVER)
     yield Row("connects", "Connection of a client, with a socket of its own, ecdsa, µs", CLIENTS,
-              "handshakes", "ecdsa", 0.5, "client_us", CLIENT)
+              "connects", "ecdsa", 0.5, "client_us", CLIENT)
     yield Row("memory-ecdsa", "An idle connection, KiB of processes and kernel", SERVERS, "memory",
-              "ecdsa", 500, "kib", SERVER)
+              "ecdsa", 500, "kib", SERVER, fresh=True)
+    for n in PEERS:
+        yield Row(f"memory-{n}", f"One of {n} idle connections, KiB of processes and kernel", GNUTLS,
+                  "memory", "psk", n, "kib", SERVER, fresh=True)
+    yield Row("calls-200", "A call with 200 bytes on the bus, µs", ("dtlsd-empty-client", "dtlsd-bus-client"), "calls",
+              "200,psk", 0.3, "client_us", CLIENT)
+    yield Row("start", "From the start to the name on the bus, ms", ("service",), "start", "", 1,
+              "start_ms", SERVER, fresh=True)
+    yield Row("objects", "GetManagedObjects with 10,000 objects of one's own, ms", ("service",), "objects", "",
+              10000, "objects_ms", SERVER, fresh=True, once=True)
+    yield Row("apps", "Applications with 10 connections each, shared channels, µs a datagram of 64 bytes "
+              "and its answer", APPS, "apps", "64,psk,", 0.5, "all_us", fresh=True)
+    yield Row("scale", "100,000 connections of one listener, in turn, µs", ("dtlsd-shared",), "scale",
+              "200,psk", 100000, "all_us", SERVER, fresh=True, once=True, limit=400, short=0.02)
+    yield Row("idle", "Wake-ups of the services in a minute, with 1000 idle connections", ("dtlsd",), "idle",
+              "psk,1000", 60, "wakeups", SERVER, fresh=True, once=True, limit=200, short=0.05)
 
 
 # Channels are said, and connections are not announced on the bus unless it is said.
@@ -106,7 +139,7 @@ GOALS = (
     Goal("shared channel, 1200 B, × GnuTLS", "bulk-shared-1200", rate("dtlsd-shared", "gnutls"), 2.3, 2.6),
     Goal("shared channel, 64 B, × QDtls", "bulk-shared-64", rate("dtlsd-shared", "qdtls"), 4.3, 5),
     Goal("shared channel, 1200 B, × QDtls", "bulk-shared-1200", rate("dtlsd-shared", "qdtls"), 2.6, 3),
-    Goal("1000 peers of one listener, shared channel, 200 B, × GnuTLS", "peers-200", cost("dtlsd-shared", "gnutls"), 1.0, 1.3),
+    Goal("1000 peers of one listener, shared channel, 200 B, × GnuTLS", "peers-1000", cost("dtlsd-shared", "gnutls"), 1.0, 1.3),
     Goal("round trip p50, own channels, dtlsd at both ends, time × QDtls", "trips-64", longer("dtlsd", "qdtls"), 1.9, 1.7, less=True),
     Goal("round trip p50, shared channels, dtlsd at both ends, time × QDtls", "trips-64", longer("dtlsd-shared", "qdtls"), 1.9, 1.7, less=True),
     Goal("round trip p50, own channel, dtlsd at the client's end, time × QDtls", "trips-64", longer("dtlsd-client", "qdtls"), 1.2, 1.1, less=True),
@@ -126,4 +159,17 @@ GOALS = (
     Goal("client connections, one socket each, shared channel, × GnuTLS", "connects", cost("dtlsd-shared-client", "gnutls-client", "client_us"), None, 0.8),
     Goal("memory an idle connection, own channel, kB", "memory-ecdsa", kilobytes("dtlsd"), 21, 19, less=True),
     Goal("memory an idle connection, shared channel, kB", "memory-ecdsa", kilobytes("dtlsd-shared"), 16, 15, less=True),
+    Goal("100,000 connections of one listener, shared channel: how many answered within a second", "scale", share("dtlsd-shared", "answered", "made"), 1, None, exact=True),
+    Goal("a datagram of 100 of them in turn, cost × with no others", "scale", figure("dtlsd-shared", "some_times"), None, 1.3, less=True),
+    Goal("a datagram of all of them in turn, cost × with 100", "scale", figure("dtlsd-shared", "all_times"), None, 1.3, less=True),
+    Goal("the longest answer of ListConnections there, ms", "scale", figure("dtlsd-shared", "page_ms"), None, 1000, less=True, exact=True),
+    Goal("100 applications with 10 connections each, shared channels, × one of them", "apps", cost("dtlsd-shared-100", "dtlsd-shared-1", "all_us"), None, 0.8),
+    Goal("the same, fairness (Jain's index)", "apps", figure("dtlsd-shared-100", "fairness"), None, None),
+    Goal("the same, p99 of ten round trips at once, ms", "apps", figure("dtlsd-shared-100", "p99", 1e-3), None, None),
+    Goal("WriteDatagramEncrypted, 200 B, × an empty method of the same bus", "calls-200", cost("dtlsd-bus-client", "dtlsd-empty-client", "client_us"), 0.8, 0.9),
+    Goal("GetManagedObjects answers with 10,000 own objects", "objects", figure("service", "objects"), 1, None, exact=True),
+    Goal("the same, ms", "objects", figure("service", "objects_ms"), None, 1000, less=True, exact=True),
+    Goal("wake-ups in a minute with 1000 idle connections", "idle", figure("dtlsd", "wakeups"), 2, 0, less=True, exact=True),
+    Goal("from the start to the name on the bus, ms", "start", figure("service", "start_ms"), 100, 50, less=True),
+    Goal("memory of both processes without connections (PSS), MB", "start", figure("service", "kib", 1.024e-3), 14, 10, less=True),
 )

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-static void server_counts(void *end, const void *data, size_t size) {
+void bench_received(void *end, const void *data, size_t size) {
         uint64_t count = atomic_fetch_add(&bench_page->received, 1) + 1;
 
         (void)data;
@@ -28,52 +28,66 @@ static void server_echoes(void *end, const void *data, size_t size) {
                 echoing->flush(end);
 }
 
+static void answer_what_comes(const BenchWay *way, void *end) {
+        way->take(end, server_answers);
+        if (way->flush)
+                way->flush(end);
+}
+
 /* As servers with many peers do it: whoever has said something is answered. */
-static _Noreturn void serve_peers(const BenchWay *way, void *first) {
+static _Noreturn void serve_peers(const BenchWay *way, void *first, uint32_t n_peers) {
         struct epoll_event events[64];
         int epoll = epoll_create1(EPOLL_CLOEXEC);
         void *end = first;
 
         bench_check(epoll >= 0, "epoll_create1");
-        for (uint32_t n = 1; n <= BENCH_PEERS; n++) {
+        for (uint32_t n = 1; n <= n_peers; n++) {
                 events[0] = (struct epoll_event){.events = EPOLLIN, .data.ptr = end};
                 if (epoll_ctl(epoll, EPOLL_CTL_ADD, way->fd(end), events) < 0)
                         bench_check(errno == EEXIST, "epoll_ctl"); /* one fd for all of them */
-                bench_page_set(&bench_page->accepted, n);
-                end = n < BENCH_PEERS ? way->accept() : NULL;
+                bench_opened();
+                end = n < n_peers ? way->accept() : NULL;
         }
 
-        echoing = way;
         for (;;) {
                 int n = epoll_wait(epoll, events, 64, -1);
 
-                for (int i = 0; i < n; i++) {
-                        way->take(events[i].data.ptr, server_answers);
-                        if (way->flush)
-                                way->flush(events[i].data.ptr);
-                }
+                for (int i = 0; i < n; i++)
+                        answer_what_comes(way, events[i].data.ptr);
         }
 }
 
-void bench_serve(const BenchWay *way, const char *loop) {
+/* The same where all come on one fd, and others may open at any time. */
+static _Noreturn void serve_crowd(const BenchWay *way, void *first) {
+        bench_opened();
+        for (;;) {
+                bench_wait_readable(way->fd(first), -1);
+                answer_what_comes(way, first);
+        }
+}
+
+void bench_opened(void) {
+        bench_page_set(&bench_page->accepted, atomic_load(&bench_page->accepted) + 1);
+}
+
+void bench_serve(const BenchWay *way, const char *loop, const char *argument) {
         bench_page_set(&bench_page->port, way->listen());
 
+        echoing = way;
         for (;;) {
                 void *end = way->accept();
 
-                if (strcmp(loop, "peers") == 0)
-                        serve_peers(way, end);
+                if (strcmp(loop, "peers") == 0 || strcmp(loop, "apps") == 0)
+                        serve_peers(way, end, bench_number_of(argument));
+                if (strcmp(loop, "scale") == 0)
+                        serve_crowd(way, end);
 
-                bench_page_set(&bench_page->accepted, atomic_load(&bench_page->accepted) + 1);
-                if (strcmp(loop, "handshakes") == 0) {
+                bench_opened();
+                if (strcmp(loop, "handshakes") == 0)
                         way->close(end);
-                } else if (strcmp(loop, "bulk") == 0) {
-                        for (;;)
-                                bench_pump(way, end, server_counts);
-                } else if (strcmp(loop, "trips") == 0) {
-                        echoing = way;
-                        for (;;)
-                                bench_pump(way, end, server_echoes);
-                }
+                while (strcmp(loop, "bulk") == 0 || strcmp(loop, "calls") == 0)
+                        bench_pump(way, end, bench_received);
+                while (strcmp(loop, "trips") == 0)
+                        bench_pump(way, end, server_echoes);
         }
 }

@@ -83,12 +83,31 @@ static const BenchWay plain = {
         .fd = way_fd,
         .take = way_take,
         .close = way_close,
+        .look = bench_dtlsd_look,
+};
+
+/* Each datagram by a call on the bus. */
+static void bus_send(void *end, const void *data, size_t size) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        bench_dtlsd_must(dtlsd_connection_write(end, data, size, &error), "WriteDatagramEncrypted",
+                         &error);
+}
+
+static const BenchWay by_bus = {
+        .begin = bench_dtlsd_begin,
+        .connect = way_connect,
+        .send = bus_send,
 };
 
 static const BenchWay *find(const char *variant) {
         bench_dtlsd_announces = strcmp(variant, "dtlsd-announced") == 0;
         if (bench_dtlsd_announces || strcmp(variant, "dtlsd-shared") == 0)
                 return &bench_dtlsd_shared;
+        if (strcmp(variant, "dtlsd-bus") == 0)
+                return &by_bus;
+        if (strcmp(variant, "dtlsd-empty") == 0)
+                return &bench_dtlsd_empty;
 
         return strcmp(variant, "dtlsd") == 0 ? &plain : NULL;
 }
