@@ -192,7 +192,7 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
                 {"dtlsctl revocations", "dtlsctl: usage: dtlsctl revocations set NAME"},
                 {"dtlsctl revocations x", "there is no command 'revocations x'"},
                 {"dtlsctl revocations set x", "usage: dtlsctl revocations set NAME FILE|FINGER"},
-                {"dtlsctl revocations remove", "usage: dtlsctl revocations set NAME"},
+                {"dtlsctl revocations remove", "usage: dtlsctl revocations remove NAME\n"},
                 {"dtlsctl revocations remove x y", "usage: dtlsctl revocations remove NAME\n"},
                 {"dtlsctl revocations list x y", "usage: dtlsctl revocations list [NAME]\n"},
                 {"dtlsctl pin h 1", "dtlsctl: usage: dtlsctl pin HOST PORT FINGERPRINT\n"},
