@@ -12,18 +12,23 @@
 
 #define ALERT_NAME_PREFIX "GNUTLS_A_"
 #define ALERT_NAME_MAX 48
+#define FAILURE_TEXT_MAX 192
 
 bool failure_is_set(const Session *session) {
         return session->failure.error != DTLS_NO_ERROR;
 }
 
 void failure_set(Session *session, DtlsError error, const char *format, ...) {
+        char text[FAILURE_TEXT_MAX];
         va_list arguments;
 
-        session->failure.error = error;
         va_start(arguments, format);
-        (void)vsnprintf(session->failure.text, sizeof session->failure.text, format, arguments);
+        (void)vsnprintf(text, sizeof text, format, arguments);
         va_end(arguments);
+
+        session->failure.error = error;
+        g_free(session->failure.text);
+        session->failure.text = g_strdup(text);
 }
 
 /* "unknown_ca", as RFC 5246 writes it. */

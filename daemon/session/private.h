@@ -118,8 +118,8 @@ typedef struct Direct {
 struct Session {
         SessionConfig *config;
         char *verification_name;
-        GArray *ignored;       /* of VerdictError */
-        GArray *ignored_codes; /* of VerdictCode */
+        GArray *ignored;       /* of VerdictError; NULL: none */
+        GArray *ignored_codes; /* of VerdictCode; NULL: none */
         bool manual;
 
         gnutls_session_t gnutls;

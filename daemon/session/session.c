@@ -37,10 +37,15 @@ int session_global_init(void) {
         return handshake_global_init();
 }
 
+/* NULL: there are none. */
 static GArray *session_copy_errors(const GArray *errors) {
-        GArray *copy = verdict_errors_new();
+        GArray *copy;
 
-        for (guint i = 0; errors && i < errors->len; i++) {
+        if (!errors || errors->len == 0)
+                return NULL;
+
+        copy = verdict_errors_new();
+        for (guint i = 0; i < errors->len; i++) {
                 const VerdictError *error = &g_array_index(errors, VerdictError, i);
 
                 verdict_errors_add(copy, error->code, error->certificate);
@@ -50,11 +55,7 @@ static GArray *session_copy_errors(const GArray *errors) {
 }
 
 static GArray *session_copy_codes(const GArray *codes) {
-        GArray *copy = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
-
-        if (codes && codes->len > 0)
-                g_array_append_vals(copy, codes->data, codes->len);
-        return copy;
+        return codes && codes->len > 0 ? g_array_copy((GArray *)codes) : NULL;
 }
 
 static void session_copy_spec(Session *session, const SessionSpec *spec, uint64_t now_usec) {
@@ -214,8 +215,9 @@ Session *session_free(Session *session) {
         ask_clear(session);
         session_config_unref(session->config);
         g_free(session->verification_name);
-        g_array_unref(session->ignored);
-        g_array_unref(session->ignored_codes);
+        g_free(session->failure.text);
+        g_clear_pointer(&session->ignored, g_array_unref);
+        g_clear_pointer(&session->ignored_codes, g_array_unref);
         g_array_unref(session->errors);
         if (session->peer_chain)
                 g_ptr_array_unref(session->peer_chain);
@@ -322,8 +324,8 @@ void session_set_ignored(Session *session, const GArray *ignored, const GArray *
         GArray *errors = session_copy_errors(ignored);
         GArray *codes = session_copy_codes(ignored_codes);
 
-        g_array_unref(session->ignored);
-        g_array_unref(session->ignored_codes);
+        g_clear_pointer(&session->ignored, g_array_unref);
+        g_clear_pointer(&session->ignored_codes, g_array_unref);
         session->ignored = errors;
         session->ignored_codes = codes;
 }

@@ -101,7 +101,7 @@ typedef struct SessionQuestion {
 
 typedef struct SessionFailure {
         DtlsError error;
-        char text[192]; /* for people: what happened and, where it helps, what to do */
+        char *text; /* for people: what happened and, where it helps, what to do; NULL: nothing */
         bool timed_out; /* a deadline passed, and nothing better is known */
         int alert_sent; /* AlertDescription of RFC 5246 7.2; -1 none */
         int alert_received;
