@@ -42,6 +42,9 @@ struct Server {
         void *userdata;
         GHashTable *brakes; /* of what is logged, by uid */
         Uses *uses;
+        sd_bus_message *answers; /* to what is used; NULL: there is none to be sent */
+        unsigned n_answers;
+        bool is_reading_uses; /* and so collects them */
 };
 
 typedef struct ServerSubject { /* whom and what a call is about */
@@ -51,6 +54,7 @@ typedef struct ServerSubject { /* whom and what a call is about */
 
 /* ---- server.c ---- */
 
+uint64_t server_now(const Server *server);
 /* So many lines for each user. @message_id: of keyring/journal.h. */
 void server_log(Server *server, int level, const char *message_id, const ServerSubject *subject,
                 const char *text);
@@ -60,6 +64,13 @@ void server_log_entry(Server *server, uid_t uid, const char *what, const char *k
 int server_refuse(Server *server, ServerSubject subject, const char *name, const char *text,
                   sd_bus_error *ret_error);
 int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_error);
+/* @r: of VaultOutcome, or a fault. Always negative. */
+int server_refuse_vault(Server *server, ServerSubject subject, int r, const char *text,
+                        sd_bus_error *ret_error);
+
+/* ---- server-uses.c ---- */
+
+int method_use(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* ---- server-store.c: the methods about what is kept ---- */
 

@@ -23,7 +23,7 @@
 
 /* ---- the log ---- */
 
-static uint64_t server_now(const Server *server) {
+uint64_t server_now(const Server *server) {
         uint64_t now_usec = 0;
 
         (void)sd_event_now(server->event, CLOCK_MONOTONIC, &now_usec); /* 0 before the loop runs */
@@ -77,8 +77,8 @@ static int server_refuse_rate(Server *server, ServerSubject subject, sd_bus_erro
         return sd_bus_error_set(ret_error, SERVER_ERROR_QUOTA_EXCEEDED, text);
 }
 
-static int server_refuse_vault(Server *server, ServerSubject subject, int r, const char *text,
-                               sd_bus_error *ret_error) {
+int server_refuse_vault(Server *server, ServerSubject subject, int r, const char *text,
+                        sd_bus_error *ret_error) {
         if (r < 0)
                 return server_fail(server, subject, r, ret_error);
 
@@ -188,113 +188,6 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return sd_bus_reply_method_return(m, "");
 }
 
-static void on_signed(int outcome, const void *signature, size_t size, void *userdata) {
-        g_autoptr(sd_bus_message) call = userdata;
-        g_autoptr(sd_bus_message) reply = NULL;
-        int r;
-
-        if (outcome)
-                r = sd_bus_reply_method_errorf(
-                        call, SERVER_ERROR_FAILED, "%s",
-                        outcome == SIGNER_E_ABSENT
-                                ? "the token with the key cannot be used; is it there?"
-                                : "the key could not make the signature");
-        else
-                r = sd_bus_message_new_method_return(call, &reply);
-
-        if (!outcome && r >= 0)
-                r = sd_bus_message_append_array(reply, 'y', signature, size);
-        if (!outcome && r >= 0)
-                r = sd_bus_message_send(reply);
-        if (r < 0) /* the other end is gone, or reads nothing: then nobody waits for it */
-                log_debug("a signature was not taken: %s", g_strerror(-r));
-}
-
-static int server_read_sign(sd_bus_message *m, ServerSubject *ret_subject, SignerRequest *ret) {
-        const void *input;
-        uint32_t uid;
-        int is_hash, r;
-
-        r = sd_bus_message_read(m, "tusb", &ret_subject->id, &uid, &ret->algorithm, &is_hash);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_read_array(m, 'y', &input, &ret->size);
-        if (r < 0)
-                return r;
-
-        ret_subject->uid = uid;
-        ret->is_hash = is_hash;
-        ret->input = input;
-        return 0;
-}
-
-static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Server *server = userdata;
-        SignerRequest request = {0};
-        ServerSubject subject = {0};
-        const char *refusal;
-        int r;
-
-        r = server_read_sign(m, &subject, &request);
-        if (r < 0)
-                return r;
-
-        r = vault_use_private_key(server->vault, subject.id, subject.uid, server_now(server),
-                                  &request.key);
-        if (r)
-                return server_refuse_vault(server, subject, r, NULL, ret_error);
-
-        request.uid = subject.uid;
-        refusal = signer_refusal(&request);
-        if (refusal)
-                return server_refuse(server, subject, SERVER_ERROR_NOT_AUTHORIZED, refusal,
-                                     ret_error);
-
-        sd_bus_message_ref(m); /* on_signed() gives it back */
-        r = signer_sign(server->signer, &request, on_signed, m);
-        if (r) {
-                sd_bus_message_unref(m);
-                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
-                                     "too many signatures of this user wait", ret_error);
-        }
-
-        uses_note(server->uses, request.key, subject.uid, "signs");
-        return 1; /* on_signed() answers */
-}
-
-static int method_fetch_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        g_autoptr(sd_bus_message) reply = NULL;
-        Server *server = userdata;
-        ServerSubject subject = {0};
-        VaultKey *key;
-        uint32_t uid;
-        int r;
-
-        r = sd_bus_message_read(m, "tu", &subject.id, &uid);
-        if (r < 0)
-                return r;
-
-        subject.uid = uid;
-        r = vault_use_psk(server->vault, subject.id, uid, server_now(server), &key);
-        if (r)
-                return server_refuse_vault(server, subject, r, NULL, ret_error);
-
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r < 0)
-                return fault(r);
-
-        r = sd_bus_message_sensitive(reply); /* wiped when it is sent */
-        if (r >= 0)
-                r = sd_bus_message_append_array(reply, 'y', secret_peek(vault_key_psk(key)),
-                                                secret_size(vault_key_psk(key)));
-        if (r < 0)
-                return fault(r);
-
-        uses_note(server->uses, key, uid, "is fetched");
-        return sd_bus_message_send(reply);
-}
-
 /* ---- the door ---- */
 
 static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -326,12 +219,10 @@ static const sd_bus_vtable server_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("t", id), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS(
-                "Sign", SD_BUS_ARGS("t", id, "u", uid, "s", algorithm, "b", is_hash, "ay", input),
-                SD_BUS_RESULT("ay", signature), method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("FetchPsk", SD_BUS_ARGS("t", id, "u", uid),
-                                SD_BUS_RESULT("ay", psk), method_fetch_psk,
-                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("Use", SD_BUS_ARGS("a(ttusbay)", uses), SD_BUS_NO_RESULT,
+                                method_use,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_METHOD_NO_REPLY),
+        SD_BUS_SIGNAL_WITH_ARGS("Used", SD_BUS_ARGS("a(tssay)", answers), 0),
         SD_BUS_METHOD_WITH_ARGS("StoreIdentity",
                                 SD_BUS_ARGS("u", uid, "s", name, "aay", chain, "s", form, "h", key,
                                             "ah", passphrase),

@@ -22,7 +22,6 @@
 
 #define KEYS_ACCURACY_USEC 1000
 
-#define KEYS_TEXT_GONE "the keyring is not there; it is being started again"
 #define KEYS_TEXT_DEAD_KEY "the key was lost when the keyring died; give it again in a new object"
 #define KEYS_TEXT_LATE "the keyring did not answer in time"
 
@@ -46,6 +45,7 @@ static void keys_remove(Keys *keys, uint64_t id) {
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
+        batch_flush(keys); /* it may be among them */
         r = sd_bus_message_new_method_call(keys->bus, &m, NULL, DTLSD_ROOT_PATH,
                                            DTLSD_INTERFACE_KEYRING, "Remove");
         if (r >= 0)
@@ -98,7 +98,7 @@ Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size) {
 
 /* ---- asks ---- */
 
-static void ask_free(gpointer data) {
+void ask_free(void *data) {
         Ask *ask = data;
 
         sd_bus_slot_unref(ask->slot);
@@ -159,7 +159,7 @@ static bool ask_owes_reply(const Ask *ask) {
 }
 
 /* Off the table first: the asker may ask, forget or lose interest in others inside its answer. */
-static void ask_settle(Ask *ask, int outcome, const char *text) {
+void ask_settle(Ask *ask, int outcome, const char *text) {
         Keys *keys = ask->keys;
 
         g_hash_table_steal(keys->asks, &ask->ticket);
@@ -233,7 +233,7 @@ static int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text) {
+void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text) {
         ask->due_outcome = outcome;
         ask->due_text = text;
         ask->due_usec = keys_now(ask->keys) + delay_usec;
@@ -270,7 +270,7 @@ uint64_t ask_begin(Ask *ask, int r) {
 
 /* ---- replies ---- */
 
-static void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
+void ask_fail_by_error(Ask *ask, const sd_bus_error *error) {
         int outcome = KEYS_E_REFUSED;
 
         if (g_strcmp0(error->name, DTLSD_ERROR_PREFIX "BadSecret") == 0)
@@ -301,44 +301,14 @@ static int ask_read_imported(Ask *ask, sd_bus_message *m) {
         return 0;
 }
 
-static int ask_read_signed(Ask *ask, sd_bus_message *m) {
-        const void *signature;
-        size_t size;
-        int r;
-
-        r = sd_bus_message_read_array(m, 'y', &signature, &size);
-        if (r < 0)
-                return r;
-
-        ask->signed_(0, NULL, signature, size, ask->userdata);
-        return 0;
-}
-
-static int ask_read_fetched(Ask *ask, sd_bus_message *m) {
-        g_autoptr(Secret) psk = NULL;
-        const void *data;
-        size_t size;
-        int r;
-
-        r = sd_bus_message_read_array(m, 'y', &data, &size);
-        if (r < 0)
-                return r;
-
-        psk = secret_new(data, size);
-        explicit_bzero((void *)data, size); /* the message's own memory, which sd-bus only frees */
-        ask->fetched(0, NULL, psk, ask->userdata);
-        return 0;
-}
-
 static int ask_read(Ask *ask, sd_bus_message *m) {
         switch (ask->kind) {
         case ASK_IMPORT_PRIVATE_KEY:
         case ASK_IMPORT_PSK:
                 return ask_read_imported(ask, m);
         case ASK_SIGN:
-                return ask_read_signed(ask, m);
         case ASK_FETCH_PSK:
-                return ask_read_fetched(ask, m);
+                break; /* batch.c */
         case ASK_STORE_IDENTITY:
         case ASK_INSTALL_CERTIFICATE:
                 return ask_read_stored(ask, m);
@@ -441,7 +411,7 @@ uint64_t keys_import_psk(Keys *keys, uid_t uid, int fd, KeysImported answer, voi
 }
 
 /* Whether @key can be used; else the answer is on its way. */
-static bool ask_check_key(Ask *ask, const Key *key) {
+bool ask_check_key(Ask *ask, const Key *key) {
         g_assert(!key->keys || key->keys == ask->keys);
 
         if (key_is_alive(key))
@@ -449,42 +419,6 @@ static bool ask_check_key(Ask *ask, const Key *key) {
 
         ask_set_due(ask, 0, KEYS_E_GONE, key->keys ? KEYS_TEXT_GONE : KEYS_TEXT_DEAD_KEY);
         return false;
-}
-
-uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
-                   const void *input, size_t size, KeysSigned answer, void *userdata) {
-        Ask *ask = ask_new(keys, ASK_SIGN, userdata);
-        g_autoptr(sd_bus_message) m = NULL;
-        int r;
-
-        ask->signed_ = answer;
-        if (!ask_check_key(ask, key))
-                return ask->ticket;
-
-        r = sd_bus_message_new_method_call(keys->bus, &m, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, "Sign");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "tusb", key->id, (uint32_t)uid, algorithm,
-                                          (int)is_hash);
-        if (r >= 0)
-                r = sd_bus_message_append_array(m, 'y', input, size);
-        if (r >= 0)
-                r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        return ask_begin(ask, r);
-}
-
-uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata) {
-        Ask *ask = ask_new(keys, ASK_FETCH_PSK, userdata);
-        int r;
-
-        ask->fetched = answer;
-        if (!ask_check_key(ask, key))
-                return ask->ticket;
-
-        r = sd_bus_call_method_async(keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
-                                     DTLSD_INTERFACE_KEYRING, "FetchPsk", on_reply, ask, "tu",
-                                     key->id, (uint32_t)uid);
-        return ask_begin(ask, r);
 }
 
 void keys_forget(Keys *keys, uint64_t ticket) {
@@ -522,14 +456,16 @@ static void keys_drop_connection(Keys *keys) {
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 Ask *ask = value;
 
-                if (!ask->slot && ask->fd < 0) /* its answer is on its way already */
-                        continue;
+                if (!ask->slot && ask->fd < 0 && !ask->is_batched)
+                        continue; /* its answer is on its way already */
                 ask->slot = sd_bus_slot_unref(ask->slot);
                 autofd_close(&ask->fd);
                 ask->fd = -1;
                 ask_set_due(ask, 0, KEYS_E_GONE, KEYS_TEXT_GONE);
         }
 
+        keys->batch = sd_bus_message_unref(keys->batch);
+        keys->n_batch = 0;
         keys->bus = sd_bus_close_unref(keys->bus);
 }
 
@@ -557,9 +493,14 @@ static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
 
         if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Connected"))
                 on_keys_ready(keys);
+        if (sd_bus_message_is_signal(m, DTLSD_INTERFACE_KEYRING, "Used")) {
+                batch_read(keys, m);
+                return 1;
+        }
         if (!sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
                 return 0;
 
+        batch_lose(keys); /* sd-bus has answered the calls */
         keys_drop_connection(keys);
         keys->lost(keys->userdata); /* may connect again */
         return 1;
@@ -627,6 +568,8 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->timer_usec = UINT64_MAX;
         r = sd_event_add_time(event, &keys->timer, CLOCK_MONOTONIC, UINT64_MAX, KEYS_ACCURACY_USEC,
                               on_asks_due, keys);
+        if (r >= 0)
+                r = batch_new(keys);
         if (r < 0)
                 return fault(r);
 
@@ -649,6 +592,7 @@ Keys *keys_free(Keys *keys) {
         g_hash_table_unref(keys->revoked);
         g_hash_table_unref(keys->held);
         sd_event_source_disable_unref(keys->timer);
+        sd_event_source_disable_unref(keys->turn);
         sd_event_unref(keys->event);
         g_free(keys);
         return NULL;

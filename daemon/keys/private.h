@@ -42,6 +42,7 @@ typedef struct Ask {
         int due_outcome;   /* what is answered then */
         const char *due_text;
         sd_bus_slot *slot; /* the call; NULL: was not made, or not yet */
+        bool is_batched;   /* it is asked among others, batch.c */
 
         int fd; /* import: what waits for the connection to be ready; else -1 */
         uint32_t uid;
@@ -56,12 +57,16 @@ struct Keys {
         sd_event *event;
         sd_event_source *timer; /* of all asks */
         uint64_t timer_usec;    /* when it rings; UINT64_MAX: it does not */
+        sd_event_source *turn;  /* as each turn begins */
         uint64_t answer_usec;
         uint64_t last_ticket;
         GHashTable *asks; /* ticket in the ask itself to Ask, owned */
 
-        sd_bus *bus;      /* NULL: not connected */
-        GHashTable *held; /* set of Key that live in this keyring; they are their holders' */
+        sd_bus *bus;           /* NULL: not connected */
+        sd_bus_message *batch; /* what this turn of the loop asks; NULL: nothing */
+        unsigned n_batch;
+        uint64_t batch_first; /* its ticket */
+        GHashTable *held;     /* set of Key that live in this keyring; they are their holders' */
         KeysLost lost;
         void *userdata;
 
@@ -95,11 +100,29 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 
 /* ---- keys.c ---- */
 
+#define KEYS_TEXT_GONE "the keyring is not there; it is being started again"
+
 Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size);
 Ask *ask_new(Keys *keys, AskKind kind, void *userdata);
 /* The call is on its way, or @r says why it is not; either way the answer comes from the loop. */
 uint64_t ask_begin(Ask *ask, int r);
+void ask_free(void *data);
+/* Answered so, then, unless it was before. */
+void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text);
+/* Whether @key can be used; else the answer is on its way. */
+bool ask_check_key(Ask *ask, const Key *key);
+/* The ask is gone after these. */
+void ask_settle(Ask *ask, int outcome, const char *text);
+void ask_fail_by_error(Ask *ask, const sd_bus_error *error);
 int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* ---- batch.c ---- */
+
+int batch_new(Keys *keys);
+void batch_flush(Keys *keys);
+void batch_read(Keys *keys, sd_bus_message *m);
+/* The connection is over: who asked is told at once. */
+void batch_lose(Keys *keys);
 
 /* ---- identities.c ---- */
 

@@ -125,124 +125,9 @@ static uint64_t import_psk(Fixture *f, uid_t uid, const char *psk) {
         return id;
 }
 
-/* A new key of Alice's. @ret_spki: as the keyring says. */
-static uint64_t import_key(Fixture *f, gnutls_pk_algorithm_t algorithm, unsigned bits,
-                           GBytes **ret_spki) {
-        gnutls_x509_privkey_t key = material_key(algorithm, bits);
-        g_autoptr(GBytes) pem = material_export(key, MATERIAL_PKCS8_PEM);
-        g_autoptr(GBytes) spki = material_spki(key);
-        g_autoptr(sd_bus_message) reply = import(
-                f, "ImportPrivateKey", ALICE, g_bytes_get_data(pem, NULL), g_bytes_get_size(pem));
-        const void *said;
-        uint64_t id;
-        size_t size;
-
-        g_assert_cmpint(sd_bus_message_read(reply, "t", &id), >, 0);
-        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &said, &size), >, 0);
-        g_assert_cmpmem(said, size, g_bytes_get_data(spki, NULL), g_bytes_get_size(spki));
-        gnutls_x509_privkey_deinit(key);
-        if (ret_spki)
-                *ret_spki = g_steal_pointer(&spki);
-        return id;
-}
-
-static sd_bus_message *sign_call(Fixture *f, uint64_t id, uid_t uid, const char *algorithm,
-                                 GBytes *input) {
-        sd_bus_message *m = new_call(f, "Sign");
-
-        g_assert_cmpint(sd_bus_message_append(m, "tusb", id, (uint32_t)uid, algorithm,
-                                              !g_str_equal(algorithm, "EdDSA-Ed25519")),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y', g_bytes_get_data(input, NULL),
-                                                    g_bytes_get_size(input)),
-                        >=, 0);
-        return m;
-}
-
-static void sign_and_verify(Fixture *f, uint64_t id, GBytes *spki, const char *algorithm,
-                            gnutls_sign_algorithm_t verified, GBytes *input) {
-        g_autoptr(sd_bus_message) reply = answer_to(f, sign_call(f, id, ALICE, algorithm, input));
-        const void *signature;
-        size_t size;
-
-        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &signature, &size), >, 0);
-        g_assert_true(material_verifies(spki, verified, TEXT, signature, size));
-}
-
-static void test_signs(Fixture *f, gconstpointer data) {
-        g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
-        g_autoptr(GBytes) info = material_digest_info(GNUTLS_DIG_SHA256, TEXT);
-        g_autoptr(GBytes) message = g_bytes_new(TEXT, strlen(TEXT));
-        g_autoptr(GBytes) rsa_spki = NULL;
-        g_autoptr(GBytes) ecdsa_spki = NULL;
-        g_autoptr(GBytes) ed25519_spki = NULL;
-        uint64_t rsa = import_key(f, GNUTLS_PK_RSA, 2048, &rsa_spki);
-        uint64_t ecdsa = import_key(f, GNUTLS_PK_ECDSA, 256, &ecdsa_spki);
-        uint64_t ed25519 = import_key(f, GNUTLS_PK_EDDSA_ED25519, 0, &ed25519_spki);
-
-        sign_and_verify(f, rsa, rsa_spki, "RSA-RAW", GNUTLS_SIGN_RSA_SHA256, info);
-        sign_and_verify(f, ecdsa, ecdsa_spki, "ECDSA-SHA256", GNUTLS_SIGN_ECDSA_SHA256, hash);
-        sign_and_verify(f, ed25519, ed25519_spki, "EdDSA-Ed25519", GNUTLS_SIGN_EDDSA_ED25519,
-                        message);
-}
-
-static void test_names_algorithms_as_gnutls_does(void) {
-        g_assert_cmpstr(gnutls_sign_get_name(GNUTLS_SIGN_RSA_RAW), ==, "RSA-RAW");
-        g_assert_cmpint(gnutls_sign_get_id("RSA-RAW"), ==, GNUTLS_SIGN_RSA_RAW);
-}
-
-static void test_is_no_oracle(Fixture *f, gconstpointer data) {
-        g_autoptr(GBytes) sha1 = material_digest_info(GNUTLS_DIG_SHA1, TEXT);
-        g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
-        uint64_t rsa = import_key(f, GNUTLS_PK_RSA, 2048, NULL);
-        g_autoptr(sd_bus_message) weak = answer_to(f, sign_call(f, rsa, ALICE, "RSA-RAW", sha1));
-        g_autoptr(sd_bus_message) bare = answer_to(f, sign_call(f, rsa, ALICE, "RSA-RAW", hash));
-        g_autoptr(sd_bus_message) other =
-                answer_to(f, sign_call(f, rsa, ALICE, "ECDSA-SHA256", hash));
-
-        assert_error(weak, ERROR_NAME("NotAuthorized"), "DigestInfo");
-        assert_error(bare, ERROR_NAME("NotAuthorized"), "DigestInfo");
-        assert_error(other, ERROR_NAME("NotAuthorized"), "type of key");
-}
-
-static void test_gives_a_psk_to_its_uid(Fixture *f, gconstpointer data) {
-        uint64_t id = import_psk(f, ALICE, "secret");
-        sd_bus_message *m = new_call(f, "FetchPsk");
-        g_autoptr(sd_bus_message) reply = NULL;
-        const void *psk;
-        size_t size;
-
-        g_assert_cmpint(sd_bus_message_append(m, "tu", id, ALICE), >=, 0);
-        reply = answer_to(f, m);
-        g_assert_cmpint(sd_bus_message_read_array(reply, 'y', &psk, &size), >, 0);
-        g_assert_cmpmem(psk, size, "secret", 6);
-}
-
-static void test_hides_keys_from_others(Fixture *f, gconstpointer data) {
-        g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
-        uint64_t psk = import_psk(f, ALICE, "secret");
-        uint64_t key = import_key(f, GNUTLS_PK_ECDSA, 256, NULL);
-        sd_bus_message *m = new_call(f, "FetchPsk");
-        g_autoptr(sd_bus_message) fetched = NULL;
-        g_autoptr(sd_bus_message) missing = NULL;
-        g_autoptr(sd_bus_message) signed_ =
-                answer_to(f, sign_call(f, key, BOB, "ECDSA-SHA256", hash));
-
-        g_assert_cmpint(sd_bus_message_append(m, "tu", psk, BOB), >=, 0);
-        fetched = answer_to(f, m);
-        m = new_call(f, "FetchPsk");
-        g_assert_cmpint(sd_bus_message_append(m, "tu", UINT64_C(999999), BOB), >=, 0);
-        missing = answer_to(f, m);
-
-        assert_error(signed_, ERROR_NAME("UnknownKey"), "no such key");
-        assert_error(fetched, ERROR_NAME("UnknownKey"), "no such key");
-        assert_error(missing, ERROR_NAME("UnknownKey"), sd_bus_message_get_error(fetched)->message);
-}
-
 static void test_forgets_what_is_removed(Fixture *f, gconstpointer data) {
         uint64_t id = import_psk(f, ALICE, "secret");
         const char *const methods[] = {"Remove", "Remove"};
-        g_autoptr(sd_bus_message) fetched = NULL;
         sd_bus_message *m;
 
         for (size_t i = 0; i < G_N_ELEMENTS(methods); i++) {
@@ -256,11 +141,6 @@ static void test_forgets_what_is_removed(Fixture *f, gconstpointer data) {
                 else
                         assert_error(reply, ERROR_NAME("UnknownKey"), "no such key");
         }
-
-        m = new_call(f, "FetchPsk");
-        g_assert_cmpint(sd_bus_message_append(m, "tu", id, ALICE), >=, 0);
-        fetched = answer_to(f, m);
-        assert_error(fetched, ERROR_NAME("UnknownKey"), "no such key");
 }
 
 static void test_refuses_bad_secrets(Fixture *f, gconstpointer data) {
@@ -280,63 +160,6 @@ static void test_refuses_bad_secrets(Fixture *f, gconstpointer data) {
         assert_error(no_key, ERROR_NAME("BadSecret"), "not a private key");
         assert_error(too_long, ERROR_NAME("BadSecret"), "512 bytes");
         assert_error(pipe_end, ERROR_NAME("BadSecret"), "sealed");
-}
-
-static void test_refuses_wrong_arguments(Fixture *f, gconstpointer data) {
-        sd_bus_message *m = new_call(f, "Sign");
-        g_autoptr(sd_bus_message) reply = NULL;
-
-        g_assert_cmpint(sd_bus_message_append(m, "s", "hello"), >=, 0);
-        reply = answer_to(f, m);
-        assert_error(reply, SD_BUS_ERROR_INVALID_ARGS, "");
-}
-
-/* More at once than may wait: some are refused, all are answered, and it goes on. */
-static void test_answers_a_flood(Fixture *f, gconstpointer data) {
-        gint64 limit = g_get_monotonic_time() + LIMIT_USEC;
-        g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
-        g_autoptr(GBytes) spki = NULL;
-        uint64_t id = import_key(f, GNUTLS_PK_RSA, 2048, &spki);
-        sd_bus_message *replies[200] = {0};
-        unsigned n_refused = 0;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(replies); i++) {
-                g_autoptr(sd_bus_message) m = sign_call(f, id, ALICE, "RSA-SHA256", hash);
-
-                g_assert_cmpint(
-                        sd_bus_call_async(f->client, NULL, m, on_reply, &replies[i], UINT64_MAX),
-                        >=, 0);
-        }
-        for (size_t i = 0; i < G_N_ELEMENTS(replies); i++) {
-                while (!replies[i])
-                        turn(f, limit);
-                if (sd_bus_message_is_method_error(replies[i], NULL)) {
-                        assert_error(replies[i], ERROR_NAME("QuotaExceeded"), "wait");
-                        n_refused++;
-                }
-                sd_bus_message_unref(replies[i]);
-        }
-        g_assert_cmpuint(n_refused, >, 0);
-        sign_and_verify(f, id, spki, "RSA-SHA256", GNUTLS_SIGN_RSA_SHA256, hash);
-}
-
-static void test_survives_a_caller_that_goes(Fixture *f, gconstpointer data) {
-        gint64 limit = g_get_monotonic_time() + LIMIT_USEC;
-        g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
-        uint64_t id = import_key(f, GNUTLS_PK_RSA, 2048, NULL);
-
-        for (unsigned i = 0; i < 20; i++) {
-                g_autoptr(sd_bus_message) m = sign_call(f, id, ALICE, "RSA-SHA256", hash);
-
-                g_assert_cmpint(sd_bus_send(f->client, m, NULL), >=, 0);
-        }
-        g_assert_cmpint(sd_bus_flush(f->client), >=, 0);
-        f->client = sd_bus_close_unref(f->client);
-        while (f->n_closed == 0)
-                turn(f, limit);
-        for (unsigned i = 0; i < 50; i++) /* the signatures come back to nobody */
-                (void)sd_event_run(f->event, 10000);
-        g_assert_cmpuint(f->n_closed, ==, 1);
 }
 
 static void test_ends_a_conversation_that_is_not_dbus(void) {
@@ -425,7 +248,7 @@ static void test_is_as_its_interface_says(Fixture *f, gconstpointer data) {
 
         expected = members_of(written);
         found = members_of(served);
-        g_assert_nonnull(strstr(expected, "method Sign"));
+        g_assert_nonnull(strstr(expected, "method Use"));
         g_assert_cmpstr(found, ==, expected);
 }
 
@@ -461,18 +284,9 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         log_set_level(LOG_ERR);
         add("/server/interface/is-served-as-it-is-written", test_is_as_its_interface_says);
-        add("/server/sign/verifies-with-the-public-key-of-the-import", test_signs);
-        g_test_add_func("/server/sign/names-raw-rsa-as-gnutls-does",
-                        test_names_algorithms_as_gnutls_does);
-        add("/server/sign/is-no-oracle", test_is_no_oracle);
-        add("/server/sign/answers-a-flood", test_answers_a_flood);
-        add("/server/sign/survives-a-caller-that-goes", test_survives_a_caller_that_goes);
-        add("/server/psk/is-given-to-its-uid", test_gives_a_psk_to_its_uid);
-        add("/server/key/is-hidden-from-other-uids", test_hides_keys_from_others);
         add("/server/key/is-gone-when-it-is-removed", test_forgets_what_is_removed);
         add("/server/import/refuses-bad-secrets", test_refuses_bad_secrets);
         add("/server/log/one-users-lines-hide-no-others", one_users_lines_hide_no_others);
-        add("/server/call/refuses-wrong-arguments", test_refuses_wrong_arguments);
         g_test_add_func("/server/door/ends-a-conversation-that-is-not-dbus",
                         test_ends_a_conversation_that_is_not_dbus);
         g_test_add_func("/server/door/knows-the-other-end", test_knows_the_other_end);

@@ -142,14 +142,12 @@ static int fake_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         return sd_bus_reply_method_return(m, "");
 }
 
-/* ImportPsk answers at once; ImportPrivateKey, Sign (which answers nonsense) and FetchPsk are held
- * back. */
+/* ImportPsk answers at once; ImportPrivateKey and Use are held back. */
 static const sd_bus_vtable fake_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("ImportPrivateKey", "uh", "tay", hold, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ImportPsk", "uh", "t", fake_import, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("Sign", "tusbay", "s", hold, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("FetchPsk", "tu", "ay", hold, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Use", "a(ttusbay)", "", hold, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Remove", "t", "", fake_remove, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -167,6 +165,12 @@ static void serve_fake(Fixture *f) {
         f->other_fd = -1;
         g_assert_cmpint(sd_bus_start(f->fake), >=, 0);
         g_assert_cmpint(sd_bus_attach_event(f->fake, f->event, 0), >=, 0);
+}
+
+static void answer_use(Fixture *f, uint64_t ticket) {
+        g_assert_cmpint(sd_bus_emit_signal(f->fake, DTLSD_ROOT_PATH, DTLSD_INTERFACE_KEYRING,
+                                           "Used", "a(tssay)", 1, ticket, "", "", 3, 1, 2, 3),
+                        >=, 0);
 }
 
 static void fixture_set_up(Fixture *f, gconstpointer data) {
@@ -394,17 +398,18 @@ static void test_is_late_with_a_keyring_that_never_greets(Fixture *f, gconstpoin
 static void test_is_late_once(Fixture *f, gconstpointer data) {
         g_autoptr(Key) key = NULL;
         g_auto(Heard) heard = {0};
+        uint64_t ticket;
 
         connect_keys(f);
         serve_fake(f);
         key = import_psk(f, "secret");
         keys_set_answer_usec(f->keys, 50000);
-        keys_fetch_psk(f->keys, key, ALICE, on_fetched, &heard);
+        ticket = keys_fetch_psk(f->keys, key, ALICE, on_fetched, &heard);
         wait_for(f, &heard.n_answers, 1);
         g_assert_cmpint(heard.outcome, ==, KEYS_E_LATE);
 
         g_assert_nonnull(f->held);
-        g_assert_cmpint(sd_bus_reply_method_return(f->held, "ay", 3, 1, 2, 3), >=, 0);
+        answer_use(f, ticket);
         settle(f);
         g_assert_cmpuint(heard.n_answers, ==, 1);
         g_assert_true(key_is_alive(key));
@@ -444,7 +449,7 @@ static void test_does_not_answer_who_forgot(Fixture *f, gconstpointer data) {
         keys_forget(f->keys, ticket);
         keys_forget(f->keys, ticket);
         keys_forget(f->keys, 0);
-        g_assert_cmpint(sd_bus_reply_method_return(f->held, "ay", 1, 1), >=, 0);
+        answer_use(f, ticket);
         settle(f);
         g_assert_cmpuint(heard.n_answers, ==, 0);
 }
@@ -486,7 +491,9 @@ static void test_refuses_an_answer_that_is_none(Fixture *f, gconstpointer data) 
         ask_signature(f, key, &heard);
         while (!f->held)
                 turn(f, G_MAXINT64);
-        g_assert_cmpint(sd_bus_reply_method_return(f->held, "s", "nonsense"), >=, 0);
+        g_assert_cmpint(sd_bus_emit_signal(f->fake, DTLSD_ROOT_PATH, DTLSD_INTERFACE_KEYRING,
+                                           "Used", "s", "nonsense"),
+                        >=, 0);
         wait_for(f, &heard.n_answers, 1);
         g_assert_cmpint(heard.outcome, ==, KEYS_E_REFUSED);
 }
