@@ -138,11 +138,10 @@ static bool revoked_may_see(const Caller *caller, const char *name) {
 }
 
 static int append_revoked(sd_bus_message *reply, const KeysRevoked *revoked) {
-        g_autoptr(GPtrArray) lists = revocations_facts(revoked->revocations);
-        g_autoptr(GPtrArray) denied = revocations_denied(revoked->revocations);
-
-        return sd_bus_message_append(reply, "(suub)", revoked->name, (uint32_t)lists->len,
-                                     (uint32_t)denied->len, (int)revoked->damaged);
+        return sd_bus_message_append(reply, "(suub)", revoked->name,
+                                     (uint32_t)revocations_count_lists(revoked->revocations),
+                                     (uint32_t)revocations_count_denied(revoked->revocations),
+                                     (int)revoked->damaged);
 }
 
 int method_list_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error) {

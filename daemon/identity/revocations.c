@@ -388,3 +388,11 @@ GPtrArray *revocations_denied(const Revocations *revocations) {
         g_ptr_array_sort(hashes, hash_compare);
         return hashes;
 }
+
+size_t revocations_count_lists(const Revocations *revocations) {
+        return revocations->n_lists;
+}
+
+size_t revocations_count_denied(const Revocations *revocations) {
+        return revocations->n_denied;
+}

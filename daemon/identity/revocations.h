@@ -79,5 +79,8 @@ RevocationsStatus revocations_ask(const Revocations *revocations,
 /* Of those that were added here, in order: of RevocationFacts, and of GBytes, borrowed. */
 GPtrArray *revocations_facts(const Revocations *revocations);
 GPtrArray *revocations_denied(const Revocations *revocations);
+/* How many there are of them, in no time. */
+size_t revocations_count_lists(const Revocations *revocations);
+size_t revocations_count_denied(const Revocations *revocations);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Revocations, revocations_unref)

@@ -40,7 +40,6 @@ static size_t entry_size(const RevokedEntry *entry) {
 
 static int entry_read(const char *name, GBytes *text, RevokedEntry **ret, const char **ret_text) {
         g_autoptr(Revocations) revocations = NULL;
-        g_autoptr(GPtrArray) lists = NULL;
         int r;
 
         r = revocation_text_read(text, &revocations);
@@ -51,8 +50,7 @@ static int entry_read(const char *name, GBytes *text, RevokedEntry **ret, const 
                 return REVOKED_E_BAD;
         }
 
-        lists = revocations_facts(revocations);
-        *ret = entry_new(name, text, lists->len);
+        *ret = entry_new(name, text, revocations_count_lists(revocations));
         return 0;
 }
 

@@ -352,6 +352,8 @@ static void test_people_read_what_there_is(void) {
         g_assert_cmpint(add(revocations, test_crl_new(ca, &how, leaf, NULL)), ==, 0);
         lists = revocations_facts(revocations);
         g_assert_cmpuint(lists->len, ==, 2);
+        g_assert_cmpuint(revocations_count_lists(revocations), ==, 2);
+        g_assert_cmpuint(revocations_count_denied(revocations), ==, 0);
         facts = lists->pdata[0];
         g_assert_cmpstr(facts->issuer, ==, "CN=ca");
         g_assert_cmpuint(facts->n_certificates, ==, 3);
