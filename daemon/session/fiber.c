@@ -121,15 +121,6 @@ static void stack_free(void *data) {
         g_free(stack);
 }
 
-/* Reading what was never used costs no memory: the kernel shows one page of zeros for all. If the
- * beginning is zero, and all else equals what is before it, all is. */
-static bool stack_is_zero(const uint8_t *bytes, size_t size) {
-        static const uint8_t zero[64]; /* as wide as memory is read */
-
-        return memcmp(bytes, zero, sizeof(zero)) == 0 &&
-               memcmp(bytes, bytes + sizeof(zero), size - sizeof(zero)) == 0;
-}
-
 static void stack_wipe(Stack *stack) {
         size_t deep = FIBER_STACK_SIZE - FIBER_WIPE_SIZE;
 
@@ -138,7 +129,8 @@ static void stack_wipe(Stack *stack) {
 #endif
         explicit_bzero(stack->bottom + deep, (size_t)(stack->mark - stack->bottom) - deep);
 
-        if (!stack_is_zero(stack->bottom, deep) && madvise(stack->bottom, deep, MADV_DONTNEED) < 0)
+        /* to look whether it was used would cost more */
+        if (madvise(stack->bottom, deep, MADV_DONTNEED) < 0)
                 explicit_bzero(stack->bottom, deep);
 }
 
