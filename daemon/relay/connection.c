@@ -95,8 +95,7 @@ void connection_schedule(Connection *connection) {
 }
 
 static void connection_idle_out(Connection *connection) {
-        log_connection(connection, LOG_DEBUG, NULL,
-                       "Connection %" G_GUINT32_FORMAT " was idle too long", connection->id);
+        log_connection(connection, LOG_DEBUG, NULL, "was idle too long");
 
         if (connection->spec->persistent)
                 connection_close(connection, END_IDLE_TIMEOUT);
@@ -279,8 +278,6 @@ static bool connection_must_verify(const Spec *spec) {
 }
 
 static void connection_opened(Connection *connection) {
-        char peer[ADDRESS_STRING_MAX];
-
         charges_drop_all(&connection->charges, QUOTA_HALF_OPEN);
         source_drop(connection);
         connection_learn_peer(connection);
@@ -297,9 +294,7 @@ static void connection_opened(Connection *connection) {
         connection_clear_error(connection);
 
         tally_connection(connection, TALLY_HANDSHAKES_COMPLETED, 1);
-        log_connection(connection, LOG_INFO, MSG_CONNECTION_OPENED,
-                       "Connection %" G_GUINT32_FORMAT " with %s opened: %s, %s", connection->id,
-                       address_format_port(&connection->spec->peer, peer),
+        log_connection(connection, LOG_INFO, MSG_CONNECTION_OPENED, "opened: %s, %s",
                        connection->agreed.protocol, connection->agreed.cipher_name);
 
         replace_complete(connection);
@@ -436,20 +431,13 @@ static void connection_let_go(Connection *connection) {
 }
 
 static void connection_log_end(Connection *connection, EndReason why, bool was_open) {
-        char peer[ADDRESS_STRING_MAX];
-
-        address_format_port(&connection->spec->peer, peer);
         if (was_open)
-                log_connection(connection, LOG_INFO, MSG_CONNECTION_ENDED,
-                               "Connection %" G_GUINT32_FORMAT " with %s ended: %s%s%s",
-                               connection->id, peer, end_reason_name(why),
-                               why == END_FAILED ? ": " : "",
+                log_connection(connection, LOG_INFO, MSG_CONNECTION_ENDED, "ended: %s%s%s",
+                               end_reason_name(why), why == END_FAILED ? ": " : "",
                                why == END_FAILED ? connection->error_text : "");
         else
                 log_connection(connection, LOG_INFO, MSG_CONNECTION_FAILED,
-                               "Connection %" G_GUINT32_FORMAT
-                               " with %s did not complete its handshake: %s",
-                               connection->id, peer,
+                               "did not complete its handshake: %s",
                                why == END_FAILED ? connection->error_text : end_reason_name(why));
 }
 
@@ -515,9 +503,7 @@ void connection_close(Connection *connection, EndReason why) {
 void connection_fail(Connection *connection, int r) {
         g_autofree char *text = NULL;
 
-        log_connection(connection, LOG_WARNING, NULL,
-                       "Connection %" G_GUINT32_FORMAT " broke: %s; the others go on",
-                       connection->id, strerror(-r));
+        log_connection(connection, LOG_WARNING, NULL, "broke: %s; the others go on", strerror(-r));
 
         text = g_strdup_printf("The service failed here (%s); its journal has more", strerror(-r));
         connection_set_error(connection, DTLS_TLS_FATAL_ERROR, text);

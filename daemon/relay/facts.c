@@ -38,6 +38,9 @@ void connection_clear_error(Connection *connection) {
 }
 
 static void facts_copy_errors(GArray **errors, const GArray *from) {
+        if ((*errors)->len == 0 && (!from || from->len == 0))
+                return;
+
         g_array_unref(*errors);
         *errors = verdict_errors_new();
 
@@ -116,25 +119,25 @@ Counters connection_counters(const Connection *connection) {
         return tally_counters(&connection->tally);
 }
 
-G_STATIC_ASSERT(sizeof((OpenedFacts){0}.server_name) == SESSION_SERVER_NAME_MAX + 1);
-
-OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf) {
+static GBytes *facts_digest(GBytes *certificate) {
         g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
         uint8_t digest[32];
         gsize size = sizeof(digest);
-        GBytes *leaf = NULL;
+
+        g_checksum_update(checksum, g_bytes_get_data(certificate, NULL),
+                          (gssize)g_bytes_get_size(certificate));
+        g_checksum_get_digest(checksum, digest, &size);
+        return g_bytes_new(digest, size);
+}
+
+G_STATIC_ASSERT(sizeof((OpenedFacts){0}.server_name) == SESSION_SERVER_NAME_MAX + 1);
+
+OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf) {
         OpenedFacts facts;
 
-        if (connection->peer_chain && connection->peer_chain->len > 0)
-                leaf = g_ptr_array_index(connection->peer_chain, 0);
-
         *ret_leaf = NULL;
-        if (leaf) {
-                g_checksum_update(checksum, g_bytes_get_data(leaf, NULL),
-                                  (gssize)g_bytes_get_size(leaf));
-                g_checksum_get_digest(checksum, digest, &size);
-                *ret_leaf = g_bytes_new(digest, size);
-        }
+        if (connection->peer_chain && connection->peer_chain->len > 0)
+                *ret_leaf = facts_digest(g_ptr_array_index(connection->peer_chain, 0));
 
         facts = (OpenedFacts){
                 .connection = connection->id,

@@ -18,7 +18,7 @@ void log_connection(Connection *connection, int level, const char *message_id, c
         const char *fields[] = {id, peer, uid, connection->listener ? listener : NULL, NULL};
         uint64_t now_usec = relay_now(connection->relay);
         char address[ADDRESS_STRING_MAX];
-        g_autofree char *text = NULL;
+        g_autoptr(GString) text = NULL;
         Brake *brake;
         va_list ap;
 
@@ -27,11 +27,13 @@ void log_connection(Connection *connection, int level, const char *message_id, c
         if (brake_leaves_out(brake, now_usec, level))
                 return;
 
+        text = g_string_new(NULL);
+        address_format_port(&connection->spec->peer, address);
+        g_string_printf(text, "Connection %" G_GUINT32_FORMAT " with %s ", connection->id, address);
         va_start(ap, format);
-        text = g_strdup_vprintf(format, ap);
+        g_string_append_vprintf(text, format, ap);
         va_end(ap);
 
-        address_format_port(&connection->spec->peer, address);
         (void)g_snprintf(id, sizeof(id), "DTLSD_CONNECTION=%" G_GUINT32_FORMAT, connection->id);
         (void)g_snprintf(peer, sizeof(peer), "DTLSD_PEER=%s", address);
         (void)g_snprintf(uid, sizeof(uid), "DTLSD_OWNER_UID=%u", connection->spec->uid);
@@ -39,7 +41,7 @@ void log_connection(Connection *connection, int level, const char *message_id, c
                 (void)g_snprintf(listener, sizeof(listener), "DTLSD_LISTENER=%" G_GUINT32_FORMAT,
                                  connection->listener->id);
 
-        brake_write(brake, now_usec, level, message_id, fields, text);
+        brake_write(brake, now_usec, level, message_id, fields, text->str);
 }
 
 void log_listener(Listener *listener, int level, const char *message_id, const char *format, ...) {

@@ -136,9 +136,8 @@ void outlet_lost(Outlet *outlet, int r) {
 
         if (r < 0)
                 log_connection(outlet->connection, LOG_WARNING, NULL,
-                               "A channel of user %u to connection %" G_GUINT32_FORMAT
-                               " broke: %s; the others go on",
-                               outlet->charges.uid, outlet->connection->id, strerror(-r));
+                               "lost a channel of user %u, which broke: %s; the others go on",
+                               outlet->charges.uid, strerror(-r));
         else
                 egress_last(outlet);
         sharing_drop(outlet);

@@ -171,6 +171,7 @@ void pace_forget(Paced *paced); /* if it waits */
 
 /* ---- journal.c: lines about connections; what a stranger can cause is rationed ---- */
 
+/* "Connection 7 with ADDRESS " comes before. */
 void log_connection(Connection *connection, int level, const char *message_id, const char *format,
                     ...) __attribute__((format(printf, 4, 5)));
 void log_listener(Listener *listener, int level, const char *message_id, const char *format, ...)
