@@ -161,6 +161,7 @@ void frames_go_on(Trunk *trunk) {
 
 int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Trunk *trunk = userdata;
+        Relay *relay = trunk->relay;
 
         if (events & EPOLLOUT)
                 trunk_due(trunk);
@@ -168,7 +169,8 @@ int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userd
         if (events & ~(uint32_t)EPOLLOUT && !trunk->paced.pace)
                 frames_go_on(trunk);
         else
-                trunks_flush(trunk->relay);
+                trunks_flush(relay);
 
+        relay_end_turn(relay);
         return 0; /* always: a negative return would switch this source off */
 }

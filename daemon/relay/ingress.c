@@ -106,8 +106,7 @@ static bool ingress_may_shake(Ingress *turn) {
 
         if (turn->shake_until_usec == 0) {
                 turn->shook_usec = now_usec;
-                turn->shake_until_usec =
-                        now_usec + shakes_allowance(turn->endpoint->relay, now_usec);
+                turn->shake_until_usec = now_usec + shakes_allowance(turn->endpoint, now_usec);
         }
 
         return now_usec < turn->shake_until_usec;
@@ -263,6 +262,7 @@ static void ingress_take(Endpoint *endpoint) {
 
 int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Endpoint *endpoint = userdata;
+        Relay *relay = endpoint->relay;
 
         if (events & EPOLLOUT)
                 endpoint_drain(endpoint);
@@ -271,5 +271,6 @@ int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdat
         if (!endpoint->over && events & (EPOLLIN | EPOLLERR))
                 ingress_take(endpoint);
 
+        relay_end_turn(relay);
         return 0; /* always: a negative return would switch this source off */
 }

@@ -205,7 +205,8 @@ struct Relay {
         uint64_t timer_usec; /* when it rings; SESSION_NEVER: it does not */
         GQueue shakers;      /* users with handshakes that wait, whose turn is next first */
         sd_event_source *shakes_timer;
-        gint64 shakes_spell_usec, shakes_spent_usec; /* since when how much of them without it */
+        const Endpoint *shakes_first; /* without it: in whose turn, since when, and how much */
+        gint64 shakes_spell_usec, shakes_spent_usec;
         Trust *system_trust;
         bool system_trust_read;
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */
@@ -369,6 +370,9 @@ struct Listener {
 uint64_t relay_now(const Relay *relay);
 void relay_bury(Relay *relay, void *corpse, void (*release)(void *corpse));
 void relay_settle(Relay *relay);
+/* The same at the end of an event's callback, where nothing looks at what is gone any more: sooner
+ * than by a round of the loop of its own. */
+void relay_end_turn(Relay *relay);
 void relay_add_connection(Relay *relay, Connection *connection);
 void relay_drop_connection(Relay *relay, Connection *connection);
 void relay_add_listener(Relay *relay, Listener *listener);
@@ -496,7 +500,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Endpoint, endpoint_free)
 int shakes_new(Relay *relay);
 void shakes_free(Relay *relay);
 /* How long they may go on at once, and that they did. */
-gint64 shakes_allowance(Relay *relay, gint64 now_usec);
+gint64 shakes_allowance(const Endpoint *endpoint, gint64 now_usec);
 void shakes_spend(Relay *relay, gint64 usec);
 /* Something was put aside at this socket: it has its turn. */
 void shakes_wait(Endpoint *endpoint);

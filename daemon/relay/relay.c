@@ -48,6 +48,15 @@ void relay_settle(Relay *relay) {
         g_array_set_size(relay->graves, 0);
 }
 
+void relay_end_turn(Relay *relay) {
+        if (relay->graves->len == 0)
+                return;
+
+        relay_settle(relay);
+        /* cannot fail for a deferred source of ours */
+        (void)sd_event_source_set_enabled(relay->settle, SD_EVENT_OFF);
+}
+
 static int on_settle(sd_event_source *source, void *userdata) {
         relay_settle(userdata);
         return 0;

@@ -13,9 +13,10 @@
 #include "base/fault.h"
 #include "relay/private.h"
 
-#define SHAKES_TURN_USEC 250   /* of all: about one by certificate */
-#define SHAKES_USER_USEC 100   /* of one user, while others wait */
-#define SHAKES_SPELL_USEC 1000 /* without a turn of their own they get one's time in each */
+#define SHAKES_TURN_USEC 250 /* of all: about one by certificate */
+#define SHAKES_USER_USEC 100 /* of one user, while others wait */
+#define SHAKES_SPELL_USEC                                                                          \
+        1000 /* at the latest, those without a turn of their own may go on again */
 
 struct Shaker {
         uid_t uid;
@@ -32,11 +33,16 @@ static void shakes_arm(Relay *relay) {
 
 /* ---- at once ---- */
 
-gint64 shakes_allowance(Relay *relay, gint64 now_usec) {
+/* When a socket has its turn again, all others that were ready have had theirs. */
+gint64 shakes_allowance(const Endpoint *endpoint, gint64 now_usec) {
+        Relay *relay = endpoint->relay;
+
         if (!g_queue_is_empty(&relay->shakers))
                 return 0;
 
-        if (now_usec >= relay->shakes_spell_usec + SHAKES_SPELL_USEC) {
+        if (endpoint == relay->shakes_first ||
+            now_usec >= relay->shakes_spell_usec + SHAKES_SPELL_USEC) {
+                relay->shakes_first = endpoint;
                 relay->shakes_spell_usec = now_usec;
                 relay->shakes_spent_usec = 0;
         }

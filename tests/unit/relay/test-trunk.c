@@ -158,7 +158,7 @@ static void test_several_are_kept_apart(App *app, gconstpointer unused) {
         g_autofd int second_fd = -1;
         Connection *client, *own;
         Connection *server;
-        uint32_t second;
+        uint32_t second, own_id;
         Reason reason;
 
         g_assert_cmpint(relay_open_channel(app->world.relay, WORLD_UID, WORLD_OWNER, &second_fd,
@@ -170,9 +170,10 @@ static void test_several_are_kept_apart(App *app, gconstpointer unused) {
         world_wait_state(&app->world, own, HANDSHAKE_COMPLETE);
         app_pair(app, &client, &server);
 
+        own_id = id_of(own);
         autofd_close(&second_fd);
         second_fd = -1;
-        world_wait(&app->world, !world_has(&app->world, id_of(own)));
+        world_wait(&app->world, !world_has(&app->world, own_id));
         g_assert_cmpint(connection_facts(server).state, ==, HANDSHAKE_COMPLETE);
         spec = app_client_spec(app);
         spec->channel = second; /* and it does not come again */
