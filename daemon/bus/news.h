@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * What the files that tell news see of each other: news.c has the watchers and tells of what relay
- * owns, identity-news.c of the store's identities.
+ * What the files that tell news see of each other: news.c has the watchers and takes notes of what
+ * relay owns, news-send.c sends them, identity-news.c tells of the store's identities.
  */
 
 #include "bus/private.h"
+#include "bus/signals.h"
 
 #define NEWS_NOTES_MAX 16384 /* of each kind; from there on they are lost, and counted */
 
@@ -30,3 +31,60 @@ void identity_news_ends_soon(IdentityNews *news, const char *name, uint64_t not_
                              uint32_t days);
 bool identity_news_has_any(const IdentityNews *news);
 void identity_news_send(IdentityNews *news); /* until the bus falls behind */
+
+/* ---- what there is to tell of what relay owns ---- */
+
+/* An object that is told about, and whose it is. */
+typedef struct Topic {
+        SignalObjectKind kind;
+        uint32_t id;
+        uid_t uid;
+        char *owner;    /* NULL: persistent */
+        GArray *shares; /* as it was told last */
+        bool is_new;
+        bool was_told;
+        bool is_queued;
+        unsigned mask;
+} Topic;
+
+typedef enum NoteKind {
+        NOTE_STATE,
+        NOTE_TIMEOUT,
+        NOTE_PSK,
+        NOTE_CLOSED,
+        NOTE_CONNECTION,
+        NOTE_REMOVED,
+} NoteKind;
+
+typedef struct Note {
+        NoteKind kind;
+        Topic *topic;
+        HandshakeState state;
+        DtlsError error;
+        char *text;
+        EndReason reason;
+        uint32_t connection;
+        Address peer;
+} Note;
+
+typedef struct Rate {
+        uint64_t since_usec;
+        unsigned n;
+} Rate;
+
+struct News {
+        Bus *bus;
+        GHashTable *watchers;                      /* by name */
+        GHashTable *topics[N_SIGNAL_OBJECT_KINDS]; /* by id */
+        GQueue changed;                            /* of Topic */
+        GQueue notes;                              /* of Note */
+        GHashTable *arrived;                       /* ids: datagrams to be signalled */
+        GHashTable *rates;                         /* by uid */
+        IdentityNews *identities;
+        sd_event_source *again;
+        uint64_t n_lost;
+};
+
+Topic *topic_new(SignalObjectKind kind, uint32_t id, const Spec *spec);
+void topic_unref(gpointer topic);
+void note_free(gpointer note);
