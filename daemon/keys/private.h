@@ -103,18 +103,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 #define KEYS_TEXT_GONE "the keyring is not there; it is being started again"
 
 Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size);
+/* Whether @key can be used; else the answer is on its way. */
+bool ask_check_key(Ask *ask, const Key *key);
+
+/* ---- asks.c ---- */
+
 Ask *ask_new(Keys *keys, AskKind kind, void *userdata);
 /* The call is on its way, or @r says why it is not; either way the answer comes from the loop. */
 uint64_t ask_begin(Ask *ask, int r);
 void ask_free(void *data);
 /* Answered so, then, unless it was before. */
 void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text);
-/* Whether @key can be used; else the answer is on its way. */
-bool ask_check_key(Ask *ask, const Key *key);
 /* The ask is gone after these. */
 void ask_settle(Ask *ask, int outcome, const char *text);
 void ask_fail_by_error(Ask *ask, const sd_bus_error *error);
 int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata); /* keys->timer's */
 
 /* ---- batch.c ---- */
 
