@@ -28,6 +28,7 @@ struct Channel {
 typedef struct ChannelRun {
         struct mmsghdr messages[CHANNEL_PACKETS_MAX];
         struct iovec places[CHANNEL_PACKETS_MAX];
+        size_t from[CHANNEL_PACKETS_MAX]; /* to send: where in the batch each is */
 } ChannelRun;
 
 /* Fds come in these where the kernel does not refuse them. */
@@ -107,10 +108,12 @@ static size_t channel_run_for_send(Channel *channel, ChannelRun *run, const Data
         for (; n < CHANNEL_PACKETS_MAX && *index < datagram_batch_count(plain); *index += 1) {
                 Datagram d = datagram_batch_at(plain, *index);
 
-                if (d.size > 0)
+                if (d.size > 0) {
+                        run->from[n] = *index;
                         channel_put(run, n++, (void *)d.data, d.size); /* sendmmsg only reads */
-                else
+                } else {
                         channel->stats.n_ignored_empty++;
+                }
         }
 
         return n;
@@ -140,44 +143,59 @@ int channel_write(Channel *channel, const void *data, size_t size) {
         return 0;
 }
 
-static int channel_send_run(Channel *channel, ChannelRun *run, size_t n) {
+/* How many of the @n packets were sent; the rest for the reason in *ret. */
+static size_t channel_send_run(Channel *channel, ChannelRun *run, size_t n, int *ret) {
         size_t done = 0;
-        int r;
 
         while (done < n) {
                 int n_sent = sendmmsg(channel->fd, run->messages + done, (unsigned)(n - done),
                                       MSG_DONTWAIT | MSG_NOSIGNAL);
 
+                if (n_sent <= 0) {
+                        *ret = channel_outcome(errno);
+                        break;
+                }
+
                 for (int i = 0; i < n_sent; i++, done++) {
                         channel->stats.n_delivered++;
                         channel->stats.n_delivered_bytes += run->places[done].iov_len;
                 }
-                if (n_sent > 0)
-                        continue;
-
-                r = channel_outcome(errno);
-                if (r != CHANNEL_E_FULL)
-                        return r;
-
-                channel->stats.n_dropped_full++;
-                done++;
         }
 
-        return 0;
+        return done;
+}
+
+int channel_give(Channel *channel, const DatagramBatch *plain, size_t *index) {
+        int r = 0;
+
+        while (r == 0 && *index < datagram_batch_count(plain)) {
+                ChannelRun run;
+                size_t n = channel_run_for_send(channel, &run, plain, index);
+                size_t n_sent = channel_send_run(channel, &run, n, &r);
+
+                if (n_sent < n)
+                        *index = run.from[n_sent];
+        }
+
+        return r;
+}
+
+void channel_drop(Channel *channel, size_t n) {
+        channel->stats.n_dropped_full += n;
 }
 
 int channel_deliver(Channel *channel, const DatagramBatch *plain) {
         size_t index = 0;
-        int r = 0;
+        int r;
 
-        while (r == 0 && index < datagram_batch_count(plain)) {
-                ChannelRun run;
-                size_t n = channel_run_for_send(channel, &run, plain, &index);
+        for (;;) {
+                r = channel_give(channel, plain, &index);
+                if (r != CHANNEL_E_FULL)
+                        return r;
 
-                r = channel_send_run(channel, &run, n);
+                channel_drop(channel, 1);
+                index++;
         }
-
-        return r;
 }
 
 /* After a read of 0 bytes: an empty packet, or the end? Once the other end is shut down nothing is

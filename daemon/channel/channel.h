@@ -27,7 +27,7 @@ typedef struct Channel Channel;
 typedef enum ChannelOutcome {
         CHANNEL_E_HANGUP = 1, /* the application closed its end, or one direction of it */
         CHANNEL_E_NO_FDS,     /* the process is out of file descriptors */
-        CHANNEL_E_FULL,       /* write: the application has to read first */
+        CHANNEL_E_FULL,       /* give, write: the application has to read first */
 } ChannelOutcome;
 
 typedef struct ChannelStats {
@@ -50,7 +50,11 @@ int channel_refuse(Channel *channel);
 int channel_fd(const Channel *channel);
 ChannelStats channel_stats(const Channel *channel);
 
-/* An empty datagram is not delivered: to the application it would read as the end. */
+/* From *index on, and moves it; CHANNEL_E_FULL leaves it at the first that was not taken. An empty
+ * datagram is not delivered: to the application it would read as the end. */
+int channel_give(Channel *channel, const DatagramBatch *plain, size_t *index);
+void channel_drop(Channel *channel, size_t n); /* counts what was not taken */
+/* All of it, or drops. */
 int channel_deliver(Channel *channel, const DatagramBatch *plain);
 /* Appends at most @n_max packets, and CHANNEL_PACKETS_MAX, to plain, as far as it has room: it
  * takes many at once when there is a slot for each. With CHANNEL_E_HANGUP too there may be packets:

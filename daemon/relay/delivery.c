@@ -48,8 +48,7 @@ void connection_hand_over(Connection *connection) {
         if (lane_is_open(connection->lane)) {
                 lane_deliver(connection->lane, app);
         } else if (connection->outlet) {
-                r = channel_deliver(connection->outlet->channel, app);
-                tally_outlet(connection->outlet);
+                r = outlet_deliver(connection->outlet, app);
         } else {
                 for (size_t i = 0; i < datagram_batch_count(app); i++) {
                         Datagram plain = datagram_batch_at(app, i);

@@ -7,6 +7,8 @@
 #include "base/fault.h"
 #include "relay/private.h"
 
+#include <sys/epoll.h>
+
 #define EGRESS_LAST_ROUNDS 256 /* more than a channel's buffer holds, in turns of the smallest */
 
 /* False: the session is over and the rest has nowhere to go. */
@@ -64,28 +66,39 @@ static int egress_turn(Outlet *outlet, size_t n_take, size_t n_max) {
         return r;
 }
 
-int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Outlet *outlet = userdata;
+static int egress_readable(Outlet *outlet) {
         Endpoint *endpoint = outlet->connection->endpoint;
         uint64_t n_max;
-        int r = CHANNEL_E_HANGUP; /* the one event of one that may not write */
 
-        if (outlet->rights & SHARE_WRITE) {
-                if (endpoint_is_full(endpoint)) {
-                        endpoint_pause(endpoint, outlet);
-                        return 0;
-                }
+        if (!(outlet->rights & SHARE_WRITE))
+                return CHANNEL_E_HANGUP; /* all that there is to read of one that may not write */
 
-                n_max = pace_allows(endpoint->relay, outlet->charges.uid, 0);
-                if (n_max == 0) {
-                        outlet_wait(outlet);
-                        return 0;
-                }
-
-                r = egress_turn(outlet, n_max, n_max);
+        if (endpoint_is_full(endpoint)) {
+                endpoint_pause(endpoint, outlet);
+                return 0;
         }
 
-        if (r && outlet->channel)
+        n_max = pace_allows(endpoint->relay, outlet->charges.uid, 0);
+        if (n_max == 0) {
+                outlet_wait(outlet);
+                return 0;
+        }
+
+        return egress_turn(outlet, n_max, n_max);
+}
+
+int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Outlet *outlet = userdata;
+        int r = 0;
+
+        if (events & EPOLLOUT) {
+                r = outlet_go_on(outlet);
+                tally_outlet(outlet);
+        }
+        if ((r == 0 || r == CHANNEL_E_FULL) && events & ~(uint32_t)EPOLLOUT)
+                r = egress_readable(outlet);
+
+        if (r && r != CHANNEL_E_FULL && outlet->channel)
                 outlet_lost(outlet, r);
 
         return 0; /* always: a negative return would switch this source off */

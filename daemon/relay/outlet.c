@@ -14,10 +14,14 @@
 #include <sys/epoll.h>
 
 #define OUTLET_BYTES ((uint64_t)2 * CHANNEL_BUFFER_DEFAULT)
+/* Of a burst, for who reads but was not there at once: as much as a socket holds. */
+#define OUTLET_HELD_DATAGRAMS 512
+#define OUTLET_HELD_BYTES ((size_t)512 * 1024)
 
 static void outlet_free(Outlet *outlet) {
         sd_event_source_disable_unref(outlet->source);
         channel_free(outlet->channel);
+        datagram_batch_free(outlet->held);
         charges_done(&outlet->charges);
         g_free(outlet->name);
         g_free(outlet->gids);
@@ -107,6 +111,92 @@ int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *
         return 0;
 }
 
+/* ---- what a full channel does not take ---- */
+
+static void outlet_listen(const Outlet *outlet) {
+        uint32_t events = outlet->rights & SHARE_WRITE ? EPOLLIN : 0;
+
+        /* cannot fail for a source of ours */
+        (void)sd_event_source_set_io_events(outlet->source, events | (outlet->held ? EPOLLOUT : 0));
+}
+
+static void outlet_let_go(Outlet *outlet) {
+        outlet->held = datagram_batch_free(outlet->held);
+        outlet->held_index = 0;
+        charges_drop(&outlet->charges, QUOTA_BYTES, OUTLET_HELD_BYTES);
+        outlet_listen(outlet);
+}
+
+/* What of @from is after @index, as far as there is room. How many these were. */
+static size_t outlet_append(Outlet *outlet, const DatagramBatch *from, size_t index) {
+        size_t n = 0;
+
+        for (; index + n < datagram_batch_count(from); n++) {
+                Datagram plain = datagram_batch_at(from, index + n);
+
+                if (!datagram_batch_append(outlet->held, plain.data, plain.size))
+                        break;
+        }
+
+        return n;
+}
+
+/* In the place of what is gone already. */
+static void outlet_move_up(Outlet *outlet) {
+        DatagramBatch *before = outlet->held;
+
+        outlet->held = datagram_batch_new(OUTLET_HELD_DATAGRAMS, OUTLET_HELD_BYTES);
+        (void)outlet_append(outlet, before, outlet->held_index);
+        outlet->held_index = 0;
+        datagram_batch_free(before);
+}
+
+static void outlet_hold(Outlet *outlet, const DatagramBatch *app, size_t index) {
+        if (!outlet->held && !charges_add(&outlet->charges, QUOTA_BYTES, OUTLET_HELD_BYTES, NULL)) {
+                outlet->held = datagram_batch_new(OUTLET_HELD_DATAGRAMS, OUTLET_HELD_BYTES);
+                outlet_listen(outlet);
+        }
+        if (outlet->held)
+                index += outlet_append(outlet, app, index);
+        if (outlet->held_index > 0 && index < datagram_batch_count(app)) {
+                outlet_move_up(outlet);
+                index += outlet_append(outlet, app, index);
+        }
+
+        channel_drop(outlet->channel, datagram_batch_count(app) - index);
+}
+
+int outlet_go_on(Outlet *outlet) {
+        int r;
+
+        if (!outlet->held)
+                return 0;
+
+        r = channel_give(outlet->channel, outlet->held, &outlet->held_index);
+        if (r != CHANNEL_E_FULL)
+                outlet_let_go(outlet);
+
+        return r;
+}
+
+int outlet_deliver(Outlet *outlet, const DatagramBatch *app) {
+        size_t index = 0;
+        int r;
+
+        r = outlet_go_on(outlet);
+        if (r == 0)
+                r = channel_give(outlet->channel, app, &index);
+        if (r == CHANNEL_E_FULL) {
+                outlet_hold(outlet, app, index);
+                r = 0;
+        }
+
+        tally_outlet(outlet);
+        return r;
+}
+
+/* ---- death ---- */
+
 static void outlet_release(void *corpse) {
         outlet_free(corpse);
 }
@@ -121,6 +211,9 @@ void outlet_bury(Outlet *outlet) {
         if (connection->endpoint)
                 endpoint_forget(connection->endpoint, outlet);
         pace_forget(&outlet->paced);
+        if (outlet_go_on(outlet) == CHANNEL_E_FULL)
+                channel_drop(outlet->channel,
+                             datagram_batch_count(outlet->held) - outlet->held_index);
         tally_outlet(outlet);
         outlet->source = sd_event_source_disable_unref(outlet->source);
         relay_bury(connection->relay, g_steal_pointer(&outlet->channel), outlet_release_channel);

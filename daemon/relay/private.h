@@ -276,6 +276,8 @@ struct Outlet {
         char *name;      /* who opened it; "": no name any more. Of an owner's NULL */
         gid_t *gids;
         size_t n_gids;
+        DatagramBatch *held; /* of a burst, what the channel did not take yet; NULL: nothing */
+        size_t held_index;
         ChannelStats seen;
         Paced paced;
         Charges charges; /* the uid */
@@ -584,6 +586,11 @@ int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *
                Reason *reason);
 /* It is not read until its user may send again. */
 void outlet_wait(Outlet *outlet);
+/* What its channel does not take waits, as far as there is room and quota; what channel_give()
+ * says, but for CHANNEL_E_FULL. */
+int outlet_deliver(Outlet *outlet, const DatagramBatch *app);
+/* The application has read: what waits goes on. As channel_give(). */
+int outlet_go_on(Outlet *outlet);
 /* Nothing goes through it from here on; who has the other end reads what was delivered, then HUP.
  */
 void outlet_bury(Outlet *outlet);

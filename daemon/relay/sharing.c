@@ -35,8 +35,7 @@ void sharing_deliver(Connection *connection, const DatagramBatch *app) {
                 if (!(outlet->rights & SHARE_READ))
                         continue;
 
-                r = channel_deliver(outlet->channel, app);
-                tally_outlet(outlet);
+                r = outlet_deliver(outlet, app);
                 if (r)
                         sharing_drop(outlet);
                 if (!connection->others)

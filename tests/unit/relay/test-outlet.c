@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define CHANNEL_COST ((uint64_t)2 * CHANNEL_BUFFER_DEFAULT)
@@ -66,6 +67,92 @@ static void hangs_up_when_it_is_over(World *world, gconstpointer unused) {
         g_assert_null(world_recv(world, fd));
 }
 
+#define BURST_SIZE 1200
+
+/* Sends so many, each beginning with its number, to a channel that nobody reads meanwhile. */
+static void burst(World *world, Connection *client, Connection *server, unsigned n) {
+        char datagram[BURST_SIZE] = {0};
+        Reason reason;
+
+        for (unsigned i = 0; i < n; i++) {
+                memcpy(datagram, &i, sizeof(i));
+                g_assert_cmpint(
+                        connection_write(client, WORLD_UID, datagram, sizeof(datagram), &reason),
+                        ==, 0);
+                world_wait(world,
+                           world_counter(connection_counters(server), "RecordsAccepted") >= i + 1);
+        }
+}
+
+/* How many of them come, in their order. */
+static unsigned read_burst(World *world, Connection *server, int fd, unsigned n) {
+        unsigned n_read = 0, number, next = 0;
+        char datagram[BURST_SIZE];
+
+        while (n_read + world_counter(connection_counters(server), "DroppedAppFull") < n) {
+                world_wait(world, recv(fd, datagram, sizeof(datagram), MSG_DONTWAIT) == BURST_SIZE);
+                memcpy(&number, datagram, sizeof(number));
+                g_assert_cmpuint(number, >=, next);
+                next = number + 1;
+                n_read++;
+        }
+
+        return n_read;
+}
+
+static void keeps_a_burst_for_its_reader(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        g_autofd int fd = -1;
+        Reason reason = {0};
+        uint64_t before;
+        uint32_t mtu;
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_open_channel(server, &fd, &mtu, &reason), ==, 0);
+        before = quota_used(world->quota, WORLD_UID, QUOTA_BYTES);
+        burst(world, client, server, 400);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), >, before);
+
+        g_assert_cmpuint(read_burst(world, server, fd, 400), ==, 400);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, before);
+}
+
+static void keeps_no_more_than_is_charged(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        g_autofd int fd = -1;
+        Reason reason = {0};
+        unsigned n_read;
+        uint32_t mtu;
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_open_channel(server, &fd, &mtu, &reason), ==, 0);
+        burst(world, client, server, 700);
+        n_read = read_burst(world, server, fd, 700);
+        g_assert_cmpuint(n_read, >=, 400);
+        g_assert_cmpuint(n_read * BURST_SIZE, <=, CHANNEL_BUFFER_DEFAULT + 512 * 1024);
+        g_assert_cmpuint(world_counter(connection_counters(server), "DatagramsDelivered"), ==,
+                         n_read);
+
+        /* and all is as before */
+        burst(world, client, server, 1);
+        world_wait(world, recv(fd, &mtu, sizeof(mtu), MSG_DONTWAIT) > 0);
+}
+
+static void keeps_nothing_where_the_quota_is_used_up(World *world, gconstpointer unused) {
+        QuotaLimits limits = quota_limits_default(20000);
+        Connection *client, *server;
+        g_autofd int fd = -1;
+        Reason reason = {0};
+        uint32_t mtu;
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_open_channel(server, &fd, &mtu, &reason), ==, 0);
+        limits.per_uid[QUOTA_BYTES] = quota_used(world->quota, WORLD_UID, QUOTA_BYTES) + 1000;
+        quota_set_limits(world->quota, &limits);
+        burst(world, client, server, 200);
+        g_assert_cmpuint(world_counter(connection_counters(server), "DroppedAppFull"), >, 100);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/outlet/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -76,5 +163,8 @@ int main(int argc, char **argv) {
         CASE("costs-who-opened-it", costs_who_opened_it);
         CASE("takes-nothing-of-who-may-not-write", takes_nothing_of_who_may_not_write);
         CASE("hangs-up-when-it-is-over", hangs_up_when_it_is_over);
+        CASE("keeps-a-burst-for-its-reader", keeps_a_burst_for_its_reader);
+        CASE("keeps-no-more-than-is-charged", keeps_no_more_than_is_charged);
+        CASE("keeps-nothing-where-the-quota-is-used-up", keeps_nothing_where_the_quota_is_used_up);
         return g_test_run();
 }
