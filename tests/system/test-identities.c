@@ -13,92 +13,77 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void test_is_used_by_name_and_kept(void) {
-        World world;
+static void test_is_used_by_name_and_kept(World *world) {
         g_autofree char *listener = NULL, *path = NULL, *text = NULL, *again = NULL, *name = NULL;
         g_autofree char *log = NULL;
         uint16_t port;
 
-        if (!world_of_identities(&world))
-                return;
-
-        import(world.root, "gateway", world.first);
-        text = options_end_refused("NotAuthorized", world.alice,
-                                   listen_with(world.alice, "gateway"));
+        import(world->root, "gateway", world->first);
+        text = options_end_refused("NotAuthorized", world->alice,
+                                   listen_with(world->alice, "gateway"));
         g_assert_nonnull(strstr(text, "may not use"));
-        let_alice_use(&world);
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        port = get_port(world.alice, listener);
-        path = open_to(&world, port);
-        g_assert_true(peer_is(world.bob, path, world.first));
-        name = get_string(world.alice, ROOT "/identity/gateway", IDENTITY, "Name");
+        let_alice_use(world);
+        listener = options_end_path(world->alice, listen_with(world->alice, "gateway"));
+        port = get_port(world->alice, listener);
+        path = open_to(world, port);
+        g_assert_true(peer_is(world->bob, path, world->first));
+        name = get_string(world->alice, ROOT "/identity/gateway", IDENTITY, "Name");
         g_assert_cmpstr(name, ==, "gateway");
 
         /* it is root's, and the keyring says for whom it signed */
-        log = service_log(world.service);
+        log = service_log(world->service);
         g_assert_nonnull(strstr(log, ", identity:gateway of uid 0: signs for uid 1, 1 since"));
 
         /* both processes, with everything that is only in their memory */
-        world_restart(&world);
-        again = options_end_path(world.alice, listen_with(world.alice, "gateway"));
+        world_restart(world);
+        again = options_end_path(world->alice, listen_with(world->alice, "gateway"));
         g_free(path);
-        path = open_to(&world, get_port(world.alice, again));
-        g_assert_true(peer_is(world.bob, path, world.first));
-        world_free(&world);
+        path = open_to(world, get_port(world->alice, again));
+        g_assert_true(peer_is(world->bob, path, world->first));
 }
 
-static void test_a_new_one_is_for_what_comes_and_spares_what_is(void) {
-        World world;
+static void test_a_new_one_is_for_what_comes_and_spares_what_is(World *world) {
         g_autofree char *listener = NULL, *old = NULL, *new = NULL, *text = NULL, *last = NULL;
         uint16_t port;
 
-        if (!world_of_identities(&world))
-                return;
+        import(world->root, "gateway", world->first);
+        let_alice_use(world);
+        listener = options_end_path(world->alice, listen_with(world->alice, "gateway"));
+        port = get_port(world->alice, listener);
+        old = open_to(world, port);
 
-        import(world.root, "gateway", world.first);
-        let_alice_use(&world);
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        port = get_port(world.alice, listener);
-        old = open_to(&world, port);
-
-        import(world.root, "gateway", world.second);
-        new = open_to(&world, port);
-        g_assert_true(peer_is(world.bob, new, world.second));
-        g_assert_true(peer_is(world.bob, old, world.first));
-        write_datagram(world.bob, old, "still", 5);
+        import(world->root, "gateway", world->second);
+        new = open_to(world, port);
+        g_assert_true(peer_is(world->bob, new, world->second));
+        g_assert_true(peer_is(world->bob, old, world->first));
+        write_datagram(world->bob, old, "still", 5);
 
         /* one that does not fit is refused, and the last good pair stays */
-        import_refused(world.root, "gateway", world.first, test_identity_key_pem(world.second),
+        import_refused(world->root, "gateway", world->first, test_identity_key_pem(world->second),
                        "InvalidInputParameters", "not that of the first certificate");
-        last = open_to(&world, port);
-        g_assert_true(peer_is(world.bob, last, world.second));
+        last = open_to(world, port);
+        g_assert_true(peer_is(world->bob, last, world->second));
 
         (void)sd_bus_message_unref(
-                call(world.root, ROOT, MANAGER, "RemoveIdentity", "s", "gateway"));
-        text = options_end_refused("InvalidInputParameters", world.alice,
-                                   listen_with(world.alice, "gateway"));
+                call(world->root, ROOT, MANAGER, "RemoveIdentity", "s", "gateway"));
+        text = options_end_refused("InvalidInputParameters", world->alice,
+                                   listen_with(world->alice, "gateway"));
         g_assert_nonnull(strstr(text, "no identity 'gateway'"));
-        world_free(&world);
 }
 
 /* Handshakes go on when the keyring was killed: the key is the store's, not the process's. */
-static void test_outlives_its_keyring(void) {
-        World world;
+static void test_outlives_its_keyring(World *world) {
         g_autofree char *listener = NULL, *path = NULL;
         pid_t keyring;
 
-        if (!world_of_identities(&world))
-                return;
-
-        import(world.root, "gateway", world.first);
-        let_alice_use(&world);
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        keyring = service_keyring_pid(world.service);
+        import(world->root, "gateway", world->first);
+        let_alice_use(world);
+        listener = options_end_path(world->alice, listen_with(world->alice, "gateway"));
+        keyring = service_keyring_pid(world->service);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        wait_keyring(world.service, keyring, world.alice, "gateway");
-        path = open_to(&world, get_port(world.alice, listener));
-        g_assert_true(peer_is(world.bob, path, world.first));
-        world_free(&world);
+        wait_keyring(world->service, keyring, world->alice, "gateway");
+        path = open_to(world, get_port(world->alice, listener));
+        g_assert_true(peer_is(world->bob, path, world->first));
 }
 
 /* ---- keys that are made in the keyring ---- */
@@ -154,147 +139,119 @@ static bool awaits_certificate(sd_bus *bus, const char *path) {
         return awaits;
 }
 
-static void test_a_key_is_made_and_certified(void) {
-        World world;
+static void test_a_key_is_made_and_certified(World *world) {
         g_autofree char *csr = NULL, *text = NULL, *listener = NULL, *path = NULL, *type = NULL;
         g_autofree char *empty = NULL;
         g_autoptr(GBytes) certificate = NULL;
 
-        if (!world_of_identities(&world))
-                return;
-
-        let_alice_use(&world);
-        csr = generate(world.root, "gateway", "ECDSA-P256");
+        let_alice_use(world);
+        csr = generate(world->root, "gateway", "ECDSA-P256");
         g_assert_null(strstr(csr, "PRIVATE"));
-        g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
-        empty = get_string(world.root, ROOT "/identity/gateway", IDENTITY, "Fingerprint");
+        g_assert_true(awaits_certificate(world->root, ROOT "/identity/gateway"));
+        empty = get_string(world->root, ROOT "/identity/gateway", IDENTITY, "Fingerprint");
         g_assert_cmpstr(empty, ==, "");
-        text = options_end_refused("InvalidInputParameters", world.alice,
-                                   listen_with(world.alice, "gateway"));
+        text = options_end_refused("InvalidInputParameters", world->alice,
+                                   listen_with(world->alice, "gateway"));
         g_assert_nonnull(strstr(text, "no certificate yet"));
 
         /* the key is the store's, not the processes' */
-        world_restart(&world);
-        g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
+        world_restart(world);
+        g_assert_true(awaits_certificate(world->root, ROOT "/identity/gateway"));
 
-        certificate = sign_request(&world, csr);
-        install_refused(world.root, "gateway", test_identity_der(world.first),
+        certificate = sign_request(world, csr);
+        install_refused(world->root, "gateway", test_identity_der(world->first),
                         "not that of the first certificate");
-        install_refused(world.root, "other", certificate, "no identity of this name");
-        install(world.root, "gateway", certificate);
-        g_assert_false(awaits_certificate(world.root, ROOT "/identity/gateway"));
-        type = get_string(world.root, ROOT "/identity/gateway", IDENTITY, "KeyType");
+        install_refused(world->root, "other", certificate, "no identity of this name");
+        install(world->root, "gateway", certificate);
+        g_assert_false(awaits_certificate(world->root, ROOT "/identity/gateway"));
+        type = get_string(world->root, ROOT "/identity/gateway", IDENTITY, "KeyType");
         g_assert_cmpstr(type, ==, "ECDSA");
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        path = open_to(&world, get_port(world.alice, listener));
-        world_free(&world);
+        listener = options_end_path(world->alice, listen_with(world->alice, "gateway"));
+        path = open_to(world, get_port(world->alice, listener));
 }
 
-static void test_a_new_key_waits_beside_the_pair_in_use(void) {
-        World world;
+static void test_a_new_key_waits_beside_the_pair_in_use(World *world) {
         g_autofree char *csr = NULL, *listener = NULL, *old = NULL, *still = NULL, *last = NULL;
         g_autoptr(GBytes) certificate = NULL;
         uint16_t port;
 
-        if (!world_of_identities(&world))
-                return;
+        import(world->root, "gateway", world->first);
+        let_alice_use(world);
+        listener = options_end_path(world->alice, listen_with(world->alice, "gateway"));
+        port = get_port(world->alice, listener);
+        old = open_to(world, port);
 
-        import(world.root, "gateway", world.first);
-        let_alice_use(&world);
-        listener = options_end_path(world.alice, listen_with(world.alice, "gateway"));
-        port = get_port(world.alice, listener);
-        old = open_to(&world, port);
+        csr = generate(world->root, "gateway", "Ed25519");
+        g_assert_true(awaits_certificate(world->root, ROOT "/identity/gateway"));
+        still = open_to(world, port);
+        g_assert_true(peer_is(world->bob, still, world->first));
 
-        csr = generate(world.root, "gateway", "Ed25519");
-        g_assert_true(awaits_certificate(world.root, ROOT "/identity/gateway"));
-        still = open_to(&world, port);
-        g_assert_true(peer_is(world.bob, still, world.first));
-
-        certificate = sign_request(&world, csr);
-        install_refused(world.root, "gateway", test_identity_der(world.second),
+        certificate = sign_request(world, csr);
+        install_refused(world->root, "gateway", test_identity_der(world->second),
                         "not that of the first certificate");
-        install(world.root, "gateway", certificate);
-        last = open_to(&world, port);
-        g_assert_false(peer_is(world.bob, last, world.first));
-        g_assert_true(peer_is(world.bob, old, world.first));
-        write_datagram(world.bob, old, "still", 5);
-        world_free(&world);
+        install(world->root, "gateway", certificate);
+        last = open_to(world, port);
+        g_assert_false(peer_is(world->bob, last, world->first));
+        g_assert_true(peer_is(world->bob, old, world->first));
+        write_datagram(world->bob, old, "still", 5);
 }
 
-static void test_only_who_may_has_keys_made(void) {
-        World world;
+static void test_only_who_may_has_keys_made(World *world) {
         g_autofree char *text = NULL, *foreign = NULL, *bad = NULL, *own = NULL;
         sd_bus_message *m;
 
-        if (!world_of_identities(&world))
-                return;
-
-        m = options_begin(world.alice, ROOT, MANAGER, "GenerateIdentity", "s", "gateway");
-        text = options_end_refused("NotAuthorized", world.alice, m);
-        m = options_begin(world.bob, ROOT, MANAGER, "GenerateIdentity", "s", "u/1/mine");
-        foreign = options_end_refused("NotAuthorized", world.bob, m);
-        m = options_begin(world.alice, ROOT, MANAGER, "GenerateIdentity", "s", "u/1/mine");
+        m = options_begin(world->alice, ROOT, MANAGER, "GenerateIdentity", "s", "gateway");
+        text = options_end_refused("NotAuthorized", world->alice, m);
+        m = options_begin(world->bob, ROOT, MANAGER, "GenerateIdentity", "s", "u/1/mine");
+        foreign = options_end_refused("NotAuthorized", world->bob, m);
+        m = options_begin(world->alice, ROOT, MANAGER, "GenerateIdentity", "s", "u/1/mine");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyType", "s", "RSA-512"), >=, 0);
-        bad = options_end_refused("InvalidInputParameters", world.alice, m);
+        bad = options_end_refused("InvalidInputParameters", world->alice, m);
         g_assert_nonnull(strstr(bad, "RSA-4096"));
-        own = generate(world.alice, "u/1/mine", "ECDSA-P256");
-        world_free(&world);
+        own = generate(world->alice, "u/1/mine", "ECDSA-P256");
 }
 
 /* ---- whose ---- */
 
-static void test_a_users_own_are_nobody_elses(void) {
-        World world;
+static void test_a_users_own_are_nobody_elses(World *world) {
         g_autofree char *listener = NULL, *text = NULL, *hidden = NULL, *taken = NULL;
 
-        if (!world_of_identities(&world))
-                return;
-
-        import(world.alice, "u/1/mine", world.first);
-        listener = options_end_path(world.alice, listen_with(world.alice, "u/1/mine"));
-        text = options_end_refused("InvalidInputParameters", world.bob,
-                                   listen_with(world.bob, "u/1/mine"));
+        import(world->alice, "u/1/mine", world->first);
+        listener = options_end_path(world->alice, listen_with(world->alice, "u/1/mine"));
+        text = options_end_refused("InvalidInputParameters", world->bob,
+                                   listen_with(world->bob, "u/1/mine"));
         g_assert_nonnull(strstr(text, "no identity 'u/1/mine'"));
-        hidden = call_refused(SD_BUS_ERROR_UNKNOWN_OBJECT, world.bob, ROOT "/identity/u_2f1_2fmine",
-                              PROPERTIES, "Get", "ss", IDENTITY, "Name");
-        import_refused(world.bob, "u/1/mine", world.second, test_identity_key_pem(world.second),
+        hidden =
+                call_refused(SD_BUS_ERROR_UNKNOWN_OBJECT, world->bob, ROOT "/identity/u_2f1_2fmine",
+                             PROPERTIES, "Get", "ss", IDENTITY, "Name");
+        import_refused(world->bob, "u/1/mine", world->second, test_identity_key_pem(world->second),
                        "NotAuthorized", "another user's");
-        taken = call_refused("NotAuthorized", world.bob, ROOT, MANAGER, "RemoveIdentity", "s",
+        taken = call_refused("NotAuthorized", world->bob, ROOT, MANAGER, "RemoveIdentity", "s",
                              "u/1/mine");
-        g_free(get_string(world.alice, ROOT "/identity/u_2f1_2fmine", IDENTITY, "Fingerprint"));
-        world_free(&world);
+        g_free(get_string(world->alice, ROOT "/identity/u_2f1_2fmine", IDENTITY, "Fingerprint"));
 }
 
-static void test_the_administrators_are_not_everybodys_to_change(void) {
-        World world;
+static void test_the_administrators_are_not_everybodys_to_change(World *world) {
         g_autofree char *text = NULL;
 
-        if (!world_of_identities(&world))
-                return;
-
-        import(world.root, "gateway", world.first);
-        import_refused(world.alice, "gateway", world.second, test_identity_key_pem(world.second),
+        import(world->root, "gateway", world->first);
+        import_refused(world->alice, "gateway", world->second, test_identity_key_pem(world->second),
                        "NotAuthorized", "may not manage-store");
-        text = call_refused("NotAuthorized", world.alice, ROOT, MANAGER, "RemoveIdentity", "s",
+        text = call_refused("NotAuthorized", world->alice, ROOT, MANAGER, "RemoveIdentity", "s",
                             "gateway");
-        world_free(&world);
 }
 
 /* A listener has the chain that the store has, and pays for that one. */
-static void test_a_chain_costs_what_it_is(void) {
-        World world;
+static void test_a_chain_costs_what_it_is(World *world) {
         g_autofree char *listener = NULL;
 
-        if (!world_of_identities(&world))
-                return;
-
-        import(world.alice, "u/1/gateway", world.first);
-        listener = options_end_path(world.alice, listen_with(world.alice, "u/1/gateway"));
-        wait_statistic(world.alice, "BytesInUse", g_bytes_get_size(test_identity_der(world.first)));
-        import(world.alice, "u/1/gateway", world.second);
-        wait_statistic(world.alice, "BytesInUse",
-                       g_bytes_get_size(test_identity_der(world.second)));
-        world_free(&world);
+        import(world->alice, "u/1/gateway", world->first);
+        listener = options_end_path(world->alice, listen_with(world->alice, "u/1/gateway"));
+        wait_statistic(world->alice, "BytesInUse",
+                       g_bytes_get_size(test_identity_der(world->first)));
+        import(world->alice, "u/1/gateway", world->second);
+        wait_statistic(world->alice, "BytesInUse",
+                       g_bytes_get_size(test_identity_der(world->second)));
 }
 
 /* ---- what is given ---- */
@@ -312,47 +269,46 @@ static GBytes *encrypted(const TestIdentity *identity, const char *passphrase) {
         return bytes;
 }
 
-static void test_an_encrypted_key_needs_its_passphrase(void) {
-        World world;
+static void test_an_encrypted_key_needs_its_passphrase(World *world) {
         g_autoptr(GBytes) key = NULL;
         g_autofree char *text = NULL;
         sd_bus_message *m;
 
-        if (!world_of_identities(&world))
-                return;
-
-        key = encrypted(world.first, "open sesame");
-        import_refused(world.root, "x", world.first, key, "InvalidInputParameters", "encrypted");
-        m = import_begin(world.root, "x", world.first);
+        key = encrypted(world->first, "open sesame");
+        import_refused(world->root, "x", world->first, key, "InvalidInputParameters", "encrypted");
+        m = import_begin(world->root, "x", world->first);
         import_add_key(m, key);
         options_add_secret(m, "Passphrase", "open barley", 11);
-        text = options_end_refused("InvalidInputParameters", world.root, m);
+        text = options_end_refused("InvalidInputParameters", world->root, m);
         g_assert_nonnull(strstr(text, "passphrase"));
 
-        m = import_begin(world.root, "x", world.first);
+        m = import_begin(world->root, "x", world->first);
         import_add_key(m, key);
         options_add_secret(m, "Passphrase", "open sesame", 11);
-        (void)sd_bus_message_unref(options_end(world.root, m));
-        world_free(&world);
+        (void)sd_bus_message_unref(options_end(world->root, m));
 }
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-        g_test_add_func("/identities/is-used-by-name-and-kept", test_is_used_by_name_and_kept);
-        g_test_add_func("/identities/a-new-one-is-for-what-comes-and-spares-what-is",
-                        test_a_new_one_is_for_what_comes_and_spares_what_is);
-        g_test_add_func("/identities/outlives-its-keyring", test_outlives_its_keyring);
-        g_test_add_func("/identities/a-key-is-made-and-certified",
-                        test_a_key_is_made_and_certified);
-        g_test_add_func("/identities/a-new-key-waits-beside-the-pair-in-use",
-                        test_a_new_key_waits_beside_the_pair_in_use);
-        g_test_add_func("/identities/only-who-may-has-keys-made", test_only_who_may_has_keys_made);
-        g_test_add_func("/identities/a-users-own-are-nobody-elses",
-                        test_a_users_own_are_nobody_elses);
-        g_test_add_func("/identities/the-administrators-are-not-everybodys-to-change",
-                        test_the_administrators_are_not_everybodys_to_change);
-        g_test_add_func("/identities/a-chain-costs-what-it-is", test_a_chain_costs_what_it_is);
-        g_test_add_func("/identities/an-encrypted-key-needs-its-passphrase",
-                        test_an_encrypted_key_needs_its_passphrase);
+        world_test("/identities/is-used-by-name-and-kept", world_of_identities,
+                   test_is_used_by_name_and_kept);
+        world_test("/identities/a-new-one-is-for-what-comes-and-spares-what-is",
+                   world_of_identities, test_a_new_one_is_for_what_comes_and_spares_what_is);
+        world_test("/identities/outlives-its-keyring", world_of_identities,
+                   test_outlives_its_keyring);
+        world_test("/identities/a-key-is-made-and-certified", world_of_identities,
+                   test_a_key_is_made_and_certified);
+        world_test("/identities/a-new-key-waits-beside-the-pair-in-use", world_of_identities,
+                   test_a_new_key_waits_beside_the_pair_in_use);
+        world_test("/identities/only-who-may-has-keys-made", world_of_identities,
+                   test_only_who_may_has_keys_made);
+        world_test("/identities/a-users-own-are-nobody-elses", world_of_identities,
+                   test_a_users_own_are_nobody_elses);
+        world_test("/identities/the-administrators-are-not-everybodys-to-change",
+                   world_of_identities, test_the_administrators_are_not_everybodys_to_change);
+        world_test("/identities/a-chain-costs-what-it-is", world_of_identities,
+                   test_a_chain_costs_what_it_is);
+        world_test("/identities/an-encrypted-key-needs-its-passphrase", world_of_identities,
+                   test_an_encrypted_key_needs_its_passphrase);
         return g_test_run();
 }

@@ -137,283 +137,231 @@ static void assert_identity(sd_bus *bus, const char *path, const char *expected)
         (void)sd_bus_message_unref(reply);
 }
 
-static void test_one_key_for_many_programs(void) {
-        World world;
+static void test_one_key_for_many_programs(World *world) {
         g_autofree char *listener = NULL, *text = NULL, *client = NULL;
         sd_bus_message *m;
 
-        if (!world_of_users(&world))
-                return;
-
-        set(world.root, "sensor-1", "the first", OLD_KEY);
-        text = options_end_refused("NotAuthorized", world.alice,
-                                   listen_begin(world.alice, "sensor-*"));
+        set(world->root, "sensor-1", "the first", OLD_KEY);
+        text = options_end_refused("NotAuthorized", world->alice,
+                                   listen_begin(world->alice, "sensor-*"));
         assert_says(text, "may not use");
-        rule(&world, "allow");
-        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
-        m = client_begin(world.alice, get_port(world.alice, listener));
+        rule(world, "allow");
+        listener = options_end_path(world->alice, listen_begin(world->alice, "sensor-*"));
+        m = client_begin(world->alice, get_port(world->alice, listener));
         add_psks(m, "sensor-1");
-        client = shake_with(world.alice, m, "HandshakeComplete");
-        assert_identity(world.alice, client, "the first");
-        world_free(&world);
+        client = shake_with(world->alice, m, "HandshakeComplete");
+        assert_identity(world->alice, client, "the first");
 }
 
-static void test_a_new_one_is_for_what_comes_and_spares_what_is(void) {
-        World world;
+static void test_a_new_one_is_for_what_comes_and_spares_what_is(World *world) {
         g_autoptr(Ear) ear = NULL;
         g_autofree char *listener = NULL, *old = NULL, *new = NULL, *server = NULL;
         uint16_t port;
 
-        if (!world_of_users(&world))
-                return;
-
-        rule(&world, "allow");
-        ear = ear_new(world.alice);
-        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
-        port = get_port(world.alice, listener);
-        assert_wrong_key(&world, port, "one", OLD_KEY); /* not there yet */
-        set(world.root, "sensor-1", "one", OLD_KEY);
-        old = open_to(&world, port, "one", OLD_KEY);
+        rule(world, "allow");
+        ear = ear_new(world->alice);
+        listener = options_end_path(world->alice, listen_begin(world->alice, "sensor-*"));
+        port = get_port(world->alice, listener);
+        assert_wrong_key(world, port, "one", OLD_KEY); /* not there yet */
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        old = open_to(world, port, "one", OLD_KEY);
         server = ear_wait_connection(ear, listener, 1);
-        assert_identity(world.alice, server, "one");
+        assert_identity(world->alice, server, "one");
 
-        set(world.root, "sensor-1", "one", NEW_KEY);
-        assert_wrong_key(&world, port, "one", OLD_KEY);
-        new = open_to(&world, port, "one", NEW_KEY);
-        write_datagram(world.bob, old, "still", 5);
-        read_datagram(world.alice, server, "still");
+        set(world->root, "sensor-1", "one", NEW_KEY);
+        assert_wrong_key(world, port, "one", OLD_KEY);
+        new = open_to(world, port, "one", NEW_KEY);
+        write_datagram(world->bob, old, "still", 5);
+        read_datagram(world->alice, server, "still");
 
         /* forbidden again, and removed, it is not there for who comes */
-        rule(&world, "deny");
-        assert_wrong_key(&world, port, "one", NEW_KEY);
-        rule(&world, "allow");
-        remove_psk(world.root, "sensor-1");
-        assert_wrong_key(&world, port, "one", NEW_KEY);
-        write_datagram(world.bob, old, "too", 3);
-        read_datagram(world.alice, server, "too");
+        rule(world, "deny");
+        assert_wrong_key(world, port, "one", NEW_KEY);
+        rule(world, "allow");
+        remove_psk(world->root, "sensor-1");
+        assert_wrong_key(world, port, "one", NEW_KEY);
+        write_datagram(world->bob, old, "too", 3);
+        read_datagram(world->alice, server, "too");
         g_assert_cmpuint(ear_count(ear, "PskRequired|"), ==, 0);
         g_clear_pointer(&ear, ear_free);
-        world_free(&world);
 }
 
 /* What a stranger learns of who is in the store: nothing. */
-static void test_an_unknown_identity_is_like_a_wrong_key(void) {
-        World world;
+static void test_an_unknown_identity_is_like_a_wrong_key(World *world) {
         g_autofree char *listener = NULL, *wrong = NULL, *unknown = NULL, *hidden = NULL;
         uint16_t port;
 
-        if (!world_of_users(&world))
-                return;
-
-        rule(&world, "allow");
-        set(world.root, "sensor-1", "one", OLD_KEY);
-        set(world.root, "other", "other", OLD_KEY);
-        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
-        port = get_port(world.alice, listener);
-        wrong = fail_at(&world, port, "one", NEW_KEY);
-        unknown = fail_at(&world, port, "nobody", OLD_KEY);
-        hidden = fail_at(&world, port, "other", OLD_KEY);
+        rule(world, "allow");
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        set(world->root, "other", "other", OLD_KEY);
+        listener = options_end_path(world->alice, listen_begin(world->alice, "sensor-*"));
+        port = get_port(world->alice, listener);
+        wrong = fail_at(world, port, "one", NEW_KEY);
+        unknown = fail_at(world, port, "nobody", OLD_KEY);
+        hidden = fail_at(world, port, "other", OLD_KEY);
         assert_says(wrong, "the pre-shared keys differ");
         g_assert_cmpstr(unknown, ==, wrong);
         g_assert_cmpstr(hidden, ==, wrong);
-        world_free(&world);
 }
 
-static void test_a_client_needs_exactly_one(void) {
-        World world;
+static void test_a_client_needs_exactly_one(World *world) {
         g_autofree char *none = NULL, *many = NULL, *both = NULL;
         sd_bus_message *m;
 
-        if (!world_of_users(&world))
-                return;
-
-        rule(&world, "allow");
-        set(world.root, "sensor-1", "one", OLD_KEY);
-        set(world.root, "sensor-2", "two", OLD_KEY);
-        m = client_begin(world.alice, 9);
+        rule(world, "allow");
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        set(world->root, "sensor-2", "two", OLD_KEY);
+        m = client_begin(world->alice, 9);
         add_psks(m, "sensor-3");
-        none = options_end_refused("InvalidInputParameters", world.alice, m);
+        none = options_end_refused("InvalidInputParameters", world->alice, m);
         assert_says(none, "names 0 pre-shared keys");
-        m = client_begin(world.alice, 9);
+        m = client_begin(world->alice, 9);
         add_psks(m, "sensor-*");
-        many = options_end_refused("InvalidInputParameters", world.alice, m);
+        many = options_end_refused("InvalidInputParameters", world->alice, m);
         assert_says(many, "names 2 pre-shared keys");
-        m = client_begin(world.alice, 9);
+        m = client_begin(world->alice, 9);
         add_psks(m, "sensor-1");
         options_add_psk(m, "one", OLD_KEY);
-        both = options_end_refused("InvalidInputParameters", world.alice, m);
+        both = options_end_refused("InvalidInputParameters", world->alice, m);
         assert_says(both, "give one of them");
-        world_free(&world);
+}
+
+static bool world_with_polkit(World *world) {
+        return authority_is_here() && world_of_users(world);
 }
 
 /* Polkit is asked about what is said, once, and not in the middle of handshakes. */
-static void test_polkit_is_asked_about_the_pattern(void) {
+static void test_polkit_is_asked_about_the_pattern(World *world) {
         static const char yes_to_the_pattern[] =
                 "polkit.addRule(function(action, subject) {\n"
                 "    return action.id == 'io.github.dtlsd.dtlsd1.use' &&\n"
                 "           action.lookup('entry') == 'psk:sensor-*' ? polkit.Result.YES\n"
                 "                                                    : polkit.Result.NO; });\n";
-        World world;
         g_autoptr(Authority) authority = NULL;
         g_autofree char *listener = NULL, *refused = NULL, *client = NULL, *wider = NULL;
 
-        if (!authority_is_here() || !world_of_users(&world))
-                return;
-
-        authority = authority_start(world.service, NULL, yes_to_the_pattern);
-        rule(&world, "ask");
-        set(world.root, "sensor-1", "one", OLD_KEY);
-        refused = options_end_refused("NotAuthorized", world.alice,
-                                      listen_begin(world.alice, "sensor-1"));
+        authority = authority_start(world->service, NULL, yes_to_the_pattern);
+        rule(world, "ask");
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        refused = options_end_refused("NotAuthorized", world->alice,
+                                      listen_begin(world->alice, "sensor-1"));
         assert_says(refused, "polkit says no");
-        wider = options_end_refused("NotAuthorized", world.alice, listen_begin(world.alice, "*"));
-        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
+        wider = options_end_refused("NotAuthorized", world->alice, listen_begin(world->alice, "*"));
+        listener = options_end_path(world->alice, listen_begin(world->alice, "sensor-*"));
         authority = authority_kill(authority);
-        client = open_to(&world, get_port(world.alice, listener), "one", OLD_KEY);
-        rule(&world, "deny");
-        assert_wrong_key(&world, get_port(world.alice, listener), "one", OLD_KEY);
-        world_free(&world);
+        client = open_to(world, get_port(world->alice, listener), "one", OLD_KEY);
+        rule(world, "deny");
+        assert_wrong_key(world, get_port(world->alice, listener), "one", OLD_KEY);
 }
 
 /* So none has to die with the key. */
-static void test_no_session_ticket_rests_on_one(void) {
-        World world;
+static void test_no_session_ticket_rests_on_one(World *world) {
         g_autofree char *listener = NULL, *client = NULL;
         sd_bus_message *m;
 
-        if (!world_of_users(&world))
-                return;
-
-        set(world.alice, "u/1/x", "x", OLD_KEY);
-        m = listen_begin(world.alice, "u/1/x");
+        set(world->alice, "u/1/x", "x", OLD_KEY);
+        m = listen_begin(world->alice, "u/1/x");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
-        listener = options_end_path(world.alice, m);
-        m = client_begin(world.alice, get_port(world.alice, listener));
+        listener = options_end_path(world->alice, m);
+        m = client_begin(world->alice, get_port(world->alice, listener));
         add_psks(m, "u/1/x");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
-        client = shake_with(world.alice, m, "HandshakeComplete");
-        g_free(call_refused("TlsNonFatalError", world.alice, client, CONNECTION, "GetSessionTicket",
-                            ""));
-        world_free(&world);
+        client = shake_with(world->alice, m, "HandshakeComplete");
+        g_free(call_refused("TlsNonFatalError", world->alice, client, CONNECTION,
+                            "GetSessionTicket", ""));
 }
 
 /* Said once for all, shown, and taken back. */
-static void test_can_be_a_default_and_are_shown(void) {
-        World world;
+static void test_can_be_a_default_and_are_shown(World *world) {
         g_autofree char *listener = NULL, *client = NULL;
         GString *text;
         sd_bus_message *m, *reply;
 
-        if (!world_of_users(&world))
-                return;
-
-        set(world.alice, "u/1/x", "x", OLD_KEY);
-        (void)sd_bus_message_unref(call(world.alice, ROOT, MANAGER, "SetDefaultConfiguration",
+        set(world->alice, "u/1/x", "x", OLD_KEY);
+        (void)sd_bus_message_unref(call(world->alice, ROOT, MANAGER, "SetDefaultConfiguration",
                                         "a{sv}", 1, "Psks", "as", 2, "u/1/*", "u/1/y"));
-        m = options_begin(world.alice, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
-        listener = options_end_path(world.alice, m);
-        client = open_to(&world, get_port(world.alice, listener), "x", OLD_KEY);
-        reply = call(world.alice, listener, PROPERTIES, "Get", "ss", LISTENER, "Configuration");
+        m = options_begin(world->alice, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        listener = options_end_path(world->alice, m);
+        client = open_to(world, get_port(world->alice, listener), "x", OLD_KEY);
+        reply = call(world->alice, listener, PROPERTIES, "Get", "ss", LISTENER, "Configuration");
         text = message_flatten(reply);
         g_assert_nonnull(strstr(text->str, "|Psks|u/1/*|u/1/y|"));
         (void)g_string_free(text, TRUE);
         (void)sd_bus_message_unref(reply);
 
         /* for this listener no more */
-        (void)sd_bus_message_unref(call(world.alice, listener, LISTENER, "SetConfiguration",
+        (void)sd_bus_message_unref(call(world->alice, listener, LISTENER, "SetConfiguration",
                                         "a{sv}", 1, "Psks", "as", 1, "u/1/y"));
-        assert_wrong_key(&world, get_port(world.alice, listener), "x", OLD_KEY);
-        world_free(&world);
+        assert_wrong_key(world, get_port(world->alice, listener), "x", OLD_KEY);
 }
 
 /* ---- whose ---- */
 
-static void test_a_users_own_are_nobody_elses(void) {
-        World world;
+static void test_a_users_own_are_nobody_elses(World *world) {
         g_autofree char *listener = NULL, *theirs = NULL, *client = NULL, *text = NULL;
         g_autofree char *taken = NULL;
         sd_bus_message *m;
         uint16_t port;
 
-        if (!world_of_users(&world))
-                return;
-
-        set(world.alice, "u/1/mine", "mine", OLD_KEY);
-        assert_lists(world.alice, "|u/1/mine|mine");
-        assert_lists(world.root, "|u/1/mine|mine");
-        assert_lists(world.bob, "");
-        listener = options_end_path(world.alice, listen_begin(world.alice, "u/1/*"));
-        client = open_to(&world, get_port(world.alice, listener), "mine", OLD_KEY);
+        set(world->alice, "u/1/mine", "mine", OLD_KEY);
+        assert_lists(world->alice, "|u/1/mine|mine");
+        assert_lists(world->root, "|u/1/mine|mine");
+        assert_lists(world->bob, "");
+        listener = options_end_path(world->alice, listen_begin(world->alice, "u/1/*"));
+        client = open_to(world, get_port(world->alice, listener), "mine", OLD_KEY);
 
         /* bob may say the name, and has nothing of it */
-        theirs = options_end_path(world.bob, listen_begin(world.bob, "u/1/*"));
-        port = get_port(world.bob, theirs);
-        assert_wrong_key(&world, port, "mine", OLD_KEY);
-        m = client_begin(world.bob, port);
+        theirs = options_end_path(world->bob, listen_begin(world->bob, "u/1/*"));
+        port = get_port(world->bob, theirs);
+        assert_wrong_key(world, port, "mine", OLD_KEY);
+        m = client_begin(world->bob, port);
         add_psks(m, "u/1/mine");
-        text = options_end_refused("InvalidInputParameters", world.bob, m);
+        text = options_end_refused("InvalidInputParameters", world->bob, m);
         assert_says(text, "names 0 pre-shared keys");
-        set_refused(world.bob, "u/1/mine", "mine", NEW_KEY, strlen(NEW_KEY), "NotAuthorized",
+        set_refused(world->bob, "u/1/mine", "mine", NEW_KEY, strlen(NEW_KEY), "NotAuthorized",
                     "another user's");
-        taken = call_refused("NotAuthorized", world.bob, ROOT, MANAGER, "RemovePsk", "s",
+        taken = call_refused("NotAuthorized", world->bob, ROOT, MANAGER, "RemovePsk", "s",
                              "u/1/mine");
-        remove_psk(world.alice, "u/1/mine");
-        assert_lists(world.root, "");
-        world_free(&world);
+        remove_psk(world->alice, "u/1/mine");
+        assert_lists(world->root, "");
 }
 
 /* The same identity under another user's name: each has its own. */
-static void test_one_users_identity_is_not_anothers(void) {
-        World world;
+static void test_one_users_identity_is_not_anothers(World *world) {
         g_autofree char *of_alice = NULL, *of_bob = NULL, *first = NULL, *second = NULL;
 
-        if (!world_of_users(&world))
-                return;
-
-        set(world.alice, "u/1/x", "same", OLD_KEY);
-        set(world.bob, "u/5/x", "same", NEW_KEY);
-        of_alice = options_end_path(world.alice, listen_begin(world.alice, "u/1/*"));
-        of_bob = options_end_path(world.bob, listen_begin(world.bob, "u/5/*"));
-        first = open_to(&world, get_port(world.alice, of_alice), "same", OLD_KEY);
-        second = open_to(&world, get_port(world.bob, of_bob), "same", NEW_KEY);
-        assert_wrong_key(&world, get_port(world.alice, of_alice), "same", NEW_KEY);
-        world_free(&world);
+        set(world->alice, "u/1/x", "same", OLD_KEY);
+        set(world->bob, "u/5/x", "same", NEW_KEY);
+        of_alice = options_end_path(world->alice, listen_begin(world->alice, "u/1/*"));
+        of_bob = options_end_path(world->bob, listen_begin(world->bob, "u/5/*"));
+        first = open_to(world, get_port(world->alice, of_alice), "same", OLD_KEY);
+        second = open_to(world, get_port(world->bob, of_bob), "same", NEW_KEY);
+        assert_wrong_key(world, get_port(world->alice, of_alice), "same", NEW_KEY);
 }
 
-static void test_the_administrators_are_not_everybodys(void) {
-        World world;
+static void test_the_administrators_are_not_everybodys(World *world) {
         g_autofree char *text = NULL;
 
-        if (!world_of_users(&world))
-                return;
-
-        set(world.root, "sensor-1", "one", OLD_KEY);
-        rule(&world, "deny");
-        assert_lists(world.alice, "");
-        rule(&world, "allow");
-        assert_lists(world.alice, "|sensor-1|one");
-        set_refused(world.alice, "sensor-1", "one", NEW_KEY, strlen(NEW_KEY), "NotAuthorized",
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        rule(world, "deny");
+        assert_lists(world->alice, "");
+        rule(world, "allow");
+        assert_lists(world->alice, "|sensor-1|one");
+        set_refused(world->alice, "sensor-1", "one", NEW_KEY, strlen(NEW_KEY), "NotAuthorized",
                     "may not manage-store");
-        text = call_refused("NotAuthorized", world.alice, ROOT, MANAGER, "RemovePsk", "s",
+        text = call_refused("NotAuthorized", world->alice, ROOT, MANAGER, "RemovePsk", "s",
                             "sensor-1");
-        world_free(&world);
 }
 
-static void test_a_user_has_so_many(void) {
-        World world;
-
-        if (!world_of_users(&world))
-                return;
-
+static void test_a_user_has_so_many(World *world) {
         for (int i = 0; i < 64; i++) {
                 g_autofree char *name = g_strdup_printf("u/1/%d", i);
 
-                set(world.alice, name, "i", OLD_KEY);
+                set(world->alice, name, "i", OLD_KEY);
         }
-        set_refused(world.alice, "u/1/more", "i", OLD_KEY, strlen(OLD_KEY), "QuotaExceeded",
+        set_refused(world->alice, "u/1/more", "i", OLD_KEY, strlen(OLD_KEY), "QuotaExceeded",
                     "64 pre-shared keys at most");
-        set(world.bob, "u/5/x", "i", OLD_KEY);
-        world_free(&world);
+        set(world->bob, "u/5/x", "i", OLD_KEY);
 }
 
 /* ---- death ---- */
@@ -432,86 +380,79 @@ static bool has_returned(void *userdata) {
         return strstr(text, "sensor-1") && now > 0 && now != r->old;
 }
 
-static void test_outlives_its_keyring_and_the_service(void) {
-        World world;
+static void test_outlives_its_keyring_and_the_service(World *world) {
         g_autofree char *listener = NULL, *first = NULL, *second = NULL, *again = NULL;
         pid_t keyring;
 
-        if (!world_of_users(&world))
-                return;
-
-        rule(&world, "allow");
-        set(world.root, "sensor-1", "one", OLD_KEY);
-        listener = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
-        keyring = service_keyring_pid(world.service);
+        rule(world, "allow");
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        listener = options_end_path(world->alice, listen_begin(world->alice, "sensor-*"));
+        keyring = service_keyring_pid(world->service);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        bus_wait(world.root, has_returned, &(Return){&world, keyring}, "the next keyring");
-        first = open_to(&world, get_port(world.alice, listener), "one", OLD_KEY);
+        bus_wait(world->root, has_returned, &(Return){world, keyring}, "the next keyring");
+        first = open_to(world, get_port(world->alice, listener), "one", OLD_KEY);
 
         /* both processes, with everything that is only in their memory */
-        world_restart(&world);
-        again = options_end_path(world.alice, listen_begin(world.alice, "sensor-*"));
-        second = open_to(&world, get_port(world.alice, again), "one", OLD_KEY);
-        world_free(&world);
+        world_restart(world);
+        again = options_end_path(world->alice, listen_begin(world->alice, "sensor-*"));
+        second = open_to(world, get_port(world->alice, again), "one", OLD_KEY);
 }
 
 /* ---- what is given ---- */
 
-static void test_identity_and_key_have_their_sizes(void) {
-        World world;
+static void test_identity_and_key_have_their_sizes(World *world) {
         g_autofree char *identity = g_strnfill(256, 'i');
         g_autofree char *unsealed = NULL, *missing = NULL;
         const uint8_t key[513] = {0};
         sd_bus_message *m;
 
-        if (!world_of_users(&world))
-                return;
+        set_refused(world->root, "x", "", "k", 1, "InvalidInputParameters", "1 to 255");
+        set_refused(world->root, "x", identity, "k", 1, "InvalidInputParameters", "1 to 255");
+        set_refused(world->root, "x", "i", "", 0, "InvalidInputParameters", "");
+        set_refused(world->root, "x", "i", key, sizeof(key), "InvalidInputParameters", "1 to 512");
 
-        set_refused(world.root, "x", "", "k", 1, "InvalidInputParameters", "1 to 255");
-        set_refused(world.root, "x", identity, "k", 1, "InvalidInputParameters", "1 to 255");
-        set_refused(world.root, "x", "i", "", 0, "InvalidInputParameters", "");
-        set_refused(world.root, "x", "i", key, sizeof(key), "InvalidInputParameters", "1 to 512");
-
-        m = set_begin(world.root, "x", "i");
+        m = set_begin(world->root, "x", "i");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Key", "h", STDERR_FILENO), >=, 0);
-        unsealed = options_end_refused("InvalidInputParameters", world.root, m);
+        unsealed = options_end_refused("InvalidInputParameters", world->root, m);
         assert_says(unsealed, "memfd");
-        missing = options_end_refused("InvalidInputParameters", world.root,
-                                      set_begin(world.root, "x", "i"));
+        missing = options_end_refused("InvalidInputParameters", world->root,
+                                      set_begin(world->root, "x", "i"));
         assert_says(missing, "both needed");
-        assert_lists(world.root, "");
+        assert_lists(world->root, "");
 
-        set(world.root, "x", identity + 1, "k");
-        m = set_begin(world.root, "x", "i");
+        set(world->root, "x", identity + 1, "k");
+        m = set_begin(world->root, "x", "i");
         options_add_secret(m, "Key", key, 512);
-        (void)sd_bus_message_unref(options_end(world.root, m));
-        assert_lists(world.root, "|x|i");
-        world_free(&world);
+        (void)sd_bus_message_unref(options_end(world->root, m));
+        assert_lists(world->root, "|x|i");
 }
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-        g_test_add_func("/psks/one-key-for-many-programs", test_one_key_for_many_programs);
-        g_test_add_func("/psks/a-new-one-is-for-what-comes-and-spares-what-is",
-                        test_a_new_one_is_for_what_comes_and_spares_what_is);
-        g_test_add_func("/psks/an-unknown-identity-is-like-a-wrong-key",
-                        test_an_unknown_identity_is_like_a_wrong_key);
-        g_test_add_func("/psks/a-client-needs-exactly-one", test_a_client_needs_exactly_one);
-        g_test_add_func("/psks/polkit-is-asked-about-the-pattern",
-                        test_polkit_is_asked_about_the_pattern);
-        g_test_add_func("/psks/no-session-ticket-rests-on-one",
-                        test_no_session_ticket_rests_on_one);
-        g_test_add_func("/psks/can-be-a-default-and-are-shown",
-                        test_can_be_a_default_and_are_shown);
-        g_test_add_func("/psks/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
-        g_test_add_func("/psks/one-users-identity-is-not-anothers",
-                        test_one_users_identity_is_not_anothers);
-        g_test_add_func("/psks/the-administrators-are-not-everybodys",
-                        test_the_administrators_are_not_everybodys);
-        g_test_add_func("/psks/a-user-has-so-many", test_a_user_has_so_many);
-        g_test_add_func("/psks/outlives-its-keyring-and-the-service",
-                        test_outlives_its_keyring_and_the_service);
-        g_test_add_func("/psks/identity-and-key-have-their-sizes",
-                        test_identity_and_key_have_their_sizes);
+        world_test("/psks/one-key-for-many-programs", world_of_users,
+                   test_one_key_for_many_programs);
+        world_test("/psks/a-new-one-is-for-what-comes-and-spares-what-is", world_of_users,
+                   test_a_new_one_is_for_what_comes_and_spares_what_is);
+        world_test("/psks/an-unknown-identity-is-like-a-wrong-key", world_of_users,
+                   test_an_unknown_identity_is_like_a_wrong_key);
+        world_test("/psks/a-client-needs-exactly-one", world_of_users,
+                   test_a_client_needs_exactly_one);
+        world_test("/psks/polkit-is-asked-about-the-pattern", world_with_polkit,
+                   test_polkit_is_asked_about_the_pattern);
+        world_test("/psks/no-session-ticket-rests-on-one", world_of_users,
+                   test_no_session_ticket_rests_on_one);
+        world_test("/psks/can-be-a-default-and-are-shown", world_of_users,
+                   test_can_be_a_default_and_are_shown);
+        world_test("/psks/a-users-own-are-nobody-elses", world_of_users,
+                   test_a_users_own_are_nobody_elses);
+        world_test("/psks/one-users-identity-is-not-anothers", world_of_users,
+                   test_one_users_identity_is_not_anothers);
+        world_test("/psks/the-administrators-are-not-everybodys", world_of_users,
+                   test_the_administrators_are_not_everybodys);
+        world_test("/psks/a-user-has-so-many", world_of_users, test_a_user_has_so_many);
+        world_test("/psks/outlives-its-keyring-and-the-service", world_of_users,
+                   test_outlives_its_keyring_and_the_service);
+        world_test("/psks/identity-and-key-have-their-sizes", world_of_users,
+                   test_identity_and_key_have_their_sizes);
         return g_test_run();
 }

@@ -104,100 +104,81 @@ static void check(const World *world, sd_bus *bus, uint16_t port, const char *er
         close_object(bus, path, CONNECTION);
 }
 
-static void test_the_administrators_count_for_everybody(void) {
-        World world;
+static void test_the_administrators_count_for_everybody(World *world) {
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
+        peer = world_start_server(world, &port);
+        check(world, world->alice, port, NULL);
+        deny(world->root, "stolen", world->server);
+        check(world, world->alice, port, "CertificateBlacklisted");
+        check(world, world->bob, port, "CertificateBlacklisted");
+        assert_lists(world->bob, "|stolen|0|1|0");
 
-        peer = world_start_server(&world, &port);
-        check(&world, world.alice, port, NULL);
-        deny(world.root, "stolen", world.server);
-        check(&world, world.alice, port, "CertificateBlacklisted");
-        check(&world, world.bob, port, "CertificateBlacklisted");
-        assert_lists(world.bob, "|stolen|0|1|0");
-
-        world_restart(&world); /* with everything that is only in their memory */
-        check(&world, world.bob, port, "CertificateBlacklisted");
-        take_back(world.root, "stolen", test_crl_new(world.ca, NULL, world.server, NULL));
-        check(&world, world.bob, port, "CertificateRevoked");
-        assert_lists(world.alice, "|stolen|1|0|0");
-        forget(world.root, "stolen");
-        check(&world, world.bob, port, NULL);
+        world_restart(world); /* with everything that is only in their memory */
+        check(world, world->bob, port, "CertificateBlacklisted");
+        take_back(world->root, "stolen", test_crl_new(world->ca, NULL, world->server, NULL));
+        check(world, world->bob, port, "CertificateRevoked");
+        assert_lists(world->alice, "|stolen|1|0|0");
+        forget(world->root, "stolen");
+        check(world, world->bob, port, NULL);
         peer_stop(peer);
-        world_free(&world);
 }
 
-static void test_a_users_own_are_nobody_elses(void) {
-        World world;
+static void test_a_users_own_are_nobody_elses(World *world) {
         g_autofree char *text = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        peer = world_start_server(&world, &port);
-        deny(world.alice, "u/1/mine", world.server);
-        check(&world, world.alice, port, "CertificateBlacklisted");
-        check(&world, world.bob, port, NULL);
-        check(&world, world.root, port, NULL);
-        assert_lists(world.alice, "|u/1/mine|0|1|0");
-        assert_lists(world.bob, "");
-        assert_lists(world.root, "|u/1/mine|0|1|0");
-        text = call_refused("InvalidInputParameters", world.bob, ROOT, MANAGER, "GetRevocations",
+        peer = world_start_server(world, &port);
+        deny(world->alice, "u/1/mine", world->server);
+        check(world, world->alice, port, "CertificateBlacklisted");
+        check(world, world->bob, port, NULL);
+        check(world, world->root, port, NULL);
+        assert_lists(world->alice, "|u/1/mine|0|1|0");
+        assert_lists(world->bob, "");
+        assert_lists(world->root, "|u/1/mine|0|1|0");
+        text = call_refused("InvalidInputParameters", world->bob, ROOT, MANAGER, "GetRevocations",
                             "s", "u/1/mine");
         g_assert_nonnull(strstr(text, "no entry of revocations 'u/1/mine'"));
-        set_refused(world.bob, set_begin(world.bob, "u/1/mine"), "NotAuthorized", "another user's");
-        g_free(call_refused("NotAuthorized", world.bob, ROOT, MANAGER, "RemoveRevocations", "s",
+        set_refused(world->bob, set_begin(world->bob, "u/1/mine"), "NotAuthorized",
+                    "another user's");
+        g_free(call_refused("NotAuthorized", world->bob, ROOT, MANAGER, "RemoveRevocations", "s",
                             "u/1/mine"));
 
         /* nor does what is Bob's give back what Alice took */
-        deny(world.bob, "u/5/mine", world.other);
-        check(&world, world.alice, port, "CertificateBlacklisted");
-        forget(world.alice, "u/1/mine");
-        check(&world, world.alice, port, NULL);
+        deny(world->bob, "u/5/mine", world->other);
+        check(world, world->alice, port, "CertificateBlacklisted");
+        forget(world->alice, "u/1/mine");
+        check(world, world->alice, port, NULL);
         peer_stop(peer);
-        world_free(&world);
 }
 
-static void test_the_administrators_are_not_everybodys_to_change(void) {
-        World world;
+static void test_the_administrators_are_not_everybodys_to_change(World *world) {
         sd_bus_message *m;
 
-        if (!world_of_trust(&world))
-                return;
-
-        deny(world.root, "stolen", world.server);
-        m = set_begin(world.alice, "stolen");
-        add_denied(m, world.other);
-        set_refused(world.alice, m, "NotAuthorized", "may not manage-store");
-        g_free(call_refused("NotAuthorized", world.alice, ROOT, MANAGER, "RemoveRevocations", "s",
+        deny(world->root, "stolen", world->server);
+        m = set_begin(world->alice, "stolen");
+        add_denied(m, world->other);
+        set_refused(world->alice, m, "NotAuthorized", "may not manage-store");
+        g_free(call_refused("NotAuthorized", world->alice, ROOT, MANAGER, "RemoveRevocations", "s",
                             "stolen"));
-        assert_lists(world.root, "|stolen|0|1|0");
-        world_free(&world);
+        assert_lists(world->root, "|stolen|0|1|0");
 }
 
 /* Whoever writes a list in the name of the CA does not speak for it. */
-static void test_a_list_is_its_issuers(void) {
-        World world;
+static void test_a_list_is_its_issuers(World *world) {
         TestCrl how = {.n_more = 0};
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        how.signer = world.other;
-        peer = world_start_server(&world, &port);
-        take_back(world.alice, "u/1/forged", test_crl_new(world.ca, &how, world.server, NULL));
-        check(&world, world.alice, port, "CertificateStatusUnknown");
-        take_back(world.alice, "u/1/good", test_crl_new(world.ca, NULL, NULL, NULL));
-        check(&world, world.alice, port, NULL);
+        how.signer = world->other;
+        peer = world_start_server(world, &port);
+        take_back(world->alice, "u/1/forged", test_crl_new(world->ca, &how, world->server, NULL));
+        check(world, world->alice, port, "CertificateStatusUnknown");
+        take_back(world->alice, "u/1/good", test_crl_new(world->ca, NULL, NULL, NULL));
+        check(world, world->alice, port, NULL);
         peer_stop(peer);
-        world_free(&world);
 }
 
 /* ---- a listener ---- */
@@ -218,8 +199,7 @@ static char *listen_with(const World *world, uint16_t *ret_port) {
         return listener;
 }
 
-static void test_a_live_listener_follows_them(void) {
-        World world;
+static void test_a_live_listener_follows_them(World *world) {
         g_autofree char *listener = NULL, *open = NULL, *late = NULL, *resumed = NULL,
                         *again = NULL, *server_end = NULL;
         g_autoptr(TestIdentity) bobs = NULL;
@@ -227,67 +207,58 @@ static void test_a_live_listener_follows_them(void) {
         g_autoptr(Ear) ear = NULL;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        bobs = test_identity_new("bob", world.other, 0, TEST_KEY_ECDSA);
-        ear = ear_new(world.alice);
-        listener = listen_with(&world, &port);
-        open = world_create_certified(&world, bobs, port, NULL);
-        shake(world.bob, open, "HandshakeComplete");
+        bobs = test_identity_new("bob", world->other, 0, TEST_KEY_ECDSA);
+        ear = ear_new(world->alice);
+        listener = listen_with(world, &port);
+        open = world_create_certified(world, bobs, port, NULL);
+        shake(world->bob, open, "HandshakeComplete");
         server_end = ear_wait_connection(ear, listener, 1);
-        ticket = get_ticket(world.bob, open);
-        resumed = world_create_certified(&world, bobs, port, ticket);
-        shake(world.bob, resumed, "HandshakeComplete");
-        g_assert_true(is_resumed(world.bob, resumed));
-        close_object(world.bob, resumed, CONNECTION);
+        ticket = get_ticket(world->bob, open);
+        resumed = world_create_certified(world, bobs, port, ticket);
+        shake(world->bob, resumed, "HandshakeComplete");
+        g_assert_true(is_resumed(world->bob, resumed));
+        close_object(world->bob, resumed, CONNECTION);
 
         /* no way in any more, but whoever is in stays */
-        deny(world.alice, "u/1/lost", bobs);
-        write_datagram(world.bob, open, "still", 5);
-        read_datagram(world.alice, server_end, "still");
-        late = world_create_certified(&world, bobs, port, NULL);
-        do_handshake(world.bob, late);
-        wait_turned_away(world.bob, late);
+        deny(world->alice, "u/1/lost", bobs);
+        write_datagram(world->bob, open, "still", 5);
+        read_datagram(world->alice, server_end, "still");
+        late = world_create_certified(world, bobs, port, NULL);
+        do_handshake(world->bob, late);
+        wait_turned_away(world->bob, late);
         g_free(resumed);
-        resumed = world_create_certified(&world, bobs, port, ticket);
-        do_handshake(world.bob, resumed);
-        wait_turned_away(world.bob, resumed);
+        resumed = world_create_certified(world, bobs, port, ticket);
+        do_handshake(world->bob, resumed);
+        wait_turned_away(world->bob, resumed);
 
-        forget(world.alice, "u/1/lost");
-        again = world_create_certified(&world, bobs, port, NULL);
-        shake(world.bob, again, "HandshakeComplete");
-        world_free(&world);
+        forget(world->alice, "u/1/lost");
+        again = world_create_certified(world, bobs, port, NULL);
+        shake(world->bob, again, "HandshakeComplete");
 }
 
 /* A client that takes a session up: the server shows no certificate, and is judged all the same. */
-static void test_a_ticket_dies_with_its_certificate(void) {
-        World world;
+static void test_a_ticket_dies_with_its_certificate(World *world) {
         g_autofree char *listener = NULL, *first = NULL, *second = NULL, *third = NULL;
         g_autoptr(GBytes) ticket = NULL;
         sd_bus_message *m;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        m = options_begin(world.bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
-        options_add_identity(m, world.server);
+        m = options_begin(world->bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        options_add_identity(m, world->server);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
-        listener = options_end_path(world.bob, m);
-        port = get_port(world.bob, listener);
+        listener = options_end_path(world->bob, m);
+        port = get_port(world->bob, listener);
 
-        first = create(&world, world.alice, port, NULL);
-        shake(world.alice, first, "HandshakeComplete");
-        ticket = get_ticket(world.alice, first);
-        second = create(&world, world.alice, port, ticket);
-        shake(world.alice, second, "HandshakeComplete");
-        g_assert_true(is_resumed(world.alice, second));
+        first = create(world, world->alice, port, NULL);
+        shake(world->alice, first, "HandshakeComplete");
+        ticket = get_ticket(world->alice, first);
+        second = create(world, world->alice, port, ticket);
+        shake(world->alice, second, "HandshakeComplete");
+        g_assert_true(is_resumed(world->alice, second));
 
-        deny(world.alice, "u/1/lost", world.server);
-        third = create(&world, world.alice, port, ticket);
-        shake(world.alice, third, "PeerVerificationFailed");
-        world_free(&world);
+        deny(world->alice, "u/1/lost", world->server);
+        third = create(world, world->alice, port, ticket);
+        shake(world->alice, third, "PeerVerificationFailed");
 }
 
 /* ---- what is given ---- */
@@ -300,64 +271,55 @@ static void refuse_lists(const World *world, const void *data, size_t size, size
         set_refused(world->alice, m, error, expected);
 }
 
-static void test_what_is_no_list_and_too_much_is_told(void) {
+static void test_what_is_no_list_and_too_much_is_told(World *world) {
         const TestCrl many = {.n_more = 20000};
         g_autofree char *much = g_strnfill(5 * 1024 * 1024, 'x');
         g_autoptr(GBytes) good = NULL;
         g_autoptr(GBytes) pem = NULL;
         g_autoptr(GBytes) large = NULL;
         sd_bus_message *m;
-        World world;
 
-        if (!world_of_trust(&world))
-                return;
-
-        good = test_crl_new(world.ca, NULL, world.server, NULL);
-        large = test_crl_new(world.ca, &many, NULL, NULL);
-        pem = g_bytes_ref(test_identity_pem(world.ca));
-        refuse_lists(&world, "noise", 5, 1, "InvalidInputParameters", "Lists: not a revocation");
-        refuse_lists(&world, g_bytes_get_data(pem, NULL), g_bytes_get_size(pem), 1,
+        good = test_crl_new(world->ca, NULL, world->server, NULL);
+        large = test_crl_new(world->ca, &many, NULL, NULL);
+        pem = g_bytes_ref(test_identity_pem(world->ca));
+        refuse_lists(world, "noise", 5, 1, "InvalidInputParameters", "Lists: not a revocation");
+        refuse_lists(world, g_bytes_get_data(pem, NULL), g_bytes_get_size(pem), 1,
                      "InvalidInputParameters", "Lists: not a revocation list (CRL)");
-        refuse_lists(&world, g_bytes_get_data(good, NULL), g_bytes_get_size(good) - 1, 1,
+        refuse_lists(world, g_bytes_get_data(good, NULL), g_bytes_get_size(good) - 1, 1,
                      "InvalidInputParameters", "damaged");
-        refuse_lists(&world, g_bytes_get_data(good, NULL), g_bytes_get_size(good), 10000,
+        refuse_lists(world, g_bytes_get_data(good, NULL), g_bytes_get_size(good), 10000,
                      "InvalidInputParameters", "more than");
-        refuse_lists(&world, g_bytes_get_data(good, NULL), g_bytes_get_size(good), 17,
+        refuse_lists(world, g_bytes_get_data(good, NULL), g_bytes_get_size(good), 17,
                      "QuotaExceeded", "16 lists");
-        refuse_lists(&world, g_bytes_get_data(large, NULL), g_bytes_get_size(large), 1,
+        refuse_lists(world, g_bytes_get_data(large, NULL), g_bytes_get_size(large), 1,
                      "InvalidInputParameters", "256 KiB");
-        refuse_lists(&world, much, 5 * 1024 * 1024, 1, "InvalidInputParameters", "4194304 bytes");
-        set_refused(world.alice, set_begin(world.alice, "u/1/x"), "InvalidInputParameters",
+        refuse_lists(world, much, 5 * 1024 * 1024, 1, "InvalidInputParameters", "4194304 bytes");
+        set_refused(world->alice, set_begin(world->alice, "u/1/x"), "InvalidInputParameters",
                     "'Lists' and 'Denied'");
-        m = set_begin(world.alice, "u/1/x");
+        m = set_begin(world->alice, "u/1/x");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Denied", "as", 1, "ab:cd"), >=, 0);
-        set_refused(world.alice, m, "InvalidInputParameters", "Denied: not a SHA-256");
-        g_free(call_refused("InvalidInputParameters", world.alice, ROOT, MANAGER,
+        set_refused(world->alice, m, "InvalidInputParameters", "Denied: not a SHA-256");
+        g_free(call_refused("InvalidInputParameters", world->alice, ROOT, MANAGER,
                             "RemoveRevocations", "s", "u/1/x"));
-        assert_lists(world.alice, "");
-        world_free(&world);
+        assert_lists(world->alice, "");
 }
 
-static void test_what_is_kept_is_read_back(void) {
+static void test_what_is_kept_is_read_back(World *world) {
         g_autofree char *text = NULL, *hash = NULL;
         sd_bus_message *m, *reply;
         g_autoptr(GBytes) crl = NULL;
         const char *issuer;
         uint64_t begin, end;
         uint32_t n;
-        World world;
 
-        if (!world_of_trust(&world))
-                return;
-
-        hash = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(world.server));
-        crl = test_crl_new(world.ca, NULL, world.server, world.other, NULL);
-        m = set_begin(world.alice, "u/1/x");
-        add_denied(m, world.server);
+        hash = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(world->server));
+        crl = test_crl_new(world->ca, NULL, world->server, world->other, NULL);
+        m = set_begin(world->alice, "u/1/x");
+        add_denied(m, world->server);
         add_lists(m, g_bytes_get_data(crl, NULL), g_bytes_get_size(crl), 1);
-        (void)sd_bus_message_unref(options_end(world.alice, m));
+        (void)sd_bus_message_unref(options_end(world->alice, m));
 
-        reply = call(world.alice, ROOT, MANAGER, "GetRevocations", "s", "u/1/x");
+        reply = call(world->alice, ROOT, MANAGER, "GetRevocations", "s", "u/1/x");
         g_assert_cmpint(sd_bus_message_enter_container(reply, 'a', "(sttu)"), >, 0);
         g_assert_cmpint(sd_bus_message_read(reply, "(sttu)", &issuer, &begin, &end, &n), >, 0);
         g_assert_cmpstr(issuer, ==, "CN=ca");
@@ -367,7 +329,6 @@ static void test_what_is_kept_is_read_back(void) {
         text = g_string_free(message_flatten(reply), FALSE);
         g_assert_cmpstr(text + 1, ==, hash);
         (void)sd_bus_message_unref(reply);
-        world_free(&world);
 }
 
 /* ---- what it costs ---- */
@@ -376,60 +337,48 @@ static uint64_t bytes_in_use(sd_bus *bus) {
         return get_statistic(bus, "BytesInUse");
 }
 
-static void test_is_charged_to_its_user(void) {
-        World world;
+static void test_is_charged_to_its_user(World *world) {
         uint64_t before, after;
         sd_bus_message *m;
 
-        if (!world_of_trust(&world))
-                return;
-
-        before = bytes_in_use(world.alice);
-        deny(world.alice, "u/1/x", world.server);
-        after = bytes_in_use(world.alice);
+        before = bytes_in_use(world->alice);
+        deny(world->alice, "u/1/x", world->server);
+        after = bytes_in_use(world->alice);
         g_assert_cmpuint(after, ==, before + 65); /* 64 digits and a line's end */
-        deny(world.alice, "u/1/x", world.ca);
-        g_assert_cmpuint(bytes_in_use(world.alice), ==, after);
-        g_assert_cmpint(kill(service_keyring_pid(world.service), SIGKILL), ==, 0);
-        g_assert_cmpuint(bytes_in_use(world.alice), ==, after);
-        world_restart(&world);
-        g_assert_cmpuint(bytes_in_use(world.alice), ==, after);
+        deny(world->alice, "u/1/x", world->ca);
+        g_assert_cmpuint(bytes_in_use(world->alice), ==, after);
+        world_restart(world);
+        g_assert_cmpuint(bytes_in_use(world->alice), ==, after);
 
-        service_rule(world.service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
-                                    "BytesPerUser=100\n");
-        m = set_begin(world.alice, "u/1/y");
-        add_denied(m, world.other);
-        set_refused(world.alice, m, "QuotaExceeded",
+        service_rule(world->service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
+                                     "BytesPerUser=100\n");
+        m = set_begin(world->alice, "u/1/y");
+        add_denied(m, world->other);
+        set_refused(world->alice, m, "QuotaExceeded",
                     "This is 65 bytes. User 1 has 65 of 100 bytes");
-        forget(world.alice, "u/1/x");
-        g_assert_cmpuint(bytes_in_use(world.alice), ==, before);
-        deny(world.alice, "u/1/y", world.other);
-        deny(world.bob, "u/5/x", world.other);
-        world_free(&world);
+        forget(world->alice, "u/1/x");
+        g_assert_cmpuint(bytes_in_use(world->alice), ==, before);
+        deny(world->alice, "u/1/y", world->other);
+        deny(world->bob, "u/5/x", world->other);
 }
 
 /* ---- death and damage ---- */
 
-static void test_outlive_their_keyring(void) {
-        World world;
+static void test_outlive_their_keyring(World *world) {
         Peer *peer;
         uint16_t port;
         pid_t keyring;
 
-        if (!world_of_trust(&world))
-                return;
-
-        deny(world.alice, "u/1/x", world.server);
-        peer = world_start_server(&world, &port);
-        keyring = service_keyring_pid(world.service);
+        deny(world->alice, "u/1/x", world->server);
+        peer = world_start_server(world, &port);
+        keyring = service_keyring_pid(world->service);
         g_assert_cmpint(kill(keyring, SIGSTOP), ==, 0);
-        check(&world, world.alice, port, "CertificateBlacklisted");
-        check(&world, world.bob, port, NULL);
+        check(world, world->alice, port, "CertificateBlacklisted");
+        check(world, world->bob, port, NULL);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        check(&world, world.alice, port, "CertificateBlacklisted");
-        check(&world, world.bob, port, NULL);
+        check(world, world->alice, port, "CertificateBlacklisted");
+        check(world, world->bob, port, NULL);
         peer_stop(peer);
-        world_free(&world);
 }
 
 static void damage(const World *world, const char *file) {
@@ -440,53 +389,51 @@ static void damage(const World *world, const char *file) {
 }
 
 /* Nobody is trusted again because a file broke; and nobody else is told no for it. */
-static void test_a_damaged_one_takes_everybody_back(void) {
-        World world;
+static void test_a_damaged_one_takes_everybody_back(World *world) {
         g_autofree char *log = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        deny(world.alice, "u/1/x", world.other);
-        peer = world_start_server(&world, &port);
-        damage(&world, "revocations:u,1,x");
-        world_restart(&world);
-        check(&world, world.alice, port, "CertificateStatusUnknown");
-        check(&world, world.bob, port, NULL);
-        assert_lists(world.alice, "|u/1/x|0|0|1");
-        log = service_log(world.service);
+        deny(world->alice, "u/1/x", world->other);
+        peer = world_start_server(world, &port);
+        damage(world, "revocations:u,1,x");
+        world_restart(world);
+        check(world, world->alice, port, "CertificateStatusUnknown");
+        check(world, world->bob, port, NULL);
+        assert_lists(world->alice, "|u/1/x|0|0|1");
+        log = service_log(world->service);
         g_assert_nonnull(strstr(log, "revocations:u,1,x is left out"));
 
-        deny(world.alice, "u/1/x", world.other);
-        check(&world, world.alice, port, NULL);
-        damage(&world, "revocations:u,1,x");
-        world_restart(&world);
-        check(&world, world.alice, port, "CertificateStatusUnknown");
-        forget(world.alice, "u/1/x");
-        check(&world, world.alice, port, NULL);
+        deny(world->alice, "u/1/x", world->other);
+        check(world, world->alice, port, NULL);
+        damage(world, "revocations:u,1,x");
+        world_restart(world);
+        check(world, world->alice, port, "CertificateStatusUnknown");
+        forget(world->alice, "u/1/x");
+        check(world, world->alice, port, NULL);
         peer_stop(peer);
-        world_free(&world);
 }
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-        g_test_add_func("/revoked/the-administrators-count-for-everybody",
-                        test_the_administrators_count_for_everybody);
-        g_test_add_func("/revoked/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
-        g_test_add_func("/revoked/the-administrators-are-not-everybodys-to-change",
-                        test_the_administrators_are_not_everybodys_to_change);
-        g_test_add_func("/revoked/a-list-is-its-issuers", test_a_list_is_its_issuers);
-        g_test_add_func("/revoked/a-live-listener-follows-them", test_a_live_listener_follows_them);
-        g_test_add_func("/revoked/a-ticket-dies-with-its-certificate",
-                        test_a_ticket_dies_with_its_certificate);
-        g_test_add_func("/revoked/what-is-no-list-and-too-much-is-told",
-                        test_what_is_no_list_and_too_much_is_told);
-        g_test_add_func("/revoked/what-is-kept-is-read-back", test_what_is_kept_is_read_back);
-        g_test_add_func("/revoked/is-charged-to-its-user", test_is_charged_to_its_user);
-        g_test_add_func("/revoked/outlive-their-keyring", test_outlive_their_keyring);
-        g_test_add_func("/revoked/a-damaged-one-takes-everybody-back",
-                        test_a_damaged_one_takes_everybody_back);
+        world_test("/revoked/the-administrators-count-for-everybody", world_of_trust,
+                   test_the_administrators_count_for_everybody);
+        world_test("/revoked/a-users-own-are-nobody-elses", world_of_trust,
+                   test_a_users_own_are_nobody_elses);
+        world_test("/revoked/the-administrators-are-not-everybodys-to-change", world_of_trust,
+                   test_the_administrators_are_not_everybodys_to_change);
+        world_test("/revoked/a-list-is-its-issuers", world_of_trust, test_a_list_is_its_issuers);
+        world_test("/revoked/a-live-listener-follows-them", world_of_trust,
+                   test_a_live_listener_follows_them);
+        world_test("/revoked/a-ticket-dies-with-its-certificate", world_of_trust,
+                   test_a_ticket_dies_with_its_certificate);
+        world_test("/revoked/what-is-no-list-and-too-much-is-told", world_of_trust,
+                   test_what_is_no_list_and_too_much_is_told);
+        world_test("/revoked/what-is-kept-is-read-back", world_of_trust,
+                   test_what_is_kept_is_read_back);
+        world_test("/revoked/is-charged-to-its-user", world_of_trust, test_is_charged_to_its_user);
+        world_test("/revoked/outlive-their-keyring", world_of_trust, test_outlive_their_keyring);
+        world_test("/revoked/a-damaged-one-takes-everybody-back", world_of_trust,
+                   test_a_damaged_one_takes_everybody_back);
         return g_test_run();
 }

@@ -135,74 +135,72 @@ static char *create(sd_bus *bus, const char *trust, uint16_t port) {
         return options_end_path(bus, client_begin(bus, trust, port));
 }
 
-static void test_is_used_by_name_and_kept(void) {
-        World world;
+static char *create_again(sd_bus *bus, const char *trust, uint16_t port, GBytes *ticket) {
+        sd_bus_message *m = client_begin(bus, trust, port);
+
+        options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
+                          g_bytes_get_size(ticket));
+        return options_end_path(bus, m);
+}
+
+static void test_is_used_by_name_and_kept(World *world) {
         g_autofree char *path = NULL, *text = NULL, *again = NULL, *names = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        add(world.root, "field", world.other);
-        add(world.root, "field", world.ca);
-        peer = world_start_server(&world, &port);
-        text = options_end_refused("NotAuthorized", world.alice,
-                                   client_begin(world.alice, "field", port));
+        add(world->root, "field", world->other);
+        add(world->root, "field", world->ca);
+        peer = world_start_server(world, &port);
+        text = options_end_refused("NotAuthorized", world->alice,
+                                   client_begin(world->alice, "field", port));
         g_assert_nonnull(strstr(text, "may not use"));
-        let_alice_use(&world);
-        path = create(world.alice, "field", port);
-        shake(world.alice, path, "HandshakeComplete");
-        shut(world.alice, path);
-        names = list(world.alice);
+        let_alice_use(world);
+        path = create(world->alice, "field", port);
+        shake(world->alice, path, "HandshakeComplete");
+        shut(world->alice, path);
+        names = list(world->alice);
         g_assert_cmpstr(names, ==, "|field");
-        g_assert_true(lists(world.alice, "field", world.ca));
-        g_assert_true(lists(world.alice, "field", world.other));
+        g_assert_true(lists(world->alice, "field", world->ca));
+        g_assert_true(lists(world->alice, "field", world->other));
 
-        world_restart(&world); /* with everything that is only in their memory */
-        again = create(world.alice, "field", port);
-        shake(world.alice, again, "HandshakeComplete");
+        world_restart(world); /* with everything that is only in their memory */
+        again = create(world->alice, "field", port);
+        shake(world->alice, again, "HandshakeComplete");
         peer_stop(peer);
-        world_free(&world);
 }
 
 /* What is there already: its next handshake is judged by what is there then. */
-static void test_is_as_it_is_when_a_handshake_begins(void) {
-        World world;
+static void test_is_as_it_is_when_a_handshake_begins(World *world) {
         g_autofree char *open = NULL, *path = NULL, *text = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
+        add(world->alice, "u/1/mine", world->ca);
+        add(world->alice, "u/1/mine", world->other);
+        peer = world_start_server(world, &port);
+        path = create(world->alice, "u/1/mine", port);
+        open = create(world->alice, "u/1/mine", port);
+        shake(world->alice, open, "HandshakeComplete");
 
-        add(world.alice, "u/1/mine", world.ca);
-        add(world.alice, "u/1/mine", world.other);
-        peer = world_start_server(&world, &port);
-        path = create(world.alice, "u/1/mine", port);
-        open = create(world.alice, "u/1/mine", port);
-        shake(world.alice, open, "HandshakeComplete");
-
-        drop(world.alice, "u/1/mine", world.ca);
-        write_datagram(world.alice, open, "still\n", 6);
+        drop(world->alice, "u/1/mine", world->ca);
+        write_datagram(world->alice, open, "still\n", 6);
         g_free(peer_wait_for(peer, "^still$"));
-        shut(world.alice, open);
-        shake(world.alice, path, "PeerVerificationFailed");
-        text = get_error(world.alice, path);
+        shut(world->alice, open);
+        shake(world->alice, path, "PeerVerificationFailed");
+        text = get_error(world->alice, path);
         g_assert_nonnull(strstr(text, "UnableToVerifyFirstCertificate"));
-        give_up(world.alice, path);
+        give_up(world->alice, path);
 
         /* gone with its last: not the system, and not what it was */
-        drop(world.alice, "u/1/mine", world.other);
-        shake(world.alice, path, "PeerVerificationFailed");
-        give_up(world.alice, path);
-        g_free(options_end_refused("InvalidInputParameters", world.alice,
-                                   client_begin(world.alice, "u/1/mine", port)));
+        drop(world->alice, "u/1/mine", world->other);
+        shake(world->alice, path, "PeerVerificationFailed");
+        give_up(world->alice, path);
+        g_free(options_end_refused("InvalidInputParameters", world->alice,
+                                   client_begin(world->alice, "u/1/mine", port)));
 
-        add(world.alice, "u/1/mine", world.ca);
-        shake(world.alice, path, "HandshakeComplete");
+        add(world->alice, "u/1/mine", world->ca);
+        shake(world->alice, path, "HandshakeComplete");
         peer_stop(peer);
-        world_free(&world);
 }
 
 /* ---- the system's ---- */
@@ -225,32 +223,26 @@ static bool make_system_trust(const World *world) {
 }
 
 /* The file is read anew when the service is told to. */
-static void test_the_systems_accepts_whom_the_system_trusts(void) {
-        World world;
+static void test_the_systems_accepts_whom_the_system_trusts(World *world) {
         g_autofree char *path = NULL, *again = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        if (!make_system_trust(&world)) {
+        if (!make_system_trust(world)) {
                 g_test_skip("what the system trusts cannot be replaced here");
-                world_free(&world);
                 return;
         }
-        world_restart(&world); /* they are in the new namespace now */
-        peer = world_start_server(&world, &port);
-        path = create(world.alice, "system", port);
-        shake(world.alice, path, "HandshakeComplete");
-        shut(world.alice, path);
+        world_restart(world); /* they are in the new namespace now */
+        peer = world_start_server(world, &port);
+        path = create(world->alice, "system", port);
+        shake(world->alice, path, "HandshakeComplete");
+        shut(world->alice, path);
 
         g_assert_cmpint(umount(SYSTEM_TRUST_FILE), ==, 0);
-        (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
-        again = create(world.alice, "system", port);
-        shake(world.alice, again, "PeerVerificationFailed");
+        (void)sd_bus_message_unref(call(world->root, ROOT, MANAGER, "Reload", ""));
+        again = create(world->alice, "system", port);
+        shake(world->alice, again, "PeerVerificationFailed");
         peer_stop(peer);
-        world_free(&world);
 }
 
 /* ---- a listener ---- */
@@ -270,8 +262,7 @@ static char *listen_with(const World *world, const char *trust, uint16_t *ret_po
         return listener;
 }
 
-static void test_a_live_listener_follows_it(void) {
-        World world;
+static void test_a_live_listener_follows_it(World *world) {
         g_autofree char *listener = NULL, *open = NULL, *late = NULL, *resumed = NULL,
                         *again = NULL;
         g_autoptr(TestIdentity) bobs = NULL;
@@ -280,233 +271,197 @@ static void test_a_live_listener_follows_it(void) {
         g_autofree char *server_end = NULL;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        bobs = test_identity_new("bob", world.other, 0, TEST_KEY_ECDSA);
-        ear = ear_new(world.alice);
-        add(world.alice, "u/1/peers", world.other);
-        listener = listen_with(&world, "u/1/peers", &port);
-        open = world_create_certified(&world, bobs, port, NULL);
-        shake(world.bob, open, "HandshakeComplete");
+        bobs = test_identity_new("bob", world->other, 0, TEST_KEY_ECDSA);
+        ear = ear_new(world->alice);
+        add(world->alice, "u/1/peers", world->other);
+        listener = listen_with(world, "u/1/peers", &port);
+        open = world_create_certified(world, bobs, port, NULL);
+        shake(world->bob, open, "HandshakeComplete");
         server_end = ear_wait_connection(ear, listener, 1);
-        ticket = get_ticket(world.bob, open);
-        resumed = world_create_certified(&world, bobs, port, ticket);
-        shake(world.bob, resumed, "HandshakeComplete");
-        g_assert_true(is_resumed(world.bob, resumed));
-        close_object(world.bob, resumed, CONNECTION);
+        ticket = get_ticket(world->bob, open);
+        resumed = world_create_certified(world, bobs, port, ticket);
+        shake(world->bob, resumed, "HandshakeComplete");
+        g_assert_true(is_resumed(world->bob, resumed));
+        close_object(world->bob, resumed, CONNECTION);
 
         /* the set is gone, and with it every way in, but nobody who is in */
-        drop(world.alice, "u/1/peers", world.other);
-        write_datagram(world.bob, open, "still", 5);
-        read_datagram(world.alice, server_end, "still");
-        late = world_create_certified(&world, bobs, port, NULL);
-        do_handshake(world.bob, late);
-        wait_turned_away(world.bob, late);
+        drop(world->alice, "u/1/peers", world->other);
+        write_datagram(world->bob, open, "still", 5);
+        read_datagram(world->alice, server_end, "still");
+        late = world_create_certified(world, bobs, port, NULL);
+        do_handshake(world->bob, late);
+        wait_turned_away(world->bob, late);
         g_free(resumed);
-        resumed = world_create_certified(&world, bobs, port, ticket);
-        do_handshake(world.bob, resumed);
-        wait_turned_away(world.bob, resumed);
+        resumed = world_create_certified(world, bobs, port, ticket);
+        do_handshake(world->bob, resumed);
+        wait_turned_away(world->bob, resumed);
 
-        add(world.alice, "u/1/peers", world.other);
-        again = world_create_certified(&world, bobs, port, NULL);
-        shake(world.bob, again, "HandshakeComplete");
-        world_free(&world);
+        add(world->alice, "u/1/peers", world->other);
+        again = world_create_certified(world, bobs, port, NULL);
+        shake(world->bob, again, "HandshakeComplete");
 }
 
 /* A client that takes a session up: the server shows no certificate, and is judged all the same. */
-static void test_a_ticket_dies_with_its_anchor(void) {
-        World world;
+static void test_a_ticket_dies_with_its_anchor(World *world) {
         g_autofree char *listener = NULL, *first = NULL, *second = NULL, *third = NULL;
         g_autoptr(GBytes) ticket = NULL;
         sd_bus_message *m;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        m = options_begin(world.bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
-        options_add_identity(m, world.server);
+        m = options_begin(world->bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        options_add_identity(m, world->server);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
-        listener = options_end_path(world.bob, m);
-        port = get_port(world.bob, listener);
-        add(world.alice, "u/1/mine", world.ca);
-        add(world.alice, "u/1/mine", world.other);
+        listener = options_end_path(world->bob, m);
+        port = get_port(world->bob, listener);
+        add(world->alice, "u/1/mine", world->ca);
+        add(world->alice, "u/1/mine", world->other);
 
-        first = create(world.alice, "u/1/mine", port);
-        shake(world.alice, first, "HandshakeComplete");
-        ticket = get_ticket(world.alice, first);
-        m = client_begin(world.alice, "u/1/mine", port);
-        options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                          g_bytes_get_size(ticket));
-        second = options_end_path(world.alice, m);
-        shake(world.alice, second, "HandshakeComplete");
-        g_assert_true(is_resumed(world.alice, second));
+        first = create(world->alice, "u/1/mine", port);
+        shake(world->alice, first, "HandshakeComplete");
+        ticket = get_ticket(world->alice, first);
+        second = create_again(world->alice, "u/1/mine", port, ticket);
+        shake(world->alice, second, "HandshakeComplete");
+        g_assert_true(is_resumed(world->alice, second));
 
-        drop(world.alice, "u/1/mine", world.ca);
-        m = client_begin(world.alice, "u/1/mine", port);
-        options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                          g_bytes_get_size(ticket));
-        third = options_end_path(world.alice, m);
-        shake(world.alice, third, "PeerVerificationFailed");
-        world_free(&world);
+        drop(world->alice, "u/1/mine", world->ca);
+        third = create_again(world->alice, "u/1/mine", port, ticket);
+        shake(world->alice, third, "PeerVerificationFailed");
 }
 
 /* ---- whose ---- */
 
-static void test_a_users_own_are_nobody_elses(void) {
-        World world;
+static void test_a_users_own_are_nobody_elses(World *world) {
         g_autofree char *text = NULL, *names = NULL, *path = NULL, *anchors = NULL;
         Peer *peer;
         uint16_t port;
 
-        if (!world_of_trust(&world))
-                return;
-
-        add(world.alice, "u/1/x", world.ca);
-        peer = world_start_server(&world, &port);
-        text = options_end_refused("InvalidInputParameters", world.bob,
-                                   client_begin(world.bob, "u/1/x", port));
+        add(world->alice, "u/1/x", world->ca);
+        peer = world_start_server(world, &port);
+        text = options_end_refused("InvalidInputParameters", world->bob,
+                                   client_begin(world->bob, "u/1/x", port));
         g_assert_nonnull(strstr(text, "no trust set 'u/1/x'"));
-        names = list(world.bob);
+        names = list(world->bob);
         g_assert_cmpstr(names, ==, "");
-        anchors = call_refused("InvalidInputParameters", world.bob, ROOT, MANAGER,
+        anchors = call_refused("InvalidInputParameters", world->bob, ROOT, MANAGER,
                                "ListTrustAnchors", "s", "u/1/x");
-        add_refused(world.bob, add_message(world.bob, "u/1/x", world.other), "NotAuthorized",
+        add_refused(world->bob, add_message(world->bob, "u/1/x", world->other), "NotAuthorized",
                     "another user's");
-        add_refused(world.bob, drop_message(world.bob, "u/1/x", world.ca), "NotAuthorized",
+        add_refused(world->bob, drop_message(world->bob, "u/1/x", world->ca), "NotAuthorized",
                     "another user's");
 
         /* the same name of Bob's own is another set, and the system's is not touched */
-        add(world.bob, "u/5/x", world.other);
-        path = create(world.bob, "u/5/x", port);
-        shake(world.bob, path, "PeerVerificationFailed");
-        give_up(world.bob, path);
+        add(world->bob, "u/5/x", world->other);
+        path = create(world->bob, "u/5/x", port);
+        shake(world->bob, path, "PeerVerificationFailed");
+        give_up(world->bob, path);
         g_free(path);
-        path = create(world.bob, "system", port);
-        shake(world.bob, path, "PeerVerificationFailed");
-        give_up(world.bob, path);
+        path = create(world->bob, "system", port);
+        shake(world->bob, path, "PeerVerificationFailed");
+        give_up(world->bob, path);
         g_free(path);
-        path = create(world.alice, "u/1/x", port);
-        shake(world.alice, path, "HandshakeComplete");
+        path = create(world->alice, "u/1/x", port);
+        shake(world->alice, path, "HandshakeComplete");
         peer_stop(peer);
-        world_free(&world);
 }
 
-static void test_the_administrators_are_not_everybodys_to_change(void) {
-        World world;
-
-        if (!world_of_trust(&world))
-                return;
-
-        add(world.root, "field", world.ca);
-        add_refused(world.alice, add_message(world.alice, "field", world.other), "NotAuthorized",
+static void test_the_administrators_are_not_everybodys_to_change(World *world) {
+        add(world->root, "field", world->ca);
+        add_refused(world->alice, add_message(world->alice, "field", world->other), "NotAuthorized",
                     "may not manage-store");
-        add_refused(world.alice, drop_message(world.alice, "field", world.ca), "NotAuthorized",
+        add_refused(world->alice, drop_message(world->alice, "field", world->ca), "NotAuthorized",
                     "may not manage-store");
-        g_assert_true(lists(world.root, "field", world.ca));
-        world_free(&world);
+        g_assert_true(lists(world->root, "field", world->ca));
 }
 
 /* ---- what is given ---- */
 
-static void test_bytes_are_certificates(void) {
+static void test_bytes_are_certificates(World *world) {
         g_autofree char *much = g_strnfill(5 * 1024 * 1024, 'x');
-        World world;
         GBytes *key;
         sd_bus_message *m = NULL;
 
-        if (!world_of_trust(&world))
-                return;
-
-        key = test_identity_key_pem(world.ca);
-        add_refused(world.alice, add_begin(world.alice, "u/1/x", "", 0), "InvalidInputParameters",
+        key = test_identity_key_pem(world->ca);
+        add_refused(world->alice, add_begin(world->alice, "u/1/x", "", 0), "InvalidInputParameters",
                     "not certificates");
-        add_refused(world.alice, add_begin(world.alice, "u/1/x", "\0\xff", 2),
+        add_refused(world->alice, add_begin(world->alice, "u/1/x", "\0\xff", 2),
                     "InvalidInputParameters", "not certificates");
-        add_refused(
-                world.alice,
-                add_begin(world.alice, "u/1/x", g_bytes_get_data(key, NULL), g_bytes_get_size(key)),
-                "InvalidInputParameters", "not certificates");
-        add_refused(world.alice, add_begin(world.alice, "u/1/x", much, 1024 * 1024),
+        add_refused(world->alice,
+                    add_begin(world->alice, "u/1/x", g_bytes_get_data(key, NULL),
+                              g_bytes_get_size(key)),
+                    "InvalidInputParameters", "not certificates");
+        add_refused(world->alice, add_begin(world->alice, "u/1/x", much, 1024 * 1024),
                     "InvalidInputParameters", "certificates: more than 512 KiB");
-        add_refused(world.alice, add_begin(world.alice, "u/1/x", much, 5 * 1024 * 1024),
+        add_refused(world->alice, add_begin(world->alice, "u/1/x", much, 5 * 1024 * 1024),
                     "InvalidInputParameters", "more than 4194304 bytes");
-        g_assert_cmpint(sd_bus_message_new_method_call(world.alice, &m, NAME, ROOT, MANAGER,
+        g_assert_cmpint(sd_bus_message_new_method_call(world->alice, &m, NAME, ROOT, MANAGER,
                                                        "RemoveTrustAnchor"),
                         >=, 0);
         g_assert_cmpint(sd_bus_message_append(m, "say", "u/1/x", 3, 1, 2, 3), >=, 0);
-        add_refused(world.alice, m, "InvalidInputParameters", "3 bytes");
-        world_free(&world);
+        add_refused(world->alice, m, "InvalidInputParameters", "3 bytes");
 }
 
-static void test_are_charged_to_their_user(void) {
-        World world;
+static void test_are_charged_to_their_user(World *world) {
         uint64_t one;
 
-        if (!world_of_trust(&world))
-                return;
+        g_assert_cmpuint(get_statistic(world->alice, "BytesInUse"), ==, 0);
+        add(world->alice, "u/1/x", world->ca);
+        one = get_statistic(world->alice, "BytesInUse");
+        g_assert_cmpuint(one, >, g_bytes_get_size(test_identity_der(world->ca)));
+        add(world->alice, "u/1/x", world->ca); /* is there */
+        world_restart(world);
+        g_assert_cmpuint(get_statistic(world->alice, "BytesInUse"), ==, one);
 
-        g_assert_cmpuint(get_statistic(world.alice, "BytesInUse"), ==, 0);
-        add(world.alice, "u/1/x", world.ca);
-        one = get_statistic(world.alice, "BytesInUse");
-        g_assert_cmpuint(one, >, g_bytes_get_size(test_identity_der(world.ca)));
-        add(world.alice, "u/1/x", world.ca); /* is there */
-        world_restart(&world);
-        g_assert_cmpuint(get_statistic(world.alice, "BytesInUse"), ==, one);
-
-        service_rule(world.service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
-                                    "BytesPerUser=12000\n");
-        add_refused(world.alice, add_message(world.alice, "u/1/x", world.other), "QuotaExceeded",
+        service_rule(world->service, "[Alice]\nSubjects=user:daemon\nVerdict=allow\n"
+                                     "BytesPerUser=12000\n");
+        add_refused(world->alice, add_message(world->alice, "u/1/x", world->other), "QuotaExceeded",
                     "of 12000 bytes; close channels, read what waits, or remove trust sets");
-        add(world.bob, "u/5/x", world.other);
-        drop(world.bob, "u/5/x", world.other);
-        drop(world.alice, "u/1/x", world.ca);
-        g_assert_cmpuint(get_statistic(world.alice, "BytesInUse"), ==, 0);
-        add(world.alice, "u/1/x", world.other);
-        world_free(&world);
+        add(world->bob, "u/5/x", world->other);
+        drop(world->bob, "u/5/x", world->other);
+        drop(world->alice, "u/1/x", world->ca);
+        g_assert_cmpuint(get_statistic(world->alice, "BytesInUse"), ==, 0);
+        add(world->alice, "u/1/x", world->other);
 }
 
 /* ---- death ---- */
 
 /* Nobody's trust is the keyring's alone; what is changed is. */
-static void test_outlives_its_keyring(void) {
-        World world;
+static void test_outlives_its_keyring(World *world) {
         g_autofree char *path = NULL;
         Peer *peer;
         uint16_t port;
         pid_t keyring;
 
-        if (!world_of_trust(&world))
-                return;
-
-        add(world.alice, "u/1/x", world.ca);
-        peer = world_start_server(&world, &port);
-        keyring = service_keyring_pid(world.service);
+        add(world->alice, "u/1/x", world->ca);
+        peer = world_start_server(world, &port);
+        keyring = service_keyring_pid(world->service);
         g_assert_cmpint(kill(keyring, SIGSTOP), ==, 0);
-        path = create(world.alice, "u/1/x", port);
-        shake(world.alice, path, "HandshakeComplete");
-        shut(world.alice, path);
+        path = create(world->alice, "u/1/x", port);
+        shake(world->alice, path, "HandshakeComplete");
+        shut(world->alice, path);
         g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
-        shake(world.alice, path, "HandshakeComplete");
+        shake(world->alice, path, "HandshakeComplete");
         peer_stop(peer);
-        world_free(&world);
 }
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
-        g_test_add_func("/trust/is-used-by-name-and-kept", test_is_used_by_name_and_kept);
-        g_test_add_func("/trust/is-as-it-is-when-a-handshake-begins",
-                        test_is_as_it_is_when_a_handshake_begins);
-        g_test_add_func("/trust/the-systems-accepts-whom-the-system-trusts",
-                        test_the_systems_accepts_whom_the_system_trusts);
-        g_test_add_func("/trust/a-live-listener-follows-it", test_a_live_listener_follows_it);
-        g_test_add_func("/trust/a-ticket-dies-with-its-anchor", test_a_ticket_dies_with_its_anchor);
-        g_test_add_func("/trust/a-users-own-are-nobody-elses", test_a_users_own_are_nobody_elses);
-        g_test_add_func("/trust/the-administrators-are-not-everybodys-to-change",
-                        test_the_administrators_are_not_everybodys_to_change);
-        g_test_add_func("/trust/bytes-are-certificates", test_bytes_are_certificates);
-        g_test_add_func("/trust/are-charged-to-their-user", test_are_charged_to_their_user);
-        g_test_add_func("/trust/outlives-its-keyring", test_outlives_its_keyring);
+        world_test("/trust/is-used-by-name-and-kept", world_of_trust,
+                   test_is_used_by_name_and_kept);
+        world_test("/trust/is-as-it-is-when-a-handshake-begins", world_of_trust,
+                   test_is_as_it_is_when_a_handshake_begins);
+        world_test("/trust/the-systems-accepts-whom-the-system-trusts", world_of_trust,
+                   test_the_systems_accepts_whom_the_system_trusts);
+        world_test("/trust/a-live-listener-follows-it", world_of_trust,
+                   test_a_live_listener_follows_it);
+        world_test("/trust/a-ticket-dies-with-its-anchor", world_of_trust,
+                   test_a_ticket_dies_with_its_anchor);
+        world_test("/trust/a-users-own-are-nobody-elses", world_of_trust,
+                   test_a_users_own_are_nobody_elses);
+        world_test("/trust/the-administrators-are-not-everybodys-to-change", world_of_trust,
+                   test_the_administrators_are_not_everybodys_to_change);
+        world_test("/trust/bytes-are-certificates", world_of_trust, test_bytes_are_certificates);
+        world_test("/trust/are-charged-to-their-user", world_of_trust,
+                   test_are_charged_to_their_user);
+        world_test("/trust/outlives-its-keyring", world_of_trust, test_outlives_its_keyring);
         return g_test_run();
 }

@@ -43,6 +43,29 @@ void world_free(World *world) {
         g_free(world->directory);
 }
 
+typedef struct WorldCase {
+        bool (*make)(World *world);
+        void (*test)(World *world);
+} WorldCase;
+
+static void world_run(gconstpointer data) {
+        const WorldCase *at = data;
+        World world;
+
+        if (!at->make(&world))
+                return;
+
+        at->test(&world);
+        world_free(&world);
+}
+
+void world_test(const char *path, bool (*make)(World *world), void (*test)(World *world)) {
+        WorldCase *at = g_new0(WorldCase, 1);
+
+        *at = (WorldCase){make, test};
+        g_test_add_data_func_full(path, at, world_run, g_free);
+}
+
 void world_restart(const World *world) {
         pid_t daemon = service_pid(world->service);
 

@@ -21,6 +21,8 @@ bool world_of_users(World *world);
 /* The same with a CA, another, and a server's certificate of the first, in the directory too. */
 bool world_of_trust(World *world);
 void world_free(World *world);
+/* A test in a world that @make has made, for which it is skipped where there can be none. */
+void world_test(const char *path, bool (*make)(World *world), void (*test)(World *world));
 /* Kills both processes, with everything that is only in their memory, and starts them again. */
 void world_restart(const World *world);
 
