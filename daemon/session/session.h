@@ -32,7 +32,7 @@
 #define SESSION_EXPORT_CONTEXT_MAX 65535 /* RFC 5705, 4: its length has two bytes */
 #define SESSION_EXPORT_MAX 1024          /* bytes; far more than the keys of anything */
 #define SESSION_NEVER UINT64_MAX
-#define SESSION_DIRECT_AFTER_DEFAULT 0
+#define SESSION_DIRECT_AFTER_DEFAULT 32 /* its two keys take 1.6 kB, which who is idle saves */
 
 typedef struct Session Session;
 
