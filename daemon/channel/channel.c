@@ -21,6 +21,7 @@
 struct Channel {
         int fd;
         size_t n_slots; /* packets to take in the next turn */
+        bool has_more;
         ChannelStats stats;
 };
 
@@ -291,6 +292,7 @@ static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_
 
         *ret_n = 0;
         *ret_more = false;
+        channel->has_more = true;
         if (channel_must_wait(channel, plain, room))
                 return 0;
 
@@ -301,6 +303,7 @@ static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_
         r = channel_take(channel, &run, n);
         switch (-r) {
         case EAGAIN:
+                channel->has_more = false;
                 return 0;
         case EINTR:
         case ECONNRESET: /* it closed without reading all; what it wrote comes next */
@@ -314,7 +317,7 @@ static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_
                 return fault(r);
 
         *ret_n = (size_t)r;
-        *ret_more = *ret_n == n;
+        *ret_more = channel->has_more = *ret_n == n;
         for (size_t i = 0; i < *ret_n; i++)
                 if (channel_is_good(channel, &run.messages[i]))
                         (void)datagram_batch_place(plain, offset + i * slot_size,
@@ -347,6 +350,10 @@ int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max) {
 
         channel_adapt(channel, n_asked, n_asked - left);
         return r;
+}
+
+bool channel_has_more(const Channel *channel) {
+        return channel->has_more;
 }
 
 int channel_read(Channel *channel, void *buffer, size_t size, size_t *ret_size) {

@@ -60,6 +60,8 @@ int channel_deliver(Channel *channel, const DatagramBatch *plain);
  * takes many at once when there is a slot for each. With CHANNEL_E_HANGUP too there may be packets:
  * the last. */
 int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max);
+/* Whether the last channel_collect() may have left something, packets or the end. */
+bool channel_has_more(const Channel *channel);
 
 /* One packet as it is, for who has frames in it (shared-channel.h). *ret_size 0: there is none now,
  * or none that means anything. */

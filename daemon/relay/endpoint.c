@@ -180,7 +180,7 @@ int endpoint_start(Endpoint *endpoint) {
         endpoint_judge_buffer(endpoint->relay, udp_receive_buffer(endpoint->udp));
 
         r = sd_event_add_io(endpoint->relay->event, &endpoint->source, udp_fd(endpoint->udp),
-                            EPOLLIN, on_udp_event, endpoint);
+                            EPOLLIN | EPOLLET, on_udp_event, endpoint);
         if (r < 0)
                 return fault(r);
 
@@ -236,12 +236,12 @@ bool endpoint_has_later(const Endpoint *endpoint) {
         return endpoint->later && endpoint->later_index < datagram_batch_count(endpoint->later);
 }
 
-/* For room to send too while something waits. */
-static void endpoint_listen(Endpoint *endpoint) {
+void endpoint_listen(Endpoint *endpoint) {
         /* cannot fail for a source of ours that is not over */
         if (endpoint->source)
                 (void)sd_event_source_set_io_events(
-                        endpoint->source, EPOLLIN | (endpoint_is_full(endpoint) ? EPOLLOUT : 0));
+                        endpoint->source,
+                        EPOLLIN | EPOLLET | (endpoint_is_full(endpoint) ? EPOLLOUT : 0));
 }
 
 static void endpoint_count_dropped(Endpoint *endpoint) {
@@ -330,8 +330,10 @@ void endpoint_drain(Endpoint *endpoint) {
                 endpoint_fail(endpoint, fault(r));
                 return;
         }
-        if (r == UDP_E_FULL)
+        if (r == UDP_E_FULL) {
+                endpoint_listen(endpoint);
                 return;
+        }
 
         endpoint->waiting = datagram_batch_free(endpoint->waiting);
         endpoint_listen(endpoint);

@@ -230,11 +230,10 @@ void ingress_catch_up(Endpoint *endpoint, gint64 until_usec) {
         ingress_end(&turn);
 }
 
-static int ingress_receive(Endpoint *endpoint) {
-        bool more;
+static int ingress_receive(Endpoint *endpoint, bool *ret_more) {
         int r;
 
-        r = udp_receive(endpoint->udp, endpoint->relay->rx, &more);
+        r = udp_receive(endpoint->udp, endpoint->relay->rx, ret_more);
         if (r < 0)
                 return fault(r);
 
@@ -244,20 +243,23 @@ static int ingress_receive(Endpoint *endpoint) {
         return 0;
 }
 
-static void ingress_take(Endpoint *endpoint) {
+/* Whether something may be left. */
+static bool ingress_take(Endpoint *endpoint) {
         Ingress turn = {.endpoint = endpoint, .now_usec = relay_now(endpoint->relay)};
+        bool more;
         int r;
 
-        r = ingress_receive(endpoint);
+        r = ingress_receive(endpoint, &more);
         if (r < 0) {
                 endpoint_fail(endpoint, fault(r));
-                return;
+                return false;
         }
 
         ingress_sort(&turn);
         if (turn.shake_until_usec > turn.shook_usec)
                 shakes_spend(endpoint->relay, g_get_monotonic_time() - turn.shook_usec);
         ingress_end(&turn);
+        return more;
 }
 
 int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -268,8 +270,9 @@ int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdat
                 endpoint_drain(endpoint);
 
         /* errors wait in the socket too, and it is not quiet before they are taken */
-        if (!endpoint->over && events & (EPOLLIN | EPOLLERR))
-                ingress_take(endpoint);
+        if (!endpoint->over && events & (EPOLLIN | EPOLLERR) &&
+            (ingress_take(endpoint) || events & EPOLLERR))
+                endpoint_listen(endpoint);
 
         relay_end_turn(relay);
         return 0; /* always: a negative return would switch this source off */

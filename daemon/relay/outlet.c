@@ -63,6 +63,16 @@ static Outlet *outlet_of(Connection *connection, const Opener *opener) {
         return outlet;
 }
 
+/* That the other end is closed is told in any case. */
+static uint32_t outlet_events(const Outlet *outlet) {
+        return EPOLLET | (outlet->rights & SHARE_WRITE ? EPOLLIN : 0);
+}
+
+void outlet_listen(Outlet *outlet) {
+        /* cannot fail for a source of ours */
+        (void)sd_event_source_set_io_events(outlet->source, outlet_events(outlet));
+}
+
 static int outlet_open(Outlet *outlet, int *ret_app_fd, Reason *reason) {
         bool may_write = outlet->rights & SHARE_WRITE;
         g_autofd int app_fd = -1;
@@ -79,9 +89,8 @@ static int outlet_open(Outlet *outlet, int *ret_app_fd, Reason *reason) {
         if (r < 0)
                 return fault(r);
 
-        /* that the other end is closed is told in any case */
         r = sd_event_add_io(outlet->connection->relay->event, &outlet->source,
-                            channel_fd(outlet->channel), may_write ? EPOLLIN : 0, on_channel_event,
+                            channel_fd(outlet->channel), outlet_events(outlet), on_channel_event,
                             outlet);
         if (r < 0)
                 return fault(r);

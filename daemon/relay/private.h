@@ -489,6 +489,10 @@ void endpoint_flush(Endpoint *endpoint);
 /* Makes sure that one more call of a session fits. */
 void endpoint_make_room(Endpoint *endpoint);
 bool endpoint_is_full(const Endpoint *endpoint);
+/* Hears of what is there again, and of room to send while something waits. The loop tells of each
+ * socket and each channel once (EPOLLET): told until it is read, a thousand that wait would be told
+ * in every turn of any of them. So who leaves something behind says this, or outlet_listen(). */
+void endpoint_listen(Endpoint *endpoint);
 bool endpoint_has_later(const Endpoint *endpoint);
 void endpoint_pause(Endpoint *endpoint, Outlet *outlet);
 void endpoint_forget(Endpoint *endpoint, Outlet *outlet);
@@ -584,6 +588,8 @@ void connection_drop_channel(Connection *connection);
 /* Charged to @opener; without one it is the owner's. */
 int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *ret_app_fd,
                Reason *reason);
+/* As endpoint_listen(). */
+void outlet_listen(Outlet *outlet);
 /* It is not read until its user may send again. */
 void outlet_wait(Outlet *outlet);
 /* What its channel does not take waits, as far as there is room and quota; what channel_give()

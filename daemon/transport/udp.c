@@ -389,12 +389,13 @@ static void udp_run_for_receive(UdpRun *run, uint8_t *buffer, size_t slot_size, 
 
 /* How many came; 0 when none, and when the only thing there was is a hint: the loop calls again.
  * The error queue is looked at when there is nothing else, so it costs nothing while data comes. */
-static int udp_receive_run(Udp *udp, UdpRun *run, size_t n) {
+static int udp_receive_run(Udp *udp, UdpRun *run, size_t n, bool *ret_more) {
         int error;
         int r;
 
         for (int tries = 0; tries < 2; tries++) {
                 r = recvmmsg(udp->fd, run->messages, (unsigned)n, MSG_DONTWAIT, NULL);
+                *ret_more = r == (int)n;
                 if (r >= 0)
                         return r;
 
@@ -407,6 +408,7 @@ static int udp_receive_run(Udp *udp, UdpRun *run, size_t n) {
                         return 0;
         }
 
+        *ret_more = true;
         return 0;
 }
 
@@ -510,7 +512,7 @@ int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
         n_slots = MIN(buffer_size / slot_size, udp->n_slots);
 
         udp_run_for_receive(&run, buffer, slot_size, n_slots);
-        r = udp_receive_run(udp, &run, n_slots);
+        r = udp_receive_run(udp, &run, n_slots, ret_more);
         if (r < 0)
                 return fault(r);
 
@@ -518,7 +520,6 @@ int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more) {
                 udp_take(udp, &run, i, slot_size, rx);
 
         udp_adapt(udp, (size_t)r, datagram_batch_count(rx));
-        *ret_more = (size_t)r == n_slots;
         return 0;
 }
 

@@ -63,7 +63,7 @@ size_t udp_path_payload(const Udp *udp, const Address *local, const Address *pee
 int udp_set_dont_fragment(Udp *udp, bool on);
 
 /* Resets rx and fills it with what is there, at most UDP_BATCH_MAX packets; nothing there: an empty
- * batch. Sets *ret_more when so many were taken. */
+ * batch. *ret_more: whether something may be left. */
 int udp_receive(Udp *udp, DatagramBatch *rx, bool *ret_more);
 /* Sends from *index on and moves it, neighbours of equal size to one peer at once where the kernel
  * and the path take that (GSO); UDP_E_FULL leaves it at the first unsent one. A datagram the
