@@ -7,8 +7,12 @@
 
 #include <dtlsd-client.h>
 
+extern const BenchWay bench_dtlsd;        /* a channel for each connection */
 extern const BenchWay bench_dtlsd_shared; /* one channel for all that an end has */
 extern const BenchWay bench_dtlsd_empty;  /* a client of something else on the same bus */
+
+/* A server whose connection so many programs read. */
+const BenchWay *bench_dtlsd_find_readers(uint32_t n);
 
 extern BenchKind bench_dtlsd_kind;
 extern bool bench_dtlsd_announces; /* a listener's connections on a shared channel, too */

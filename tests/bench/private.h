@@ -23,6 +23,7 @@ typedef struct BenchPage {
         _Atomic uint32_t waiting; /* it does; a futex */
         _Atomic uint32_t port;    /* a futex */
         _Atomic uint32_t accepted;
+        _Atomic uint32_t ready;  /* readers */
         _Atomic uint32_t copies; /* of each datagram, that are received */
         _Atomic uint32_t n_helpers;
         struct {

@@ -14,6 +14,7 @@ PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)  # of the loop "trips"
 FAIR = ("alone", "bulk", "handshakes", "hellos")  # beside whom
 SERVERS = (*IN_PROCESS, "dtlsd", "dtlsd-shared")
 CLIENTS = tuple(way + "-client" for way in SERVERS)
+READERS = {f"dtlsd-readers-{n}": n for n in (1, 2, 5)}
 APPS = ("dtlsd-shared-1", "dtlsd-shared-100")  # so many
 PEERS = (100, 1000, 10000)
 GNUTLS = ("gnutls", "dtlsd", "dtlsd-shared")
@@ -84,6 +85,12 @@ def kilobytes(way):
     return figure(way, "kib", 1.024)
 
 
+def each_more(ways, key="per_cpu"):
+    """What one more of them costs, µs, from the least number to the greatest."""
+    few, many = min(ways, key=ways.get), max(ways, key=ways.get)
+    return lambda found: (1e6 / found[many][key] - 1e6 / found[few][key]) / (ways[many] - ways[few])
+
+
 def share(way, key, other):
     return lambda found: found[way][key] / found[way][other]
 
@@ -97,6 +104,8 @@ def rows():
         yield Row(f"bulk-shared-{size}", f"One way, {size} bytes, {window} on their way, "
                   "datagrams a second of processor time",
                   SHARED, "bulk", f"{size},{window}", 0.3, "per_cpu")
+    yield Row("readers-64", "One way, 64 bytes, to a connection that 1, 2 or 5 programs read, datagrams a "
+              "second of processor time", tuple(READERS), "bulk", "64", 0.3, "per_cpu")
     yield Row("trips-64", "Round trip, 64 bytes, µs (median)", TRIPS, "trips", "64", 0.3, "p50")
     yield Row("fair", "Round trip of a quiet user beside others, 64 bytes, µs (99 of 100)", FAIR,
               "fair", "", 2, "p99")
@@ -140,6 +149,7 @@ GOALS = (
     Goal("shared channel, 64 B, × QDtls", "bulk-shared-64", rate("dtlsd-shared", "qdtls"), 4.3, 5),
     Goal("shared channel, 1200 B, × QDtls", "bulk-shared-1200", rate("dtlsd-shared", "qdtls"), 2.6, 3),
     Goal("1000 peers of one listener, shared channel, 200 B, × GnuTLS", "peers-1000", cost("dtlsd-shared", "gnutls"), 1.0, 1.3),
+    Goal("one more reader of a shared connection, own channels, 64 B, µs", "readers-64", each_more(READERS), None, 0.3, less=True),
     Goal("round trip p50, own channels, dtlsd at both ends, time × QDtls", "trips-64", longer("dtlsd", "qdtls"), 1.9, 1.7, less=True),
     Goal("round trip p50, shared channels, dtlsd at both ends, time × QDtls", "trips-64", longer("dtlsd-shared", "qdtls"), 1.9, 1.7, less=True),
     Goal("round trip p50, own channel, dtlsd at the client's end, time × QDtls", "trips-64", longer("dtlsd-client", "qdtls"), 1.2, 1.1, less=True),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -74,7 +75,7 @@ static void way_close(void *end) {
         (void)dtlsd_connection_unref(end);
 }
 
-static const BenchWay plain = {
+const BenchWay bench_dtlsd = {
         .begin = bench_dtlsd_begin,
         .listen = way_listen,
         .accept = way_accept,
@@ -101,15 +102,19 @@ static const BenchWay by_bus = {
 };
 
 static const BenchWay *find(const char *variant) {
+        uint32_t n_readers;
+
         bench_dtlsd_announces = strcmp(variant, "dtlsd-announced") == 0;
         if (bench_dtlsd_announces || strcmp(variant, "dtlsd-shared") == 0)
                 return &bench_dtlsd_shared;
+        if (sscanf(variant, "dtlsd-readers-%u", &n_readers) == 1)
+                return bench_dtlsd_find_readers(n_readers);
         if (strcmp(variant, "dtlsd-bus") == 0)
                 return &by_bus;
         if (strcmp(variant, "dtlsd-empty") == 0)
                 return &bench_dtlsd_empty;
 
-        return strcmp(variant, "dtlsd") == 0 ? &plain : NULL;
+        return strcmp(variant, "dtlsd") == 0 ? &bench_dtlsd : NULL;
 }
 
 int main(int argc, char **argv) {
