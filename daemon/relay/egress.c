@@ -100,7 +100,7 @@ int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *use
 
         if (r && r != CHANNEL_E_FULL && outlet->channel)
                 outlet_lost(outlet, r);
-        else if (outlet->channel && channel_has_more(outlet->channel))
+        else if (outlet->channel && (r == CHANNEL_E_FULL || channel_has_more(outlet->channel)))
                 outlet_listen(outlet);
 
         return 0; /* always: a negative return would switch this source off */

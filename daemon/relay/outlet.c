@@ -65,10 +65,11 @@ static Outlet *outlet_of(Connection *connection, const Opener *opener) {
 
 /* That the other end is closed is told in any case. */
 static uint32_t outlet_events(const Outlet *outlet) {
-        return EPOLLET | (outlet->rights & SHARE_WRITE ? EPOLLIN : 0);
+        return EPOLLET | (outlet->rights & SHARE_WRITE ? EPOLLIN : 0) |
+               (outlet->held ? EPOLLOUT : 0);
 }
 
-void outlet_listen(Outlet *outlet) {
+void outlet_listen(const Outlet *outlet) {
         /* cannot fail for a source of ours */
         (void)sd_event_source_set_io_events(outlet->source, outlet_events(outlet));
 }
@@ -121,13 +122,6 @@ int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *
 }
 
 /* ---- what a full channel does not take ---- */
-
-static void outlet_listen(const Outlet *outlet) {
-        uint32_t events = outlet->rights & SHARE_WRITE ? EPOLLIN : 0;
-
-        /* cannot fail for a source of ours */
-        (void)sd_event_source_set_io_events(outlet->source, events | (outlet->held ? EPOLLOUT : 0));
-}
 
 static void outlet_let_go(Outlet *outlet) {
         outlet->held = datagram_batch_free(outlet->held);

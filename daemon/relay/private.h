@@ -589,7 +589,7 @@ void connection_drop_channel(Connection *connection);
 int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *ret_app_fd,
                Reason *reason);
 /* As endpoint_listen(). */
-void outlet_listen(Outlet *outlet);
+void outlet_listen(const Outlet *outlet);
 /* It is not read until its user may send again. */
 void outlet_wait(Outlet *outlet);
 /* What its channel does not take waits, as far as there is room and quota; what channel_give()
