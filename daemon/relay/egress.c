@@ -46,6 +46,7 @@ static int egress_turn(Outlet *outlet, size_t n_take, size_t n_max) {
         n = datagram_batch_count(relay->out);
         n_sent = MIN(n, n_max);
         quota_sent(relay->quota, outlet->charges.uid, n_sent);
+        relay->was_busy = true;
 
         connection_prepare(connection);
         for (size_t i = 0; alive && i < n_sent; i++) {

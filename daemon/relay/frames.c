@@ -144,6 +144,7 @@ static int frames_turn(Trunk *trunk) {
                 endpoint_flush(run.endpoint);
         frames_end_run(&run);
         quota_sent(trunk->relay->quota, trunk->charges.uid, run.n_sent);
+        trunk->relay->was_busy |= run.n_sent > 0;
         frames_count_malformed(trunk);
         if (shared_channel_has_more(trunk->channel))
                 trunk_goes_on(trunk);

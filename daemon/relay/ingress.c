@@ -177,6 +177,11 @@ static size_t ingress_shake(Ingress *turn, const DatagramBatch *batch, size_t fi
         return n;
 }
 
+static void ingress_passes(Ingress *turn, const Datagram *in, Connection *connection) {
+        turn->endpoint->relay->was_busy = true;
+        ingress_some(turn, in, 1, connection);
+}
+
 static void ingress_sort(Ingress *turn) {
         Endpoint *endpoint = turn->endpoint;
         DatagramBatch *rx = endpoint->relay->rx;
@@ -193,7 +198,7 @@ static void ingress_sort(Ingress *turn) {
 
                 n = 1;
                 if (ingress_is_established(connection, &in))
-                        ingress_some(turn, &in, 1, connection);
+                        ingress_passes(turn, &in, connection);
                 else if (endpoint_has_later(endpoint) || !ingress_may_shake(turn))
                         ingress_postpone(endpoint, &in);
                 else

@@ -207,6 +207,7 @@ struct Relay {
         sd_event_source *shakes_timer;
         const Endpoint *shakes_first; /* without it: in whose turn, since when, and how much */
         gint64 shakes_spell_usec, shakes_spent_usec;
+        bool was_busy; /* something established since their last turn */
         Trust *system_trust;
         bool system_trust_read;
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */

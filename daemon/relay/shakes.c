@@ -3,7 +3,7 @@
  * Shakes: sockets where something that belongs to handshakes had to wait. Established traffic goes
  * before: in between its turns there is one for all handshakes, bounded in time, and in it users
  * take turns, and so do the sockets of one. However many sockets somebody's handshakes come to,
- * what others wait for is that one turn.
+ * what others wait for is that one turn, and half of the time is theirs.
  *
  * Where nobody waits, handshakes need no turn of their own, as long as they take no more time.
  *
@@ -12,6 +12,8 @@
 
 #include "base/fault.h"
 #include "relay/private.h"
+
+#include <sched.h>
 
 #define SHAKES_TURN_USEC 250 /* of all: about one by certificate */
 #define SHAKES_USER_USEC 100 /* of one user, while others wait */
@@ -24,10 +26,10 @@ struct Shaker {
         GList link;
 };
 
-/* By a timer that is due at once, as in trunk.c. */
-static void shakes_arm(Relay *relay) {
+/* By a timer that is due at once, as in trunk.c, or somewhat later. */
+static void shakes_arm(Relay *relay, gint64 at_usec) {
         /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(relay->shakes_timer, relay_now(relay));
+        (void)sd_event_source_set_time(relay->shakes_timer, (uint64_t)at_usec);
         (void)sd_event_source_set_enabled(relay->shakes_timer, SD_EVENT_ONESHOT);
 }
 
@@ -76,7 +78,7 @@ void shakes_wait(Endpoint *endpoint) {
         if (endpoint->shaker)
                 return;
         if (g_queue_is_empty(&relay->shakers))
-                shakes_arm(relay);
+                shakes_arm(relay, (gint64)relay_now(relay));
 
         endpoint->shaker = shakes_find(relay, endpoint->charges.uid);
         endpoint->shaker_link.data = endpoint;
@@ -111,9 +113,20 @@ static void shakes_serve(Shaker *shaker, gint64 until_usec) {
         } while (g_get_monotonic_time() < until_usec);
 }
 
+/* While anything is established that has something to say, it has as much time as handshakes. That
+ * need not be the service's: what it waits for may be a program on this processor. */
+static void shakes_give_way(Relay *relay, gint64 begun_usec, gint64 now_usec) {
+        gint64 others_usec = relay->was_busy ? now_usec - begun_usec : 0;
+
+        relay->was_busy = false;
+        shakes_arm(relay, now_usec + others_usec);
+        (void)sched_yield();
+}
+
 static int on_shakes(sd_event_source *source, uint64_t usec, void *userdata) {
         Relay *relay = userdata;
-        gint64 now_usec = g_get_monotonic_time(), until_usec = now_usec + SHAKES_TURN_USEC;
+        gint64 begun_usec = g_get_monotonic_time(), until_usec = begun_usec + SHAKES_TURN_USEC;
+        gint64 now_usec = begun_usec;
 
         for (; now_usec < until_usec && !g_queue_is_empty(&relay->shakers);
              now_usec = g_get_monotonic_time()) {
@@ -128,7 +141,7 @@ static int on_shakes(sd_event_source *source, uint64_t usec, void *userdata) {
         }
 
         if (!g_queue_is_empty(&relay->shakers))
-                shakes_arm(relay);
+                shakes_give_way(relay, begun_usec, now_usec);
         return 0;
 }
 
