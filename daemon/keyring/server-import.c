@@ -67,11 +67,17 @@ static void on_imported(int outcome, const char *text, Chain *chain, PrivateKey 
 
 /* ---- keys in tokens that were imported before ---- */
 
-static void on_token_tried(int outcome, const void *signature, size_t size, void *userdata) {
-        g_autofree char *name = userdata;
+void server_note_token(VaultKey *key, int outcome) {
+        bool is_absent = outcome == SIGNER_E_ABSENT;
 
-        if (outcome == SIGNER_E_ABSENT)
-                journal_token_absent(name);
+        if ((outcome == 0 || is_absent) && vault_key_note_absent(key, is_absent))
+                journal_token(vault_key_entry(key), is_absent);
+}
+
+static void on_token_tried(int outcome, const void *signature, size_t size, void *userdata) {
+        g_autoptr(VaultKey) key = userdata;
+
+        server_note_token(key, outcome);
 }
 
 void server_try_tokens(Server *server) {
@@ -79,11 +85,13 @@ void server_try_tokens(Server *server) {
 
         for (guint i = 0; i < list->len; i++) {
                 const Identity *identity = list->pdata[i];
-                g_autofree char *name = g_strdup(identity->name);
 
-                if (identity->key && private_key_token(vault_key_private(identity->key)) &&
-                    signer_try(server->signer, identity->key, on_token_tried, name) == 0)
-                        name = NULL; /* on_token_tried() frees it */
+                if (!identity->key || !private_key_token(vault_key_private(identity->key)))
+                        continue;
+
+                vault_key_ref(identity->key); /* on_token_tried() gives it back */
+                if (signer_try(server->signer, identity->key, on_token_tried, identity->key) != 0)
+                        vault_key_unref(identity->key);
         }
 }
 

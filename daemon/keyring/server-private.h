@@ -93,6 +93,9 @@ int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 
 /* Says in the log which cannot be used. */
 void server_try_tokens(Server *server);
+/* What a signature with @key came to, SignerOutcome: says in the log that its token is away, or
+ * back, once. */
+void server_note_token(VaultKey *key, int outcome);
 int method_store_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* ---- server-psk.c: of that the pre-shared keys ---- */

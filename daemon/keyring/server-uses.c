@@ -18,6 +18,7 @@
 typedef struct UseJob { /* for a thread */
         Server *server;
         uint64_t ticket;
+        VaultKey *key;
 } UseJob;
 
 /* ---- answers ---- */
@@ -83,6 +84,8 @@ static void on_signed(int outcome, const void *signature, size_t size, void *use
                                              : "the key could not make the signature");
 
         answers_put(job->server, job->ticket, outcome ? &error : NULL, signature, size);
+        server_note_token(job->key, outcome);
+        vault_key_unref(job->key);
 }
 
 static int use_sign(Server *server, uint64_t ticket, ServerSubject subject, SignerRequest *request,
@@ -103,9 +106,10 @@ static int use_sign(Server *server, uint64_t ticket, ServerSubject subject, Sign
                                      ret_error);
 
         job = g_new(UseJob, 1);
-        *job = (UseJob){server, ticket};
+        *job = (UseJob){server, ticket, vault_key_ref(request->key)};
         r = signer_sign(server->signer, request, on_signed, job);
         if (r) {
+                vault_key_unref(job->key);
                 g_free(job);
                 return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED,
                                      "too many signatures of this user wait", ret_error);

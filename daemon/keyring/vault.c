@@ -10,6 +10,7 @@ struct VaultKey {
         uint64_t id;
         uid_t uid;
         bool is_shared;
+        bool is_absent;      /* in a token that cannot be used */
         char *entry;         /* NULL: an object's key */
         PrivateKey *private; /* NULL: a PSK */
         Secret *psk;         /* NULL: a private key */
@@ -247,6 +248,13 @@ void vault_key_set_entry(VaultKey *key, const char *kind, const char *name) {
 
 const char *vault_key_entry(const VaultKey *key) {
         return key->entry;
+}
+
+bool vault_key_note_absent(VaultKey *key, bool is_absent) {
+        bool is_news = key->is_absent != is_absent;
+
+        key->is_absent = is_absent;
+        return is_news;
 }
 
 PrivateKey *vault_key_private(const VaultKey *key) {

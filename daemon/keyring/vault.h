@@ -67,6 +67,8 @@ uint64_t vault_key_uses(const VaultKey *key);
 /* Whose key it is in the store: "identity:gateway", for the journal. NULL: an object's key. */
 void vault_key_set_entry(VaultKey *key, const char *kind, const char *name);
 const char *vault_key_entry(const VaultKey *key);
+/* Whether its token can be used now; whether that is news. Until there is some, it can. */
+bool vault_key_note_absent(VaultKey *key, bool is_absent);
 PrivateKey *vault_key_private(const VaultKey *key); /* NULL: a PSK. Borrowed */
 const Secret *vault_key_psk(const VaultKey *key);   /* Borrowed */
 

@@ -110,7 +110,7 @@ static void test_a_token_may_be_absent(void) {
         failed = begin_to(&world, get_port(world.alice, listener));
         wait_string(world.bob, failed, CONNECTION, "HandshakeState", "HandshakeNotStarted");
         log = service_log(world.service);
-        g_assert_nonnull(strstr(log, "identity gateway: its key's token cannot be used"));
+        g_assert_nonnull(strstr(log, "the token with the key of identity:gateway cannot be used"));
         g_assert_nonnull(strstr(log, "the token with the key cannot be used; is it there?"));
 
         test_token_set_present(token, true);
@@ -175,10 +175,17 @@ static char *begin_with(const World *world, const char *identity, uint16_t port)
         return path;
 }
 
+static unsigned n_logged(const World *world, const char *text) {
+        g_autofree char *log = service_log(world->service);
+        g_auto(GStrv) parts = g_strsplit(log, text, -1);
+
+        return g_strv_length(parts) - 1;
+}
+
 static void test_a_token_may_be_pulled_between_handshakes(void) {
         World world;
         g_autofree char *uri = NULL, *first = NULL, *failed = NULL, *error = NULL, *other = NULL;
-        g_autofree char *last = NULL;
+        g_autofree char *last = NULL, *again = NULL;
         g_autoptr(TestToken) token = world_new_with_token(&world, &uri);
         uint16_t port;
 
@@ -202,9 +209,14 @@ static void test_a_token_may_be_pulled_between_handshakes(void) {
         wait_string(world.alice, other, CONNECTION, "HandshakeState", "HandshakeComplete");
         write_datagram(world.alice, first, "still", 5); /* what is open needs no key */
 
+        again = begin_with(&world, "gateway", port);
+        wait_string(world.alice, again, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        g_assert_cmpuint(n_logged(&world, "identity:gateway cannot be used"), ==, 1);
+
         test_token_set_present(token, true);
         last = begin_with(&world, "gateway", port);
         wait_string(world.alice, last, CONNECTION, "HandshakeState", "HandshakeComplete");
+        g_assert_cmpuint(n_logged(&world, "identity:gateway can be used again"), ==, 1);
         world_free_with_token(&world, g_steal_pointer(&token));
 }
 
