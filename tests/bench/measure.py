@@ -16,10 +16,11 @@ import rows
 TRIES = 3
 
 
-def run_bounded(command, row):
+def run_bounded(command, row, more):
     """Status, and what was printed and said. What takes longer is ended, with all it has started."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             start_new_session=True, env={**os.environ, "BENCH_RULES": row.rules})
+                             start_new_session=True,
+                             env={**os.environ, "BENCH_RULES": row.rules, **more})
     try:
         printed, said = child.communicate(timeout=row.limit)
         return child.returncode, printed, said
@@ -56,13 +57,17 @@ class Bench:
         if way in rows.APPS:
             way, n = way.rsplit("-", 1)
             argument += str(10 * int(n))
+        more = {}
+        if way.endswith(rows.RECORDS):
+            way = way.removesuffix(rows.RECORDS)
+            more = {"BENCH_ENDS": "CLIENT SERVER", "BENCH_MORE_CONFIG": "[Records]\nDirectAfter=0\n"}
         command = [program, way, row.loop, argument, f"{max(amount, 0.05):.3f}"]
         if row.loop == "fair":
             command = [pathlib.Path(__file__).parent / "fair", self.programs, way, f"{amount:.3f}"]
-        if (row.fresh or row.rules) and way.split("-")[0] in ("dtlsd", "service"):
+        if (row.fresh or row.rules or more) and way.split("-")[0] in ("dtlsd", "service"):
             command = [*os.environ["BENCH_FRESH"].split(), *command]
         for _ in range(TRIES):
-            status, printed, said = run_bounded(command, row)
+            status, printed, said = run_bounded(command, row, more)
             if status == 0:
                 return [self.figures(row, line) for line in printed.splitlines()]
             self.failures.append((f"{way} {row.name}", said.strip() or f"status {status}"))
