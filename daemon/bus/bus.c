@@ -231,7 +231,7 @@ static void bus_end_unreachable(Bus *bus) {
                 ListenerFacts facts = listener_facts(listener);
 
                 if (!facts.spec->persistent && !facts.accept_queue_open && facts.spec->channel == 0)
-                        listener_close(listener);
+                        (void)listener_close(listener);
         }
 
         for (guint i = 0; i < verifiers->len; i++)

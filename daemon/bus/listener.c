@@ -111,14 +111,17 @@ static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userd
 
 static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Listener *listener = userdata;
+        Bus *bus = message_bus(m);
+        uint32_t id;
         int r;
 
         r = listener_control(m, listener, error);
         if (r < 0)
                 return r;
 
-        listener_close(listener);
-        return sd_bus_reply_method_return(m, NULL);
+        id = listener_facts(listener).id;
+        return listener_close(listener) ? sd_bus_reply_method_return(m, NULL)
+                                        : pending_close(bus, m, id, error);
 }
 
 /* ---- facts ---- */

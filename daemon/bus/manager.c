@@ -154,7 +154,7 @@ static int method_listen(sd_bus_message *m, void *userdata, sd_bus_error *error)
         bound = listener_facts(listener).local;
         r = picked ? bus_check_port(bus, m, &bound, error) : 1;
         if (r < 0) {
-                listener_close(listener);
+                (void)listener_close(listener);
                 return r;
         }
 

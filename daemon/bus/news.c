@@ -222,7 +222,10 @@ static void on_listener_connection(Listener *listener, Connection *connection, v
 }
 
 static void on_listener_removed(uint32_t id, uid_t uid, void *userdata) {
-        topic_remove(userdata, SIGNAL_LISTENER, id);
+        News *news = userdata;
+
+        topic_remove(news, SIGNAL_LISTENER, id);
+        pending_listener_removed(news->bus, id);
 }
 
 static void on_verifier_added(Verifier *verifier, void *userdata) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * pending: calls whose answer comes with a later event: Connect, when the handshake is over, and
- * ReadDatagram, when something arrives.
+ * pending: calls whose answer comes with a later event: Connect, when the handshake is over,
+ * ReadDatagram, when something arrives, and Listener.Close, when all its connections have ended.
  *
  * A call's message holds the fds that came with it, asked for or not, and its secrets. So the
  * message is not kept: what is kept is a stub of it that knows whom to answer and nothing else.
@@ -29,6 +29,7 @@ typedef struct Wait {
 struct Pending {
         Bus *bus;
         GHashTable *waits;   /* by connection id: GPtrArray of Wait, in the order they came */
+        GHashTable *closes;  /* by listener id: the stub */
         GHashTable *touched; /* ids of connections with waits, to look at when the turn ends */
 };
 
@@ -335,6 +336,37 @@ int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec
         return 1;
 }
 
+/* ---- Close ---- */
+
+int pending_close(Bus *bus, sd_bus_message *m, uint32_t listener, sd_bus_error *error) {
+        sd_bus_message *stub;
+        int r;
+
+        r = stub_new(m, &stub);
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        g_hash_table_insert(bus->pending->closes, GUINT_TO_POINTER(listener), stub);
+        callers_hold(bus, sd_bus_message_get_sender(m), true);
+        return 1;
+}
+
+void pending_listener_removed(Bus *bus, uint32_t listener) {
+        gpointer stub;
+
+        if (!bus->pending || !g_hash_table_steal_extended(bus->pending->closes,
+                                                          GUINT_TO_POINTER(listener), NULL, &stub))
+                return;
+
+        (void)sd_bus_reply_method_return(stub, NULL);
+        callers_hold(bus, sd_bus_message_get_sender(stub), false);
+        (void)sd_bus_message_unref(stub);
+}
+
+static gboolean close_is_of(gpointer id, gpointer stub, gpointer name) {
+        return g_strcmp0(sd_bus_message_get_sender(stub), name) == 0;
+}
+
 /* ---- events ---- */
 
 void pending_connection_event(Bus *bus, uint32_t id) {
@@ -390,6 +422,7 @@ void pending_caller_gone(Bus *bus, const char *name) {
         GHashTableIter iter;
         gpointer value;
 
+        (void)g_hash_table_foreach_remove(bus->pending->closes, close_is_of, (gpointer)name);
         g_hash_table_iter_init(&iter, bus->pending->waits);
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 GPtrArray *waits = value;
@@ -398,6 +431,10 @@ void pending_caller_gone(Bus *bus, const char *name) {
                 if (waits->len == 0)
                         g_hash_table_iter_remove(&iter);
         }
+}
+
+static void stub_free(gpointer stub) {
+        (void)sd_bus_message_unref(stub);
 }
 
 static void waits_free(gpointer waits) {
@@ -410,6 +447,7 @@ int pending_new(Bus *bus, Pending **ret) {
         pending = g_new0(Pending, 1);
         pending->bus = bus;
         pending->waits = g_hash_table_new_full(NULL, NULL, NULL, waits_free);
+        pending->closes = g_hash_table_new_full(NULL, NULL, NULL, stub_free);
         pending->touched = g_hash_table_new(NULL, NULL);
         *ret = pending;
         return 0;
@@ -420,6 +458,7 @@ Pending *pending_free(Pending *pending) {
                 return NULL;
 
         g_hash_table_unref(pending->waits);
+        g_hash_table_unref(pending->closes);
         g_hash_table_unref(pending->touched);
         g_free(pending);
         return NULL;

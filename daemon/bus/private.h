@@ -223,6 +223,9 @@ void pending_connect(Bus *bus, sd_bus_message *m, uint32_t id); /* Manager.Conne
 /* Connection.ReadDatagram with a Timeout. 1: answered later. Negative: refused. */
 int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec,
                  sd_bus_error *error);
+/* Listener.Close of one that takes its time; later calls of this name wait. As pending_read(). */
+int pending_close(Bus *bus, sd_bus_message *m, uint32_t listener, sd_bus_error *error);
+void pending_listener_removed(Bus *bus, uint32_t listener); /* called by news.c */
 /* Called by news.c as relay tells it; pending_settle() answers at the end of the turn. */
 void pending_connection_event(Bus *bus, uint32_t id);
 void pending_settle(Bus *bus);

@@ -121,6 +121,8 @@ static bool backlog_pushed(Listener *listener, Connection *connection, int r) {
 void listener_take(Listener *listener, Connection *connection) {
         int r = ACCEPT_QUEUE_E_FULL;
 
+        if (listener->gone)
+                return;
         if (connection->handed) /* its shared channel says it */
                 return;
         if (!listener->queue) {

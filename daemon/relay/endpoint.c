@@ -353,13 +353,14 @@ void endpoint_fail(Endpoint *endpoint, int r) {
                 return;
 
         endpoint->over = true; /* nothing can be sent for those who end now */
+        endpoint->source = sd_event_source_disable_unref(endpoint->source);
         text = g_strdup_printf("The socket failed: %s", strerror(-r));
 
         if (endpoint->listener) {
                 log_listener(endpoint->listener, LOG_WARNING, MSG_LISTENER_ENDED,
                              "Listener %" G_GUINT32_FORMAT " ends: %s", endpoint->listener->id,
                              text);
-                listener_close(endpoint->listener);
+                (void)listener_close(endpoint->listener);
         } else if (endpoint->connection) {
                 connection_set_error(endpoint->connection, DTLS_UNDERLYING_SOCKET_ERROR, text);
                 connection_end(endpoint->connection, END_FAILED);

@@ -89,6 +89,9 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         Reason reason = {0};
         int r;
 
+        if (listener->gone)
+                return NULL;
+
         sources_make_room(listener, &in->peer);
         r = listener_new_connection(listener, in, hello, &connection, &reason);
         if (r) {
@@ -97,7 +100,8 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         }
 
         relay_add_connection(relay, connection);
-        g_hash_table_add(listener->connections, connection);
+        connection->listener_link.data = connection;
+        g_queue_push_tail_link(&listener->connections, &connection->listener_link);
         source_add(connection);
         connection->predecessor = predecessor;
         if (predecessor)
@@ -111,7 +115,7 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
 }
 
 void listener_forget(Listener *listener, Connection *connection) {
-        g_hash_table_remove(listener->connections, connection);
+        g_queue_unlink(&listener->connections, &connection->listener_link);
         if (connection->in_backlog)
                 backlog_forget(listener, connection);
 }
@@ -257,6 +261,43 @@ static int listener_open(Listener *listener, Reason *reason) {
         return endpoint_start(listener->endpoint);
 }
 
+Listener *listener_free(Listener *listener) {
+        if (!listener)
+                return NULL;
+
+        g_assert(g_queue_is_empty(&listener->connections) && !listener->alarm.iter);
+        trunk_leave_listener(listener);
+        endpoint_free(listener->endpoint);
+        g_clear_pointer(&listener->sources, g_tree_unref);
+        g_hash_table_unref(listener->rests);
+        sd_event_source_disable_unref(listener->queue_source);
+        accept_queue_free(listener->queue);
+        session_config_unref(listener->config);
+        cookie_jar_free(listener->jar);
+        charges_done(&listener->charges);
+        spec_free(listener->spec);
+        g_free(listener);
+        return NULL;
+}
+
+static void listener_release(void *corpse) {
+        listener_free(corpse);
+}
+
+/* The socket is there until all have said goodbye by it. */
+static void listener_closed(void *owner) {
+        Listener *listener = owner;
+        Relay *relay = listener->relay;
+
+        rests_drop_listener(listener);
+        endpoint_bury(g_steal_pointer(&listener->endpoint));
+
+        log_listener(listener, LOG_INFO, MSG_LISTENER_ENDED, "Listener %" G_GUINT32_FORMAT " ended",
+                     listener->id);
+        relay_tell(relay, listener_removed, listener->id, listener->spec->uid);
+        relay_bury(relay, listener, listener_release);
+}
+
 int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         g_autoptr(Listener) listener = NULL;
         char where[ADDRESS_STRING_MAX];
@@ -266,7 +307,13 @@ int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         listener = g_new0(Listener, 1);
         listener->relay = relay;
         listener->spec = spec;
-        listener->connections = g_hash_table_new(NULL, NULL);
+        g_queue_init(&listener->connections);
+        listener->closing = (Closing){
+                .connections = &listener->connections,
+                .why = END_LISTENER_CLOSED,
+                .done = listener_closed,
+                .owner = listener,
+        };
         listener->sources = sources_new();
         listener->rests = rests_table_new();
         listener->alarm = (Alarm){.ring = backlog_retry, .owner = listener};
@@ -291,58 +338,18 @@ int relay_listen(Relay *relay, Spec *spec, Listener **ret, Reason *reason) {
         return 0;
 }
 
-Listener *listener_free(Listener *listener) {
-        if (!listener)
-                return NULL;
-
-        g_assert(g_hash_table_size(listener->connections) == 0 && !listener->alarm.iter);
-        trunk_leave_listener(listener);
-        endpoint_free(listener->endpoint);
-        g_hash_table_unref(listener->connections);
-        g_clear_pointer(&listener->sources, g_tree_unref);
-        g_hash_table_unref(listener->rests);
-        sd_event_source_disable_unref(listener->queue_source);
-        accept_queue_free(listener->queue);
-        session_config_unref(listener->config);
-        cookie_jar_free(listener->jar);
-        charges_done(&listener->charges);
-        spec_free(listener->spec);
-        g_free(listener);
-        return NULL;
-}
-
-static void listener_release(void *corpse) {
-        listener_free(corpse);
-}
-
-static void listener_close_connections(Listener *listener) {
-        g_autoptr(GList) connections = g_hash_table_get_keys(listener->connections);
-
-        /* one that ends may take its successor along */
-        for (GList *i = connections; i; i = i->next)
-                if (g_hash_table_contains(listener->connections, i->data))
-                        connection_close(i->data, END_LISTENER_CLOSED);
-}
-
-void listener_close(Listener *listener) {
+bool listener_close(Listener *listener) {
         Relay *relay = listener->relay;
 
         if (listener->gone)
-                return;
+                return false;
 
         listener->gone = true;
-        listener_close_connections(listener);
-        rests_drop_listener(listener);
+        relay_drop_listener(relay, listener);
         trunk_leave_listener(listener);
         alarm_clear(relay, &listener->alarm);
         listener->queue_source = sd_event_source_disable_unref(listener->queue_source);
-        endpoint_bury(g_steal_pointer(&listener->endpoint));
-        relay_drop_listener(relay, listener);
-
-        log_listener(listener, LOG_INFO, MSG_LISTENER_ENDED, "Listener %" G_GUINT32_FORMAT " ended",
-                     listener->id);
-        relay_tell(relay, listener_removed, listener->id, listener->spec->uid);
-        relay_bury(relay, listener, listener_release);
+        return closing_begin(relay, &listener->closing);
 }
 
 ListenerFacts listener_facts(const Listener *listener) {
@@ -351,7 +358,7 @@ ListenerFacts listener_facts(const Listener *listener) {
                 .local = udp_local(listener->endpoint->udp),
                 .spec = listener->spec,
                 .backlog = listener->backlog.length,
-                .n_connections = g_hash_table_size(listener->connections),
+                .n_connections = listener->connections.length,
                 .accept_queue_open = listener->queue,
         };
 }

@@ -56,6 +56,7 @@
 typedef struct Endpoint Endpoint;
 typedef struct Source Source;
 typedef struct Outlet Outlet;
+typedef struct Owner Owner;
 typedef struct Shaker Shaker;
 
 /* ---- tally.c: what is counted, and under which name it is shown ---- */
@@ -177,6 +178,26 @@ void log_connection(Connection *connection, int level, const char *message_id, c
 void log_listener(Listener *listener, int level, const char *message_id, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 
+/* ---- closing.c: connections that end together, some in a turn ---- */
+
+typedef struct Closing {
+        GQueue *connections; /* each leaves it when it is closed */
+        EndReason why;
+        void (*done)(void *owner); /* all have */
+        void *owner;
+} Closing;
+
+int closings_new(Relay *relay);
+void closings_free(Relay *relay);
+/* Some now, the others in later turns; whether it is done. */
+bool closing_begin(Relay *relay, Closing *closing);
+void closings_finish(Relay *relay); /* all of them, now */
+/* A connection that goes with its bus name is among that name's from birth to death. */
+void owner_join(Connection *connection);
+void owner_leave(Connection *connection); /* if it is */
+void owner_lost(Connection *connection);  /* the bus is, and no name leaves it any more */
+void owner_gone(Relay *relay, const char *name);
+
 /* ---- the objects ---- */
 
 #include "relay/trunk.h"
@@ -190,7 +211,9 @@ struct Relay {
         DatagramBatch *rx, *net, *app, *out;
         size_t net_mark; /* what the connection whose turn it is adds to net begins here */
         GTree *connections, *listeners, *verifiers; /* by id */
-        GQueue loose; /* connections that are on no trunk, in the order of their ids */
+        GHashTable *owners; /* by name, of those with connections that go with it */
+        GQueue closings;    /* of Closing, in turn */
+        sd_event_source *closings_timer;
         uint32_t last_connection, last_listener, last_verifier;
         GHashTable *paces;  /* uid to Pace, of those with something that waits */
         GHashTable *shared; /* a set of Connections with others */
@@ -295,7 +318,9 @@ struct Connection {
         Outlet *outlet;   /* the owner's channel; NULL: what comes is kept for connection_read() */
         Trunk *trunk;     /* its shared channel, from birth on; NULL: none */
         Lane *lane;       /* its place there; NULL: not open, and nothing is to be told of it */
-        GList link;       /* in its trunk, or in relay->loose */
+        Owner *owner;     /* the bus name that it goes with; NULL: it does not */
+        GList link;       /* in its trunk, or in its owner */
+        GList listener_link;
         bool had_lane;
         GPtrArray *others; /* Outlets of those it is shared with; NULL: there are none */
         Channel *carrier;  /* external: its packets are ciphertext; NULL: datagrams are signals */
@@ -352,10 +377,11 @@ struct Listener {
         SessionConfig *config;
         CookieJar *jar; /* with cookies off too: a restarted peer has to prove itself */
         Endpoint *endpoint;
-        GHashTable *connections; /* a set */
-        GTree *sources;          /* host to Source */
-        GHashTable *rests;       /* Key to what rests of it here */
-        Trunk *trunk;            /* its connections'; NULL: none */
+        GQueue connections;
+        Closing closing;
+        GTree *sources;    /* host to Source */
+        GHashTable *rests; /* Key to what rests of it here */
+        Trunk *trunk;      /* its connections'; NULL: none */
         GList trunk_link;
         AcceptQueue *queue;
         sd_event_source *queue_source;

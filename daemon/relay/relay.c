@@ -142,17 +142,12 @@ GArray *relay_list_verifiers(const Relay *relay, uint32_t after, size_t max) {
 void relay_add_connection(Relay *relay, Connection *connection) {
         connection->id = ++relay->last_connection;
         g_tree_insert(relay->connections, GUINT_TO_POINTER(connection->id), connection);
-        if (connection->trunk)
-                return;
-
-        connection->link.data = connection;
-        g_queue_push_tail_link(&relay->loose, &connection->link);
+        owner_join(connection);
 }
 
 void relay_drop_connection(Relay *relay, Connection *connection) {
         g_tree_remove(relay->connections, GUINT_TO_POINTER(connection->id));
-        if (connection->spec->channel == 0)
-                g_queue_unlink(&relay->loose, &connection->link);
+        owner_leave(connection);
 }
 
 void relay_add_listener(Relay *relay, Listener *listener) {
@@ -216,6 +211,10 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         if (r < 0)
                 return fault(r);
 
+        r = closings_new(relay);
+        if (r < 0)
+                return fault(r);
+
         r = trunks_new(relay);
         if (r < 0)
                 return fault(r);
@@ -253,7 +252,7 @@ static void relay_close_listeners(Relay *relay, const char *owner) {
                 Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
 
                 if (relay_is_of(listener->spec, owner))
-                        listener_close(listener);
+                        (void)listener_close(listener);
         }
 }
 
@@ -268,28 +267,16 @@ static void relay_close_verifiers(Relay *relay, const char *owner) {
         }
 }
 
-static GArray *relay_list_loose(const Relay *relay) {
-        GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-
-        for (const GList *i = relay->loose.head; i; i = i->next)
-                g_array_append_val(ids, ((const Connection *)i->data)->id);
-
-        return ids;
-}
-
-/* Of a name those alone that are on no shared channel, which goes by itself: there may be very many
- * of the others, and names leave all the time. */
-static void relay_close_connections(Relay *relay, const char *owner, EndReason why) {
-        g_autoptr(GArray) ids =
-                owner ? relay_list_loose(relay) : relay_list_connections(relay, 0, SIZE_MAX);
+static void relay_close_connections(Relay *relay) {
+        g_autoptr(GArray) ids = relay_list_connections(relay, 0, SIZE_MAX);
 
         for (guint i = 0; i < ids->len; i++) {
                 Connection *connection =
                         relay_find_connection(relay, g_array_index(ids, uint32_t, i));
 
                 /* one that goes can take another with it */
-                if (connection && relay_is_of(connection->spec, owner))
-                        connection_close(connection, why);
+                if (connection)
+                        connection_close(connection, END_CLOSE);
         }
 }
 
@@ -303,12 +290,14 @@ Relay *relay_free(Relay *relay) {
         if (relay->timer) {
                 relay_close_verifiers(relay, NULL);
                 relay_close_listeners(relay, NULL);
-                relay_close_connections(relay, NULL, END_CLOSE);
+                relay_close_connections(relay);
+                closings_finish(relay);
                 trunks_close(relay);
                 relay_settle(relay);
         }
 
         relay->settle = sd_event_source_disable_unref(relay->settle);
+        closings_free(relay);
         trunks_free(relay);
         alarms_free(relay);
         shakes_free(relay);
@@ -345,7 +334,7 @@ Counters relay_counters(const Relay *relay) {
 void relay_owner_gone(Relay *relay, const char *owner) {
         relay_close_verifiers(relay, owner);
         relay_close_listeners(relay, owner);
-        relay_close_connections(relay, owner, END_OWNER_GONE);
+        owner_gone(relay, owner);
         trunks_name_gone(relay, owner);
         sharing_name_gone(relay, owner);
 }
@@ -366,8 +355,10 @@ void relay_owners_lost(Relay *relay) {
                 Connection *connection =
                         relay_find_connection(relay, g_array_index(connections, uint32_t, i));
 
-                if (connection)
-                        relay_disown(connection->spec);
+                if (!connection)
+                        continue;
+                relay_disown(connection->spec);
+                owner_lost(connection);
         }
         for (guint i = 0; i < listeners->len; i++)
                 relay_disown(

@@ -298,8 +298,9 @@ int listener_set_cookie_parameters(Listener *listener, const CookieParameters *p
                                    Reason *reason);
 CookieParameters listener_cookie_parameters(const Listener *listener);
 int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason);
-/* Its connections end with END_LISTENER_CLOSED. */
-void listener_close(Listener *listener);
+/* Its connections end with END_LISTENER_CLOSED, where there are many some in a turn. Whether it is
+ * over; else listener_removed tells when it is, and its socket is free. */
+bool listener_close(Listener *listener);
 
 /* ---- client verifiers ---- */
 

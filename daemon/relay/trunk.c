@@ -216,7 +216,7 @@ static void trunk_bury(Trunk *trunk) {
         Listener *listener;
 
         while ((listener = g_queue_peek_head(&trunk->listeners)))
-                listener_close(listener);
+                (void)listener_close(listener);
 
         pace_forget(&trunk->paced);
         (void)trunk_send(trunk);

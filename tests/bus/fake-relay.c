@@ -550,7 +550,7 @@ int listener_open_accept_queue(Listener *listener, int *ret_fd, Reason *reason) 
         return RELAY_E_QUOTA;
 }
 
-void listener_close(Listener *listener) {
+bool listener_close(Listener *listener) {
         Relay *relay = listener->relay;
 
         (void)g_ptr_array_remove(relay->listeners, listener);
@@ -559,6 +559,7 @@ void listener_close(Listener *listener) {
                                                   relay->userdata);
         (void)spec_free(listener->spec);
         g_free(listener);
+        return true;
 }
 
 int relay_create_verifier(Relay *relay, Spec *spec, Verifier **ret, Reason *reason) {

@@ -84,7 +84,7 @@ static void nobody_else_does(void) {
 
         live_and_die(seat, fake_connection(seat->relay, 1000, OWNER, true));
         live_and_die(seat, fake_connection(seat->relay, 1000, NULL, true));
-        listener_close(fake_listener(seat->relay, 1000, OWNER));
+        (void)listener_close(fake_listener(seat->relay, 1000, OWNER));
         seat_run(seat);
         for (guint i = 0; i < seat->signals->len; i++)
                 g_assert_cmpstr(sd_bus_message_get_destination(g_ptr_array_index(seat->signals, i)),

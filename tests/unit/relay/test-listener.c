@@ -160,7 +160,7 @@ static void takes_its_connections_with_it(World *world, gconstpointer unused) {
 
         world_pair(world, &client, &server);
         id = connection_facts(server).id;
-        listener_close((Listener *)connection_facts(server).listener);
+        (void)listener_close((Listener *)connection_facts(server).listener);
         g_assert_false(world_has(world, id));
         g_assert_cmpuint(world->n_listeners_removed, ==, 1);
         g_assert_nonnull(strstr(world->closed->str, "2:ListenerClosed "));

@@ -268,7 +268,7 @@ static void another_configuration_wipes_the_listeners(Fixture *fixture, gconstpo
 
 static void a_listeners_end_wipes_its_own(Fixture *fixture, gconstpointer unused) {
         let_all_rest(fixture);
-        listener_close(fixture->listener);
+        (void)listener_close(fixture->listener);
         g_assert_cmpuint(n_resting(fixture), ==, 0);
 }
 

@@ -109,7 +109,7 @@ static void go_with_their_listener(World *world, gconstpointer unused) {
         crowd_say_hello(&crowd);
         world_wait(world, !g_queue_is_empty(&world->relay->shakers));
         for (size_t i = 0; i < LISTENERS; i++)
-                listener_close(crowd.listeners[i]);
+                (void)listener_close(crowd.listeners[i]);
         world_wait(world, g_queue_is_empty(&world->relay->shakers));
         left = relay_list_connections(world->relay, 0, 1);
         g_assert_cmpuint(left->len, ==, 0);
