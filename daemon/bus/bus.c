@@ -189,6 +189,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         /* it, and the fds that nobody asked for, outlives its handler and is freed in the bin */
         bin_put(bus, sd_bus_message_ref(m));
+        bus->has_heard = true;
 
         r = sd_bus_message_get_type(m, &type);
         if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
@@ -338,8 +339,11 @@ static int on_calls(sd_event_source *source, uint64_t usec, void *userdata) {
 static int on_turn(sd_event_source *source, void *userdata) {
         Bus *bus = userdata;
 
-        if (sd_event_source_get_enabled(bus->calls, NULL) == 0)
+        /* a turn of news alone reads nothing; what arrives later wakes the loop by itself */
+        if ((bus->has_heard || queues_wait(bus->queues)) &&
+            sd_event_source_get_enabled(bus->calls, NULL) == 0)
                 bus_goes_on(bus);
+        bus->has_heard = false;
         callers_turn_over(bus);
         pending_settle(bus);
         news_send(bus);

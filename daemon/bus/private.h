@@ -52,6 +52,7 @@ struct Bus {
         sd_event_source *drained; /* looks whether what was sent has left */
         bool attached;            /* to the event loop, by us */
         bool is_lost;
+        bool has_heard; /* a message, in this turn */
         BusHost host;
 };
 
