@@ -46,10 +46,15 @@ static bool token_is_possible(void) {
         return false;
 }
 
-TestToken *test_token_new(void) {
+static void token_init(void) {
         const char *const arguments[] = {
                 "softhsm2-util", "--init-token", "--free",   "--label", "gate",
                 "--pin",         TEST_TOKEN_PIN, "--so-pin", SO_PIN,    NULL};
+
+        run(arguments);
+}
+
+TestToken *test_token_new(void) {
         g_autofree char *folder = NULL, *file = NULL, *config = NULL;
         TestToken *token;
 
@@ -70,7 +75,7 @@ TestToken *test_token_new(void) {
         g_unsetenv("SOFTHSM2_CONF");
         /* what SoftHSM and its OpenSSL do not free is not ours */
         g_assert_true(g_setenv("LSAN_OPTIONS", "detect_leaks=0", TRUE));
-        run(arguments);
+        token_init();
         return token;
 }
 
@@ -111,6 +116,14 @@ void test_token_set_present(const TestToken *token, bool present) {
                 g_assert_cmpint(g_rename(token->slot, token->away), ==, 0);
                 g_assert_cmpint(g_mkdir(token->slot, 0755), ==, 0);
         }
+}
+
+void test_token_replace(const TestToken *token) {
+        const char *const arguments[] = {"softhsm2-util", "--delete-token", "--token", "gate",
+                                         NULL};
+
+        run(arguments);
+        token_init();
 }
 
 void test_token_give(const TestToken *token, const char *user) {

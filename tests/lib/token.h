@@ -23,6 +23,8 @@ const char *test_token_module(void); /* NULL: as above */
 char *test_token_import(const TestToken *token, const TestIdentity *identity, const char *label);
 /* Out of its slot, or in again. */
 void test_token_set_present(const TestToken *token, bool present);
+/* Its slot has another token from here on, of the same name and without a key. */
+void test_token_replace(const TestToken *token);
 /* To the user that the service runs as. */
 void test_token_give(const TestToken *token, const char *user);
 

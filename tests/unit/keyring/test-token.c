@@ -195,6 +195,44 @@ static void one_that_is_pulled_is_found_when_it_is_back(void) {
         }
 }
 
+static void wait_unusable(Token *token, const char *expected) {
+        gint64 limit = g_get_monotonic_time() + LIMIT_USEC;
+        const char *text = "";
+
+        while (token_try(token, &text) == 0 || !strstr(text, expected)) {
+                if (g_get_monotonic_time() > limit)
+                        g_error("'%s' does not say '%s'", text, expected);
+                g_usleep(10000);
+        }
+}
+
+/* Another's key of the same name signs nothing for this one. */
+static void one_that_is_another_is_refused(void) {
+        g_autoptr(TestToken) hsm = test_token_new();
+        g_autoptr(TestIdentity) right = test_identity_new("x", NULL, 0, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) wrong = test_identity_new("x", NULL, 0, TEST_KEY_ECDSA);
+        g_autofree char *uri = NULL, *other_uri = NULL, *again = NULL;
+        g_autoptr(Token) token = NULL;
+
+        if (!hsm)
+                return;
+
+        uri = test_token_import(hsm, right, "mine");
+        token = token_of(uri, TEST_TOKEN_PIN, right);
+        g_assert_true(signs(token, right, GNUTLS_SIGN_ECDSA_SHA256));
+
+        test_token_replace(hsm);
+        g_assert_false(signs(token, right, GNUTLS_SIGN_ECDSA_SHA256));
+        other_uri = test_token_import(hsm, wrong, "mine");
+        g_assert_cmpstr(other_uri, ==, uri);
+        wait_unusable(token, "not that of the first certificate");
+        g_assert_false(signs(token, right, GNUTLS_SIGN_ECDSA_SHA256));
+
+        test_token_replace(hsm);
+        again = test_token_import(hsm, right, "mine");
+        wait_signs(token, right, g_get_monotonic_time() + LIMIT_USEC);
+}
+
 typedef struct Busy {
         Token *token;
         TestIdentity *identity;
@@ -275,6 +313,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/token/one-that-comes-back-is-found", one_that_comes_back_is_found);
         g_test_add_func("/token/one-that-is-pulled-is-found-when-it-is-back",
                         one_that_is_pulled_is_found_when_it_is_back);
+        g_test_add_func("/token/one-that-is-another-is-refused", one_that_is_another_is_refused);
         g_test_add_func("/token/one-may-be-pulled-while-it-signs",
                         one_may_be_pulled_while_it_signs);
         return g_test_run();
