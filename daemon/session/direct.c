@@ -90,7 +90,7 @@ size_t direct_receive(Session *session, const Datagram *in) {
         Direct *direct = &session->direct;
         size_t size, done = 0;
 
-        if (session->state != SESSION_OPEN ||
+        if (in->size == 0 || session->state != SESSION_OPEN ||
             !direct_key(session, &direct->open, direct->window.next, /* open= */ true))
                 return 0;
 

@@ -258,9 +258,10 @@ static int session_go_on(Session *session) {
 
 /* What is behind the first @done bytes of the first. */
 static int session_take(Session *session, const Datagram *in, size_t n, size_t done) {
+        const uint8_t *rest = done > 0 ? in->data + done : in->data; /* NULL where it is empty */
         int r;
 
-        filter_input(&session->filter, in->data + done, in->size - done);
+        filter_input(&session->filter, rest, in->size - done);
         for (size_t i = 1; i < n; i++)
                 filter_input(&session->filter, in[i].data, in[i].size);
         r = session_go_on(session);
