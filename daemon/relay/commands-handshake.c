@@ -52,7 +52,7 @@ int command_prepare_handshake(Connection *connection, Command command, Reason *r
                                   "association is over; read from it first");
 
         /* each time: a key may have died since, and the system's trust been read again */
-        g_clear_pointer(&connection->config, session_config_unref);
+        config_release(connection->relay, &connection->config);
         return config_make(connection->relay, connection->spec, &connection->config, reason);
 }
 

@@ -99,6 +99,54 @@ static const char *config_refusal(SessionConfigOutcome outcome) {
         return "This configuration cannot be used";
 }
 
+/* ---- clients that are configured alike have one configuration, while any of them is there ---- */
+
+#define CONFIGS_MAX 16 /* looked at: of those in use the last ones */
+
+static void configs_drop(Relay *relay, GList *link) {
+        session_config_unref(link->data);
+        g_queue_delete_link(&relay->configs, link);
+}
+
+/* A server's is its own: so is the key of its tickets. */
+static SessionConfig *configs_find(Relay *relay, const SessionConfigSpec *wanted) {
+        GList *next;
+
+        for (GList *i = wanted->role == DTLS_CLIENT ? relay->configs.head : NULL; i; i = next) {
+                next = i->next;
+                if (!session_config_is_shared(i->data)) {
+                        configs_drop(relay, i);
+                } else if (session_config_is_like(i->data, wanted)) {
+                        g_queue_unlink(&relay->configs, i);
+                        g_queue_push_head_link(&relay->configs, i);
+                        return i->data;
+                }
+        }
+
+        return NULL;
+}
+
+static void configs_add(Relay *relay, SessionConfig *config) {
+        if (relay->configs.length == CONFIGS_MAX)
+                configs_drop(relay, relay->configs.tail);
+        g_queue_push_head(&relay->configs, session_config_ref(config));
+}
+
+void config_release(Relay *relay, SessionConfig **config) {
+        GList *link = g_queue_find(&relay->configs, *config);
+
+        g_clear_pointer(config, session_config_unref);
+        if (link && !session_config_is_shared(link->data))
+                configs_drop(relay, link);
+}
+
+void configs_close(Relay *relay) {
+        while (relay->configs.head)
+                configs_drop(relay, relay->configs.head);
+}
+
+/* ---- making one ---- */
+
 int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason) {
         g_autoptr(GPtrArray) pins = pins_for(relay, spec);
         const SpecJudgement judgement = {
@@ -106,15 +154,24 @@ int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reaso
                 .revocations = revoked_for(relay, spec->uid),
                 .pins = pins,
         };
+        const SessionConfigSpec wanted = spec_session(spec, &judgement);
+        SessionConfig *alike = configs_find(relay, &wanted);
         int r;
 
-        r = spec_session_config(spec, &judgement, ret);
+        if (alike) {
+                *ret = session_config_ref(alike);
+                return 0;
+        }
+
+        r = session_config_new(&wanted, ret);
         if (r < 0)
                 return fault(r);
         if (r > 0)
                 return reason_set(reason, RELAY_E_TLS_INITIALIZATION, "%s",
                                   config_refusal((SessionConfigOutcome)r));
 
+        if (wanted.role == DTLS_CLIENT)
+                configs_add(relay, *ret);
         return 0;
 }
 
@@ -152,5 +209,15 @@ int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason) {
         if (r)
                 return r;
 
-        return config_make_again(relay, spec, ret, reason);
+        r = config_make_again(relay, spec, ret, reason);
+        if (r)
+                return r;
+
+        /* parsed once for all that are alike, and each pays for it */
+        if (spec->role == DTLS_CLIENT && spec->trust) {
+                trust_unref(spec->trust);
+                spec->trust = trust_ref(session_config_spec(*ret)->trust);
+        }
+
+        return 0;
 }

@@ -179,7 +179,7 @@ Connection *connection_free(Connection *connection) {
                  !connection->carrier && !connection->alarm.iter);
         trunk_leave(connection);
         g_queue_clear_full(&connection->queue, connection_release_bytes);
-        g_clear_pointer(&connection->config, session_config_unref);
+        config_release(connection->relay, &connection->config);
         g_clear_pointer(&connection->errors, g_array_unref);
         g_clear_pointer(&connection->ignored, g_array_unref);
         g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);

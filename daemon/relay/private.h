@@ -240,7 +240,8 @@ struct Relay {
         Seal *seal;              /* of session tickets; they die with it */
         Expiry *expiry;
         uint32_t direct_after;
-        GQueue rests; /* rests.c */
+        GQueue rests;   /* rests.c */
+        GQueue configs; /* config.c */
         Alarm rests_alarm;
         const RelayObserver *observer;
         void *observer_userdata;
@@ -429,6 +430,9 @@ int config_check_mtu(const Spec *spec, uint16_t mtu, Reason *reason);
 int config_make(Relay *relay, Spec *spec, SessionConfig **ret, Reason *reason);
 /* The same of one that was whole, for who goes on with the keys it has. */
 int config_make_again(Relay *relay, const Spec *spec, SessionConfig **ret, Reason *reason);
+/* Of a connection, which has no session any more; NULL then. */
+void config_release(Relay *relay, SessionConfig **config);
+void configs_close(Relay *relay);
 
 /* ---- trusts.c ---- */
 

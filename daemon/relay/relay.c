@@ -184,6 +184,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         keys_observe_identities(keys, on_identities_changed, relay);
         trusts_open(relay);
         rests_open(relay);
+        g_queue_init(&relay->configs);
         revoked_open(relay);
         kept_open(relay);
         relay->quota = quota;
@@ -308,6 +309,7 @@ Relay *relay_free(Relay *relay) {
         g_clear_pointer(&relay->connections, g_tree_unref);
         g_clear_pointer(&relay->listeners, g_tree_unref);
         g_clear_pointer(&relay->verifiers, g_tree_unref);
+        configs_close(relay);
         trusts_close(relay);
         revoked_close(relay);
         kept_close(relay);

@@ -331,8 +331,8 @@ bool spec_has_tickets(const Spec *spec) {
         return spec->role == DTLS_CLIENT || !spec->external;
 }
 
-int spec_session_config(const Spec *spec, const SpecJudgement *judgement, SessionConfig **ret) {
-        SessionConfigSpec config = {
+SessionConfigSpec spec_session(const Spec *spec, const SpecJudgement *judgement) {
+        return (SessionConfigSpec){
                 .role = spec->role,
                 .protocol = spec->protocol,
                 .profile = spec->profile,
@@ -358,6 +358,4 @@ int spec_session_config(const Spec *spec, const SpecJudgement *judgement, Sessio
                 .dh_parameters = spec->dh_parameters,
                 .tickets = spec_has_tickets(spec),
         };
-
-        return session_config_new(&config, ret);
 }

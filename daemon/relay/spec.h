@@ -149,7 +149,7 @@ typedef struct SpecJudgement {
         GPtrArray *pins; /* NULL: none, or not a client's */
 } SpecJudgement;
 
-/* The session configuration that this spec describes. */
-int spec_session_config(const Spec *spec, const SpecJudgement *judgement, SessionConfig **ret);
+/* What this says of a session; all in it is borrowed. */
+SessionConfigSpec spec_session(const Spec *spec, const SpecJudgement *judgement);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spec, spec_free)

@@ -295,7 +295,8 @@ static int config_copy_spec(SessionConfig *config, const SessionConfigSpec *spec
         if (spec->verify_mode == AUTO_VERIFY_PEER)
                 config->verify_mode = client ? VERIFY_PEER : QUERY_PEER;
 
-        if (!config->spec.trust) {
+        config->trusts_nobody = !config->spec.trust;
+        if (config->trusts_nobody) {
                 g_autoptr(GPtrArray) nobody = g_ptr_array_new();
                 int r = trust_new(nobody, &config->spec.trust);
 
@@ -375,6 +376,10 @@ SessionConfig *session_config_unref(SessionConfig *config) {
                 config_free(config);
 
         return NULL;
+}
+
+bool session_config_is_shared(const SessionConfig *config) {
+        return config->n_references > 1;
 }
 
 const SessionConfigSpec *session_config_spec(const SessionConfig *config) {

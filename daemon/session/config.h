@@ -93,6 +93,10 @@ int session_config_new(const SessionConfigSpec *spec, SessionConfig **ret);
 SessionConfig *session_config_ref(SessionConfig *config);
 SessionConfig *session_config_unref(SessionConfig *config);
 const SessionConfigSpec *session_config_spec(const SessionConfig *config);
+bool session_config_is_shared(const SessionConfig *config); /* has more than one reference */
+/* Whether what @spec describes would be the same. Of one with a chain only when that is the same
+ * object. */
+bool session_config_is_like(const SessionConfig *config, const SessionConfigSpec *spec);
 
 const char *dtls_protocol_name(DtlsProtocol protocol); /* "DtlsV1_2OrLater", … */
 bool dtls_protocol_from_name(const char *name, DtlsProtocol *ret);

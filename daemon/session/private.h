@@ -56,6 +56,7 @@ struct SessionConfig {
         char *psk_hint;
         PeerVerifyMode verify_mode; /* AutoVerifyPeer resolved */
         bool has_certificate;       /* a chain and somebody to sign for it */
+        bool trusts_nobody;         /* spec.trust was not given */
         gnutls_priority_t priority;
         gnutls_certificate_credentials_t certificate;
         gnutls_psk_client_credentials_t psk_client;

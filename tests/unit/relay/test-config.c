@@ -95,6 +95,72 @@ static void bounds_the_mtu_hint(Fixture *fixture, gconstpointer unused) {
         g_assert_cmpint(config_check_mtu(plain, 0, NULL), ==, 0);
 }
 
+/* ---- clients that are alike ---- */
+
+static SessionConfig *make(Fixture *fixture, Spec *spec) {
+        SessionConfig *config = NULL;
+        Reason reason;
+
+        g_assert_cmpint(config_make(fixture->world.relay, spec, &config, &reason), ==, 0);
+        return config;
+}
+
+/* A client that trusts this certificate, which was read for it alone. */
+static Spec *client_of(const TestIdentity *ca) {
+        g_autoptr(GPtrArray) ders = test_chain_ders(ca, NULL);
+        Spec *spec = world_client_spec();
+
+        g_assert_cmpint(trust_new(ders, &spec->trust), ==, 0);
+        return spec;
+}
+
+static void clients_that_are_alike_share_one(Fixture *fixture, gconstpointer unused) {
+        g_autoptr(Spec) first = client_of(fixture->identity), second = client_of(fixture->identity);
+        g_autoptr(Spec) third = client_of(fixture->other);
+        SessionConfig *one = make(fixture, first), *same = make(fixture, second);
+        SessionConfig *other = make(fixture, third);
+        Relay *relay = fixture->world.relay;
+
+        g_assert_true(one == same);
+        g_assert_true(one != other);
+        g_assert_true(first->trust == second->trust); /* was read twice, and is there once */
+        g_assert_cmpuint(relay->configs.length, ==, 2);
+
+        /* it goes with the last of them */
+        config_release(relay, &one);
+        config_release(relay, &other);
+        g_assert_cmpuint(relay->configs.length, ==, 1);
+        config_release(relay, &same);
+        g_assert_cmpuint(relay->configs.length, ==, 0);
+}
+
+static void so_many_are_looked_at(Fixture *fixture, gconstpointer unused) {
+        Relay *relay = fixture->world.relay;
+        SessionConfig *configs[20];
+
+        for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++) {
+                g_autoptr(Spec) spec = client_of(fixture->identity);
+
+                spec->verify_depth = i;
+                configs[i] = make(fixture, spec);
+        }
+        g_assert_cmpuint(relay->configs.length, ==, 16);
+        for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++)
+                config_release(relay, &configs[i]);
+        g_assert_cmpuint(relay->configs.length, ==, 0);
+}
+
+/* Its tickets are sealed with a key of its own. */
+static void a_server_has_its_own(Fixture *fixture, gconstpointer unused) {
+        g_autoptr(SessionConfig) one = NULL, other = NULL;
+
+        fixture->spec->key = world_import_key(&fixture->world, WORLD_UID, fixture->identity);
+        one = make(fixture, fixture->spec);
+        other = make(fixture, fixture->spec);
+        g_assert_true(one != other);
+        g_assert_cmpuint(fixture->world.relay->configs.length, ==, 0);
+}
+
 #define CASE(name, function) g_test_add("/config/" name, Fixture, NULL, setup, function, teardown)
 
 int main(int argc, char **argv) {
@@ -108,5 +174,8 @@ int main(int argc, char **argv) {
         CASE("staples-for-clients-alone", staples_for_clients_alone);
         CASE("wants-an-identity-to-a-psk", wants_an_identity_to_a_psk);
         CASE("bounds-the-mtu-hint", bounds_the_mtu_hint);
+        CASE("clients-that-are-alike-share-one", clients_that_are_alike_share_one);
+        CASE("so-many-are-looked-at", so_many_are_looked_at);
+        CASE("a-server-has-its-own", a_server_has_its_own);
         return g_test_run();
 }

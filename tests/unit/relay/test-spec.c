@@ -60,10 +60,7 @@ static void copies_share_nothing_that_changes(void) {
 }
 
 static bool takes_psk(const Spec *spec) {
-        g_autoptr(SessionConfig) config = NULL;
-
-        g_assert_cmpint(spec_session_config(spec, &(SpecJudgement){0}, &config), ==, 0);
-        return session_config_spec(config)->psk;
+        return spec_session(spec, &(SpecJudgement){0}).psk;
 }
 
 static void says_who_may_come_with_a_psk(void) {
@@ -83,27 +80,25 @@ static void says_who_may_come_with_a_psk(void) {
         g_assert_true(takes_psk(certified));
 }
 
-static SessionConfig *config_with(const char *option) {
+static SessionConfigSpec session_with(const char *option) {
         g_autoptr(Spec) spec = spec_new(DTLS_CLIENT, 1000, ":1.5");
-        SessionConfig *config = NULL;
 
         spec->ssl_options = g_ptr_array_new();
         g_ptr_array_add(spec->ssl_options, (void *)option);
-        g_assert_cmpint(spec_session_config(spec, &(SpecJudgement){0}, &config), ==, 0);
-        return config;
+        return spec_session(spec, &(SpecJudgement){0});
 }
 
 static void tells_sessions_what_ssl_options_say(void) {
-        g_autoptr(SessionConfig) neither = config_with("DisableCompression");
-        g_autoptr(SessionConfig) no_name = config_with("DisableServerNameIndication");
-        g_autoptr(SessionConfig) no_preference = config_with("DisableServerCipherPreference");
+        SessionConfigSpec neither = session_with("DisableCompression");
+        SessionConfigSpec no_name = session_with("DisableServerNameIndication");
+        SessionConfigSpec no_preference = session_with("DisableServerCipherPreference");
 
-        g_assert_true(session_config_spec(neither)->server_name_indication);
-        g_assert_true(session_config_spec(neither)->server_preference);
-        g_assert_false(session_config_spec(no_name)->server_name_indication);
-        g_assert_true(session_config_spec(no_name)->server_preference);
-        g_assert_true(session_config_spec(no_preference)->server_name_indication);
-        g_assert_false(session_config_spec(no_preference)->server_preference);
+        g_assert_true(neither.server_name_indication);
+        g_assert_true(neither.server_preference);
+        g_assert_false(no_name.server_name_indication);
+        g_assert_true(no_name.server_preference);
+        g_assert_true(no_preference.server_name_indication);
+        g_assert_false(no_preference.server_preference);
 }
 
 int main(int argc, char **argv) {
