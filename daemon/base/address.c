@@ -204,7 +204,7 @@ bool address_same_host(const Address *a, const Address *b) {
 
 /* Each is built from nothing, so what is the same is so in every byte. */
 bool address_equal(const Address *a, const Address *b) {
-        return memcmp(a, b, sizeof(*a)) == 0;
+        return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
 static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned n_bits) {

@@ -27,6 +27,7 @@ typedef struct Address {
                 struct sockaddr sa; /* sa_family AF_UNSPEC: no address */
                 struct sockaddr_in in;
                 struct sockaddr_in6 in6;
+                uint8_t bytes[sizeof(struct sockaddr_in6)]; /* of what is built from nothing */
         };
 } Address;
 
