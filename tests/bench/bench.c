@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -77,17 +78,22 @@ void bench_widen(int fd) {
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
 }
 
-static struct sockaddr_in loopback(uint16_t port) {
-        return (struct sockaddr_in){
-                .sin_family = AF_INET,
-                .sin_port = htons(port),
-                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-        };
+const char *bench_address(void) {
+        const char *address = getenv("BENCH_ADDRESS");
+
+        return address ? address : "127.0.0.1";
+}
+
+static struct sockaddr_in server_at(uint16_t port) {
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+        bench_check(inet_pton(AF_INET, bench_address(), &address.sin_addr) == 1, "BENCH_ADDRESS");
+        return address;
 }
 
 int bench_bind(uint16_t *port, bool is_shared) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct sockaddr_in address = loopback(*port);
+        struct sockaddr_in address = server_at(*port);
         socklen_t size = sizeof address;
         const int one = is_shared;
 
@@ -103,7 +109,7 @@ int bench_bind(uint16_t *port, bool is_shared) {
 
 int bench_connect(uint16_t port) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        const struct sockaddr_in address = loopback(port);
+        const struct sockaddr_in address = server_at(port);
 
         bench_check(fd >= 0, "socket");
         bench_widen(fd);
@@ -178,9 +184,22 @@ static bool cut(char *name, const char *suffix) {
         return true;
 }
 
+static void enter_namespace(void) {
+        const char *path = getenv("BENCH_SERVER_NETWORK");
+        int fd;
+
+        if (!path)
+                return;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        bench_check(fd >= 0 && setns(fd, CLONE_NEWNET) == 0, path);
+        (void)close(fd);
+}
+
 static _Noreturn void be_server(const BenchWay *way, const char *loop, const char *argument) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         pin(/* server= */ true);
+        enter_namespace();
         way->begin(kind, /* server= */ true);
         bench_serve(way, loop, argument);
 }

@@ -71,7 +71,9 @@ char *bench_certificate(const char *name);
 void bench_opened(void);
 /* What everybody speaks, by OpenSSL's name. */
 const char *bench_cipher(BenchKind kind);
-/* UDP on 127.0.0.1, with buffers as large as may be. @port 0: picked; *port is what it is. With
+/* The server's, as it is written. */
+const char *bench_address(void);
+/* UDP there, with buffers as large as may be. @port 0: picked; *port is what it is. With
  * @shared other sockets of ours may have the same. */
 int bench_bind(uint16_t *port, bool shared);
 int bench_connect(uint16_t port);

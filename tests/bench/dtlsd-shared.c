@@ -56,7 +56,7 @@ static void *way_connect(uint16_t port) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         dtlsd_connection *connection;
 
-        bench_dtlsd_must(dtlsd_connection_create(bench_dtlsd_bus, "127.0.0.1", port,
+        bench_dtlsd_must(dtlsd_connection_create(bench_dtlsd_bus, bench_address(), port,
                                                  bench_dtlsd_client(channel), &connection, &error),
                          "CreateConnection", &error);
         bench_dtlsd_must(dtlsd_connection_do_handshake(connection, &error), "DoHandshake", &error);

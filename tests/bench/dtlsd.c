@@ -73,8 +73,9 @@ dtlsd_listener *bench_dtlsd_listen(const dtlsd_channel *channel) {
                 options = options_of_psk(channel);
         else if (bench_dtlsd_kind == BENCH_RESUMED)
                 options.ssl_options = tickets;
-        bench_dtlsd_must(dtlsd_listen(bench_dtlsd_bus, "127.0.0.1", 0, &options, &listener, &error),
-                         "Listen", &error);
+        bench_dtlsd_must(
+                dtlsd_listen(bench_dtlsd_bus, bench_address(), 0, &options, &listener, &error),
+                "Listen", &error);
         free(chain);
         free(key);
         return listener;

@@ -37,7 +37,8 @@ class Bench:
         self.output.mkdir(parents=True, exist_ok=True)
         self.n_rounds = 1 if arguments.short else arguments.rounds
         self.is_short = arguments.short
-        self.rows = [row for row in rows.rows() if not arguments.rows or row.name in arguments.rows]
+        self.rows = [row for row in rows.rows() if (not arguments.rows or row.name in arguments.rows)
+                     and (os.geteuid() == 0 or not row.veth)]
         self.left_out = {}
         self.failures = []  # of what was tried again
 
@@ -66,6 +67,8 @@ class Bench:
             command = [pathlib.Path(__file__).parent / "fair", self.programs, way, f"{amount:.3f}"]
         if (row.fresh or row.rules or more) and way.split("-")[0] in ("dtlsd", "service"):
             command = [*os.environ["BENCH_FRESH"].split(), *command]
+        if row.veth:
+            command = [*os.environ["BENCH_VETH"].split(), *command]
         for _ in range(TRIES):
             status, printed, said = run_bounded(command, row, more)
             if status == 0:

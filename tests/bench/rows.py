@@ -9,6 +9,7 @@ IN_PROCESS = ("gnutls", "openssl", "qdtls")
 RECORDS = "-records"  # behind dtlsd's ways: all records go through GnuTLS's record layer
 BULK = ("udp", "udp-gso", "gnutls-gso", *IN_PROCESS, "dtlsd", "dtlsd" + RECORDS)
 SHARED = ("gnutls-gso", "gnutls", "qdtls", "dtlsd-shared", "dtlsd-shared" + RECORDS)
+VETH = ("gnutls", "dtlsd", "dtlsd-shared")
 SHARED_WINDOW = 512, 320 * 1024  # datagrams and bytes on their way: what a shared channel holds
 TRIPS = ("udp", *IN_PROCESS, "dtlsd", "dtlsd-shared", "dtlsd-client", "dtlsd-server")
 PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)  # of the loop "trips"
@@ -41,6 +42,7 @@ class Row:
     counted: str = BOTH  # whose processor time, or memory, it is
     rules: str = ""  # of the server's service
     fresh: bool = False  # by services in which nothing was before
+    veth: bool = False  # each end is in a network namespace, which takes root
     once: bool = False  # in the first round alone: it has rounds of its own, or does not vary
     limit: int = 60  # seconds that one way may take
     short: float = 0.1  # so much of @amount in the short form
@@ -105,6 +107,8 @@ def rows():
         yield Row(f"bulk-shared-{size}", f"One way, {size} bytes, {window} on their way, "
                   "datagrams a second of processor time",
                   SHARED, "bulk", f"{size},{window}", 0.3, "per_cpu")
+    yield Row("bulk-veth-1200", "One way, 1200 bytes, over a veth without UDP segmentation, datagrams a second of "
+              "processor time", VETH, "bulk", "1200", 0.3, "per_cpu", veth=True)
     yield Row("readers-64", "One way, 64 bytes, to a connection that 1, 2 or 5 programs read, datagrams a "
               "second of processor time", tuple(READERS), "bulk", "64", 0.3, "per_cpu")
     yield Row("trips-64", "Round trip, 64 bytes, µs (median)", TRIPS, "trips", "64", 0.3, "p50")
@@ -151,6 +155,7 @@ GOALS = (
     Goal("shared channel, 1200 B, × all records through GnuTLS's record layer", "bulk-shared-1200", rate("dtlsd-shared", "dtlsd-shared" + RECORDS), None, None),
     Goal("shared channel, 64 B, × QDtls", "bulk-shared-64", rate("dtlsd-shared", "qdtls"), 4.3, 5),
     Goal("shared channel, 1200 B, × QDtls", "bulk-shared-1200", rate("dtlsd-shared", "qdtls"), 2.6, 3),
+    Goal("over a veth without UDP segmentation, shared channel, 1200 B, × GnuTLS", "bulk-veth-1200", rate("dtlsd-shared", "gnutls"), 1.0, 1.2),
     Goal("1000 peers of one listener, shared channel, 200 B, × GnuTLS", "peers-1000", cost("dtlsd-shared", "gnutls"), 1.0, 1.3),
     Goal("one more reader of a shared connection, own channels, 64 B, µs", "readers-64", each_more(READERS), None, 0.3, less=True),
     Goal("round trip p50, own channels, dtlsd at both ends, time × QDtls", "trips-64", longer("dtlsd", "qdtls"), 1.9, 1.7, less=True),

@@ -40,8 +40,8 @@ static void *way_connect(uint16_t port) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         dtlsd_connection *connection;
 
-        bench_dtlsd_must(dtlsd_connect(bench_dtlsd_bus, "127.0.0.1", port, bench_dtlsd_client(NULL),
-                                       &connection, &error),
+        bench_dtlsd_must(dtlsd_connect(bench_dtlsd_bus, bench_address(), port,
+                                       bench_dtlsd_client(NULL), &connection, &error),
                          "Connect", &error);
         return connection;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Stands before the C library in test-allocations: counts what is allocated while it is told to, and
- * leaves out what GnuTLS allocates itself, record by record.
+ * Stands before the C library in test-allocations: counts what is allocated while it is told to,
+ * and leaves out what GnuTLS allocates itself, record by record.
  */
 
 #include "allocations.h"
