@@ -165,7 +165,7 @@ static void keys_drop_connection(Keys *keys) {
         gpointer value;
 
         identities_forget(keys);
-        psks_drop(keys);
+        psks_forget(keys);
         trusts_forget(keys);
         pins_forget(keys);
         revoked_forget(keys);

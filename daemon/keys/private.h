@@ -152,7 +152,7 @@ int ask_read_generated(Ask *ask, sd_bus_message *m);
 GTree *psks_table_new(void);
 void keys_psk_free(void *psk);
 void psks_ask(Keys *keys);
-void psks_drop(Keys *keys);
+void psks_forget(Keys *keys);
 int ask_read_stored_psk(Ask *ask, sd_bus_message *m);
 int ask_read_removed_psk(Ask *ask);
 

@@ -71,6 +71,7 @@ static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         if (!keys_connected(keys))
                 return 0;
 
+        g_tree_remove_all(keys->psks);
         r = sd_bus_message_is_method_error(m, NULL) ? -EIO : 0;
         if (r >= 0)
                 r = sd_bus_message_enter_container(m, 'a', "(stay)");
@@ -93,9 +94,8 @@ void psks_ask(Keys *keys) {
                 (void)fault(r); /* traced; the connection is dying */
 }
 
-void psks_drop(Keys *keys) {
+void psks_forget(Keys *keys) {
         keys->psks_listing = sd_bus_slot_unref(keys->psks_listing);
-        g_tree_remove_all(keys->psks);
 }
 
 static int psk_compare(const void *a, const void *b, void *userdata) {

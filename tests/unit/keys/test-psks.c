@@ -190,7 +190,8 @@ static void without_a_keyring_it_says_so(World *world, gconstpointer data) {
         world->server = server_free(world->server);
         g_assert_cmpint(store(world, 0, "x", "i", "k"), ==, KEYS_E_GONE);
         g_assert_cmpint(remove_psk(world, 0, "x"), ==, KEYS_E_GONE);
-        g_assert_cmpint(g_tree_nnodes(keys_psks(world->keys)), ==, 0);
+        g_assert_cmpint(g_tree_nnodes(keys_psks(world->keys)), ==, 1);
+        g_assert_false(key_is_alive(find(world, "x")->key));
 }
 
 #define ADD(path, function) g_test_add("/psks/" path, World, NULL, set_up, function, tear_down)

@@ -269,6 +269,28 @@ static void a_client_has_exactly_one(Fixture *fixture, gconstpointer unused) {
         g_assert_cmpmem(g_bytes_get_data(identity, NULL), g_bytes_get_size(identity), "again", 5);
 }
 
+/* Its name and identity are known, and who asks for it is told to try again. */
+static void it_stays_while_the_keyring_is_away(Fixture *fixture, gconstpointer unused) {
+        World *world = &fixture->world;
+        Connection *client;
+        Listener *listener;
+        Reason reason;
+
+        store(fixture, "sensor-1", "s1", "k");
+        listener = listen_with(fixture, "sensor-1");
+        world_kill_keyring(world);
+        g_assert_cmpstr(found(fixture, "*", 1, "s1"), ==, "sensor-1");
+
+        client = world_start(world, with_psks(world_client_spec(), "sensor-1", 1), listener,
+                             "127.0.0.1");
+        world_wait_state(world, client, HANDSHAKE_NOT_STARTED);
+        g_assert_nonnull(strstr(connection_facts(client).error_text, "the store has this key"));
+
+        world_start_keyring(world);
+        g_assert_cmpint(connection_do_handshake(client, &reason), ==, 0);
+        world_wait_state(world, client, HANDSHAKE_COMPLETE);
+}
+
 #define CASE(name, function) g_test_add("/psks/" name, Fixture, NULL, setup, function, teardown)
 
 int main(int argc, char **argv) {
@@ -287,5 +309,6 @@ int main(int argc, char **argv) {
         CASE("an-objects-own-key-comes-before-the-stores",
              an_objects_own_key_comes_before_the_stores);
         CASE("a-client-has-exactly-one", a_client_has_exactly_one);
+        CASE("it-stays-while-the-keyring-is-away", it_stays_while_the_keyring_is_away);
         return g_test_run();
 }
