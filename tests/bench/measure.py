@@ -43,7 +43,7 @@ class Bench:
         self.failures = []  # of what was tried again
 
     def program(self, way):
-        if way in rows.FAIR:
+        if way in rows.FAIR + rows.FLOODS:
             way = "dtlsd"
         return self.programs / ("bench-" + way.split("-")[0])
 
@@ -65,7 +65,8 @@ class Bench:
         command = [program, way, row.loop, argument, f"{max(amount, 0.05):.3f}"]
         if row.loop == "fair":
             command = [pathlib.Path(__file__).parent / "fair", self.programs, way, f"{amount:.3f}"]
-        if (row.fresh or row.rules or more) and way.split("-")[0] in ("dtlsd", "service"):
+        is_of_service = row.loop == "fair" or way.split("-")[0] in ("dtlsd", "service")
+        if (row.fresh or row.rules or more) and is_of_service:
             command = [*os.environ["BENCH_FRESH"].split(), *command]
         if row.veth:
             command = [*os.environ["BENCH_VETH"].split(), *command]
@@ -83,6 +84,8 @@ class Bench:
                    (word.split("=", 1) for word in line.split())}
         if row.loop == "memory":
             figures["kib"] = figures["processes_kib"] + figures["kernel_kib"]
+        if row.key == "kib" and row.loop == "fair":
+            figures["kib"] = figures["more_kib"] / figures["half_open"]
         if row.loop == "apps":
             figures["all_us"] = figures["client_us"] + figures["server_us"]
         if row.loop == "bulk":

@@ -13,7 +13,8 @@ VETH = ("gnutls", "dtlsd", "dtlsd-shared")
 SHARED_WINDOW = 512, 320 * 1024  # datagrams and bytes on their way: what a shared channel holds
 TRIPS = ("udp", *IN_PROCESS, "dtlsd", "dtlsd-shared", "dtlsd-client", "dtlsd-server")
 PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)  # of the loop "trips"
-FAIR = ("alone", "bulk", "handshakes", "hellos")  # beside whom
+FAIR = ("alone", "bulk", "handshakes", "hellos", "listeners", "half-open")  # beside whom
+FLOODS = ("bulk-alone", "bulk-hellos", "bulk-garbage", "bulk-cookies")
 SERVERS = (*IN_PROCESS, "dtlsd", "dtlsd-shared")
 CLIENTS = tuple(way + "-client" for way in SERVERS)
 READERS = {f"dtlsd-readers-{n}": n for n in (1, 2, 5)}
@@ -113,7 +114,9 @@ def rows():
               "second of processor time", tuple(READERS), "bulk", "64", 0.3, "per_cpu")
     yield Row("trips-64", "Round trip, 64 bytes, µs (median)", TRIPS, "trips", "64", 0.3, "p50")
     yield Row("fair", "Round trip of a quiet user beside others, 64 bytes, µs (99 of 100)", FAIR,
-              "fair", "", 2, "p99")
+              "fair", "", 2, "p99", limit=240)
+    yield Row("flood", "One way, 1200 bytes, to a listener that hears 50,000 datagrams a second beside, "
+              "datagrams a second", FLOODS, "fair", "", 2, "rate", limit=240)
     for n in PEERS:
         yield Row(f"peers-{n}", f"A datagram of 200 bytes of each of {n} peers in turn, and its answer, µs",
                   GNUTLS if n < 10000 else ("gnutls", "dtlsd-shared"), "peers", f"200,psk,{n}", 0.3, "server_us", SERVER, fresh=True)
@@ -128,6 +131,8 @@ def rows():
               "connects", "ecdsa", 0.5, "client_us", CLIENT)
     yield Row("memory-ecdsa", "An idle connection, KiB of processes and kernel", SERVERS, "memory",
               "ecdsa", 500, "kib", SERVER, fresh=True)
+    yield Row("memory-half-open", "A peer that has returned its cookie and says no more, KiB of the processes",
+              ("half-open",), "fair", "", 0.5, "kib", SERVER, fresh=True, limit=240)
     for n in PEERS:
         yield Row(f"memory-{n}", f"One of {n} idle connections, KiB of processes and kernel", GNUTLS,
                   "memory", "psk", n, "kib", SERVER, fresh=True)
@@ -177,6 +182,12 @@ GOALS = (
     Goal("client connections, one socket each, shared channel, × GnuTLS", "connects", cost("dtlsd-shared-client", "gnutls-client", "client_us"), None, 0.8),
     Goal("memory an idle connection, own channel, kB", "memory-ecdsa", kilobytes("dtlsd"), 21, 19, less=True),
     Goal("memory an idle connection, shared channel, kB", "memory-ecdsa", kilobytes("dtlsd-shared"), 16, 15, less=True),
+    Goal("memory a half-open peer after its cookie, kB", "memory-half-open", kilobytes("half-open"), 32, 24, less=True),
+    Goal("round trip p99 of a quiet user beside 10,000 half-open handshakes, × alone", "fair", longer("half-open", "alone", "p99"), None, 3, less=True),
+    Goal("the same, beside 60 listeners of another user's that are flooded with good cookies", "fair", longer("listeners", "alone", "p99"), None, 3, less=True),
+    Goal("bulk kept beside 50,000 ClientHellos a second without a cookie", "flood", rate("bulk-hellos", "bulk-alone", "rate"), 0.5, 0.7),
+    Goal("bulk kept beside 50,000 datagrams of noise a second", "flood", rate("bulk-garbage", "bulk-alone", "rate"), 0.5, 0.7),
+    Goal("bulk kept beside 50,000 ClientHellos a second with good cookies", "flood", rate("bulk-cookies", "bulk-alone", "rate"), 0.5, 0.7),
     Goal("100,000 connections of one listener, shared channel: how many answered within a second", "scale", share("dtlsd-shared", "answered", "made"), 1, None, exact=True),
     Goal("a datagram of 100 of them in turn, cost × with no others", "scale", figure("dtlsd-shared", "some_times"), None, 1.3, less=True),
     Goal("a datagram of all of them in turn, cost × with 100", "scale", figure("dtlsd-shared", "all_times"), None, 1.3, less=True),
