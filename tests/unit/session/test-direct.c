@@ -267,6 +267,7 @@ static void script_empty_records(Scene *scene) {
 }
 
 static GBytes *too_long(Scene *scene, uint64_t number, size_t size) {
+        static const uint8_t start[] = {23, 0xfe, 0xfd};
         gnutls_datum_t mac, iv, key;
         g_autofree uint8_t *plain = g_malloc0(size);
         uint8_t *record = g_malloc0(size + 37);
@@ -284,7 +285,7 @@ static GBytes *too_long(Scene *scene, uint64_t number, size_t size) {
         if (iv.size < sizeof nonce)
                 before += 8;
 
-        memcpy(record, "\x17\xfe\xfd", 3);
+        memcpy(record, start, sizeof start);
         memcpy(record + 3, &wire_number, 8);
         record[11] = (uint8_t)((before - RECORD_HEADER_SIZE + sealed) >> 8);
         record[12] = (uint8_t)(before - RECORD_HEADER_SIZE + sealed);
