@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The goals' table, and the figures of each row, as Markdown."""
+"""The goals' table, made to be shown as it is, and the figures of each row: Markdown."""
 
 import datetime
 import os
@@ -51,15 +51,19 @@ def machine():
             f"Linux {platform.release()}; {', '.join(versions)}")
 
 
+def verdicts(bench, goal, values):
+    for limit in (goal.must, goal.aim):
+        yield bound(limit, goal.less)
+        yield "" if bench.is_short else verdict(values, limit, goal.less, goal.exact)
+
+
 def goals(bench):
     by_name = {row.name: row for row in bench.rows}
     yield from ("| what | measured (least to greatest) | must be | | aim | |", "|---|---|---|---|---|---|")
     for goal in rows.GOALS:
         values = list(values_of(by_name[goal.row], goal)) if goal.row in by_name else []
         if values:
-            yield (f"| {goal.title} | {spread(values)} "
-                   f"| {bound(goal.must, goal.less)} | {verdict(values, goal.must, goal.less, goal.exact)} "
-                   f"| {bound(goal.aim, goal.less)} | {verdict(values, goal.aim, goal.less, goal.exact)} |")
+            yield " | ".join([f"| {goal.title}", spread(values), *verdicts(bench, goal, values)]) + " |"
 
 
 def cells(row, way):
@@ -79,11 +83,16 @@ def table(row):
 
 
 def report(bench):
-    lines = [f"{machine()}; {bench.n_rounds} rounds.", "", *goals(bench)]
-    for row in bench.rows:
-        lines += table(row)
+    """Short: the goals, and what could not be measured."""
+    form = "the short form: that it works, and nothing else" if bench.is_short else f"{bench.n_rounds} rounds"
+    lines = [f"{machine()}; {form}.", "", *goals(bench)]
     for what, why in bench.left_out.items():
         lines += ["", f"Left out: {what}: {why}"]
     for what, why in bench.failures:
         lines += ["", f"Failed once: {what}: {why}"]
     return "\n".join(lines) + "\n"
+
+
+def figures(bench):
+    """All ways of all rows."""
+    return "\n".join(line for row in bench.rows for line in table(row)).lstrip() + "\n"

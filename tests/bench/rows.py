@@ -119,7 +119,7 @@ def rows():
               "datagrams a second", FLOODS, "fair", "", 2, "rate", limit=240)
     for n in PEERS:
         yield Row(f"peers-{n}", f"A datagram of 200 bytes of each of {n} peers in turn, and its answer, µs",
-                  GNUTLS if n < 10000 else ("gnutls", "dtlsd-shared"), "peers", f"200,psk,{n}", 0.3, "server_us", SERVER, fresh=True)
+                  GNUTLS, "peers", f"200,psk,{n}", 0.3, "server_us", SERVER, fresh=True)
     for kind, ways in (("ecdsa", (*SERVERS, "dtlsd-announced")), ("rsa", SERVERS), ("psk", SERVERS)):
         yield Row(f"handshakes-{kind}", f"Handshake, {kind}, µs", ways, "handshakes", kind, 0.5,
                   "server_us", SERVER)
@@ -167,6 +167,8 @@ GOALS = (
     Goal("round trip p50, shared channels, dtlsd at both ends, time × QDtls", "trips-64", longer("dtlsd-shared", "qdtls"), 1.9, 1.7, less=True),
     Goal("round trip p50, own channel, dtlsd at the client's end, time × QDtls", "trips-64", longer("dtlsd-client", "qdtls"), 1.2, 1.1, less=True),
     Goal("round trip p50, own channel, dtlsd at the server's end, time × QDtls", "trips-64", longer("dtlsd-server", "qdtls"), 1.2, 1.1, less=True),
+    *(Goal(f"round trip p99, own channels, beside {who}, × alone", "fair", longer(who, "alone", "p99"), None, 3, less=True)
+      for who in ("bulk", "handshakes")),
     Goal("ECDSA handshakes, key in the keyring, accept queue, × GnuTLS", "handshakes-ecdsa", cost("dtlsd", "gnutls"), 0.85, 0.95),
     Goal("ECDSA handshakes, key in the keyring, accept queue, × QDtls", "handshakes-ecdsa", cost("dtlsd", "qdtls"), 2.6, 2.9),
     Goal("ECDSA handshakes, key in the keyring, shared channel, × GnuTLS", "handshakes-ecdsa", cost("dtlsd-shared", "gnutls"), 0.85, 0.95),
