@@ -24,6 +24,7 @@
 
 #define UDP_SEND_TRAIN_MAX 64 /* what every kernel with GSO takes */
 #define UDP_SEND_TRAIN_BYTES 65000
+#define UDP_FLIGHT_PACKETS 4 /* a handshake's flight comes in one call: so many places at least */
 #define UDP_ERRORS_MAX 64    /* taken off the error queue at once; more come next turn */
 #define UDP_PACKET_MAX 65535 /* an IP packet, whatever the MTU of a loopback says */
 #define UDP_HEADERS_IPV4 (20 + 8)
@@ -494,8 +495,10 @@ static void udp_take(Udp *udp, UdpRun *run, size_t i, size_t slot_size, Datagram
 /* A packet may be one datagram or a hundred: where they are many, the next call takes fewer
  * packets, so that nobody else waits for long. And it prepares no more places than it may need. */
 static void udp_adapt(Udp *udp, size_t n_packets, size_t n_datagrams) {
-        if (n_datagrams > UDP_TURN_DATAGRAMS || n_packets <= udp->n_slots / 2)
+        if (n_datagrams > UDP_TURN_DATAGRAMS)
                 udp->n_slots = MAX(udp->n_slots / 2, (size_t)1);
+        else if (n_packets <= udp->n_slots / 2 && udp->n_slots > UDP_FLIGHT_PACKETS)
+                udp->n_slots /= 2;
         else if (n_packets == udp->n_slots)
                 udp->n_slots = MIN(udp->n_slots * 2, (size_t)UDP_BATCH_MAX);
 }
