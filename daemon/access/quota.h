@@ -25,7 +25,7 @@ typedef enum QuotaKind {
         /* kernel buffers of channels, queues for ReadDatagram, certificates held, and of what the
          * store keeps trust sets and revocations */
         QUOTA_BYTES,
-        QUOTA_CALLS, /* calls kept while polkit is asked about them */
+        QUOTA_CALLS,     /* calls kept while polkit is asked about them */
         QUOTA_DATAGRAMS, /* a second: see quota_may_send() */
         N_QUOTA_KINDS,
 } QuotaKind;
