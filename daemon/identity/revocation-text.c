@@ -42,9 +42,10 @@ int revocation_text_new(GPtrArray *blobs, GPtrArray *denied, GBytes **ret) {
         g_autoptr(GByteArray) text = g_byte_array_new();
         int r = 0;
 
-        for (guint i = 0; r == 0 && i < denied->len; i++)
+        /* what is over the limit costs no more than what is just below it */
+        for (guint i = 0; r == 0 && text->len <= REVOCATION_TEXT_MAX && i < denied->len; i++)
                 r = text_append_hash(text, denied->pdata[i]);
-        for (guint i = 0; r == 0 && i < blobs->len; i++)
+        for (guint i = 0; r == 0 && text->len <= REVOCATION_TEXT_MAX && i < blobs->len; i++)
                 r = text_append_lists(text, blobs->pdata[i]);
         if (r == 0 && text->len > REVOCATION_TEXT_MAX)
                 r = REVOCATIONS_E_TOO_MUCH;

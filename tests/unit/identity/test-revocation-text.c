@@ -88,6 +88,7 @@ static void test_is_bounded(void) {
 
         for (size_t i = 0; i <= REVOCATION_TEXT_MAX / strlen(HASH); i++)
                 g_ptr_array_add(denied, (char *)HASH);
+        g_ptr_array_add(denied, (char *)"behind the limit, where nobody looks");
         g_assert_cmpint(make(test_blobs(NULL, NULL), denied, &text), ==, REVOCATIONS_E_TOO_MUCH);
         g_assert_cmpint(read_text(hashes, REVOCATION_TEXT_MAX + 1), ==, REVOCATIONS_E_TOO_MUCH);
 }
