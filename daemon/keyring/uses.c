@@ -81,7 +81,8 @@ static void uses_write_unlisted(Uses *uses) {
         const char *const fields[] = {n, NULL};
 
         log_write(LOG_INFO, MSG_KEY_USED, fields,
-                  "keys were used %" PRIu64 " times more, by more users than have lines",
+                  "keys were used %" PRIu64 " times more, by more users, or more keys of one, "
+                  "than have lines",
                   uses->n_unlisted);
         uses->n_unlisted = 0;
 }
@@ -140,6 +141,19 @@ static void uses_list(Uses *uses, Use *use) {
         uses_write(uses, use);
 }
 
+/* A user of many keys is not to hide what others do with theirs. */
+static bool uses_have_room(Uses *uses, uid_t uid) {
+        GHashTableIter iter;
+        gpointer use;
+        unsigned n = 0;
+
+        g_hash_table_iter_init(&iter, uses->table);
+        while (g_hash_table_iter_next(&iter, &use, NULL))
+                n += ((const Use *)use)->uid == uid;
+
+        return n < USES_PER_USER_MAX && g_hash_table_size(uses->table) < USES_MAX;
+}
+
 void uses_note(Uses *uses, const VaultKey *key, uid_t uid, const char *what) {
         Use *use = g_hash_table_lookup(uses->table, &(Use){.key = vault_key_id(key), .uid = uid});
 
@@ -148,7 +162,7 @@ void uses_note(Uses *uses, const VaultKey *key, uid_t uid, const char *what) {
 
         if (use)
                 use->n++;
-        else if (g_hash_table_size(uses->table) < USES_MAX)
+        else if (uses_have_room(uses, uid))
                 uses_list(uses, use_new(key, uid, what));
         else
                 uses->n_unlisted++;

@@ -15,7 +15,8 @@
 #include <systemd/sd-event.h>
 
 #define USES_PERIOD_USEC (60 * UINT64_C(1000000))
-#define USES_MAX 1024 /* users by keys, in a period; the others' are one sum */
+#define USES_MAX 1024                    /* users by keys, in a period; the others' are one sum */
+#define USES_PER_USER_MAX (USES_MAX / 8) /* more than its lines in a period; the same */
 
 typedef struct Uses Uses;
 

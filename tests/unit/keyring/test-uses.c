@@ -139,7 +139,24 @@ static void has_so_many_lines_for_all(Fixture *f, gconstpointer unused) {
                 note(f, uid, 1);
         text = stop(f);
         g_assert_cmpuint(count(text, "\n"), ==, USES_MAX + 1);
-        g_assert_nonnull(strstr(text, "used 1000 times more, by more users than have lines"));
+        g_assert_nonnull(strstr(text, "used 1000 times more, by more users"));
+}
+
+static void hides_nobody_behind_a_user_of_many_keys(Fixture *f, gconstpointer unused) {
+        g_autoptr(Secret) secret = secret_new("secret", 6);
+        g_autofree char *lines = NULL;
+        const char *text;
+
+        for (unsigned i = 0; i < USES_MAX + 1; i++) {
+                VaultKey *key;
+
+                g_assert_cmpint(vault_import_psk(f->vault, ALICE, secret, &key, &text), ==, 0);
+                uses_note(f->uses, key, ALICE, "is fetched");
+        }
+        note(f, BOB, 1);
+        lines = stop(f);
+        g_assert_cmpuint(count(lines, "for uid 1001, 1 since"), ==, 1);
+        g_assert_cmpuint(sum(lines, "keys were used "), ==, USES_MAX + 1 - USES_PER_USER_MAX);
 }
 
 static void keeps_no_key_alive(Fixture *f, gconstpointer unused) {
@@ -165,6 +182,7 @@ int main(int argc, char **argv) {
         CASE("tells-by-itself-and-rests", tells_by_itself_and_rests);
         CASE("has-so-many-lines-for-each", has_so_many_lines_for_each);
         CASE("has-so-many-lines-for-all", has_so_many_lines_for_all);
+        CASE("hides-nobody-behind-a-user-of-many-keys", hides_nobody_behind_a_user_of_many_keys);
         CASE("keeps-no-key-alive", keeps_no_key_alive);
         return g_test_run();
 }
