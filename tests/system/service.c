@@ -301,15 +301,28 @@ pid_t service_pid(const Service *service) {
         return service->daemon_pid;
 }
 
-pid_t service_keyring_pid(const Service *service) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", service->daemon_pid,
-                                                service->daemon_pid);
+/* 0: none. */
+static pid_t child_of(pid_t pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", pid, pid);
         g_autofree char *contents = NULL;
 
-        if (!g_file_get_contents(path, &contents, NULL, NULL))
-                return 0;
+        return g_file_get_contents(path, &contents, NULL, NULL)
+                       ? (pid_t)g_ascii_strtoll(contents, NULL, 10)
+                       : 0;
+}
 
-        return (pid_t)g_ascii_strtoll(contents, NULL, 10);
+pid_t service_keyring_pid(const Service *service) {
+        gint64 limit = g_get_monotonic_time() + (gint64)SERVICE_LIMIT_USEC;
+        pid_t pid;
+
+        while ((pid = child_of(service->daemon_pid)) == 0) {
+                if (g_get_monotonic_time() > limit) {
+                        show_log(service);
+                        g_error("no keyring runs");
+                }
+                g_usleep(POLL_USEC);
+        }
+        return pid;
 }
 
 char *service_log(const Service *service) {

@@ -53,6 +53,7 @@ const char *service_address(const Service *service); /* of the bus */
 /* Until somebody has this name on the bus. */
 void service_wait_name(Service *service, const char *name);
 pid_t service_pid(const Service *service);
+/* Waits for one where none runs. */
 pid_t service_keyring_pid(const Service *service);
 /* Rules in front of the shipped ones, in force when it returns; "": none. Root's to do. */
 void service_rule(Service *service, const char *rules);

@@ -227,6 +227,7 @@ static void test_another_keyring_is_no_news(void) {
         text = options_end_refused("TlsInitializationError", world.root, m);
         g_assert_nonnull(strstr(text, "the next is not ready; it will have identity 'gateway'"));
         let_start(&world, true);
+        g_assert_cmpint(service_keyring_pid(world.service), >, 0); /* waits: none runs yet */
         wait_keyring(world.service, keyring, world.root, "gateway");
         g_assert_cmpuint(ear_count(world.alice_ear, ""), ==, 2);
         g_assert_cmpuint(ear_count(world.bob_ear, ""), ==, 0);
