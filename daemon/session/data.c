@@ -39,9 +39,12 @@ static void data_discard_hello(Session *session) {
 }
 
 /* RFC 5246, 7.2.2: one short answer for each hello that was under our keys. */
-static void data_refuse_handshake(Session *session) {
+static int data_refuse_handshake(Session *session) {
+        int r;
+
         data_discard_hello(session);
-        (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+        r = gnutls_alert_send(session->gnutls, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+        return r == GNUTLS_E_PUSH_ERROR ? failure_from_code(session, r) : 0;
 }
 
 static int data_judge(Session *session, int code) {
@@ -52,10 +55,10 @@ static int data_judge(Session *session, int code) {
         case GNUTLS_E_INVALID_SESSION:
         case GNUTLS_E_RECORD_LIMIT_REACHED:
         case GNUTLS_E_MEMORY_ERROR:
+        case GNUTLS_E_PUSH_ERROR: /* wire.c let it not go out */
                 return failure_from_code(session, code);
         case GNUTLS_E_REHANDSHAKE:
-                data_refuse_handshake(session);
-                return 0;
+                return data_refuse_handshake(session);
         default:
                 return 0;
         }

@@ -7,8 +7,8 @@
  *
  * Both use the same keys, so no number may be used by both, and none taken from the peer twice:
  *
- *   written  GnuTLS is told which number is next before it may write, and what it wrote is seen in
- *            wire_push().
+ *   written  GnuTLS is told which number is next before it may write, and wire_push() lets nothing
+ *            out under one that was used.
  *   taken    one window has all that was taken, by either. GnuTLS's own forgets whenever it is told
  *            a number, so what it is given is held against ours first.
  *
@@ -118,12 +118,15 @@ void direct_note_taken(Session *session, uint64_t number) {
         record_window_add(&session->direct.window, number);
 }
 
-void direct_note_written(Session *session, uint64_t number) {
+bool direct_may_write(Session *session, uint64_t number) {
         Direct *direct = &session->direct;
 
         /* twice under one number would give away both plaintexts, and with AES-GCM the key */
-        g_assert(number >= direct->next && !direct->ahead);
+        if (number < direct->next || direct->ahead)
+                return false;
+
         direct->next = number + 1;
+        return true;
 }
 
 void direct_tell_number(Session *session) {
@@ -134,9 +137,9 @@ void direct_tell_number(Session *session) {
         if (!direct->ahead)
                 return;
 
+        /* if it fails, what is written does not go out */
         r = gnutls_record_set_state(session->gnutls, /* read= */ 0, (const uint8_t *)&number);
-        g_assert(r == GNUTLS_E_SUCCESS);
-        direct->ahead = false;
+        direct->ahead = r != GNUTLS_E_SUCCESS;
 }
 
 void direct_done(Session *session) {

@@ -276,9 +276,10 @@ size_t direct_receive(Session *session, const Datagram *in);
  * that it took it. */
 bool direct_has_taken(Session *session, uint64_t number);
 void direct_note_taken(Session *session, uint64_t number);
-/* Encrypted records that GnuTLS writes: before each call that may write one; and that it did. */
+/* Encrypted records that GnuTLS writes: before each call that may write one; and whether it may go
+ * out, which then is noted. */
 void direct_tell_number(Session *session);
-void direct_note_written(Session *session, uint64_t number);
+bool direct_may_write(Session *session, uint64_t number);
 void direct_done(Session *session); /* no keys are left */
 
 /* failure.c */

@@ -103,13 +103,21 @@ static void wire_append(Session *session, const void *record, size_t size) {
         turn->size += size;
 }
 
+/* Never a number twice, whatever went wrong: the session ends by it. */
+static bool wire_may_leave(Session *session, const uint8_t *record, size_t size) {
+        return size < RECORD_HEADER_SIZE || !record_number_is_encrypted(record_number(record)) ||
+               direct_may_write(session, record_number(record));
+}
+
 static ssize_t wire_push(gnutls_transport_ptr_t pointer, const void *record, size_t size) {
         Session *session = pointer;
 
         session->turn.pushed = true;
         session->turn.sent = true;
-        if (size >= RECORD_HEADER_SIZE && record_number_is_encrypted(record_number(record)))
-                direct_note_written(session, record_number(record));
+        if (!wire_may_leave(session, record, size)) {
+                gnutls_transport_set_errno(session->gnutls, EIO);
+                return -1;
+        }
         if (!session->turn.net)
                 return (ssize_t)size;
 

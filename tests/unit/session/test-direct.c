@@ -635,6 +635,57 @@ static void test_last_flight_is_sent_again_behind_own_records(void) {
         assert_numbers_rise(&pair->server);
 }
 
+static Pair *pair_with_an_old_number(void) {
+        const uint64_t old = GUINT64_TO_BE((UINT64_C(1) << 48) + 1);
+        Pair *pair = pair_with(ciphers[0], PAIR_NEVER_DIRECT, 10);
+
+        pair_start(pair);
+        talk(pair, 20);
+        pair_send(pair, &pair->server, "own", 3);
+        g_assert_true(pair->server.session->direct.ahead);
+
+        /* as if a call had been forgotten, or GnuTLS counted in another way */
+        direct_tell_number(pair->server.session);
+        g_assert_cmpint(gnutls_record_set_state(pair->server.session->gnutls, /* read= */ 0,
+                                                (const uint8_t *)&old),
+                        ==, 0);
+        return pair;
+}
+
+static void assert_ended_without_a_word(Pair *pair, size_t n_sent) {
+        g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OVER);
+        pair_collect(pair, &pair->server);
+        g_assert_cmpuint(pair->server.n_sent, ==, n_sent);
+        assert_numbers_rise(&pair->server);
+}
+
+/* Whatever goes wrong in the service, it costs this connection. */
+static void test_no_number_goes_out_twice(void) {
+        g_autoptr(Pair) sends = pair_with_an_old_number();
+        g_autoptr(Pair) answers = pair_with_an_old_number();
+        g_autoptr(Pair) closes = pair_with_an_old_number();
+        size_t n_sent = sends->server.n_sent;
+
+        sends->server.session->direct.size_max = 0; /* so that GnuTLS sends it */
+        g_assert_cmpint(session_send(sends->server.session, "x", 1, sends->server.net), ==,
+                        SESSION_E_FAILED);
+        g_assert_cmpint(session_failure(sends->server.session)->alert_sent, <, 0);
+        assert_ended_without_a_word(sends, n_sent);
+
+        n_sent = answers->server.n_sent;
+        wire_begin(answers->client.session, 0, answers->client.net, NULL);
+        (void)gnutls_handshake(answers->client.session->gnutls);
+        wire_end(answers->client.session);
+        pair_collect(answers, &answers->client);
+        pair_run(answers);
+        g_assert_cmpint(answers->server.result, ==, SESSION_E_FAILED);
+        assert_ended_without_a_word(answers, n_sent);
+
+        n_sent = closes->server.n_sent;
+        session_close(closes->server.session, closes->server.net);
+        assert_ended_without_a_word(closes, n_sent);
+}
+
 /* What GnuTLS took before is not taken again behind it. */
 static void test_no_replay_across_the_change(void) {
         g_autoptr(Pair) pair = pair_with(ciphers[0], PAIR_NEVER_DIRECT, 20);
@@ -672,6 +723,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/session/direct/the-peers-limit-is-kept", test_the_peers_limit_is_kept);
         g_test_add_func("/session/direct/last-flight-is-sent-again-behind-own-records",
                         test_last_flight_is_sent_again_behind_own_records);
+        g_test_add_func("/session/direct/no-number-goes-out-twice", test_no_number_goes_out_twice);
         g_test_add_func("/session/direct/no-replay-across-the-change",
                         test_no_replay_across_the_change);
         SCRIPT("each-twice", script_each_twice);
