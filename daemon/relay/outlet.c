@@ -144,6 +144,12 @@ static size_t outlet_append(Outlet *outlet, const DatagramBatch *from, size_t in
         return n;
 }
 
+/* So that each is moved but once or so, however slowly they are read. */
+static bool outlet_is_half_gone(const Outlet *outlet) {
+        return outlet->held_index > 0 &&
+               outlet->held_index >= datagram_batch_count(outlet->held) / 2;
+}
+
 /* In the place of what is gone already. */
 static void outlet_move_up(Outlet *outlet) {
         DatagramBatch *before = outlet->held;
@@ -154,14 +160,26 @@ static void outlet_move_up(Outlet *outlet) {
         datagram_batch_free(before);
 }
 
+/* Peers whose connections nobody reads are not to use up what new connections need. */
+static bool outlet_may_hold(const Outlet *outlet) {
+        const Quota *quota = outlet->charges.quota;
+        uid_t uid = outlet->charges.uid;
+
+        return quota_used(quota, uid, QUOTA_BYTES) + OUTLET_HELD_BYTES <=
+                       quota_limit(quota, uid, QUOTA_BYTES) / 2 &&
+               quota_used_total(quota, QUOTA_BYTES) + OUTLET_HELD_BYTES <=
+                       quota_limit_total(quota, QUOTA_BYTES) / 2;
+}
+
 static void outlet_hold(Outlet *outlet, const DatagramBatch *app, size_t index) {
-        if (!outlet->held && !charges_add(&outlet->charges, QUOTA_BYTES, OUTLET_HELD_BYTES, NULL)) {
+        if (!outlet->held && outlet_may_hold(outlet) &&
+            !charges_add(&outlet->charges, QUOTA_BYTES, OUTLET_HELD_BYTES, NULL)) {
                 outlet->held = datagram_batch_new(OUTLET_HELD_DATAGRAMS, OUTLET_HELD_BYTES);
                 outlet_listen(outlet);
         }
         if (outlet->held)
                 index += outlet_append(outlet, app, index);
-        if (outlet->held_index > 0 && index < datagram_batch_count(app)) {
+        if (outlet_is_half_gone(outlet) && index < datagram_batch_count(app)) {
                 outlet_move_up(outlet);
                 index += outlet_append(outlet, app, index);
         }

@@ -97,6 +97,38 @@ static void over_a_shared_channel(App *app, gconstpointer unused) {
         g_assert_cmpuint(allocations_end(), ==, 0);
 }
 
+static uint64_t accepted(const Connection *connection) {
+        return world_counter(connection_counters(connection), "RecordsAccepted");
+}
+
+/* Who reads one for each that comes, behind a burst of which some is still kept. */
+static void for_a_slow_reader(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        g_autofd int near = -1, far = -1;
+        char datagram[SIZE] = {0};
+        Reason reason = {0};
+        uint64_t n;
+        uint32_t mtu;
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_open_channel(client, &near, &mtu, &reason), ==, 0);
+        g_assert_cmpint(connection_open_channel(server, &far, &mtu, &reason), ==, 0);
+        while (world_counter(connection_counters(server), "DroppedAppFull") < N_DATAGRAMS) {
+                (void)send(near, datagram, SIZE, MSG_DONTWAIT);
+                turn(world);
+        }
+
+        allocations_begin();
+        for (unsigned i = 0; i < N_DATAGRAMS; i++) {
+                n = accepted(server);
+                g_assert_cmpint(recv(far, datagram, SIZE, MSG_DONTWAIT), ==, SIZE);
+                g_assert_cmpint(send(near, datagram, SIZE, 0), ==, SIZE);
+                while (accepted(server) == n)
+                        turn(world);
+        }
+        g_assert_cmpuint(allocations_end(), <, N_DATAGRAMS / 10);
+}
+
 /* What is kept for who has no channel is kept one by one: the count counts. */
 static void are_seen_where_there_are_some(World *world, gconstpointer unused) {
         Connection *client, *server;
@@ -116,6 +148,8 @@ int main(int argc, char **argv) {
                    world_teardown);
         g_test_add("/allocations/over-a-shared-channel", App, NULL, app_setup,
                    over_a_shared_channel, app_teardown);
+        g_test_add("/allocations/for-a-slow-reader", World, NULL, world_setup, for_a_slow_reader,
+                   world_teardown);
         g_test_add("/allocations/are-seen-where-there-are-some", World, NULL, world_setup,
                    are_seen_where_there_are_some, world_teardown);
         return g_test_run();

@@ -153,6 +153,30 @@ static void keeps_nothing_where_the_quota_is_used_up(World *world, gconstpointer
         g_assert_cmpuint(world_counter(connection_counters(server), "DroppedAppFull"), >, 100);
 }
 
+/* Peers send, nobody reads: what is left is for who comes. */
+static void keeps_no_more_than_leaves_half_of_the_quota(World *world, gconstpointer unused) {
+        QuotaLimits limits = quota_limits_default(20000);
+        Connection *client, *server;
+        g_autofd int fd = -1;
+        Reason reason = {0};
+        uint64_t used;
+        uint32_t mtu;
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_open_channel(server, &fd, &mtu, &reason), ==, 0);
+        used = quota_used(world->quota, WORLD_UID, QUOTA_BYTES);
+        limits.per_uid[QUOTA_BYTES] = 2 * (used + 512 * UINT64_C(1024)) - 2;
+        quota_set_limits(world->quota, &limits);
+        burst(world, client, server, 200);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, used);
+        g_assert_cmpuint(world_counter(connection_counters(server), "DroppedAppFull"), >, 0);
+
+        limits.per_uid[QUOTA_BYTES] += 2;
+        quota_set_limits(world->quota, &limits);
+        g_assert_cmpint(connection_write(client, WORLD_UID, "more", 4, &reason), ==, 0);
+        world_wait(world, quota_used(world->quota, WORLD_UID, QUOTA_BYTES) > used);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/outlet/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -166,5 +190,7 @@ int main(int argc, char **argv) {
         CASE("keeps-a-burst-for-its-reader", keeps_a_burst_for_its_reader);
         CASE("keeps-no-more-than-is-charged", keeps_no_more_than_is_charged);
         CASE("keeps-nothing-where-the-quota-is-used-up", keeps_nothing_where_the_quota_is_used_up);
+        CASE("keeps-no-more-than-leaves-half-of-the-quota",
+             keeps_no_more_than_leaves_half_of_the_quota);
         return g_test_run();
 }
