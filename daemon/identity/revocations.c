@@ -19,6 +19,7 @@ struct Revocations {
         GHashTable *lists;  /* issuer's name (GBytes, DER): GPtrArray of RevocationList */
         size_t n_serials;
         GPtrArray *parts;         /* of Revocations, referenced: these count too; NULL: none */
+        Revocations *all;         /* whom these took stays so; NULL: none */
         size_t n_denied, n_lists; /* with theirs */
         bool unknown;             /* there is more, that cannot be read */
 };
@@ -85,6 +86,13 @@ Revocations *revocations_join(Revocations *const *parts, size_t n_parts) {
         return revocations;
 }
 
+Revocations *revocations_join_own(Revocations *all, Revocations *own) {
+        Revocations *joined = revocations_join((Revocations *[]){all, own}, 2);
+
+        joined->all = revocations_ref(all);
+        return joined;
+}
+
 Revocations *revocations_ref(Revocations *revocations) {
         g_ref_count_inc(&revocations->n_refs);
         return revocations;
@@ -97,6 +105,7 @@ Revocations *revocations_unref(Revocations *revocations) {
         g_hash_table_unref(revocations->denied);
         g_hash_table_unref(revocations->lists);
         g_clear_pointer(&revocations->parts, g_ptr_array_unref);
+        revocations_unref(revocations->all);
         g_free(revocations);
         return NULL;
 }
@@ -307,8 +316,8 @@ static GPtrArray *lists_of(const Revocations *revocations, gnutls_x509_crt_t iss
         return lists;
 }
 
-RevocationsStatus revocations_ask(const Revocations *revocations, gnutls_x509_crt_t certificate,
-                                  gnutls_x509_crt_t issuer) {
+static RevocationsStatus lists_ask(const Revocations *revocations, gnutls_x509_crt_t certificate,
+                                   gnutls_x509_crt_t issuer) {
         g_autoptr(GPtrArray) lists = lists_of(revocations, issuer);
         const RevocationList *list = lists->len > 0 ? issuer_find_list(issuer, lists) : NULL;
         time_t now = time(NULL);
@@ -323,6 +332,15 @@ RevocationsStatus revocations_ask(const Revocations *revocations, gnutls_x509_cr
                 return REVOCATIONS_UNKNOWN;
 
         return REVOCATIONS_GOOD;
+}
+
+RevocationsStatus revocations_ask(const Revocations *revocations, gnutls_x509_crt_t certificate,
+                                  gnutls_x509_crt_t issuer) {
+        if (revocations->all &&
+            lists_ask(revocations->all, certificate, issuer) == REVOCATIONS_REVOKED)
+                return REVOCATIONS_REVOKED;
+
+        return lists_ask(revocations, certificate, issuer);
 }
 
 /* ---- for people ---- */

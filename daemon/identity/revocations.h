@@ -55,6 +55,8 @@ Revocations *revocations_new(void);
 Revocations *revocations_new_unknown(void);
 /* All that these take back; referenced. */
 Revocations *revocations_join(Revocations *const *parts, size_t n_parts);
+/* Both, but no list of @own brings back whom @all took, however new it is. */
+Revocations *revocations_join_own(Revocations *all, Revocations *own);
 Revocations *revocations_ref(Revocations *revocations);
 Revocations *revocations_unref(Revocations *revocations);
 

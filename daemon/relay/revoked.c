@@ -15,28 +15,36 @@ static bool revoked_is_of_all(const char *name) {
         return !g_str_has_prefix(name, "u/");
 }
 
-static bool revoked_is_for(const KeysRevoked *revoked, const char *own) {
-        return revoked_is_of_all(revoked->name) || g_str_has_prefix(revoked->name, own);
+static Revocations *revoked_join(const GPtrArray *parts) {
+        return revocations_join((Revocations *const *)parts->pdata, parts->len);
 }
 
-static Revocations *revoked_join(const Relay *relay, uid_t uid) {
+static Revocations *revoked_make(const Relay *relay, uid_t uid) {
         g_autoptr(GPtrArray) list = keys_revoked_list(relay->keys);
         g_autoptr(Revocations) unknown = revocations_new_unknown();
-        g_autoptr(GPtrArray) parts = g_ptr_array_new();
-        g_autofree char *own = g_strdup_printf("u/%u/", uid);
+        g_autoptr(GPtrArray) of_all = g_ptr_array_new(), of_user = g_ptr_array_new();
+        g_autoptr(Revocations) all = NULL, own = NULL;
+        g_autofree char *prefix = g_strdup_printf("u/%u/", uid);
 
         if (relay->revocation_files)
-                g_ptr_array_add(parts, relay->revocation_files);
+                g_ptr_array_add(of_all, relay->revocation_files);
         if (!keys_revoked_known(relay->keys))
-                g_ptr_array_add(parts, unknown);
+                g_ptr_array_add(of_all, unknown);
         for (guint i = 0; i < list->len; i++) {
                 const KeysRevoked *revoked = list->pdata[i];
 
-                if (revoked_is_for(revoked, own))
-                        g_ptr_array_add(parts, revoked->revocations);
+                if (revoked_is_of_all(revoked->name))
+                        g_ptr_array_add(of_all, revoked->revocations);
+                else if (g_str_has_prefix(revoked->name, prefix))
+                        g_ptr_array_add(of_user, revoked->revocations);
         }
 
-        return revocations_join((Revocations *const *)parts->pdata, parts->len);
+        all = revoked_join(of_all);
+        if (of_user->len == 0)
+                return g_steal_pointer(&all);
+
+        own = revoked_join(of_user);
+        return revocations_join_own(all, own);
 }
 
 Revocations *revoked_for(Relay *relay, uid_t uid) {
@@ -45,7 +53,7 @@ Revocations *revoked_for(Relay *relay, uid_t uid) {
         if (revocations)
                 return revocations;
 
-        revocations = revoked_join(relay, uid);
+        revocations = revoked_make(relay, uid);
         (void)g_hash_table_insert(relay->revocations, GUINT_TO_POINTER(uid), revocations);
         return revocations;
 }

@@ -325,6 +325,18 @@ static void test_joined_the_newest_of_all_counts(void) {
         g_assert_cmpint(ask(turned, other, ca), ==, REVOCATIONS_REVOKED);
 }
 
+static void test_joined_a_users_own_brings_nobody_back(void) {
+        g_autoptr(Revocations) all = revocations_new(), own = revocations_new();
+        const TestCrl old = {.begin = -9 * TEST_DAY, .end = 9 * TEST_DAY};
+        g_autoptr(Revocations) joined = NULL;
+
+        g_assert_cmpint(add(all, test_crl_new(ca, &old, leaf, NULL)), ==, 0);
+        g_assert_cmpint(add(own, test_crl_new(ca, NULL, other, NULL)), ==, 0);
+        joined = revocations_join_own(all, own);
+        g_assert_cmpint(ask(joined, leaf, ca), ==, REVOCATIONS_REVOKED);
+        g_assert_cmpint(ask(joined, other, ca), ==, REVOCATIONS_REVOKED);
+}
+
 static void test_joined_with_an_unknown_one_nobody_is_good(void) {
         g_autoptr(Revocations) first = revocations_new(), unknown = revocations_new_unknown();
         certificate_auto certificate = NULL;
@@ -417,6 +429,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/revocations/joined/each-denies", test_joined_each_denies);
         g_test_add_func("/revocations/joined/the-newest-of-all-counts",
                         test_joined_the_newest_of_all_counts);
+        g_test_add_func("/revocations/joined/a-users-own-brings-nobody-back",
+                        test_joined_a_users_own_brings_nobody_back);
         g_test_add_func("/revocations/joined/with-an-unknown-one-nobody-is-good",
                         test_joined_with_an_unknown_one_nobody_is_good);
         g_test_add_func("/revocations/facts/people-read-what-there-is",

@@ -3,7 +3,9 @@
 
 #include "world.h"
 
+#include "identity/certificate.h"
 #include "identity/revocation-text.h"
+#include "lib/revocations.h"
 #include "relay/private.h"
 
 #define OTHER_NAME "u/1001/own"
@@ -27,20 +29,33 @@ static void teardown(Fixture *fixture, gconstpointer unused) {
         test_identity_free(fixture->second);
 }
 
+static void set(Fixture *fixture, const char *name, GPtrArray *lists, GPtrArray *denied) {
+        g_autoptr(Revocations) revocations = NULL;
+        g_autoptr(GBytes) text = NULL;
+
+        g_assert_cmpint(revocation_text_new(lists, denied, &text), ==, 0);
+        g_assert_cmpint(revocation_text_read(text, &revocations), ==, 0);
+        (void)keys_store_revocations(fixture->world.keys, 0, name, text, revocations, world_on_done,
+                                     &fixture->world);
+        world_wait_done(&fixture->world);
+}
+
 static void deny(Fixture *fixture, const char *name, const TestIdentity *identity) {
         g_autofree char *hash =
                 g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(identity));
         g_autoptr(GPtrArray) none = test_blobs(NULL, NULL);
         g_autoptr(GPtrArray) denied = g_ptr_array_new();
-        g_autoptr(Revocations) revocations = NULL;
-        g_autoptr(GBytes) text = NULL;
 
         g_ptr_array_add(denied, hash);
-        g_assert_cmpint(revocation_text_new(none, denied, &text), ==, 0);
-        g_assert_cmpint(revocation_text_read(text, &revocations), ==, 0);
-        (void)keys_store_revocations(fixture->world.keys, 0, name, text, revocations, world_on_done,
-                                     &fixture->world);
-        world_wait_done(&fixture->world);
+        set(fixture, name, none, denied);
+}
+
+static void set_list(Fixture *fixture, const char *name, GBytes *taken) {
+        g_autoptr(GBytes) crl = taken;
+        g_autoptr(GPtrArray) lists = test_blobs(crl, NULL);
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+
+        set(fixture, name, lists, none);
 }
 
 static void forget(Fixture *fixture, const char *name) {
@@ -128,6 +143,27 @@ static void the_administrators_count_for_everybody(Fixture *fixture, gconstpoint
         g_assert_cmpstr(verdict_for(fixture, WORLD_OTHER_UID, fixture->first), ==, "");
 }
 
+/* By a newer list of the issuer, in which it is not any more. */
+static void a_user_brings_nobody_back(Fixture *fixture, gconstpointer unused) {
+        const TestCrl old = {.begin = -9 * TEST_DAY, .end = 9 * TEST_DAY};
+        certificate_auto issuer = NULL, certificate = NULL;
+        const Revocations *own;
+
+        g_assert_cmpint(certificate_import(test_identity_der(fixture->first), &issuer), ==, 0);
+        g_assert_cmpint(certificate_import(test_identity_der(fixture->second), &certificate), ==,
+                        0);
+        world_start_keyring(&fixture->world);
+        set_list(fixture, "all", test_crl_new(fixture->first, &old, fixture->second, NULL));
+        set_list(fixture, OWN_NAME, test_crl_new(fixture->first, NULL, NULL, NULL));
+        own = revoked_for(fixture->world.relay, WORLD_UID);
+        g_assert_cmpint(revocations_ask(own, certificate, issuer), ==, REVOCATIONS_REVOKED);
+
+        /* the administrator may */
+        set_list(fixture, "newer", test_crl_new(fixture->first, NULL, NULL, NULL));
+        own = revoked_for(fixture->world.relay, WORLD_UID);
+        g_assert_cmpint(revocations_ask(own, certificate, issuer), ==, REVOCATIONS_GOOD);
+}
+
 static void files_count_beside_it(Fixture *fixture, gconstpointer unused) {
         g_autofree char *hash =
                 g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, test_identity_der(fixture->second));
@@ -185,6 +221,7 @@ int main(int argc, char **argv) {
         CASE("before-it-is-known-nobody-is", before_it_is_known_nobody_is);
         CASE("a-users-own-counts-for-nobody-else", a_users_own_counts_for_nobody_else);
         CASE("the-administrators-count-for-everybody", the_administrators_count_for_everybody);
+        CASE("a-user-brings-nobody-back", a_user_brings_nobody_back);
         CASE("files-count-beside-it", files_count_beside_it);
         CASE("a-listener-follows-what-counts-for-it", a_listener_follows_what_counts_for_it);
         return g_test_run();
