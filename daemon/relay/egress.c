@@ -95,8 +95,10 @@ int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *use
         if (events & EPOLLOUT) {
                 r = outlet_go_on(outlet);
                 tally_outlet(outlet);
+                if (r == CHANNEL_E_HANGUP && outlet->stopped)
+                        r = 0; /* it is seen again behind what is still to be read */
         }
-        if ((r == 0 || r == CHANNEL_E_FULL) && events & ~(uint32_t)EPOLLOUT)
+        if ((r == 0 || r == CHANNEL_E_FULL) && events & ~(uint32_t)EPOLLOUT && !outlet->stopped)
                 r = egress_readable(outlet);
 
         if (r && r != CHANNEL_E_FULL && outlet->channel)

@@ -309,8 +309,7 @@ void endpoint_make_room(Endpoint *endpoint) {
 }
 
 void endpoint_pause(Endpoint *endpoint, Outlet *outlet) {
-        /* cannot fail for a source of ours; resumed by endpoint_drain() */
-        (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_OFF);
+        outlet_stop(outlet); /* resumed by endpoint_drain() */
         g_ptr_array_add(endpoint->paused, outlet);
 }
 
@@ -337,11 +336,8 @@ void endpoint_drain(Endpoint *endpoint) {
 
         endpoint->waiting = datagram_batch_free(endpoint->waiting);
         endpoint_listen(endpoint);
-        for (guint i = 0; i < endpoint->paused->len; i++) {
-                const Outlet *outlet = g_ptr_array_index(endpoint->paused, i);
-
-                (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_ON);
-        }
+        for (guint i = 0; i < endpoint->paused->len; i++)
+                outlet_resume(g_ptr_array_index(endpoint->paused, i));
         g_ptr_array_set_size(endpoint->paused, 0);
 }
 

@@ -30,16 +30,20 @@ static void outlet_free(Outlet *outlet) {
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outlet, outlet_free)
 
-static void outlet_resume(void *owner) {
-        const Outlet *outlet = owner;
+void outlet_stop(Outlet *outlet) {
+        outlet->stopped = true;
+        outlet_listen(outlet);
+}
 
-        /* cannot fail for a source of ours */
-        (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_ON);
+void outlet_resume(void *owner) {
+        Outlet *outlet = owner;
+
+        outlet->stopped = false;
+        outlet_listen(outlet);
 }
 
 void outlet_wait(Outlet *outlet) {
-        /* as above */
-        (void)sd_event_source_set_enabled(outlet->source, SD_EVENT_OFF);
+        outlet_stop(outlet);
         pace_wait(outlet->connection->relay, outlet->charges.uid, &outlet->paced);
 }
 
@@ -65,8 +69,9 @@ static Outlet *outlet_of(Connection *connection, const Opener *opener) {
 
 /* That the other end is closed is told in any case. */
 static uint32_t outlet_events(const Outlet *outlet) {
-        return EPOLLET | (outlet->rights & SHARE_WRITE ? EPOLLIN : 0) |
-               (outlet->held ? EPOLLOUT : 0);
+        bool collects = outlet->rights & SHARE_WRITE && !outlet->stopped;
+
+        return EPOLLET | (collects ? EPOLLIN : 0) | (outlet->held ? EPOLLOUT : 0);
 }
 
 void outlet_listen(const Outlet *outlet) {

@@ -297,6 +297,7 @@ struct Outlet {
         Channel *channel; /* NULL: it is over */
         sd_event_source *source;
         bool is_owners;
+        bool stopped;    /* nothing is collected, for the endpoint is full or its user too fast */
         unsigned rights; /* SHARE_READ: what comes is delivered; SHARE_WRITE: it is collected */
         char *name;      /* who opened it; "": no name any more. Of an owner's NULL */
         gid_t *gids;
@@ -621,6 +622,9 @@ int outlet_new(Connection *connection, const Opener *opener, Outlet **ret, int *
                Reason *reason);
 /* As endpoint_listen(). */
 void outlet_listen(const Outlet *outlet);
+/* It is not read any more, and again; what comes for its reader goes on. */
+void outlet_stop(Outlet *outlet);
+void outlet_resume(void *owner);
 /* It is not read until its user may send again. */
 void outlet_wait(Outlet *outlet);
 /* What its channel does not take waits, as far as there is room and quota; what channel_give()

@@ -177,6 +177,32 @@ static void keeps_no_more_than_leaves_half_of_the_quota(World *world, gconstpoin
         world_wait(world, quota_used(world->quota, WORLD_UID, QUOTA_BYTES) > used);
 }
 
+/* That the application's own way out is full is nothing to its way in. */
+static void gives_what_it_kept_while_the_socket_is_full(World *world, gconstpointer unused) {
+        Connection *client, *server;
+        g_autofd int fd = -1;
+        Reason reason = {0};
+        Endpoint *endpoint;
+        uint32_t mtu;
+
+        world_pair(world, &client, &server);
+        g_assert_cmpint(connection_open_channel(server, &fd, &mtu, &reason), ==, 0);
+        burst(world, client, server, 400);
+
+        /* as in test-egress.c */
+        endpoint = server->endpoint;
+        endpoint->waiting = datagram_batch_new(RELAY_NET_DATAGRAMS, RELAY_NET_BYTES);
+        endpoint->waiting_index = 0;
+        g_assert_cmpint(send(fd, "back", 4, 0), ==, 4);
+        world_wait(world, endpoint->paused->len == 1);
+        g_assert_cmpuint(read_burst(world, server, fd, 400), ==, 400);
+        g_assert_cmpuint(world_counter(connection_counters(server), "DatagramsCollected"), ==, 0);
+
+        endpoint_drain(endpoint);
+        g_autofree char *back = world_read(world, client);
+        g_assert_cmpstr(back, ==, "back");
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/outlet/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -190,6 +216,8 @@ int main(int argc, char **argv) {
         CASE("keeps-a-burst-for-its-reader", keeps_a_burst_for_its_reader);
         CASE("keeps-no-more-than-is-charged", keeps_no_more_than_is_charged);
         CASE("keeps-nothing-where-the-quota-is-used-up", keeps_nothing_where_the_quota_is_used_up);
+        CASE("gives-what-it-kept-while-the-socket-is-full",
+             gives_what_it_kept_while_the_socket_is_full);
         CASE("keeps-no-more-than-leaves-half-of-the-quota",
              keeps_no_more_than_leaves_half_of_the_quota);
         return g_test_run();
