@@ -10,14 +10,15 @@
 #include <string.h>
 
 #define GENERATE_KEY_TYPE "ECDSA-P256"
+#define ALT_NAMES_MAX 64
 
 typedef struct GenerateOptions {
         const char *key_type, *subject; /* the message's; NULL: not given */
-        char **names;
+        GPtrArray *names;               /* too; in the end a NULL. NULL: not given */
 } GenerateOptions;
 
 static void generate_options_done(GenerateOptions *options) {
-        g_strfreev(options->names);
+        g_clear_pointer(&options->names, g_ptr_array_unref);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GenerateOptions, generate_options_done)
@@ -26,8 +27,10 @@ static int read_names(sd_bus_message *m, const DictKey *key, void *userdata, sd_
         GenerateOptions *options = userdata;
         int r;
 
-        r = sd_bus_message_read_strv(m, &options->names);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+        options->names = g_ptr_array_new();
+        r = texts_read(m, key, options->names, error);
+        g_ptr_array_add(options->names, NULL);
+        return r;
 }
 
 static int generate_read(Bus *bus, sd_bus_message *m, const char **ret_name,
@@ -35,7 +38,7 @@ static int generate_read(Bus *bus, sd_bus_message *m, const char **ret_name,
         static const DictKey keys[] = {
                 {"KeyType", "s", 1, dict_read_basic, offsetof(GenerateOptions, key_type), 0, 0},
                 {"Subject", "s", 1, dict_read_basic, offsetof(GenerateOptions, subject), 0, 0},
-                {"SubjectAltNames", "as", 1, read_names, 0, 0, 0},
+                {"SubjectAltNames", "as", 1, read_names, 0, 0, ALT_NAMES_MAX},
         };
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "GenerateIdentity"};
         int r;
@@ -80,7 +83,7 @@ int method_generate_identity(sd_bus_message *m, void *userdata, sd_bus_error *er
         subject = options.subject ? g_strdup(options.subject) : generate_subject(name);
         call->ticket = keys_generate_identity(
                 bus->keys, call->uid, name, options.key_type ? options.key_type : GENERATE_KEY_TYPE,
-                subject, options.names, on_generated, call);
+                subject, options.names ? (char **)options.names->pdata : NULL, on_generated, call);
         return 1;
 }
 

@@ -274,6 +274,8 @@ int dict_read(sd_bus_message *m, const Dict *dict, void *userdata, sd_bus_error 
 int dict_read_basic(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error);
 /* "ay" of a length in the key's range, in the place of *ret. 1 or negative. */
 int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error *error);
+/* "as" of no more than the key's maximum, the message's own, appended to @to. 1 or negative. */
+int texts_read(sd_bus_message *m, const DictKey *key, GPtrArray *to, sd_bus_error *error);
 /* Refuses a value: "option 'KEY' is VALUE; it must be RULE". Always negative. */
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule);
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define DENIED_MAX (REVOCATION_TEXT_MAX / 64) /* more do not fit, in hexadecimal */
+
 typedef struct RevokedOptions {
         GPtrArray *lists;  /* of GBytes; NULL: not given */
         GPtrArray *denied; /* of text, the message's; NULL: not given */
@@ -28,19 +30,9 @@ static int read_lists(sd_bus_message *m, const DictKey *key, void *userdata, sd_
 
 static int read_denied(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         RevokedOptions *options = userdata;
-        const char *text;
-        int r;
 
         options->denied = g_ptr_array_new();
-        r = sd_bus_message_enter_container(m, 'a', "s");
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        while ((r = sd_bus_message_read_basic(m, 's', &text)) > 0)
-                g_ptr_array_add(options->denied, (char *)text);
-        if (r >= 0)
-                r = sd_bus_message_exit_container(m);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+        return texts_read(m, key, options->denied, error);
 }
 
 /* The text of what is given, and what it means. */
@@ -70,7 +62,7 @@ static int revoked_read(Bus *bus, sd_bus_message *m, const char **ret_name, Revo
                         sd_bus_error *error) {
         static const DictKey keys[] = {
                 {"Lists", "aay", 1, read_lists, 0, 0, REVOCATIONS_LISTS_MAX},
-                {"Denied", "as", 1, read_denied, 0, 0, 0},
+                {"Denied", "as", 1, read_denied, 0, 0, DENIED_MAX},
         };
         static const Dict dict = {keys, G_N_ELEMENTS(keys), 1, "SetRevocations"};
         int r;

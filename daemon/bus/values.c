@@ -146,6 +146,29 @@ int dict_read_basic(sd_bus_message *m, const DictKey *key, void *userdata, sd_bu
         return r < 0 ? bus_refuse(error, r, NULL) : 1;
 }
 
+/* Not by sd_bus_message_read_strv(), which takes a time that grows with the square of their number,
+ * and a caller sends as many as a message holds. */
+int texts_read(sd_bus_message *m, const DictKey *key, GPtrArray *to, sd_bus_error *error) {
+        const char *text;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "s");
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        while ((r = sd_bus_message_read_basic(m, 's', &text)) > 0) {
+                if (to->len >= key->maximum)
+                        return bus_refuse_text(error, "InvalidInputParameters",
+                                               "Option '%s' has more than %" G_GUINT64_FORMAT
+                                               " elements",
+                                               key->name, key->maximum);
+                g_ptr_array_add(to, (char *)text);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+}
+
 int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error *error) {
         const void *data;
         size_t size;

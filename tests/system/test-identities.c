@@ -196,6 +196,24 @@ static void test_a_new_key_waits_beside_the_pair_in_use(World *world) {
         write_datagram(world->bob, old, "still", 5);
 }
 
+/* Read in a time that grows with the square of their number, these would take minutes. */
+static void names_refused(sd_bus *bus, const char *name, size_t n) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "GenerateIdentity", "s", name);
+        g_autofree char **names = g_new0(char *, n + 1);
+        g_autofree char *text = NULL;
+
+        for (size_t i = 0; i < n; i++)
+                names[i] = (char *)"a";
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_basic(m, 's', "SubjectAltNames"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "as"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_strv(m, names), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        text = options_end_refused("InvalidInputParameters", bus, m);
+        g_assert_nonnull(strstr(text, "'SubjectAltNames' has more than 64 elements"));
+}
+
 static void test_only_who_may_has_keys_made(World *world) {
         g_autofree char *text = NULL, *foreign = NULL, *bad = NULL, *own = NULL;
         sd_bus_message *m;
@@ -208,6 +226,8 @@ static void test_only_who_may_has_keys_made(World *world) {
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyType", "s", "RSA-512"), >=, 0);
         bad = options_end_refused("InvalidInputParameters", world->alice, m);
         g_assert_nonnull(strstr(bad, "RSA-4096"));
+        names_refused(world->alice, "u/1/mine", 65);
+        names_refused(world->alice, "u/1/mine", 500000);
         own = generate(world->alice, "u/1/mine", "ECDSA-P256");
 }
 

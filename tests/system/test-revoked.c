@@ -271,6 +271,19 @@ static void refuse_lists(const World *world, const void *data, size_t size, size
         set_refused(world->alice, m, error, expected);
 }
 
+static void append_many(sd_bus_message *m, size_t n) {
+        g_autofree char **denied = g_new0(char *, n + 1);
+
+        for (size_t i = 0; i < n; i++)
+                denied[i] = (char *)"a";
+        g_assert_cmpint(sd_bus_message_open_container(m, 'e', "sv"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_basic(m, 's', "Denied"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'v', "as"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append_strv(m, denied), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+}
+
 static void test_what_is_no_list_and_too_much_is_told(World *world) {
         const TestCrl many = {.n_more = 20000};
         g_autofree char *much = g_strnfill(5 * 1024 * 1024, 'x');
@@ -299,6 +312,10 @@ static void test_what_is_no_list_and_too_much_is_told(World *world) {
         m = set_begin(world->alice, "u/1/x");
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Denied", "as", 1, "ab:cd"), >=, 0);
         set_refused(world->alice, m, "InvalidInputParameters", "Denied: not a SHA-256");
+        m = set_begin(world->alice, "u/1/x");
+        append_many(m, 4097);
+        set_refused(world->alice, m, "InvalidInputParameters",
+                    "'Denied' has more than 4096 elements");
         g_free(call_refused("InvalidInputParameters", world->alice, ROOT, MANAGER,
                             "RemoveRevocations", "s", "u/1/x"));
         assert_lists(world->alice, "");
