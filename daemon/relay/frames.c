@@ -136,6 +136,8 @@ static int frames_turn(Trunk *trunk) {
         r = shared_channel_has_more(trunk->channel) ? 0 : shared_channel_receive(trunk->channel);
         if (r)
                 return r;
+        if (trunk->hung_up && !shared_channel_has_more(trunk->channel))
+                return CHANNEL_E_HANGUP;
 
         for (; !frames_is_turn_over(&run, n) && shared_channel_next(trunk->channel, &frame); n++)
                 frames_take(&run, &frame);
@@ -146,7 +148,7 @@ static int frames_turn(Trunk *trunk) {
         quota_sent(trunk->relay->quota, trunk->charges.uid, run.n_sent);
         trunk->relay->was_busy |= run.n_sent > 0;
         frames_count_malformed(trunk);
-        if (shared_channel_has_more(trunk->channel))
+        if (trunk->hung_up || shared_channel_has_more(trunk->channel))
                 trunk_goes_on(trunk);
         return 0;
 }

@@ -73,10 +73,16 @@ static int trunk_send(Trunk *trunk) {
 static void trunk_flush(Trunk *trunk) {
         int r = trunk_send(trunk);
 
-        if (r == 0 || r == CHANNEL_E_FULL)
-                trunk_listen_for(trunk, r == CHANNEL_E_FULL);
-        else
+        if (r < 0) {
                 trunk_lost(trunk, r);
+                return;
+        }
+
+        trunk_listen_for(trunk, r == CHANNEL_E_FULL);
+        if (r == CHANNEL_E_HANGUP) {
+                trunk->hung_up = true;
+                trunk_goes_on(trunk); /* what was written before still goes out */
+        }
 }
 
 void trunks_flush(Relay *relay) {

@@ -43,6 +43,7 @@ struct Trunk {
         GQueue pending;                 /* lanes with something to be told */
         bool is_due;                    /* in relay->trunks_due */
         bool is_waiting;                /* for the application to read */
+        bool hung_up;                   /* it reads no more; what it wrote is still read */
         Paced paced;                    /* waits for its user to be allowed to send */
         bool gone;                      /* what is on it goes, some in a turn */
         EndReason why;                  /* then */

@@ -222,6 +222,24 @@ static void test_announced_if_told_so(App *app, gconstpointer unused) {
         g_assert_true(world_has(&app->world, id_of(server))); /* to be read for a while */
 }
 
+/* Also where something comes at the same time, which finds nobody. */
+static void test_last_words_go_out_against_what_comes(App *app, gconstpointer unused) {
+        Connection *client, *server;
+
+        app_pair(app, &client, &server);
+        world_send(client, "nobody hears this");
+        for (int i = 0; i < 50; i++)
+                app_says(app, id_of(server), "last words");
+        app_closes_fd(app);
+
+        for (int i = 0; i < 50; i++) {
+                g_autofree char *text = world_read(&app->world, client);
+
+                g_assert_cmpstr(text, ==, "last words");
+        }
+        world_wait_state(&app->world, client, HANDSHAKE_NOT_STARTED);
+}
+
 static void add(const char *name, void (*body)(App *, gconstpointer)) {
         g_autofree char *path = g_strconcat("/trunk/", name, NULL);
 
@@ -235,6 +253,7 @@ int main(int argc, char **argv) {
         add("a-closed-fd-ends-all-that-was-made-with-it",
             test_a_closed_fd_ends_all_that_was_made_with_it);
         add("a-name-that-leaves-ends-it", test_a_name_that_leaves_ends_it);
+        add("last-words-go-out-against-what-comes", test_last_words_go_out_against_what_comes);
         add("many-go-in-turns", test_many_go_in_turns);
         add("others-have-their-turns-meanwhile", test_others_have_their_turns_meanwhile);
         add("several-are-kept-apart", test_several_are_kept_apart);
