@@ -6,6 +6,8 @@
 
 #include "bus/option-readers.h"
 
+#define RIGHTS_MAX 4 /* there are no more */
+
 /* ---- in ---- */
 
 static int share_read_subject(sd_bus_message *m, Share *ret, sd_bus_error *error) {
@@ -105,7 +107,7 @@ static int share_read_word(const DictKey *key, const char *word, Share *ret, sd_
                                    "'SUBJECT=RIGHT,...'; SUBJECT: " SHARE_SUBJECTS
                                    "; RIGHT: " SHARE_RIGHTS);
 
-        names = g_strsplit(halves[1], ",", -1);
+        names = g_strsplit(halves[1], ",", RIGHTS_MAX);
         for (size_t i = 0; r >= 0 && names[i]; i++)
                 r = share_add_right(names[i], ret, error);
         if (r >= 0 && ret->rights == 0)

@@ -392,6 +392,10 @@ static void test_an_option_shares_from_the_beginning(void) {
         g_free(call_refused("InvalidInputParameters", party.alice, ROOT, MANAGER,
                             "CreateConnection", "sa{sv}", "client", 1, "Share", "as", 1,
                             "uid:5=fly"));
+        /* how much a word is taken apart has an end, however long it is */
+        g_free(call_refused("InvalidInputParameters", party.alice, ROOT, MANAGER,
+                            "CreateConnection", "sa{sv}", "client", 1, "Share", "as", 1,
+                            "uid:5=read,read,read,read,read"));
         ear = ear_free(ear);
         party_done(&party);
 }
