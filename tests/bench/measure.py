@@ -38,7 +38,7 @@ class Bench:
         self.n_rounds = 1 if arguments.short else arguments.rounds
         self.is_short = arguments.short
         self.rows = [row for row in rows.rows() if (not arguments.rows or row.name in arguments.rows)
-                     and (os.geteuid() == 0 or not row.veth)]
+                     and (os.geteuid() == 0 or not row.veth) and (row.short or not self.is_short)]
         self.left_out = {}
         self.failures = []  # of what was tried again
 

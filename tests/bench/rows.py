@@ -20,6 +20,7 @@ CLIENTS = tuple(way + "-client" for way in SERVERS)
 READERS = {f"dtlsd-readers-{n}": n for n in (1, 2, 5)}
 APPS = ("dtlsd-shared-1", "dtlsd-shared-100")  # so many
 PEERS = (100, 1000, 10000)
+SHORT = {100: 0.1, 1000: 0.1, 10000: 0}  # Row.short
 GNUTLS = ("gnutls", "dtlsd", "dtlsd-shared")
 
 BOTH = "both ends', and all that serves them"
@@ -46,7 +47,7 @@ class Row:
     veth: bool = False  # each end is in a network namespace, which takes root
     once: bool = False  # in the first round alone: it has rounds of its own, or does not vary
     limit: int = 60  # seconds that one way may take
-    short: float = 0.1  # so much of @amount in the short form
+    short: float = 0.1  # so much of @amount in the short form; 0: it is left out there
     rounds: list = field(default_factory=list)  # of {way: {key: value}}
 
     def values(self, way, key=None):
@@ -119,7 +120,7 @@ def rows():
               "datagrams a second", FLOODS, "fair", "", 2, "rate", limit=240)
     for n in PEERS:
         yield Row(f"peers-{n}", f"A datagram of 200 bytes of each of {n} peers in turn, and its answer, µs",
-                  GNUTLS, "peers", f"200,psk,{n}", 0.3, "server_us", SERVER, fresh=True)
+                  GNUTLS, "peers", f"200,psk,{n}", 0.3, "server_us", SERVER, fresh=True, short=SHORT[n])
     for kind, ways in (("ecdsa", (*SERVERS, "dtlsd-announced")), ("rsa", SERVERS), ("psk", SERVERS)):
         yield Row(f"handshakes-{kind}", f"Handshake, {kind}, µs", ways, "handshakes", kind, 0.5,
                   "server_us", SERVER)
@@ -135,7 +136,7 @@ def rows():
               ("half-open",), "fair", "", 0.5, "kib", SERVER, fresh=True, limit=240)
     for n in PEERS:
         yield Row(f"memory-{n}", f"One of {n} idle connections, KiB of processes and kernel", GNUTLS,
-                  "memory", "psk", n, "kib", SERVER, fresh=True)
+                  "memory", "psk", n, "kib", SERVER, fresh=True, short=SHORT[n])
     yield Row("calls-200", "A call with 200 bytes on the bus, µs", ("dtlsd-empty-client", "dtlsd-bus-client"), "calls",
               "200,psk", 0.3, "client_us", CLIENT)
     yield Row("start", "From the start to the name on the bus, ms", ("service",), "start", "", 1,
