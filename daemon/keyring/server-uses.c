@@ -126,7 +126,7 @@ static int use_fetch(Server *server, uint64_t ticket, ServerSubject subject,
         VaultKey *key;
         int r;
 
-        r = vault_use_psk(server->vault, subject.id, subject.uid, server_now(server), &key);
+        r = vault_use_psk(server->vault, subject.id, subject.uid, &key);
         if (r)
                 return server_refuse_vault(server, subject, r, NULL, ret_error);
 

@@ -71,7 +71,7 @@ int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_
 }
 
 static int server_refuse_rate(Server *server, ServerSubject subject, sd_bus_error *ret_error) {
-        const char *text = "the key is used more often than the keyring allows";
+        const char *text = "the key signs more often than the keyring allows";
 
         server_log(server, LOG_WARNING, MSG_KEY_RATE, &subject, text);
         return sd_bus_error_set(ret_error, SERVER_ERROR_QUOTA_EXCEEDED, text);

@@ -219,14 +219,15 @@ int vault_use_private_key(Vault *vault, uint64_t id, uid_t uid, uint64_t now_use
         return vault_key_spend(key, now_usec);
 }
 
-int vault_use_psk(Vault *vault, uint64_t id, uid_t uid, uint64_t now_usec, VaultKey **ret) {
+int vault_use_psk(Vault *vault, uint64_t id, uid_t uid, VaultKey **ret) {
         VaultKey *key = vault_find(vault, id, uid);
 
         if (!key || !key->psk)
                 return VAULT_E_UNKNOWN;
 
         *ret = key;
-        return vault_key_spend(key, now_usec);
+        key->n_uses++;
+        return 0;
 }
 
 uint64_t vault_key_id(const VaultKey *key) {

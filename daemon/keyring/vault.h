@@ -21,7 +21,7 @@
 #define VAULT_KEYS_OF_ROOT_MAX (2 * 4096 + VAULT_KEYS_PER_UID_MAX)
 #define VAULT_KEYS_MAX 16384
 #define VAULT_PSK_MAX 512 /* bytes; what a session takes (SESSION_PSK_KEY_MAX) */
-/* Uses of one key: what a busy server needs, and the bound on whoever took dtlsd over. */
+/* Signatures by one key: what a busy server needs, and the bound on whoever took dtlsd over. */
 #define VAULT_USES_PER_SECOND 2000
 #define VAULT_USES_BURST 4000
 
@@ -32,7 +32,7 @@ typedef enum VaultOutcome {
         VAULT_E_BAD_SECRET = 1, /* not what it should be; the text says in what way */
         VAULT_E_FULL,           /* of that uid's keys, or of all */
         VAULT_E_UNKNOWN,        /* there is no such key, or it is another uid's, or another kind */
-        VAULT_E_RATE,           /* the key was used too often in the last seconds */
+        VAULT_E_RATE,           /* the key has signed too often in the last seconds */
 } VaultOutcome;
 
 Vault *vault_new(void);
@@ -55,7 +55,8 @@ int vault_remove(Vault *vault, uint64_t id, VaultKey **ret);
 
 /* A private key, to be used once now. Borrowed. */
 int vault_use_private_key(Vault *vault, uint64_t id, uid_t uid, uint64_t now_usec, VaultKey **ret);
-int vault_use_psk(Vault *vault, uint64_t id, uid_t uid, uint64_t now_usec, VaultKey **ret);
+/* As often as is wished: who has seen it once needs to ask no more. */
+int vault_use_psk(Vault *vault, uint64_t id, uid_t uid, VaultKey **ret);
 
 size_t vault_count(const Vault *vault, uid_t uid);
 

@@ -91,7 +91,7 @@ static void is_there_again(gconstpointer sealed) {
         g_assert_true(is(&world, "u/1000/own", "\xff:\n", "\x01"));
         /* anybody's to be handed out for */
         g_assert_cmpint(vault_use_psk(world.ground.vault, vault_key_id(find(&world, "sensor")->key),
-                                      ALICE, 1, &key),
+                                      ALICE, &key),
                         ==, 0);
         world_done(&world);
 }
@@ -116,10 +116,9 @@ static void a_replaced_ones_key_stays_until_it_is_removed(void) {
         old = vault_key_id(find(&world, "x")->key);
         put(&world, "x", "i", NEW_KEY);
         g_assert_true(is(&world, "x", "i", NEW_KEY));
-        g_assert_cmpint(vault_use_psk(world.ground.vault, old, ALICE, 1, &key), ==, 0);
+        g_assert_cmpint(vault_use_psk(world.ground.vault, old, ALICE, &key), ==, 0);
         g_assert_cmpint(vault_remove(world.ground.vault, old, NULL), ==, 0);
-        g_assert_cmpint(vault_use_psk(world.ground.vault, old, ALICE, 1, &key), ==,
-                        VAULT_E_UNKNOWN);
+        g_assert_cmpint(vault_use_psk(world.ground.vault, old, ALICE, &key), ==, VAULT_E_UNKNOWN);
         world_done(&world);
 }
 

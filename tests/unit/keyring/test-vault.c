@@ -210,12 +210,12 @@ static void test_belongs_to_one_uid_and_is_of_one_kind(void) {
         g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &key), ==, 0);
         id = vault_key_id(key);
 
-        g_assert_cmpint(vault_use_psk(vault, id, BOB, 0, &found), ==, VAULT_E_UNKNOWN);
-        g_assert_cmpint(vault_use_psk(vault, id, 0, 0, &found), ==, VAULT_E_UNKNOWN);
-        g_assert_cmpint(vault_use_psk(vault, id + 1, ALICE, 0, &found), ==, VAULT_E_UNKNOWN);
+        g_assert_cmpint(vault_use_psk(vault, id, BOB, &found), ==, VAULT_E_UNKNOWN);
+        g_assert_cmpint(vault_use_psk(vault, id, 0, &found), ==, VAULT_E_UNKNOWN);
+        g_assert_cmpint(vault_use_psk(vault, id + 1, ALICE, &found), ==, VAULT_E_UNKNOWN);
         g_assert_cmpint(vault_use_private_key(vault, id, ALICE, 0, &found), ==, VAULT_E_UNKNOWN);
         g_assert_null(found);
-        g_assert_cmpint(vault_use_psk(vault, id, ALICE, 0, &found), ==, 0);
+        g_assert_cmpint(vault_use_psk(vault, id, ALICE, &found), ==, 0);
         g_assert_true(found == key);
 }
 
@@ -226,7 +226,7 @@ static void test_a_psk_of_the_store_is_everybodys(void) {
         VaultKey *key, *found;
 
         g_assert_cmpint(vault_import_shared_psk(vault, ALICE, secret, &key, &text), ==, 0);
-        g_assert_cmpint(vault_use_psk(vault, vault_key_id(key), BOB, 0, &found), ==, 0);
+        g_assert_cmpint(vault_use_psk(vault, vault_key_id(key), BOB, &found), ==, 0);
         g_assert_true(found == key);
         g_assert_cmpuint(vault_count(vault, ALICE), ==, 1);
 }
@@ -257,7 +257,7 @@ static void test_outlives_its_removal_while_it_is_used(void) {
         g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &key), ==, 0);
         used = vault_key_ref(key);
         g_assert_cmpint(vault_remove(vault, vault_key_id(used), &removed), ==, 0);
-        g_assert_cmpint(vault_use_psk(vault, vault_key_id(used), ALICE, 0, &found), ==,
+        g_assert_cmpint(vault_use_psk(vault, vault_key_id(used), ALICE, &found), ==,
                         VAULT_E_UNKNOWN);
         vault = vault_free(vault);
         g_assert_cmpuint(secret_size(vault_key_psk(used)), ==, 3);
@@ -301,18 +301,21 @@ static unsigned use_all(Vault *vault, uint64_t id, uint64_t now_usec) {
         unsigned n = 0;
         VaultKey *key;
 
-        while (vault_use_psk(vault, id, ALICE, now_usec, &key) == 0)
+        while (vault_use_private_key(vault, id, ALICE, now_usec, &key) == 0)
                 n++;
         return n;
 }
 
-static void test_bounds_the_rate_of_use(void) {
+static void test_bounds_the_rate_of_signatures(void) {
+        gnutls_x509_privkey_t private = material_key(GNUTLS_PK_ECDSA, 256);
+        g_autoptr(GBytes) bytes = material_export(private, MATERIAL_PKCS8_PEM);
         g_autoptr(Vault) vault = vault_new();
         VaultKey *key, *other;
         uint64_t start = 7 * UINT64_C(1000000);
+        const char *text;
 
-        g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &key), ==, 0);
-        g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &other), ==, 0);
+        g_assert_cmpint(import(vault, bytes, &key, &text), ==, 0);
+        g_assert_cmpint(import(vault, bytes, &other, &text), ==, 0);
 
         g_assert_cmpuint(use_all(vault, vault_key_id(key), start), ==, VAULT_USES_BURST);
         g_assert_cmpuint(use_all(vault, vault_key_id(key), start + 500000), ==,
@@ -320,6 +323,17 @@ static void test_bounds_the_rate_of_use(void) {
         g_assert_cmpuint(use_all(vault, vault_key_id(other), start), ==, VAULT_USES_BURST);
         g_assert_cmpuint(use_all(vault, vault_key_id(key), start + 3600 * UINT64_C(1000000)), ==,
                          VAULT_USES_BURST);
+        gnutls_x509_privkey_deinit(private);
+}
+
+static void test_gives_a_psk_as_often_as_peers_come(void) {
+        g_autoptr(Vault) vault = vault_new();
+        VaultKey *key, *found;
+
+        g_assert_cmpint(import_psk(vault, ALICE, "psk", 3, &key), ==, 0);
+        for (unsigned i = 0; i < 2 * VAULT_USES_BURST; i++)
+                g_assert_cmpint(vault_use_psk(vault, vault_key_id(key), ALICE, &found), ==, 0);
+        g_assert_cmpuint(vault_key_uses(key), ==, 2 * VAULT_USES_BURST);
 }
 
 int main(int argc, char **argv) {
@@ -348,6 +362,9 @@ int main(int argc, char **argv) {
         g_test_add_func("/vault/limit/bounds-the-keys-of-a-uid", test_bounds_the_keys_of_a_uid);
         g_test_add_func("/vault/limit/has-room-for-a-full-store", test_has_room_for_a_full_store);
         g_test_add_func("/vault/limit/bounds-the-keys-of-all", test_bounds_the_keys_of_all);
-        g_test_add_func("/vault/limit/bounds-the-rate-of-use", test_bounds_the_rate_of_use);
+        g_test_add_func("/vault/limit/bounds-the-rate-of-signatures",
+                        test_bounds_the_rate_of_signatures);
+        g_test_add_func("/vault/limit/gives-a-psk-as-often-as-peers-come",
+                        test_gives_a_psk_as_often_as_peers_come);
         return g_test_run();
 }
