@@ -339,7 +339,7 @@ int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec
 /* ---- Close ---- */
 
 int pending_close(Bus *bus, sd_bus_message *m, uint32_t listener, sd_bus_error *error) {
-        sd_bus_message *stub;
+        sd_bus_message *stub = NULL;
         int r;
 
         r = stub_new(m, &stub);
