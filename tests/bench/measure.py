@@ -14,6 +14,7 @@ import sys
 import rows
 
 TRIES = 3
+FAILED = "it failed"
 
 
 def run_bounded(command, row, more):
@@ -75,7 +76,7 @@ class Bench:
             if status == 0:
                 return [self.figures(row, line) for line in printed.splitlines()]
             self.failures.append((f"{way} {row.name}", said.strip() or f"status {status}"))
-        self.left_out[f"{way} {row.name}"] = "it failed"
+        self.left_out[f"{way} {row.name}"] = FAILED
         return []
 
     @staticmethod
