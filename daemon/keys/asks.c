@@ -173,6 +173,18 @@ Ask *ask_new(Keys *keys, AskKind kind, void *userdata) {
         return ask;
 }
 
+int ask_message_new(const Keys *keys, const char *method, uid_t uid, const char *name,
+                    sd_bus_message **ret) {
+        int r;
+
+        if (!keys_connected(keys))
+                return -ENOTCONN;
+
+        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
+                                           DTLSD_INTERFACE_KEYRING, method);
+        return r < 0 ? r : sd_bus_message_append(*ret, "us", (uint32_t)uid, name);
+}
+
 uint64_t ask_begin(Ask *ask, int r) {
         uint64_t usec = ask->keys->answer_usec, ticket = ask->ticket;
 

@@ -111,6 +111,9 @@ bool ask_check_key(Ask *ask, const Key *key);
 Ask *ask_new(Keys *keys, AskKind kind, void *userdata);
 /* The call is on its way, or @r says why it is not; either way the answer comes from the loop. */
 uint64_t ask_begin(Ask *ask, int r);
+/* A call about what is kept under this name; its further arguments are the caller's to append. */
+int ask_message_new(const Keys *keys, const char *method, uid_t uid, const char *name,
+                    sd_bus_message **ret);
 void ask_free(void *data);
 /* Answered so, then, unless it was before. */
 void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text);

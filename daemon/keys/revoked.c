@@ -9,7 +9,6 @@
 #include "identity/revocation-text.h"
 #include "keys/private.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* @text NULL: it is to be removed. @revocations NULL: damaged. */
@@ -186,18 +185,6 @@ void keys_observe_revoked(Keys *keys, KeysRevokedChanged changed, void *userdata
 
 /* ---- changing it ---- */
 
-static int revoked_call(const Keys *keys, const char *method, uid_t uid, const char *name,
-                        sd_bus_message **ret) {
-        int r;
-
-        if (!keys_connected(keys))
-                return -ENOTCONN;
-
-        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, method);
-        return r < 0 ? r : sd_bus_message_append(*ret, "us", (uint32_t)uid, name);
-}
-
 static uint64_t revoked_send(Ask *ask, sd_bus_message *m, int r) {
         if (r >= 0)
                 r = sd_bus_call_async(ask->keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
@@ -214,7 +201,7 @@ uint64_t keys_store_revocations(Keys *keys, uid_t uid, const char *name, GBytes 
 
         ask->done = answer;
         ask->revoked = revoked_new(name, text, revocations);
-        r = revoked_call(keys, "StoreRevocations", uid, name, &m);
+        r = ask_message_new(keys, "StoreRevocations", uid, name, &m);
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', data, size);
         return revoked_send(ask, m, r);
@@ -228,7 +215,7 @@ uint64_t keys_remove_revocations(Keys *keys, uid_t uid, const char *name, KeysDo
 
         ask->done = answer;
         ask->revoked = revoked_new(name, NULL, NULL);
-        r = revoked_call(keys, "RemoveRevocations", uid, name, &m);
+        r = ask_message_new(keys, "RemoveRevocations", uid, name, &m);
         return revoked_send(ask, m, r);
 }
 

@@ -9,7 +9,6 @@
 #include "base/terms.h"
 #include "keys/private.h"
 
-#include <errno.h>
 #include <string.h>
 
 static KeysTrust *trust_new(const char *name, GPtrArray *anchors) {
@@ -128,23 +127,11 @@ void keys_observe_trusts(Keys *keys, KeysTrustsChanged changed, void *userdata) 
 
 /* ---- changing it ---- */
 
-/* @m: made by trust_call(), with the rest behind it. */
+/* @m: made by ask_message_new(), with the rest behind it. */
 static uint64_t trust_send(Ask *ask, sd_bus_message *m, int r) {
         if (r >= 0)
                 r = sd_bus_call_async(ask->keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
         return ask_begin(ask, r);
-}
-
-static int trust_call(const Keys *keys, const char *method, uid_t uid, const char *name,
-                      sd_bus_message **ret) {
-        int r;
-
-        if (!keys_connected(keys))
-                return -ENOTCONN;
-
-        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, method);
-        return r < 0 ? r : sd_bus_message_append(*ret, "us", (uint32_t)uid, name);
 }
 
 static Ask *trust_ask_new(Keys *keys, const char *name, KeysDone answer, void *userdata) {
@@ -161,7 +148,7 @@ uint64_t keys_add_trust_anchors(Keys *keys, uid_t uid, const char *name, GPtrArr
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
-        r = trust_call(keys, "AddTrustAnchors", uid, name, &m);
+        r = ask_message_new(keys, "AddTrustAnchors", uid, name, &m);
         if (r >= 0)
                 r = append_blobs(m, blobs);
         return trust_send(ask, m, r);
@@ -173,7 +160,7 @@ uint64_t keys_remove_trust_anchor(Keys *keys, uid_t uid, const char *name, const
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
-        r = trust_call(keys, "RemoveTrustAnchor", uid, name, &m);
+        r = ask_message_new(keys, "RemoveTrustAnchor", uid, name, &m);
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', fingerprint, size);
         return trust_send(ask, m, r);
