@@ -118,9 +118,7 @@ int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *
         uint32_t uid;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r >= 0)
                 r = server_read_blobs(m, &blobs);
         if (r < 0)

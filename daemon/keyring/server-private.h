@@ -76,6 +76,9 @@ int method_use(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
 
 /* Whether @uid may write an entry of this name. */
 int server_check_name(Server *server, uid_t uid, const char *name, sd_bus_error *ret_error);
+/* Whom a call is for, and the name it is about, with which it begins. */
+int server_read_name(Server *server, sd_bus_message *m, uint32_t *ret_uid, const char **ret_name,
+                     sd_bus_error *ret_error);
 int server_read_secret(Server *server, uid_t uid, int fd, Secret **ret, sd_bus_error *ret_error);
 int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error);
 /* "aay", of GBytes. */

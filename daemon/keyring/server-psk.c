@@ -46,9 +46,7 @@ int method_store_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         uint32_t uid;
         int fd, r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r >= 0)
                 r = psk_read_identity(m, &identity);
         if (r >= 0)
@@ -72,9 +70,7 @@ int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         uint32_t uid;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r < 0)
                 return r;
 

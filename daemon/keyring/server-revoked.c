@@ -36,9 +36,7 @@ int method_store_revocations(sd_bus_message *m, void *userdata, sd_bus_error *re
         size_t size;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &data, &size);
         if (r < 0)
@@ -59,9 +57,7 @@ int method_remove_revocations(sd_bus_message *m, void *userdata, sd_bus_error *r
         uint32_t uid;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r < 0)
                 return r;
 

@@ -52,6 +52,14 @@ int server_check_name(Server *server, uid_t uid, const char *name, sd_bus_error 
         return 0;
 }
 
+int server_read_name(Server *server, sd_bus_message *m, uint32_t *ret_uid, const char **ret_name,
+                     sd_bus_error *ret_error) {
+        int r;
+
+        r = sd_bus_message_read(m, "us", ret_uid, ret_name);
+        return r < 0 ? r : server_check_name(server, *ret_uid, *ret_name, ret_error);
+}
+
 int server_read_blobs(sd_bus_message *m, GPtrArray **ret) {
         g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
         int r;
@@ -143,9 +151,7 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         uint32_t uid;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r < 0)
                 return r;
 

@@ -46,9 +46,7 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *re
         uint32_t uid;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r >= 0)
                 r = server_read_blobs(m, &blobs);
         if (r < 0)
@@ -71,9 +69,7 @@ int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *
         size_t size;
         int r;
 
-        r = sd_bus_message_read(m, "us", &uid, &name);
-        if (r >= 0)
-                r = server_check_name(server, uid, name, ret_error);
+        r = server_read_name(server, m, &uid, &name, ret_error);
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &fingerprint, &size);
         if (r < 0)
