@@ -144,7 +144,7 @@ int dtlsd_bytes_array_copy(sd_bus_message *m, struct dtlsd_bytes **ret, size_t *
         if (n && !all)
                 return -ENOMEM;
 
-        tail = (char *)(all + n);
+        tail = n ? (char *)(all + n) : NULL;
         for (size_t i = 0; i < n && next_bytes(m, &one) > 0; i++)
                 all[i] = (struct dtlsd_bytes){keep(&tail, one.data, one.size), one.size};
         *ret = all;
@@ -171,7 +171,7 @@ static int copy_errors(sd_bus_message *m, struct dtlsd_verification_error **ret,
         if (n && !all)
                 return -ENOMEM;
 
-        tail = (char *)(all + n);
+        tail = n ? (char *)(all + n) : NULL;
         for (size_t i = 0; i < n && next_error(m, &one) > 0; i++) {
                 all[i].name = keep(&tail, one.name, strlen(one.name) + 1);
                 all[i].certificate.data = keep(&tail, one.certificate.data, one.certificate.size);

@@ -143,8 +143,9 @@ int command_identities(sd_bus *bus, Settings *settings, char **arguments) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        (void)printf(ROW, "NAME", "KEY", "UNTIL", "DAYS", "FINGERPRINT", "SUBJECT");
         r = list_nodes(bus, nodes, &error);
+        if (r >= 0)
+                (void)printf(ROW, "NAME", "KEY", "UNTIL", "DAYS", "FINGERPRINT", "SUBJECT");
         for (guint i = 0; r >= 0 && i < nodes->len; i++)
                 r = print_identity(bus, nodes->pdata[i], &error);
 

@@ -64,7 +64,8 @@ static int print_next(sd_bus_message *m, uint64_t *ret_number) {
         return r < 0 ? r : 1;
 }
 
-/* Prints one page; *after becomes its last number. Returns whether there was any. */
+/* Prints one page, the first with a heading; *after becomes its last number. Returns whether there
+ * was any. */
 static int print_page(sd_bus *bus, uint64_t *after, sd_bus_error *error) {
         uint64_t number = 0;
         sd_bus_message *reply = NULL;
@@ -72,6 +73,8 @@ static int print_page(sd_bus *bus, uint64_t *after, sd_bus_error *error) {
 
         r = sd_bus_call_method(bus, NAME, ROOT, NAME ".Manager", "ListConnections", error, &reply,
                                "tua{sv}", *after, PAGE, 0);
+        if (r >= 0 && *after == 0)
+                (void)printf(ROW, "NUMBER", "MODE", "STATE", "PEER", "LOCAL", "OWNER");
         if (r >= 0)
                 r = sd_bus_message_enter_container(reply, 'a', "(oa{sv})");
         while (r > 0)
@@ -89,7 +92,6 @@ int command_list(sd_bus *bus, Settings *settings, char **arguments) {
         uint64_t after = 0;
         int r;
 
-        (void)printf(ROW, "NUMBER", "MODE", "STATE", "PEER", "LOCAL", "OWNER");
         do
                 r = print_page(bus, &after, &error);
         while (r > 0);

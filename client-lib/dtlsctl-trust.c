@@ -116,10 +116,11 @@ static int trust_list(sd_bus *bus, char **arguments) {
         if (arguments[0])
                 return say_usage("usage: dtlsctl trust list");
 
-        (void)printf(ANCHOR_ROW, "NAME", "FINGERPRINT", "UNTIL", "SUBJECT");
         r = sd_bus_call_method(bus, NAME, ROOT, NAME ".Manager", "ListTrusts", &error, &reply, "");
         if (r >= 0)
                 r = sd_bus_message_read_strv(reply, &names);
+        if (r >= 0)
+                (void)printf(ANCHOR_ROW, "NAME", "FINGERPRINT", "UNTIL", "SUBJECT");
         for (char **name = names; r >= 0 && name && *name; name++)
                 r = list_anchors(bus, *name, &error);
 
@@ -211,8 +212,9 @@ int command_pins(sd_bus *bus, Settings *settings, char **arguments) {
         sd_bus_message *reply = NULL;
         int r;
 
-        (void)printf(PIN_ROW, "HOST", "PORT", "FINGERPRINT", "FOR");
         r = sd_bus_call_method(bus, NAME, ROOT, NAME ".Manager", "ListPins", &error, &reply, "");
+        if (r >= 0)
+                (void)printf(PIN_ROW, "HOST", "PORT", "FINGERPRINT", "FOR");
         if (r >= 0)
                 r = sd_bus_message_enter_container(reply, 'a', "(sqayb)");
         while (r > 0)

@@ -31,8 +31,8 @@ static const Command commands[] = {
         {"share", COMMAND_OTHER, 3, 0, " NUMBER SUBJECT RIGHT,...", command_share},
         {"unshare", COMMAND_OTHER, 2, 0, " NUMBER SUBJECT", command_unshare},
         {"attach", COMMAND_ATTACH, 1, 0, " [--wait SECONDS] NUMBER", command_attach},
-        {"import", COMMAND_IMPORT, 1, 0, " NAME --certificate FILE --key FILE | --pkcs12 FILE",
-         command_import},
+        {"import", COMMAND_IMPORT, 1, 0,
+         " NAME --certificate FILE --key FILE|--key-uri URI | NAME --pkcs12 FILE", command_import},
         {"generate", COMMAND_GENERATE, 1, 0, " [OPTION...] NAME", command_generate},
         {"install", COMMAND_OTHER, 2, 15, " NAME FILE...", command_install},
         {"remove", COMMAND_OTHER, 1, 0, " NAME", command_remove},
@@ -211,6 +211,18 @@ static int run(Settings *settings, char **arguments) {
         return command_run(command, settings, arguments + 1);
 }
 
+/* GLib ends the process itself after --help, so this is no part of main(). */
+static void finish_output(void) {
+        if (fflush(stdout) != 0)
+                say("standard output: %s", strerror(errno));
+        else if (ferror(stdout))
+                say("standard output: not all of it could be written");
+        else
+                return;
+
+        _exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv) {
         Settings settings = {.wait_seconds = G_MININT};
         char **arguments = NULL;
@@ -219,6 +231,7 @@ int main(int argc, char **argv) {
         if (!standard_files_open())
                 return EXIT_FAILURE;
 
+        (void)atexit(finish_output);
         (void)setlocale(LC_ALL, "");
         if (settings_parse(&settings, description, argc, argv, &arguments)) {
                 if (settings.version)
@@ -228,9 +241,5 @@ int main(int argc, char **argv) {
         }
 
         settings_done(&settings);
-        if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {
-                say("standard output: %s", strerror(errno));
-                status = EXIT_FAILURE;
-        }
         return status;
 }

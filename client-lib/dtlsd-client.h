@@ -22,7 +22,8 @@
  *   -EIO            the service refused; which of its errors it is, error->name says, and
  *                   error->message why, for people. Those of each function stand with it, without
  *                   the prefix DTLSD_ERROR(); Failed, NotAuthorized and QuotaExceeded are possible
- *                   everywhere.
+ *                   everywhere, and TimedOut where the store is changed: what was asked for may yet
+ *                   be done.
  *   -EBADR          there is no such object, or it is not yours to see
  *                   (org.freedesktop.DBus.Error.UnknownObject)
  *   -EHOSTUNREACH   dtlsd does not run and cannot be started (....Error.ServiceUnknown)
@@ -107,8 +108,8 @@ struct dtlsd_options {
         const char *verification_name;
 
         /* Own certificate: PEM or DER files, several in one if wished, leaf first, each issued by
-         * the next; at most 16 certificates. NULL-terminated. NULL: none. With private_key_file
-         * (CertificateChain). */
+         * the next; at most 16 certificates with 64 KiB of DER. NULL-terminated. NULL: none. With
+         * private_key_file (CertificateChain). */
         const char *const *certificate_chain_files;
         /* PEM or DER; goes to the service as a sealed memfd. The leaf's. NULL: none (PrivateKey).
          */
@@ -136,7 +137,7 @@ struct dtlsd_options {
         const void *psk;
         size_t psk_size;
         /* Pre-shared keys by their names in the service's store, or patterns with '*' and '?': a
-         * client's one, a server's many. NULL-terminated. NULL: none (Psks). */
+         * client's one, a server's many; at most 32. NULL-terminated. NULL: none (Psks). */
         const char *const *psks;
         /* What a server tells its clients, to pick their key by; at most 255 bytes. NULL: nothing
          * (and then no PSK suites, if there is a certificate and no psk). Listeners, and servers of
@@ -179,8 +180,8 @@ struct dtlsd_options {
         /* Names of application protocols (ALPN); at most 8, of 1 to 31 bytes (NextProtocols). */
         const char *const *next_protocols;
         /* What dtlsd_connection_session_ticket() gave: that session is taken up, without
-         * signatures. With ssl_options that do not disable tickets, such as an empty array. NULL:
-         * none. Not for listeners (SessionTicket). */
+         * signatures. At most 131072 bytes. With ssl_options that do not disable tickets, such as
+         * an empty array. NULL: none. Not for listeners (SessionTicket). */
         const void *session_ticket;
         size_t session_ticket_size;
         /* Diffie-Hellman parameters of a server, PKCS#3 in a PEM or DER file, at most 8192 bytes:
@@ -225,7 +226,8 @@ struct dtlsd_options {
         const void *cookie_secret;
         size_t cookie_secret_size;
         /* Not 0: a listener with an accept queue or a shared channel signals its connections on
-         * the bus as well. For dtlsd_listen() (Announce). */
+         * the bus as well; without, peers that are not trusted are refused and nobody is asked.
+         * For dtlsd_listen() (Announce). */
         int announce;
         /* With whom the connection is shared from its birth, a listener's connections each, as by
          * dtlsd_connection_share(): "uid:1000=read,write"; at most 64. NULL-terminated. NULL: with
@@ -316,9 +318,10 @@ int dtlsd_remove_trust_anchor(sd_bus *bus, const char *trust, const uint8_t *fin
 
 /* A key that a server may have. */
 struct dtlsd_pin {
-        /* verification_name of connections to it or, without one, the address. */
+        /* verification_name of connections to it or, without one, the address. "" with port 0, to
+         * unpin: everything that the caller's user has pinned. */
         const char *host;
-        uint16_t port;
+        uint16_t port; /* 1 to 65535 */
         /* 32 bytes, the SHA-256 of its SubjectPublicKeyInfo. NULL, to unpin: all of them. */
         const uint8_t *fingerprint;
         /* Not 0: for everybody, not for the caller's user alone. */
@@ -674,6 +677,7 @@ struct dtlsd_connection_info {
         uint8_t reserved[512];
 };
 
+/* All of them, of one moment. */
 int dtlsd_connection_info(dtlsd_connection *connection, struct dtlsd_connection_info *ret,
                           sd_bus_error *error);
 
@@ -708,7 +712,7 @@ uint16_t dtlsd_listener_port(const dtlsd_listener *listener);
 int dtlsd_listener_fd(const dtlsd_listener *listener);
 
 /* From here on completed connections come to dtlsd_listener_accept() (Listener.OpenAcceptQueue).
- * Errors: ChannelInUse (a queue is open). */
+ * Errors: ChannelInUse (a queue is open, or options.channel was given). */
 int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *error);
 /* Takes one complete connection, channel and all, from the accept queue, and does not wait. No call
  * is made. @ret: yours to unref. Errors:
@@ -723,7 +727,8 @@ int dtlsd_listener_open_accept_queue(dtlsd_listener *listener, sd_bus_error *err
 int dtlsd_listener_accept(dtlsd_listener *listener, dtlsd_connection **ret);
 /* Other options, for handshakes that begin later, say with a new certificate; what @options leaves
  * at 0 has its default again. Address, cookie_hash and cookie_secret, dont_fragment and announce
- * stay, and so does share (Listener.SetConfiguration). Errors: InvalidInputParameters,
+ * stay, and so do share and channel; mtu_hint and the errors to ignore do unless they are given
+ * (Listener.SetConfiguration). Errors: InvalidInputParameters,
  * TlsInitializationError; those of dtlsd_options. */
 int dtlsd_listener_set_configuration(dtlsd_listener *listener, const struct dtlsd_options *options,
                                      sd_bus_error *error);
@@ -735,7 +740,8 @@ int dtlsd_listener_set_cookie_parameters(dtlsd_listener *listener,
 /* Those in force, and the secret is one: wipe it (Listener.GetCookieGeneratorParameters). */
 int dtlsd_listener_cookie_parameters(dtlsd_listener *listener, struct dtlsd_cookie_parameters *ret,
                                      sd_bus_error *error);
-/* Closes the socket; the object goes, and its connections end (Listener.Close). */
+/* Closes the socket; the object goes, and its connections end, which this waits for
+ * (Listener.Close). */
 int dtlsd_listener_close(dtlsd_listener *listener, sd_bus_error *error);
 
 /* ---- shared channels ---- */

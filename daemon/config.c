@@ -22,13 +22,16 @@
 
 #include "config.h"
 
+#include "file.h"
+
 #include <string.h>
 
 #define CONFIG_GROUP_LIMITS "Limits"
 #define CONFIG_GROUP_TRUST "Trust"
 #define CONFIG_GROUP_IDENTITIES "Identities"
 #define CONFIG_GROUP_RECORDS "Records"
-#define CONFIG_PATHS_MAX ((size_t)64) /* a directory has more */
+#define CONFIG_FILE_MAX ((size_t)1024 * 1024) /* of dtlsd.conf, and of rules */
+#define CONFIG_PATHS_MAX ((size_t)64)         /* a directory has more */
 
 typedef int (*ConfigReadKey)(GKeyFile *file, const char *key, Config *config, char **ret_text);
 
@@ -177,8 +180,14 @@ static int config_read_group(GKeyFile *file, const char *group, ConfigReadKey re
         g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, NULL);
 
         for (char **key = keys; *key; key++) {
-                int r = read_key(file, *key, config, ret_text);
+                int r;
 
+                if (g_strv_contains((const char *const *)key + 1, *key)) {
+                        *ret_text = g_strdup_printf("[%s] %s: it is there twice", group, *key);
+                        return CONFIG_E_BROKEN;
+                }
+
+                r = read_key(file, *key, config, ret_text);
                 if (r)
                         return r;
         }
@@ -217,25 +226,28 @@ static int config_read_groups(GKeyFile *file, Config *config, char **ret_text) {
 /* 0: read, into @ret_text on failure; no file is as good as an empty one unless it must be there.
  */
 static int config_load(const char *path, bool must_exist, char **ret_contents, char **ret_text) {
-        g_autoptr(GError) error = NULL;
-        gsize size;
+        g_autofree char *contents = NULL, *text = NULL;
+        size_t size = 0;
+        int r;
 
-        if (g_file_get_contents(path, ret_contents, &size, &error)) {
-                /* what is behind a NUL would not be read, and what is no text cannot be told of */
-                if (g_utf8_validate_len(*ret_contents, size, NULL))
-                        return 0;
+        r = file_read(path, CONFIG_FILE_MAX, &contents, &size, &text);
+        if (r == FILE_E_UNKNOWN && !must_exist) {
+                *ret_contents = g_strdup("");
+                return 0;
+        }
+        if (r) {
+                *ret_text = g_steal_pointer(&text);
+                return CONFIG_E_BROKEN;
+        }
 
+        /* what is behind a NUL would not be read, and what is no text cannot be told of */
+        if (!g_utf8_validate_len(contents, size, NULL)) {
                 *ret_text = g_strdup_printf("%s: not a text in UTF-8, or with a NUL in it", path);
                 return CONFIG_E_BROKEN;
         }
 
-        if (!must_exist && g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
-                *ret_contents = g_strdup("");
-                return 0;
-        }
-
-        *ret_text = g_strdup(error->message);
-        return CONFIG_E_BROKEN;
+        *ret_contents = g_steal_pointer(&contents);
+        return 0;
 }
 
 int config_read(const char *path, bool must_exist, Config *config, char **ret_text) {
@@ -254,7 +266,9 @@ int config_read(const char *path, bool must_exist, Config *config, char **ret_te
         if (r)
                 return r;
 
-        if (!g_key_file_load_from_data(file, contents, strlen(contents), G_KEY_FILE_NONE, &error))
+        /* a key with a language, passed over otherwise, is a key that does not exist */
+        if (!g_key_file_load_from_data(file, contents, strlen(contents),
+                                       G_KEY_FILE_KEEP_TRANSLATIONS, &error))
                 text = g_strdup(error->message);
         else
                 (void)config_read_groups(file, &read, &text);

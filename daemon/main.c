@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * dtlsd: reads arguments and the configuration, joins the rooms, runs the loop. What goes wrong
- * here at the start is said in words that name the file, the bus or the program it is about; what
- * goes wrong later (the bus or the keyring dies) is mended and said.
+ * here at the start is said in words that name the file or the program it is about.
  */
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/terms.h"
-#include "bus/bus.h"
+#include "bus-link.h"
 #include "config.h"
 #include "keys/keys.h"
 #include "launcher.h"
@@ -18,23 +18,16 @@
 #include "session/session.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
-#include <unistd.h>
 
-#define BUS_DELAY_FIRST_USEC (1 * UINT64_C(1000000))
-#define BUS_DELAY_MAX_USEC (30 * UINT64_C(1000000))
-#define KEYRING_GREETING_USEC G_USEC_PER_SEC
-#define BUS_ADDRESS_USUAL "unix:path=/run/dbus/system_bus_socket"
+#define KEYRING_GREETING_USEC (10 * G_USEC_PER_SEC)
+#define LARGE_BYTES (1024 * 1024) /* a tenth of a millisecond to copy */
 
 typedef struct Options {
         char *config; /* NULL: the usual one, which need not be there */
@@ -55,11 +48,7 @@ typedef struct Daemon {
         Keys *keys;
         Launcher *launcher;
         Relay *relay;
-
-        sd_bus *connection;
-        Bus *bus;
-        sd_event_source *bus_timer; /* the next attempt, while there is no bus */
-        uint64_t bus_delay_usec;
+        BusLink *bus_link;
 } Daemon;
 
 /* ---- arguments and the process ---- */
@@ -132,20 +121,6 @@ static void block_signals(void) {
         (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* the loop reads them */
 }
 
-/* Pre-shared keys and plaintext pass through: not for other processes, and not for a disk. */
-static int protect_memory(void) {
-        const struct rlimit none = {0, 0};
-
-        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return fault(-errno);
-
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check reads the process from another */
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-                return fault(-errno);
-#endif
-        return 0;
-}
-
 static int raise_descriptors(uint64_t *ret) {
         struct rlimit limit;
 
@@ -158,111 +133,6 @@ static int raise_descriptors(uint64_t *ret) {
 
         *ret = limit.rlim_cur;
         return 0;
-}
-
-/* ---- the bus ---- */
-
-static const char *bus_address(void) {
-        const char *address = g_getenv("DBUS_SYSTEM_BUS_ADDRESS");
-
-        return address && *address ? address : BUS_ADDRESS_USUAL;
-}
-
-static void daemon_leave_bus(Daemon *daemon) {
-        daemon->bus = bus_free(daemon->bus);
-        daemon->connection = sd_bus_close_unref(daemon->connection);
-}
-
-static void say_no_bus(int level, int r) {
-        log_write(level, NULL, NULL,
-                  "no bus at %s: %s; start the system's dbus, or name another bus in "
-                  "DBUS_SYSTEM_BUS_ADDRESS",
-                  bus_address(), g_strerror(-r));
-}
-
-static void say_no_name(int level, int r) {
-        if (r < 0) {
-                say_no_bus(level, r);
-                return;
-        }
-
-        switch ((BusOutcome)r) {
-        case BUS_E_NAME_TAKEN:
-                log_write(level, NULL, NULL, "%s is taken on the bus at %s: dtlsd runs already",
-                          DTLSD_BUS_NAME, bus_address());
-                break;
-        case BUS_E_NAME_REFUSED:
-                log_write(level, NULL, NULL,
-                          "the bus at %s does not let this user have the name %s: install "
-                          "io.github.dtlsd.Dtlsd1.conf in the bus's system.d folder and reload the "
-                          "bus, or run as the user it names (dtlsd)",
-                          bus_address(), DTLSD_BUS_NAME);
-                break;
-        }
-}
-
-static void on_bus_lost(void *userdata);
-static int daemon_reload(void *userdata, char **ret_text);
-
-/* 0, or what was said at @level. */
-static int daemon_enter_bus(Daemon *daemon, int level) {
-        const BusHost host = {.lost = on_bus_lost, .reload = daemon_reload, .userdata = daemon};
-        int r;
-
-        r = sd_bus_open_system(&daemon->connection);
-        if (r < 0) {
-                say_no_bus(level, r);
-                return r;
-        }
-
-        r = bus_new(daemon->connection, daemon->event, daemon->relay, daemon->keys, daemon->quota,
-                    daemon->access, &host, &daemon->bus);
-        if (r) {
-                say_no_name(level, r);
-                daemon_leave_bus(daemon);
-                return r;
-        }
-
-        daemon->bus_delay_usec = 0;
-        return 0;
-}
-
-static int on_bus_timer(sd_event_source *source, uint64_t usec, void *userdata);
-
-static void daemon_schedule_bus(Daemon *daemon) {
-        int r;
-
-        daemon->bus_delay_usec =
-                CLAMP(daemon->bus_delay_usec * 2, BUS_DELAY_FIRST_USEC, BUS_DELAY_MAX_USEC);
-        daemon->bus_timer = sd_event_source_disable_unref(daemon->bus_timer);
-        r = sd_event_add_time_relative(daemon->event, &daemon->bus_timer, CLOCK_MONOTONIC,
-                                       daemon->bus_delay_usec, 0, on_bus_timer, daemon);
-        if (r < 0)
-                (void)sd_event_exit(daemon->event, fault(r));
-}
-
-static int on_bus_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Daemon *daemon = userdata;
-        int r;
-
-        r = daemon_enter_bus(daemon, LOG_WARNING);
-        if (r) {
-                daemon_schedule_bus(daemon);
-                return 0;
-        }
-
-        log_notice("on the bus again");
-        (void)sd_notify(false, "STATUS=Serving");
-        return 0;
-}
-
-static void on_bus_lost(void *userdata) {
-        Daemon *daemon = userdata;
-
-        log_warning("the bus is lost; open channels go on, and the bus is tried again");
-        (void)sd_notify(false, "STATUS=Waiting for the bus");
-        daemon_leave_bus(daemon);
-        daemon_schedule_bus(daemon);
 }
 
 /* ---- the keyring ---- */
@@ -286,12 +156,14 @@ static char *keyring_program(const Options *options) {
 }
 
 /* Whoever finds the name on the bus finds what the store has too. A keyring that does not say
- * what it keeps keeps nobody waiting for long: it is started again later. */
+ * what it keeps keeps nobody waiting for ever, and one that is lost nobody at all: it is started
+ * again later. */
 static int daemon_hear_keyring(Daemon *daemon) {
         int64_t limit = g_get_monotonic_time() + KEYRING_GREETING_USEC;
 
-        while (!keys_identities_known(daemon->keys) && g_get_monotonic_time() < limit) {
-                int r = sd_event_run(daemon->event, KEYRING_GREETING_USEC / 10);
+        while (!keys_identities_known(daemon->keys) && keys_connected(daemon->keys) &&
+               g_get_monotonic_time() < limit) {
+                int r = sd_event_run(daemon->event, G_USEC_PER_SEC / 10);
 
                 if (r < 0 || sd_event_get_state(daemon->event) == SD_EVENT_FINISHED)
                         return r < 0 ? fault(r) : 0;
@@ -372,8 +244,7 @@ static int daemon_reload(void *userdata, char **ret_text) {
         access_replace(daemon->access, g_steal_pointer(&files.access));
         relay_set_access(daemon->relay, daemon->access);
         quota_set_limits(daemon->quota, &files.config.limits);
-        if (daemon->bus)
-                bus_reloaded(daemon->bus);
+        bus_link_reloaded(daemon->bus_link);
         relay_reload_trust(daemon->relay, files.revocations);
         relay_set_lead_times(daemon->relay, &files.config.lead_times);
         relay_set_direct_after(daemon->relay, files.config.direct_after);
@@ -386,6 +257,20 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 
         (void)daemon_reload(userdata, &text);
         return 0;
+}
+
+static int daemon_begin_bus(Daemon *daemon) {
+        const BusLinkSpec spec = {
+                .event = daemon->event,
+                .relay = daemon->relay,
+                .keys = daemon->keys,
+                .quota = daemon->quota,
+                .access = daemon->access,
+                .reload = daemon_reload,
+                .userdata = daemon,
+        };
+
+        return bus_link_new(&spec, &daemon->bus_link);
 }
 
 static int daemon_build(Daemon *daemon, const Files *files) {
@@ -422,8 +307,7 @@ static int daemon_build(Daemon *daemon, const Files *files) {
 }
 
 static void daemon_done(Daemon *daemon) {
-        daemon_leave_bus(daemon);
-        sd_event_source_disable_unref(daemon->bus_timer);
+        bus_link_free(daemon->bus_link);
         relay_free(daemon->relay);
         keys_free(daemon->keys);
         launcher_free(daemon->launcher);
@@ -455,16 +339,23 @@ static int daemon_run(Daemon *daemon, const Options *options) {
         r = daemon_start_keyring(daemon, options);
         if (r)
                 return r;
-        r = daemon_enter_bus(daemon, LOG_ERR);
+        r = daemon_begin_bus(daemon);
         if (r)
                 return r;
 
         log_notice("dtlsd " DTLSD_VERSION " serves as %s", DTLSD_BUS_NAME);
         (void)sd_notify(false, "READY=1\nSTATUS=Serving");
-        r = sd_event_loop(daemon->event);
+        r = relay_run(daemon->relay);
         (void)sd_notify(false, "STOPPING=1");
         log_notice("dtlsd ends");
         return r;
+}
+
+/* What grows to megabytes is to be moved by the kernel, and not copied, which takes milliseconds.
+ * glibc does so until the first such is freed, and then raises both limits to what that had. */
+static void keep_large_apart(void) {
+        (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+        (void)mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES);
 }
 
 int main(int argc, char **argv) {
@@ -483,9 +374,10 @@ int main(int argc, char **argv) {
                 return EXIT_SUCCESS;
         }
 
+        keep_large_apart();
         block_signals();
         schedule_as_batch();
-        r = protect_memory();
+        r = secret_protect_process();
         if (r < 0)
                 log_error("cannot protect its memory: %s", g_strerror(-r));
         else

@@ -5,12 +5,12 @@
 
 #include "revocation-files.h"
 
-#include <errno.h>
+#include "file.h"
+
 #include <stdarg.h>
-#include <sys/stat.h>
 
 G_GNUC_PRINTF(2, 3)
-static int file_refuse(char **ret_text, const char *format, ...) {
+static int files_refuse(char **ret_text, const char *format, ...) {
         va_list arguments;
 
         va_start(arguments, format);
@@ -19,19 +19,12 @@ static int file_refuse(char **ret_text, const char *format, ...) {
         return REVOCATION_FILES_E_BROKEN;
 }
 
-static int file_read(const char *path, GBytes **ret, char **ret_text) {
-        g_autoptr(GError) error = NULL;
-        struct stat status;
+static int revocation_file_read(const char *path, GBytes **ret, char **ret_text) {
         char *contents;
-        gsize size;
+        size_t size;
 
-        if (stat(path, &status) < 0)
-                return file_refuse(ret_text, "%s: %s", path, g_strerror(errno));
-        if (!S_ISREG(status.st_mode) || (size_t)status.st_size > REVOCATION_FILE_MAX)
-                return file_refuse(ret_text, "%s: not a file of at most %zu bytes", path,
-                                   REVOCATION_FILE_MAX);
-        if (!g_file_get_contents(path, &contents, &size, &error))
-                return file_refuse(ret_text, "%s", error->message);
+        if (file_read(path, REVOCATION_FILE_MAX, &contents, &size, ret_text))
+                return REVOCATION_FILES_E_BROKEN;
 
         *ret = g_bytes_new_take(contents, size);
         return 0;
@@ -42,18 +35,18 @@ static int deny_list_read(Revocations *revocations, const char *path, char **ret
         size_t n_bad = 0, bad = 0;
         int r;
 
-        r = file_read(path, &text, ret_text);
+        r = revocation_file_read(path, &text, ret_text);
         if (r)
                 return r;
 
         r = revocations_add_denied(revocations, text, &n_bad, &bad);
         if (r)
-                return file_refuse(ret_text, "%s: more than %zu hashes", path,
-                                   REVOCATIONS_DENIED_MAX);
+                return files_refuse(ret_text, "%s: more than %zu hashes", path,
+                                    REVOCATIONS_DENIED_MAX);
         if (n_bad > 0)
-                return file_refuse(ret_text,
-                                   "%s: line %zu is no SHA-256 in hexadecimal (%zu such lines)",
-                                   path, bad, n_bad);
+                return files_refuse(ret_text,
+                                    "%s: line %zu is no SHA-256 in hexadecimal (%zu such lines)",
+                                    path, bad, n_bad);
 
         return 0;
 }
@@ -62,15 +55,15 @@ static int list_read(Revocations *revocations, const char *path, char **ret_text
         g_autoptr(GBytes) blob = NULL;
         int r;
 
-        r = file_read(path, &blob, ret_text);
+        r = revocation_file_read(path, &blob, ret_text);
         if (r)
                 return r;
 
         r = revocations_add_lists(revocations, blob);
         if (r)
-                return file_refuse(ret_text, "%s: %s", path,
-                                   r < 0 ? g_strerror(-r)
-                                         : revocations_outcome_text((RevocationsOutcome)r));
+                return files_refuse(ret_text, "%s: %s", path,
+                                    r < 0 ? g_strerror(-r)
+                                          : revocations_outcome_text((RevocationsOutcome)r));
 
         return 0;
 }
@@ -88,8 +81,8 @@ static int directory_read(Revocations *revocations, const char *path, GDir *dire
                 if (*name == '.')
                         continue;
                 if (n_files++ >= REVOCATIONS_LISTS_MAX)
-                        return file_refuse(ret_text, "%s: more than %d files", path,
-                                           REVOCATIONS_LISTS_MAX);
+                        return files_refuse(ret_text, "%s: more than %d files", path,
+                                            REVOCATIONS_LISTS_MAX);
 
                 r = list_read(revocations, file, ret_text);
                 if (r)
@@ -108,7 +101,7 @@ static int lists_read(Revocations *revocations, const char *path, char **ret_tex
         if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOTDIR))
                 return list_read(revocations, path, ret_text);
 
-        return file_refuse(ret_text, "%s", error->message);
+        return files_refuse(ret_text, "%s", error->message);
 }
 
 int revocation_files_read(const Config *config, Revocations **ret, char **ret_text) {

@@ -60,7 +60,7 @@ static const QuotaKindText quota_kinds[N_QUOTA_KINDS] = {
         [QUOTA_FDS] = {"Fds", "file descriptors", "close connections, channels or listeners"},
         [QUOTA_BYTES] = {"Bytes", "bytes",
                          "close channels, read what waits, or remove trust sets and revocations"},
-        [QUOTA_CALLS] = {"Calls", "calls that wait for an authorization",
+        [QUOTA_CALLS] = {"Calls", "calls that wait for an authorization or for the store",
                          "wait until some are answered"},
         [QUOTA_DATAGRAMS] = {"Datagrams", "datagrams a second", "send fewer"},
 };
@@ -344,24 +344,6 @@ uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind) {
 
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind) {
         return quota->total[kind];
-}
-
-bool quota_most(const Quota *quota, QuotaKind kind, uid_t *ret) {
-        const QuotaRow *row;
-        GHashTableIter iter;
-        uint64_t most = 0;
-        gpointer uid;
-
-        g_hash_table_iter_init(&iter, quota->rows);
-        while (g_hash_table_iter_next(&iter, &uid, (gpointer *)&row)) {
-                if (row->used[kind] <= most)
-                        continue;
-
-                most = row->used[kind];
-                *ret = GPOINTER_TO_UINT(uid);
-        }
-
-        return most > 0;
 }
 
 uint64_t quota_refused(const Quota *quota, QuotaKind kind) {

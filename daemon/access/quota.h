@@ -22,8 +22,8 @@ typedef enum QuotaKind {
         QUOTA_SUSPENDED, /* handshakes that wait for an answer their owner owes */
         QUOTA_SIGNING,   /* handshakes that wait for the keyring */
         QUOTA_FDS,
-        /* kernel buffers of channels, queues for ReadDatagram, certificates held, and of what the
-         * store keeps trust sets and revocations */
+        /* kernel buffers of channels, queues for ReadDatagram, certificates held, long answers that
+         * are being made, and of what the store keeps trust sets and revocations */
         QUOTA_BYTES,
         QUOTA_CALLS,     /* calls kept while polkit is asked about them */
         QUOTA_DATAGRAMS, /* a second: see quota_may_send() */
@@ -77,8 +77,6 @@ uint64_t quota_send_wait_usec(Quota *quota, uid_t uid, uint64_t now_usec);
 
 uint64_t quota_used(const Quota *quota, uid_t uid, QuotaKind kind);
 uint64_t quota_used_total(const Quota *quota, QuotaKind kind);
-/* Who has most of it. False: nobody has any. */
-bool quota_most(const Quota *quota, QuotaKind kind, uid_t *ret);
 uint64_t quota_refused(const Quota *quota, QuotaKind kind); /* how often, ever */
 uint64_t quota_limit(const Quota *quota, uid_t uid, QuotaKind kind);
 uint64_t quota_limit_total(const Quota *quota, QuotaKind kind);

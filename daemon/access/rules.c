@@ -92,6 +92,8 @@ static int read_subject(RuleReader *reader, const char *word) {
 }
 
 static int read_place(RuleReader *reader, const char *word, GArray **places) {
+        char text[ADDRESS_STRING_MAX];
+        Address network;
         Place place;
 
         if (!place_parse(word, &place))
@@ -99,6 +101,14 @@ static int read_place(RuleReader *reader, const char *word, GArray **places) {
                                      "'%s' is no place; say *, ADDRESS or ADDRESS/BITS, IPv6 in "
                                      "brackets, and :PORT or :PORT-PORT behind it",
                                      word);
+
+        network = address_network(&place.network, place.n_bits);
+        if (!address_equal(&network, &place.network))
+                return reader_refuse(reader,
+                                     "'%s' is one address, and /%u many: say no /%u, or the "
+                                     "network's address, %s",
+                                     word, place.n_bits, place.n_bits,
+                                     address_format(&network, text));
 
         if (!*places)
                 *places = g_array_new(FALSE, FALSE, sizeof(Place));
@@ -362,7 +372,9 @@ int access_read(Access *access, const char *path, const char *contents, char **r
         g_autoptr(GError) error = NULL;
         int r;
 
-        if (!g_key_file_load_from_data(file, contents, strlen(contents), G_KEY_FILE_NONE, &error)) {
+        /* else "Verdict[de]" would be passed over */
+        if (!g_key_file_load_from_data(file, contents, strlen(contents),
+                                       G_KEY_FILE_KEEP_TRANSLATIONS, &error)) {
                 /* an empty file is one without rules */
                 if (contents[strspn(contents, " \t\r\n")] == '\0')
                         return 0;

@@ -234,6 +234,22 @@ bool address_in_network(const Address *address, const Address *network, unsigned
         }
 }
 
+static void bits_clear_behind(uint8_t *bytes, unsigned n_bits, unsigned n_all) {
+        for (unsigned i = n_bits; i < n_all; i++)
+                bytes[i / 8] &= (uint8_t) ~(0x80u >> (i % 8));
+}
+
+Address address_network(const Address *address, unsigned n_bits) {
+        Address network = *address;
+
+        if (network.sa.sa_family == AF_INET)
+                bits_clear_behind((uint8_t *)&network.in.sin_addr, n_bits, 32);
+        else if (network.sa.sa_family == AF_INET6)
+                bits_clear_behind(network.in6.sin6_addr.s6_addr, n_bits, 128);
+
+        return network;
+}
+
 /* A byte that tells the families apart, then network order throughout: the same on every host. */
 size_t address_canonical(const Address *address, uint8_t buffer[static ADDRESS_CANONICAL_MAX]) {
         uint32_t scope;

@@ -58,6 +58,8 @@ bool address_equal(const Address *a, const Address *b);
 bool address_same_host(const Address *a, const Address *b);
 /* Whether the first @n_bits are those of @network, of the same family; scopes do not count. */
 bool address_in_network(const Address *address, const Address *network, unsigned n_bits);
+/* The first @n_bits of it, and behind them 0. */
+Address address_network(const Address *address, unsigned n_bits);
 /* SipHash-2-4 of the canonical bytes under a secret key: strangers choose addresses. */
 uint64_t address_hash(const Address *address, const uint8_t key[static ADDRESS_HASH_KEY_SIZE]);
 size_t address_canonical(const Address *address, uint8_t buffer[static ADDRESS_CANONICAL_MAX]);

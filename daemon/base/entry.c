@@ -3,7 +3,6 @@
 
 #include "base/entry.h"
 
-#include <glib.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -32,4 +31,19 @@ bool entry_name_is_valid(const char *name) {
 
 uid_t entry_name_uid(const char *name) {
         return g_str_has_prefix(name, "u/") ? (uid_t)g_ascii_strtoull(name + 2, NULL, 10) : 0;
+}
+
+static int entry_compare(const void *a, const void *b) {
+        return strcmp(a, b);
+}
+
+GPtrArray *entry_list(GHashTable *by_name) {
+        GPtrArray *list = g_ptr_array_new();
+        g_autoptr(GList) names = g_hash_table_get_keys(by_name);
+
+        names = g_list_sort(names, entry_compare);
+        for (GList *i = names; i; i = i->next)
+                g_ptr_array_add(list, g_hash_table_lookup(by_name, i->data));
+
+        return list;
 }

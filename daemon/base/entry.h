@@ -7,6 +7,7 @@
  * dot.
  */
 
+#include <glib.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -19,3 +20,5 @@
 bool entry_name_is_valid(const char *name);
 /* Of a valid one: whose it is; 0 for the administrator's. */
 uid_t entry_name_uid(const char *name);
+/* What a table has under such names, in their order; borrowed. */
+GPtrArray *entry_list(GHashTable *by_name);

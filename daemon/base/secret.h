@@ -3,8 +3,6 @@
 
 /*
  * Secret: bytes that are wiped when they go and cannot be printed.
- *
- * Core dumps are not its business: the processes that hold secrets are not dumpable (their mains).
  */
 
 #include <glib.h>
@@ -20,5 +18,8 @@ Secret *secret_free(Secret *secret);
 uint8_t *secret_data(Secret *secret);
 const uint8_t *secret_peek(const Secret *secret);
 size_t secret_size(const Secret *secret);
+
+/* From here on no other process reads this one's memory, and none of it comes to a disk. */
+int secret_protect_process(void);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Secret, secret_free)

@@ -92,32 +92,53 @@ int bus_may(Bus *bus, const Caller *caller, const Spec *spec, unsigned rights,
         if (!bus_may_see(bus, caller, spec))
                 return bus_refuse_unknown(error, m ? sd_bus_message_get_path(m) : NULL);
 
+        if (spec_is_disowned(spec))
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
+                                       "The bus was lost, and with it the name that the object "
+                                       "belonged to; it lives until its program closes its "
+                                       "channel, or user %u calls Close",
+                                       spec->uid);
+
         share_right_names(rights, names);
         if (rights) {
                 g_autofree char *wanted = g_strjoinv("' or '", (char **)names);
 
-                return bus_refuse_text(error, "NotAuthorized",
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                        "The object belongs to user %u (%s), who has not shared it "
                                        "with you for this; the right is '%s'",
                                        spec->uid, spec->persistent ? "any name" : spec->owner,
                                        wanted);
         }
         if (spec->persistent)
-                return bus_refuse_text(error, "NotAuthorized",
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                        "The object belongs to user %u, and only that user may",
                                        spec->uid);
-        return bus_refuse_text(error, "NotAuthorized",
+        return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                "The object belongs to the bus name %s, and only that may; an "
                                "object made with Persistent belongs to its user instead",
                                spec->owner);
 }
 
+int bus_may_call(sd_bus_message *m, const Spec *spec, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+
+        return bus_may(bus, caller_of(bus, m), spec, 0, error);
+}
+
+int bus_may_close(sd_bus_message *m, const Spec *spec, sd_bus_error *error) {
+        const Caller *caller = caller_of(message_bus(m), m);
+
+        if (spec_is_disowned(spec) && caller && (caller->uid == spec->uid || caller->uid == 0))
+                return 1;
+
+        return bus_may_call(m, spec, error);
+}
+
 /* A line about what this user has caused, and may cause as often as it likes. */
 static void asks_log(Bus *bus, uid_t uid, int level, const char *message_id,
                      const char *const *fields, const char *text) {
-        uint64_t now_usec = 0;
+        uint64_t now_usec = (uint64_t)g_get_monotonic_time();
 
-        (void)sd_event_now(bus->event, CLOCK_MONOTONIC, &now_usec); /* 0 before the loop runs */
         brake_write(brakes_of(bus->asks->brakes, uid), now_usec, level, message_id, fields, text);
 }
 
@@ -299,22 +320,18 @@ static int polkit_ask(Asked *asked) {
  * more: some users cannot take all there is. */
 static bool asks_give_way(Bus *bus, uid_t uid) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        Errand *errand;
+        Errand *errand = errands_last_asked(bus);
         uid_t most;
 
-        if (!quota_most(bus->quota, QUOTA_CALLS, &most) ||
-            quota_used(bus->quota, most, QUOTA_CALLS) <=
-                    quota_used(bus->quota, uid, QUOTA_CALLS) + 1)
+        if (!errand || errands_asked(bus, errand->uid) <= errands_asked(bus, uid) + 1)
                 return false;
 
-        errand = errands_last_asked(bus, most);
-        if (!errand)
-                return false;
+        most = errand->uid;
 
-        (void)bus_refuse_text(&error, "QuotaExceeded",
+        (void)bus_refuse_text(&error, BUS_E_QUOTA,
                               "The service has %" G_GUINT64_FORMAT
-                              " calls that wait for an authorization, all it may; of all users "
-                              "user %u has most, and so gave way to another",
+                              " calls that wait for an authorization or for the store, all it "
+                              "may; of the first user %u has most, and so gave way to another",
                               quota_used_total(bus->quota, QUOTA_CALLS), most);
         errand_refuse(errand, &error);
         sd_bus_error_free(&error);
@@ -332,7 +349,7 @@ static int ask_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
                 return 1;
 
         text = quota_refusal(bus->quota, uid, QUOTA_CALLS, (QuotaOutcome)r);
-        return bus_refuse_text(error, "QuotaExceeded", "%s", text);
+        return bus_refuse_text(error, BUS_E_QUOTA, "%s", text);
 }
 
 static int ask_polkit(Bus *bus, sd_bus_message *m, const AccessQuestion *question,
@@ -343,7 +360,7 @@ static int ask_polkit(Bus *bus, sd_bus_message *m, const AccessQuestion *questio
 
         /* cut off it would never be found again, and polkit be asked without end */
         if (question->entry && strlen(question->entry) >= sizeof(asked->open.entry))
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "No entry of the store has a name of %zu bytes",
                                        strlen(question->entry));
 
@@ -410,7 +427,7 @@ static void log_denied(Bus *bus, const AccessQuestion *question, const char *why
 static int ask_denied(Bus *bus, const AccessQuestion *question, const char *why,
                       const AccessAnswer *answer, sd_bus_error *error) {
         log_denied(bus, question, why, answer);
-        return bus_refuse_text(error, "NotAuthorized",
+        return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                "User %u may not %s here: %s (rule '%s'); the journal of dtlsd says "
                                "where the rule stands",
                                question->subject.uid, access_verb_name(question->verb), why,
@@ -434,7 +451,8 @@ static int ask(Bus *bus, sd_bus_message *m, AccessQuestion question, sd_bus_erro
         AccessAnswer answer;
 
         if (!caller)
-                return bus_refuse_text(error, "NotAuthorized", "The call does not say whose it is");
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
+                                       "The call does not say whose it is");
 
         question.subject = caller_subject(caller);
         answer = access_decide(bus->access, &question);

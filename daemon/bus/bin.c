@@ -5,8 +5,11 @@
  * Whoever may call can send any fd of theirs along, in a message whose signature does not even
  * mention it, and the close() that comes with freeing the message may block: a TCP socket with
  * SO_LINGER and unsent data waits for its linger time. A signal ends that wait. So messages are
- * freed here alone, and while they are, a timer of this thread signals every BIN_TICK_USEC. An idle
- * loop has no timer, and no other code is ever interrupted by it.
+ * freed here alone, and while they are, a timer of this thread signals every BIN_TICK_USEC.
+ *
+ * To set a timer is dear, above all in a virtual machine. So it is not stopped each time, but by
+ * the first signal that finds nothing being freed. That may interrupt other code, which is taken up
+ * again; and an idle loop has no timer.
  */
 
 #include "base/fault.h"
@@ -27,14 +30,31 @@ struct Bin {
         GPtrArray *messages;
         timer_t timer;
         bool has_timer;
+        volatile sig_atomic_t is_ticking;
+        volatile sig_atomic_t is_emptying;
 };
 
-static void on_tick(int number) {
-        /* that it comes is all: it ends a close() that waits */
+static void bin_tick(Bin *bin, long usec) {
+        struct itimerspec when = {
+                .it_value.tv_nsec = usec * 1000,
+                .it_interval.tv_nsec = usec * 1000,
+        };
+
+        bin->is_ticking = usec > 0;
+        (void)timer_settime(bin->timer, 0, &when, NULL); /* only fails for bad arguments */
+}
+
+/* While something is freed that it comes is all: it ends a close() that waits. */
+static void on_tick(int number, siginfo_t *info, void *context) {
+        Bin *bin = info->si_value.sival_ptr;
+
+        if (info->si_code == SI_TIMER && !bin->is_emptying)
+                bin_tick(bin, 0);
 }
 
 static int bin_prepare_signal(void) {
-        struct sigaction action = {.sa_handler = on_tick};
+        /* a close() is not restarted */
+        struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART};
         sigset_t set;
 
         (void)sigemptyset(&action.sa_mask);
@@ -64,6 +84,7 @@ int bin_new(Bus *bus, Bin **ret) {
 
         bin = g_new0(Bin, 1);
         bin->messages = g_ptr_array_new();
+        event.sigev_value.sival_ptr = bin;
         *ret = bin;
 
         if (timer_create(CLOCK_MONOTONIC, &event, &bin->timer) < 0)
@@ -73,24 +94,16 @@ int bin_new(Bus *bus, Bin **ret) {
         return 0;
 }
 
-static void bin_tick(Bin *bin, long usec) {
-        struct itimerspec when = {
-                .it_value.tv_nsec = usec * 1000,
-                .it_interval.tv_nsec = usec * 1000,
-        };
-
-        if (bin->has_timer)
-                (void)timer_settime(bin->timer, 0, &when, NULL); /* only fails for bad arguments */
-}
-
 static void bin_unref_all(Bin *bin) {
         if (bin->messages->len == 0)
                 return;
 
-        bin_tick(bin, BIN_TICK_USEC);
+        bin->is_emptying = true;
+        if (bin->has_timer && !bin->is_ticking)
+                bin_tick(bin, BIN_TICK_USEC);
         for (guint i = 0; i < bin->messages->len; i++)
                 (void)sd_bus_message_unref(g_ptr_array_index(bin->messages, i));
-        bin_tick(bin, 0);
+        bin->is_emptying = false;
 
         g_ptr_array_set_size(bin->messages, 0);
 }

@@ -29,8 +29,8 @@ typedef enum BusOutcome {
         BUS_E_NAME_REFUSED,   /* the bus's policy does not let this user have the name */
 } BusOutcome;
 
-/* References @connection, which is open or opening, puts every object on it, attaches it to @event
- * if it is not attached yet, then asks for the name and waits for that one answer. On a connection
+/* References @connection, which is open or opening and attached to no loop, puts every object on
+ * it, asks for the name and waits for that one answer, and has it read by @event. On a connection
  * without a bus (a socket pair) there is no name to ask for. Relay's observer is the Bus from here
  * on. @access: by its rules; @host: copied. Call it from the thread that runs @event. */
 int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota *quota,

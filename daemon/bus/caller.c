@@ -49,6 +49,10 @@ static void entry_free(gpointer data) {
         g_free(entry);
 }
 
+static Entry *caller_entry(Bus *bus, sd_bus_message *m) {
+        return g_hash_table_lookup(bus->callers->by_name, sd_bus_message_get_sender(m));
+}
+
 /* ---- credentials ---- */
 
 static int credentials_read_gids(sd_bus_message *m, Caller *caller) {
@@ -142,7 +146,7 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
                                                         : credentials_read(reply, &entry->caller);
         if (r < 0) {
                 /* the usual reason is that it has left already, and then nobody hears this */
-                queue_refuse(entry->queue, "Failed", "The bus does not say who is calling");
+                queue_refuse(entry->queue, BUS_E_FAILED, "The bus does not say who is calling");
                 (void)g_hash_table_remove(callers->by_name, entry->caller.name);
                 return 0;
         }
@@ -183,12 +187,15 @@ int callers_admit(Bus *bus, sd_bus_message *m, sd_bus_error *error) {
         int r;
 
         if (!name)
-                return bus_refuse_text(error, "NotAuthorized", "The call does not say whose it is");
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
+                                       "The call does not say whose it is");
 
         entry = g_hash_table_lookup(bus->callers->by_name, name);
         /* what others wait for */
-        if (entry && entry->is_known && errand_find(bus, m))
+        if (entry && entry->is_known && errand_find(bus, m)) {
+                queue_runs(entry->queue);
                 return 1;
+        }
 
         if (!entry) {
                 r = entry_new(bus->callers, name, &entry);
@@ -204,6 +211,14 @@ void callers_hold(Bus *bus, const char *name, bool is_held) {
 
         if (entry)
                 queue_hold(entry->queue, is_held);
+}
+
+int callers_keep(Bus *bus, sd_bus_message *m, sd_bus_error *error) {
+        return queue_keep(caller_entry(bus, m)->queue, error);
+}
+
+void callers_let_go(Bus *bus, sd_bus_message *m) {
+        queue_let_go(caller_entry(bus, m)->queue);
 }
 
 /* ---- who is known ---- */
@@ -225,9 +240,25 @@ AccessSubject caller_subject(const Caller *caller) {
         return (AccessSubject){.uid = caller->uid, .gids = gids, .n_gids = size / sizeof(gid_t)};
 }
 
+typedef struct Limiting {
+        Bus *bus;
+        GHashTable *uids; /* those that have their limits */
+} Limiting;
+
+/* Whoever has an object has said which groups it is in, and may have left the bus since. */
+static void spec_limit(const Spec *spec, void *userdata) {
+        Limiting *limiting = userdata;
+
+        if (g_hash_table_add(limiting->uids, GUINT_TO_POINTER(spec->uid)))
+                caller_limit(limiting->bus, &(Caller){.uid = spec->uid, .gids = spec->gids});
+}
+
 void callers_limit(Bus *bus) {
+        g_autoptr(GHashTable) uids = g_hash_table_new(NULL, NULL);
         GHashTableIter iter;
         Entry *entry;
+
+        bus_visit_specs(bus, spec_limit, &(Limiting){.bus = bus, .uids = uids});
 
         g_hash_table_iter_init(&iter, bus->callers->by_name);
         while (g_hash_table_iter_next(&iter, NULL, (void **)&entry))
@@ -255,10 +286,6 @@ const Caller *caller_current(Bus *bus) {
 }
 
 /* ---- what they have said for later ---- */
-
-static Entry *caller_entry(Bus *bus, sd_bus_message *m) {
-        return g_hash_table_lookup(bus->callers->by_name, sd_bus_message_get_sender(m));
-}
 
 const Spec *caller_defaults(Bus *bus, sd_bus_message *m) {
         return caller_entry(bus, m)->defaults;
@@ -295,6 +322,7 @@ static void caller_leaves(Bus *bus, const char *name) {
         if (!entry)
                 return;
 
+        managed_caller_left(bus, name);
         if (entry->is_known && !queue_is_over(entry->queue))
                 g_queue_push_tail(&bus->callers->leaving, entry);
         else

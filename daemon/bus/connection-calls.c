@@ -102,7 +102,7 @@ int call_get_cookie_generator_parameters(sd_bus_message *m, Connection *connecti
         CookieParameters parameters;
 
         if (!connection_cookie_parameters(connection, &parameters))
-                return bus_refuse_text(error, "InvalidOperation",
+                return bus_refuse_text(error, BUS_E_INVALID_OPERATION,
                                        "Cookies are a server's, this is a client");
 
         return cookie_parameters_reply(m, parameters);
@@ -117,6 +117,12 @@ int call_ignore_verification_errors(sd_bus_message *m, Connection *connection,
         r = ignored_read(m, &errors, error);
         if (r < 0)
                 return r;
+
+        if (connection_facts(connection).spec->role == DTLS_CLIENT && errors->len > 0) {
+                r = bus_ask(message_bus(m), m, ACCESS_VERIFY_NONE, /* about= */ NULL, error);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+        }
 
         r = connection_ignore_errors(connection, errors, &reason);
         return connection_answer(m, r, &reason, error);

@@ -26,17 +26,13 @@ int call_write_datagram_encrypted(sd_bus_message *m, Connection *connection, sd_
 }
 
 static int reply_byte_arrays(sd_bus_message *m, GPtrArray *bytes) {
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
                 r = append_byte_arrays(reply, bytes);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 int call_decrypt_datagram(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
@@ -72,7 +68,7 @@ static int read_timeout(sd_bus_message *m, const DictKey *key, void *userdata,
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (*timeout > READ_TIMEOUT_MAX)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option 'Timeout' is %" G_GUINT32_FORMAT
                                        "; it has to be 0 to %d milliseconds",
                                        *timeout, READ_TIMEOUT_MAX);
@@ -81,17 +77,13 @@ static int read_timeout(sd_bus_message *m, const DictKey *key, void *userdata,
 }
 
 static int reply_bytes(sd_bus_message *m, GBytes *bytes) {
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
                 r = append_bytes(reply, bytes);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 int call_read_datagram(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
@@ -150,7 +142,7 @@ int call_open_channel(sd_bus_message *m, Connection *connection, sd_bus_error *e
 }
 
 static int reply_secret(sd_bus_message *m, const Secret *secret) {
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
@@ -159,11 +151,7 @@ static int reply_secret(sd_bus_message *m, const Secret *secret) {
         if (r >= 0)
                 r = sd_bus_message_append_array(reply, 'y', secret_peek(secret),
                                                 secret_size(secret));
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 int call_export_keying_material(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
@@ -199,7 +187,7 @@ int call_export_keying_material(sd_bus_message *m, Connection *connection, sd_bu
 
 int call_get_session_ticket(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
         g_autoptr(GBytes) ticket = NULL;
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         uint32_t lifetime;
         Reason reason;
         int r;
@@ -213,9 +201,5 @@ int call_get_session_ticket(sd_bus_message *m, Connection *connection, sd_bus_er
                 r = append_bytes(reply, ticket);
         if (r >= 0)
                 r = sd_bus_message_append(reply, "u", lifetime);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }

@@ -9,36 +9,6 @@
 
 #include "base/terms.h"
 
-#include <string.h>
-
-#define CONNECTION_FOLDER DTLSD_ROOT_PATH "/connection/"
-
-/* ---- paths ---- */
-
-const char *connection_path(uint32_t id, char buffer[static BUS_PATH_MAX]) {
-        (void)g_snprintf(buffer, BUS_PATH_MAX, CONNECTION_FOLDER "%" G_GUINT32_FORMAT, id);
-        return buffer;
-}
-
-int connection_find(sd_bus *b, const char *path, const char *interface, void *userdata,
-                    void **found, sd_bus_error *error) {
-        Bus *bus = bus_of(b);
-        Connection *connection;
-        uint32_t id;
-
-        if (!path_number(path, CONNECTION_FOLDER, &id))
-                return 0;
-
-        connection = relay_find_connection(bus->relay, id);
-        if (!connection)
-                return 0;
-        if (!bus_may_see(bus, caller_current(bus), connection_facts(connection).spec))
-                return 0;
-
-        *found = connection;
-        return 1;
-}
-
 /* ---- what the methods have in common ---- */
 
 int connection_answer(sd_bus_message *m, int r, const Reason *reason, sd_bus_error *error) {
@@ -60,8 +30,14 @@ static int call_shutdown(sd_bus_message *m, Connection *connection, sd_bus_error
         return connection_do(m, connection, error, connection_shutdown);
 }
 
-static int call_close(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
-        connection_close(connection, END_CLOSE);
+static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        int r;
+
+        r = bus_may_close(m, connection_facts(userdata).spec, error);
+        if (r < 0)
+                return r;
+
+        connection_close(userdata, END_CLOSE);
         return sd_bus_reply_method_return(m, NULL);
 }
 
@@ -71,18 +47,11 @@ static int call_close(sd_bus_message *m, Connection *connection, sd_bus_error *e
 typedef int (*ConnectionCall)(sd_bus_message *m, Connection *connection, sd_bus_error *error);
 
 /* A call that was refused here left no error on its object yet; one that relay refused did. */
-static void connection_keep_error(Connection *connection, const sd_bus_error *error) {
-        const char *name = error->name;
-
-        if (!name || !g_str_has_prefix(name, DTLSD_ERROR_PREFIX))
-                return;
-
-        name += strlen(DTLSD_ERROR_PREFIX);
-        if (g_str_equal(name, "QuotaExceeded"))
-                name = dtls_error_name(DTLS_TLS_NON_FATAL_ERROR);
-        for (DtlsError what = DTLS_NO_ERROR + 1; what < N_DTLS_ERRORS; what++)
-                if (g_str_equal(name, dtls_error_name(what)))
-                        connection_set_error(connection, what, error->message);
+static void connection_keep_error(Connection *connection, BusError what, const char *text) {
+        if (what == BUS_E_QUOTA)
+                what = BUS_E_TLS_NON_FATAL;
+        if (what < (BusError)N_DTLS_ERRORS)
+                connection_set_error(connection, (DtlsError)what, text);
 }
 
 static int connection_call(sd_bus_message *m, Connection *connection, sd_bus_error *error,
@@ -98,8 +67,8 @@ static int connection_call(sd_bus_message *m, Connection *connection, sd_bus_err
                 return r;
 
         r = call(m, connection, error);
-        if (r < 0 && owns)
-                connection_keep_error(connection, error);
+        if (r < 0 && owns && sd_bus_error_is_set(error))
+                connection_keep_error(connection, (BusError)-r, error->message);
         return r;
 }
 
@@ -133,7 +102,6 @@ METHOD(get_session_ticket, 0)
 METHOD(shutdown, SHARE_CONTROL)
 METHOD(share, 0)
 METHOD(unshare, 0)
-METHOD(close, 0)
 
 /* ---- the interface ---- */
 

@@ -7,9 +7,6 @@
 
 #define CONNECTION_CALL(name)                                                                      \
         int name(sd_bus_message *m, Connection *connection, sd_bus_error *error)
-#define CONNECTION_GETTER(name)                                                                    \
-        int name(sd_bus *b, const char *path, const char *interface, const char *property,         \
-                 sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 /* What a command of relay came to. */
 int connection_answer(sd_bus_message *m, int r, const Reason *reason, sd_bus_error *error);
@@ -45,30 +42,30 @@ CONNECTION_CALL(call_get_session_ticket);
 
 /* ---- connection-facts.c: the properties ---- */
 
-CONNECTION_GETTER(get_mode);
-CONNECTION_GETTER(get_transport);
-CONNECTION_GETTER(get_listener);
-CONNECTION_GETTER(get_owner);
-CONNECTION_GETTER(get_configuration);
-CONNECTION_GETTER(get_statistics);
-CONNECTION_GETTER(get_peer_address);
-CONNECTION_GETTER(get_peer_port);
-CONNECTION_GETTER(get_local_address);
-CONNECTION_GETTER(get_local_port);
-CONNECTION_GETTER(get_verification_name);
-CONNECTION_GETTER(get_mtu_hint);
-CONNECTION_GETTER(get_data_mtu);
-CONNECTION_GETTER(get_handshake_state);
-CONNECTION_GETTER(get_encrypted);
-CONNECTION_GETTER(get_error);
-CONNECTION_GETTER(get_peer_verification_errors);
-CONNECTION_GETTER(get_pending_psk);
-CONNECTION_GETTER(get_session_cipher);
-CONNECTION_GETTER(get_session_protocol);
-CONNECTION_GETTER(get_ephemeral_server_key);
-CONNECTION_GETTER(get_next_protocol);
-CONNECTION_GETTER(get_next_protocol_status);
-CONNECTION_GETTER(get_resumed);
-CONNECTION_GETTER(get_session_ticket_life_time_hint);
-CONNECTION_GETTER(get_psk_identity);
-CONNECTION_GETTER(get_peer_certificate_chain);
+BUS_GETTER(get_mode);
+BUS_GETTER(get_transport);
+BUS_GETTER(get_listener);
+BUS_GETTER(get_owner);
+BUS_GETTER(get_configuration);
+BUS_GETTER(get_statistics);
+BUS_GETTER(get_peer_address);
+BUS_GETTER(get_peer_port);
+BUS_GETTER(get_local_address);
+BUS_GETTER(get_local_port);
+BUS_GETTER(get_verification_name);
+BUS_GETTER(get_mtu_hint);
+BUS_GETTER(get_data_mtu);
+BUS_GETTER(get_handshake_state);
+BUS_GETTER(get_encrypted);
+BUS_GETTER(get_error);
+BUS_GETTER(get_peer_verification_errors);
+BUS_GETTER(get_pending_psk);
+BUS_GETTER(get_session_cipher);
+BUS_GETTER(get_session_protocol);
+BUS_GETTER(get_ephemeral_server_key);
+BUS_GETTER(get_next_protocol);
+BUS_GETTER(get_next_protocol_status);
+BUS_GETTER(get_resumed);
+BUS_GETTER(get_session_ticket_life_time_hint);
+BUS_GETTER(get_psk_identity);
+BUS_GETTER(get_peer_certificate_chain);

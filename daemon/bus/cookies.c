@@ -16,7 +16,7 @@ int cookie_parameters_read(sd_bus_message *m, CookieParameters *ret, sd_bus_erro
 }
 
 int cookie_parameters_reply(sd_bus_message *m, CookieParameters parameters) {
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
@@ -26,9 +26,5 @@ int cookie_parameters_reply(sd_bus_message *m, CookieParameters parameters) {
                 r = append_text(reply, parameters.hash);
         if (r >= 0)
                 r = sd_bus_message_append_array(reply, 'y', parameters.secret, parameters.size);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }

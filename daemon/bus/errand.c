@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * errand: a call that had to wait for somebody (polkit, the keyring), and what was found out for it
- * until its handler has run to the end.
+ * errand: a call that had to wait for somebody (polkit, the keyring), or that takes many turns, and
+ * what was found out for it until its handler has run to the end.
  *
  * The handler parked it by returning; when the answer is there the same message is read again from
  * the top. An errand ends when its handler has run without waiting again, or with its caller.
@@ -13,31 +13,17 @@
 
 #include <string.h>
 
-/* A message that is kept pins what fds came with it, and does not say how many. */
-#define ERRAND_FDS 16 /* dbus-daemon's bound on a system bus */
-
 struct Errands {
         Bus *bus;
         GHashTable *by_message;
         GPtrArray *running; /* messages, not referenced: each is in by_message */
 };
 
-static int errand_charge(Bus *bus, uid_t uid, sd_bus_error *error) {
-        g_autofree char *text = NULL;
-        int r;
-
-        r = quota_charge(bus->quota, uid, QUOTA_FDS, ERRAND_FDS);
-        if (r == 0)
-                return 0;
-
-        text = quota_refusal(bus->quota, uid, QUOTA_FDS, (QuotaOutcome)r);
-        return bus_refuse_text(error, "QuotaExceeded", "%s", text);
-}
-
 static void errand_free(Errand *errand) {
-        quota_discharge(errand->bus->quota, errand->uid, QUOTA_FDS, ERRAND_FDS);
+        callers_let_go(errand->bus, errand->m);
         errand->asked = asked_free(errand->asked);
         errand->taken = taken_free(errand->taken);
+        errand->managed = managed_reply_free(errand->managed);
         bin_put(errand->bus, errand->m);
         g_free(errand);
 }
@@ -90,7 +76,7 @@ int errand_of(Bus *bus, sd_bus_message *m, Errand **ret, sd_bus_error *error) {
         caller = caller_of(bus, m);
         g_assert(caller); /* who has none is refused before its handler runs */
 
-        r = errand_charge(bus, caller->uid, error);
+        r = callers_keep(bus, m, error);
         if (r < 0)
                 return r;
 
@@ -163,16 +149,35 @@ void errands_turn_over(Bus *bus) {
         g_ptr_array_set_size(running, 0);
 }
 
-Errand *errands_last_asked(Bus *bus, uid_t uid) {
+unsigned errands_asked(Bus *bus, uid_t uid) {
+        const Errand *errand;
+        GHashTableIter iter;
+        unsigned n = 0;
+
+        g_hash_table_iter_init(&iter, bus->errands->by_message);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&errand))
+                n += errand->uid == uid && asked_number(errand->asked);
+
+        return n;
+}
+
+Errand *errands_last_asked(Bus *bus) {
         Errand *errand, *last = NULL;
+        unsigned n, n_most = 0;
         GHashTableIter iter;
 
         g_hash_table_iter_init(&iter, bus->errands->by_message);
         while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&errand)) {
-                if (errand->uid != uid || !asked_number(errand->asked))
+                if (!asked_number(errand->asked))
                         continue;
-                if (!last || asked_number(errand->asked) > asked_number(last->asked))
-                        last = errand;
+
+                n = errands_asked(bus, errand->uid);
+                if (n < n_most ||
+                    (n == n_most && asked_number(errand->asked) < asked_number(last->asked)))
+                        continue;
+
+                last = errand;
+                n_most = n;
         }
 
         return last;
@@ -183,6 +188,18 @@ void errand_refuse(Errand *errand, const sd_bus_error *error) {
 
         (void)sd_bus_reply_method_error(errand->m, error);
         g_hash_table_remove(errand->bus->errands->by_message, errand->m);
+}
+
+void errand_end(Errand *errand) {
+        Bus *bus = errand->bus;
+        bool held = errand->holds;
+        g_autofree char *sender = g_strdup(sd_bus_message_get_sender(errand->m));
+
+        g_assert(errand->state == ERRAND_WAITING);
+
+        g_hash_table_remove(bus->errands->by_message, errand->m);
+        if (held)
+                callers_hold(bus, sender, false);
 }
 
 static gboolean errand_is_of(gpointer key, gpointer value, gpointer userdata) {

@@ -85,10 +85,6 @@ static void news_note_all(IdentityNews *news) {
         news->all_may_have = false;
 }
 
-bool identity_news_has_any(const IdentityNews *news) {
-        return news->all_may_have || g_tree_nnodes(news->notes) > 0;
-}
-
 /* ---- what is new ---- */
 
 static bool chains_are_equal(const GPtrArray *a, const GPtrArray *b) {
@@ -153,7 +149,7 @@ static void identity_news_tell(IdentityNews *news, const char *name, const Signa
                 const Watcher *watcher = value;
 
                 if (watcher_hears(news->bus, watcher, name))
-                        signal_send(news->bus->bus, signal, watcher->name);
+                        news_signal(news->bus, signal, watcher->name);
         }
 }
 

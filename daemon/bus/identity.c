@@ -13,8 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#define IDENTITY_FOLDER DTLSD_ROOT_PATH "/identity"
-#define CHAIN_BLOBS_MAX 16
+#define KEY_URI_MAX 1024 /* as the keyring has it */
 
 void identity_path(const char *name, char *ret, size_t size) {
         g_autofree char *path = NULL;
@@ -40,18 +39,6 @@ int identity_find(sd_bus *b, const char *path, const char *interface, void *user
 
         *found = (void *)identity;
         return 1;
-}
-
-size_t identities_visible(Bus *bus) {
-        const Caller *caller = caller_current(bus);
-        g_autoptr(GPtrArray) list = keys_identities(bus->keys);
-        size_t n = 0;
-
-        for (guint i = 0; i < list->len; i++)
-                n += store_may_see(bus, caller, "identity",
-                                   ((const KeysIdentity *)list->pdata[i])->name);
-
-        return n;
 }
 
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
@@ -95,16 +82,36 @@ int read_secret_fd(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (r > 0)
-                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "Option '%s': %s",
                                        key->name, memfd_outcome_text((MemfdOutcome)r));
 
         return 1;
 }
 
 int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error) {
-        static const DictKey chain = {.name = "chain", .maximum = CHAIN_BLOBS_MAX};
+        static const DictKey chain = {.name = "chain", .maximum = CHAIN_LENGTH_MAX};
 
         return certificates_read(m, &chain, ret, error);
+}
+
+static int read_key_uri(sd_bus_message *m, const DictKey *key, void *userdata,
+                        sd_bus_error *error) {
+        ImportOptions *options = userdata;
+        size_t size;
+        int r;
+
+        r = dict_read_basic(m, key, userdata, error);
+        if (r < 0)
+                return r;
+
+        size = strlen(options->key_uri);
+        if (size >= key->minimum && size <= key->maximum)
+                return 1;
+
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
+                               "Option '%s' has %zu bytes; it has to have %" G_GUINT64_FORMAT
+                               " to %" G_GUINT64_FORMAT,
+                               key->name, size, key->minimum, key->maximum);
 }
 
 /* What is to be imported, in its form. @uri_fd: the caller's to close. */
@@ -113,7 +120,7 @@ static int import_choose(const ImportOptions *options, KeysImport *import, int *
         int r;
 
         if ((options->key_fd >= 0) + (options->pkcs12_fd >= 0) + (options->key_uri != NULL) != 1)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "One of the options 'Key', 'Pkcs12' and 'KeyUri' is needed: "
                                        "a sealed memfd with the private key of the first "
                                        "certificate or with a PKCS#12 file, or the URI of a key in "
@@ -135,7 +142,7 @@ static int import_read_options(sd_bus_message *m, const char *name, KeysImport *
         static const DictKey keys[] = {
                 {"Key", "h", 1, read_secret_fd, offsetof(ImportOptions, key_fd), 0, 0},
                 {"Pkcs12", "h", 1, read_secret_fd, offsetof(ImportOptions, pkcs12_fd), 0, 0},
-                {"KeyUri", "s", 1, dict_read_basic, offsetof(ImportOptions, key_uri), 0, 0},
+                {"KeyUri", "s", 1, read_key_uri, offsetof(ImportOptions, key_uri), 1, KEY_URI_MAX},
                 {"Passphrase", "h", 1, read_secret_fd, offsetof(ImportOptions, passphrase_fd), 0,
                  0},
         };
@@ -148,7 +155,7 @@ static int import_read_options(sd_bus_message *m, const char *name, KeysImport *
                 return r;
 
         if (options.key_uri && g_str_has_prefix(name, "u/"))
-                return bus_refuse_text(error, "NotAuthorized",
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                        "A key in a token is the administrator's: '%s' is a user's "
                                        "name",
                                        name);
@@ -182,19 +189,7 @@ int method_import_identity(sd_bus_message *m, void *userdata, sd_bus_error *erro
 }
 
 int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-        StoreCall *call;
-        const char *name;
-        int r;
-
-        r = store_read_name(bus, m, &name, error);
-        if (r >= 0)
-                r = store_begin(bus, m, "identity", name, &call, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-
-        call->ticket = keys_remove_identity(bus->keys, call->uid, name, on_store_done, call);
-        return 1;
+        return store_remove(m, "identity", keys_remove_identity, error);
 }
 
 /* ---- properties ---- */

@@ -90,15 +90,15 @@ static int intake_answer(const TakenSecret *secret, Key **ret, sd_bus_error *err
 
         switch ((KeysOutcome)secret->outcome) {
         case KEYS_E_GONE:
-                return bus_refuse_text(error, "TlsInitializationError", "The key: %s", text);
+                return bus_refuse_text(error, BUS_E_TLS_INITIALIZATION, "The key: %s", text);
         case KEYS_E_LATE:
-                return bus_refuse_text(error, "TimedOut", "The key: %s; try again", text);
+                return bus_refuse_text(error, BUS_E_TIMED_OUT, "The key: %s; try again", text);
         case KEYS_E_FULL:
-                return bus_refuse_text(error, "QuotaExceeded", "The key: %s", text);
+                return bus_refuse_text(error, BUS_E_QUOTA, "The key: %s", text);
         case KEYS_E_REFUSED:
         case KEYS_E_BAD_SECRET:
         case KEYS_E_UNKNOWN:
-                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "Option '%s': %s",
                                        intake_option(secret->kind), text);
         }
 
@@ -113,7 +113,7 @@ static int intake_check(IntakeKind kind, int fd, sd_bus_error *error) {
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (r > 0)
-                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "Option '%s': %s",
                                        intake_option(kind), memfd_outcome_text((MemfdOutcome)r));
         return 0;
 }

@@ -7,39 +7,7 @@
 #include "base/terms.h"
 #include "bus/private.h"
 
-#define LISTENER_FOLDER DTLSD_ROOT_PATH "/listener/"
-
-/* ---- paths ---- */
-
-const char *listener_path(uint32_t id, char buffer[static BUS_PATH_MAX]) {
-        (void)g_snprintf(buffer, BUS_PATH_MAX, LISTENER_FOLDER "%" G_GUINT32_FORMAT, id);
-        return buffer;
-}
-
-int listener_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
-                  sd_bus_error *error) {
-        Bus *bus = bus_of(b);
-        Listener *listener;
-        uint32_t id;
-
-        if (!path_number(path, LISTENER_FOLDER, &id))
-                return 0;
-
-        listener = relay_find_listener(bus->relay, id);
-        if (!listener || !bus_may_see(bus, caller_current(bus), listener_facts(listener).spec))
-                return 0;
-
-        *found = listener;
-        return 1;
-}
-
 /* ---- methods ---- */
-
-static int listener_control(sd_bus_message *m, const Listener *listener, sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-
-        return bus_may(bus, caller_of(bus, m), listener_facts(listener).spec, 0, error);
-}
 
 static int method_open_accept_queue(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Listener *listener = userdata;
@@ -47,7 +15,7 @@ static int method_open_accept_queue(sd_bus_message *m, void *userdata, sd_bus_er
         Reason reason;
         int r;
 
-        r = listener_control(m, listener, error);
+        r = bus_may_call(m, listener_facts(listener).spec, error);
         if (r < 0)
                 return r;
 
@@ -65,7 +33,7 @@ static int method_set_configuration(sd_bus_message *m, void *userdata, sd_bus_er
         Reason reason;
         int r;
 
-        r = listener_control(m, listener, error);
+        r = bus_may_call(m, listener_facts(listener).spec, error);
         if (r < 0)
                 return r;
 
@@ -89,7 +57,7 @@ static int method_set_cookie_generator_parameters(sd_bus_message *m, void *userd
         Reason reason;
         int r;
 
-        r = listener_control(m, listener, error);
+        r = bus_may_call(m, listener_facts(listener).spec, error);
         if (r < 0)
                 return r;
 
@@ -105,7 +73,7 @@ static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userd
                                                   sd_bus_error *error) {
         int r;
 
-        r = listener_control(m, userdata, error);
+        r = bus_may_call(m, listener_facts(userdata).spec, error);
         return r < 0 ? r : cookie_parameters_reply(m, listener_cookie_parameters(userdata));
 }
 
@@ -115,7 +83,7 @@ static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         uint32_t id;
         int r;
 
-        r = listener_control(m, listener, error);
+        r = bus_may_close(m, listener_facts(listener).spec, error);
         if (r < 0)
                 return r;
 

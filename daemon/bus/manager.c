@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * manager: the interface Manager, on the root object: makes connections, listeners and client
- * verifiers, and lists what there is. The vtable at the end is the summary.
+ * verifiers, and says what there is to know of the service. The vtable at the end is the summary.
  */
 
 #include "base/cleanup.h"
@@ -10,10 +10,7 @@
 #include "base/terms.h"
 #include "bus/private.h"
 
-#include <stddef.h>
 #include <string.h>
-
-#define LIST_PAGE_MAX 1000 /* connections in an answer: each is less than 1 KiB of it */
 
 /* ---- making ---- */
 
@@ -33,7 +30,7 @@ static int manager_read_mode(sd_bus_message *m, DtlsRole *ret, sd_bus_error *err
                 }
 
         quoted = text_quote(mode);
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "The mode is '%s'; it has to be 'client' or 'server'", quoted);
 }
 
@@ -220,7 +217,7 @@ static int method_set_default_configuration(sd_bus_message *m, void *userdata,
         r = caller_set_defaults(bus, m, g_steal_pointer(&spec));
         if (r) {
                 why = quota_refusal(bus->quota, uid, QUOTA_BYTES, (QuotaOutcome)r);
-                return bus_refuse_text(error, "QuotaExceeded", "%s", why);
+                return bus_refuse_text(error, BUS_E_QUOTA, "%s", why);
         }
 
         return sd_bus_reply_method_return(m, NULL);
@@ -230,201 +227,13 @@ static int method_get_default_configuration(sd_bus_message *m, void *userdata,
                                             sd_bus_error *error) {
         Bus *bus = message_bus(m);
         g_autoptr(Spec) spec = options_shown_defaults(bus, m);
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
                 r = options_append(reply, spec);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
-}
-
-/* ---- listing ---- */
-
-typedef struct Filter {
-        const Caller *caller;
-        const char *state;    /* NULL: any */
-        const char *listener; /* NULL: any */
-        int mine;
-} Filter;
-
-static int read_state(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
-        Filter *filter = userdata;
-        int r;
-
-        r = sd_bus_message_read_basic(m, 's', &filter->state);
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        for (HandshakeState state = 0; state < N_HANDSHAKE_STATES; state++)
-                if (strcmp(handshake_state_name(state), filter->state) == 0)
-                        return 1;
-
-        return dict_refuse(error, key, filter->state,
-                           "'HandshakeNotStarted', 'HandshakeInProgress', "
-                           "'PeerVerificationFailed' or 'HandshakeComplete'");
-}
-
-static const DictKey filter_keys[] = {
-        {"HandshakeState", "s", 1, read_state, 0, 0, 0},
-        {"Listener", "o", 1, dict_read_basic, offsetof(Filter, listener), 0, 0},
-        {"Mine", "b", 1, dict_read_basic, offsetof(Filter, mine), 0, 0},
-};
-static const Dict filter_dict = {filter_keys, G_N_ELEMENTS(filter_keys), 1, "ListConnections"};
-
-static const char *list_listener_path(const ConnectionFacts *facts,
-                                      char buffer[static BUS_PATH_MAX]) {
-        return facts->listener ? listener_path(listener_facts(facts->listener).id, buffer) : "/";
-}
-
-static bool filter_passes(const Filter *filter, const ConnectionFacts *facts) {
-        const Spec *spec = facts->spec;
-        char buffer[BUS_PATH_MAX];
-
-        if (filter->state && strcmp(filter->state, handshake_state_name(facts->state)) != 0)
-                return false;
-        if (filter->listener && strcmp(filter->listener, list_listener_path(facts, buffer)) != 0)
-                return false;
-        if (!filter->mine)
-                return true;
-
-        return spec->uid == filter->caller->uid &&
-               (spec->persistent || g_strcmp0(spec->owner, filter->caller->name) == 0);
-}
-
-static int list_append_address(sd_bus_message *reply, const char *address_key, const char *port_key,
-                               const Address *address) {
-        int r;
-
-        r = entry_open(reply, address_key, "s");
-        if (r >= 0)
-                r = append_address(reply, address);
-        if (r >= 0)
-                r = entry_close(reply);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "{sv}", port_key, "q", address_port(address));
-        return r;
-}
-
-static int list_append_owner(sd_bus_message *reply, const Spec *spec) {
-        int r;
-
-        r = entry_open(reply, "Owner", "(us)");
-        if (r >= 0)
-                r = append_owner(reply, spec);
-        return r < 0 ? r : entry_close(reply);
-}
-
-static int list_append_facts(sd_bus_message *reply, const ConnectionFacts *facts) {
-        char buffer[BUS_PATH_MAX];
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        if (r >= 0)
-                r = append_entry_text(reply, "Mode", dtls_role_name(facts->spec->role));
-        if (r >= 0)
-                r = append_entry_text(reply, "HandshakeState", handshake_state_name(facts->state));
-        if (r >= 0)
-                r = list_append_address(reply, "PeerAddress", "PeerPort", &facts->peer);
-        if (r >= 0)
-                r = list_append_address(reply, "LocalAddress", "LocalPort", &facts->local);
-        if (r >= 0)
-                r = list_append_owner(reply, facts->spec);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "{sv}", "Listener", "o",
-                                          list_listener_path(facts, buffer));
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-static int list_append_connection(sd_bus_message *reply, const ConnectionFacts *facts) {
-        char path[BUS_PATH_MAX];
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'r', "oa{sv}");
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "o", connection_path(facts->id, path));
-        if (r >= 0)
-                r = list_append_facts(reply, facts);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-/* Appends what the caller may see and wants of @ids, at most *room. */
-static int list_append_some(Bus *bus, sd_bus_message *reply, const Filter *filter,
-                            const GArray *ids, uint32_t *room) {
-        int r;
-
-        for (guint i = 0; *room > 0 && i < ids->len; i++) {
-                Connection *connection =
-                        relay_find_connection(bus->relay, g_array_index(ids, uint32_t, i));
-                ConnectionFacts facts;
-
-                if (!connection)
-                        continue;
-
-                facts = connection_facts(connection);
-                if (!bus_may_see(bus, filter->caller, facts.spec) || !filter_passes(filter, &facts))
-                        continue;
-
-                r = list_append_connection(reply, &facts);
-                if (r < 0)
-                        return r;
-
-                (*room)--;
-        }
-
-        return 0;
-}
-
-static int list_append_all(Bus *bus, sd_bus_message *reply, const Filter *filter, uint64_t after,
-                           uint32_t max) {
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
-        while (r >= 0 && max > 0 && after < UINT32_MAX) {
-                g_autoptr(GArray) ids =
-                        relay_list_connections(bus->relay, (uint32_t)after, LIST_PAGE_MAX);
-
-                if (ids->len == 0)
-                        break;
-
-                r = list_append_some(bus, reply, filter, ids, &max);
-                after = g_array_index(ids, uint32_t, ids->len - 1);
-        }
-
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-static int method_list_connections(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-        Filter filter = {.caller = caller_of(bus, m)};
-        sd_bus_message *reply = NULL;
-        uint64_t after;
-        uint32_t max;
-        int r;
-
-        r = sd_bus_message_read(m, "tu", &after, &max);
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-        if (max == 0)
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "max is 0; it has to be 1 to %d", LIST_PAGE_MAX);
-
-        r = dict_read(m, &filter_dict, &filter, error);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = list_append_all(bus, reply, &filter, after, MIN(max, LIST_PAGE_MAX));
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 /* ---- signals ---- */
@@ -448,115 +257,6 @@ static int method_unsubscribe(sd_bus_message *m, void *userdata, sd_bus_error *e
 
         news_unwatch(bus, caller_of(bus, m)->name);
         return sd_bus_reply_method_return(m, NULL);
-}
-
-/* ---- facts ---- */
-
-static int append_strings(sd_bus_message *reply, const char *const *strings) {
-        return sd_bus_message_append_strv(reply, (char **)strings);
-}
-
-static int get_version(sd_bus *b, const char *path, const char *interface, const char *property,
-                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return append_text(reply, DTLSD_VERSION);
-}
-
-static int get_features(sd_bus *b, const char *path, const char *interface, const char *property,
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        static const char *const features[] = {"CertificateVerification",
-                                               "ClientSideAlpn",
-                                               "ServerSideAlpn",
-                                               "Psk",
-                                               "SessionTicket",
-                                               "Alerts",
-                                               "AcceptQueue",
-                                               "PlainChannel",
-                                               "SharedChannel",
-                                               "Persistent",
-                                               "ClientVerifier",
-                                               "ExternalTransport",
-                                               NULL};
-
-        return append_strings(reply, features);
-}
-
-static int get_supported_ciphers(sd_bus *b, const char *path, const char *interface,
-                                 const char *property, sd_bus_message *reply, void *userdata,
-                                 sd_bus_error *error) {
-        return append_strings(reply, session_supported_ciphers());
-}
-
-static int get_supported_curves(sd_bus *b, const char *path, const char *interface,
-                                const char *property, sd_bus_message *reply, void *userdata,
-                                sd_bus_error *error) {
-        return append_strings(reply, session_supported_curves());
-}
-
-static int get_supported_protocols(sd_bus *b, const char *path, const char *interface,
-                                   const char *property, sd_bus_message *reply, void *userdata,
-                                   sd_bus_error *error) {
-        const char *names[N_DTLS_PROTOCOLS + 1] = {NULL};
-
-        for (DtlsProtocol protocol = 0; protocol < N_DTLS_PROTOCOLS; protocol++)
-                names[protocol] = dtls_protocol_name(protocol);
-
-        return append_strings(reply, names);
-}
-
-static int get_supported_hashes(sd_bus *b, const char *path, const char *interface,
-                                const char *property, sd_bus_message *reply, void *userdata,
-                                sd_bus_error *error) {
-        return append_strings(reply, cookie_hashes);
-}
-
-static int append_quota(sd_bus_message *reply, QuotaKind kind, const char *suffix, uint64_t value) {
-        g_autofree char *key = g_strconcat(quota_kind_name(kind), suffix, NULL);
-
-        return sd_bus_message_append(reply, "{st}", key, value);
-}
-
-static int get_limits(sd_bus *b, const char *path, const char *interface, const char *property,
-                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        Bus *bus = bus_of(b);
-        const Caller *caller = caller_current(bus);
-        Counters others = {
-                .at = {{"DatagramSize", SESSION_PAYLOAD_MAX},
-                       {"PskIdentitySize", SESSION_PSK_IDENTITY_MAX},
-                       {"PskSize", SESSION_PSK_KEY_MAX},
-                       {"SecretSize", MEMFD_SECRET_MAX},
-                       {"ListPage", LIST_PAGE_MAX}},
-                .n = 5,
-        };
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "{st}");
-        for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
-                r = append_quota(reply, kind, "PerUser",
-                                 quota_limit(bus->quota, caller ? caller->uid : 0, kind));
-                if (r >= 0 && !quota_kind_is_rate(kind))
-                        r = append_quota(reply, kind, "Total", quota_limit_total(bus->quota, kind));
-        }
-        if (r >= 0)
-                r = append_counters(reply, &others);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-static int get_statistics(sd_bus *b, const char *path, const char *interface, const char *property,
-                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        Bus *bus = bus_of(b);
-        Counters counters = relay_counters(bus->relay);
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "{st}");
-        if (r >= 0)
-                r = append_counters(reply, &counters);
-        for (QuotaKind kind = 0; r >= 0 && kind < N_QUOTA_KINDS; kind++) {
-                if (!quota_kind_is_rate(kind))
-                        r = append_quota(reply, kind, "InUse", quota_used_total(bus->quota, kind));
-                if (r >= 0)
-                        r = append_quota(reply, kind, "Refused", quota_refused(bus->quota, kind));
-        }
-        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 /* ---- the interface ---- */
@@ -644,7 +344,7 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("SupportedProtocols", "as", get_supported_protocols, 0, CONST),
         SD_BUS_PROPERTY("SupportedHashes", "as", get_supported_hashes, 0, CONST),
         SD_BUS_PROPERTY("Limits", "a{st}", get_limits, 0, EXPLICIT),
-        SD_BUS_PROPERTY("Statistics", "a{st}", get_statistics, 0, EXPLICIT),
+        SD_BUS_PROPERTY("Statistics", "a{st}", get_service_statistics, 0, EXPLICIT),
 
         SD_BUS_VTABLE_END,
 };

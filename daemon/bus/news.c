@@ -4,16 +4,20 @@
  *
  * Nothing is broadcast: one match rule would show a stranger everybody's objects. Relay's observer
  * only takes notes here; they are sent at the end of a turn, never inside a call, one
- * PropertiesChanged an object. What is new about an object's properties is read when it is sent;
- * what happened to it (states, its end) is kept by value, since the object may be gone by then.
+ * PropertiesChanged an object, users in turn. What is new about an object's properties is read when
+ * it is sent; what happened to it (states, its end) is kept by value, since the object may be gone
+ * by then.
  *
- * Sending is news-send.c's; of the store's identities identity-news.c tells.
+ * Sending is news-send.c's, to whom is news-audience.c's; of the store's identities identity-news.c
+ * tells.
  */
 
 #include "bus/news.h"
 
 #include "base/fault.h"
 #include "base/log.h"
+
+#define SENDS_QUEUED_MAX 1024 /* messages the bus has not taken; then datagrams are lost */
 
 /* ---- topics and notes ---- */
 
@@ -51,28 +55,84 @@ void note_free(gpointer data) {
         g_free(note);
 }
 
+/* ---- users ---- */
+
+static UserNews *news_user(News *news, uid_t uid) {
+        UserNews *user = g_hash_table_lookup(news->users, GUINT_TO_POINTER(uid));
+
+        if (!user) {
+                user = g_new0(UserNews, 1);
+                g_hash_table_insert(news->users, GUINT_TO_POINTER(uid), user);
+        }
+
+        return user;
+}
+
+static void user_free(gpointer data) {
+        UserNews *user = data;
+
+        g_queue_clear_full(&user->changed, topic_unref);
+        g_queue_clear_full(&user->notes, note_free);
+        g_queue_clear(&user->arrived);
+        g_free(user);
+}
+
+static void news_want_turn(News *news, UserNews *user) {
+        if (!user->has_turn)
+                g_queue_push_tail(&news->turns, user);
+
+        user->has_turn = true;
+        bus_turn(news->bus);
+}
+
+/* For one note more of @user: whoever has most loses its last. Whether there is. */
+static bool notes_make_room(News *news, UserNews *user) {
+        UserNews *most = user;
+
+        if (news->n_notes < NEWS_NOTES_MAX)
+                return true;
+
+        if (news->n_lost++ == 0)
+                log_warning("The bus does not take our signals; some are lost from here");
+        for (const GList *l = news->turns.head; l; l = l->next) {
+                UserNews *other = l->data;
+
+                if (other->notes.length > most->notes.length)
+                        most = other;
+        }
+        if (most == user)
+                return false;
+
+        note_free(g_queue_pop_tail(&most->notes));
+        news->n_notes--;
+        return true;
+}
+
 /* Takes @note, whose topic is borrowed. */
 static void news_note(News *news, Topic *topic, Note note) {
-        if (g_queue_get_length(&news->notes) >= NEWS_NOTES_MAX) {
-                if (news->n_lost++ == 0)
-                        log_warning("The bus does not take our signals; some are lost from here");
+        UserNews *user = news_user(news, topic->uid);
+
+        if (!notes_make_room(news, user)) {
                 g_free(note.text);
                 return;
         }
 
         note.topic = g_rc_box_acquire(topic);
-        g_queue_push_tail(&news->notes, g_memdup2(&note, sizeof(note)));
-        bus_turn(news->bus);
+        g_queue_push_tail(&user->notes, g_memdup2(&note, sizeof(note)));
+        news->n_notes++;
+        news_want_turn(news, user);
 }
 
 static void topic_changed(News *news, Topic *topic, unsigned mask) {
+        UserNews *user = news_user(news, topic->uid);
+
         topic->mask |= mask;
         if (topic->is_queued)
                 return;
 
         topic->is_queued = true;
-        g_queue_push_tail(&news->changed, g_rc_box_acquire(topic));
-        bus_turn(news->bus);
+        g_queue_push_tail(&user->changed, g_rc_box_acquire(topic));
+        news_want_turn(news, user);
 }
 
 static void topic_add(News *news, SignalObjectKind kind, uint32_t id, const Spec *spec) {
@@ -140,8 +200,10 @@ static void connection_note(News *news, const Connection *connection, NoteKind k
         topic_unref(topic);
 }
 
+/* Anybody can leave handshakes undone at a listener: nothing is told of them without need. */
 static void on_connection_timeout(Connection *connection, void *userdata) {
-        connection_note(userdata, connection, NOTE_TIMEOUT);
+        if (connection_topic(userdata, connection) || connection_facts(connection).spec->manual)
+                connection_note(userdata, connection, NOTE_TIMEOUT);
 }
 
 static void on_connection_psk_required(Connection *connection, void *userdata) {
@@ -151,13 +213,16 @@ static void on_connection_psk_required(Connection *connection, void *userdata) {
 static void on_connection_datagram(Connection *connection, void *userdata) {
         News *news = userdata;
         ConnectionFacts facts = connection_facts(connection);
+        UserNews *user;
 
         pending_connection_event(news->bus, facts.id);
-        if (!facts.spec->datagram_signals)
+        if (!facts.spec->datagram_signals ||
+            !g_hash_table_add(news->arrived, GUINT_TO_POINTER(facts.id)))
                 return;
 
-        g_hash_table_add(news->arrived, GUINT_TO_POINTER(facts.id));
-        bus_turn(news->bus);
+        user = news_user(news, facts.spec->uid);
+        g_queue_push_tail(&user->arrived, GUINT_TO_POINTER(facts.id));
+        news_want_turn(news, user);
 }
 
 /* The one signal that is sent inside a call: the owner has it before the call's answer. */
@@ -169,10 +234,11 @@ static bool on_connection_send(Connection *connection, const Datagram *datagram,
         Signal signal = {.kind = SIGNAL_SEND, .object = &object, .datagram = bytes};
         const Caller *owner = caller_by_name(news->bus, facts.spec->owner);
 
-        if (!owner || news_must_wait(news->bus))
+        if (!owner || bus_n_queued(news->bus) > SENDS_QUEUED_MAX)
                 return false;
 
         signal_send(news->bus->bus, &signal, owner->name);
+        relay_stir(news->bus->relay);
         return true;
 }
 
@@ -189,7 +255,6 @@ static void on_connection_removed(uint32_t id, uid_t uid, void *userdata) {
         News *news = userdata;
 
         topic_remove(news, SIGNAL_CONNECTION, id);
-        g_hash_table_remove(news->arrived, GUINT_TO_POINTER(id));
         pending_connection_event(news->bus, id);
 }
 
@@ -259,56 +324,20 @@ static void on_identity_ends_soon(const char *name, uint64_t not_after_usec, uin
         identity_news_ends_soon(news->identities, name, not_after_usec, days);
 }
 
-/* ---- watchers ---- */
-
-static void watcher_free(gpointer data) {
-        Watcher *watcher = data;
-
-        g_free(watcher->name);
-        g_free(watcher);
-}
-
-static Watcher *watcher_of(News *news, const char *name) {
-        Watcher *watcher = g_hash_table_lookup(news->watchers, name);
-
-        if (!watcher) {
-                watcher = g_new0(Watcher, 1);
-                watcher->name = g_strdup(name);
-                g_hash_table_insert(news->watchers, watcher->name, watcher);
-        }
-
-        return watcher;
-}
-
-int news_watch(Bus *bus, const Caller *caller, bool all, sd_bus_error *error) {
-        Watcher *watcher;
-
-        /* whether it may inspect is whether it may see what nobody owns */
-        if (all && !bus_may_see_uid(bus, caller, (uid_t)-1))
-                return bus_refuse_text(error, "NotAuthorized",
-                                       "Only who may inspect objects of others may subscribe to "
-                                       "All; leave it out to hear of your own");
-
-        watcher = watcher_of(bus->news, caller->name);
-        watcher->is_subscriber = true;
-        watcher->all |= all;
-        return 1;
-}
-
-void news_watch_listed(Bus *bus, const Caller *caller) {
-        Watcher *watcher = watcher_of(bus->news, caller->name);
-
-        watcher->all = true; /* the list had all it may see */
-}
-
-void news_unwatch(Bus *bus, const char *name) {
-        (void)g_hash_table_remove(bus->news->watchers, name);
-}
+/* ---- birth and death ---- */
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
         News *news = userdata;
+        GHashTableIter iter;
+        gpointer value;
 
-        bus_turn(news->bus);
+        g_hash_table_iter_init(&iter, news->users);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                UserNews *user = value;
+
+                if (user->arrived.length > 0)
+                        news_want_turn(news, user);
+        }
         return 0;
 }
 
@@ -354,18 +383,16 @@ int news_new(Bus *bus, News **ret) {
 
         news = g_new0(News, 1);
         news->bus = bus;
-        news->watchers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, watcher_free);
+        news->watchers = watchers_new();
         for (size_t i = 0; i < N_SIGNAL_OBJECT_KINDS; i++)
                 news->topics[i] = g_hash_table_new_full(NULL, NULL, NULL, topic_unref);
-        g_queue_init(&news->changed);
-        g_queue_init(&news->notes);
+        news->users = g_hash_table_new_full(NULL, NULL, NULL, user_free);
+        g_queue_init(&news->turns);
         news->arrived = g_hash_table_new(NULL, NULL);
-        news->rates = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         news->identities = identity_news_new(bus, news->watchers);
         *ret = news;
 
-        r = sd_event_add_time_relative(bus->event, &news->again, CLOCK_MONOTONIC, 0, 0, on_again,
-                                       news);
+        r = sd_event_add_time(bus->event, &news->again, CLOCK_MONOTONIC, 0, 0, on_again, news);
         if (r >= 0)
                 r = sd_event_source_set_enabled(news->again, SD_EVENT_OFF);
         if (r < 0)
@@ -382,14 +409,13 @@ News *news_free(News *news) {
 
         relay_observe(news->bus->relay, NULL, NULL);
         (void)sd_event_source_disable_unref(news->again);
-        g_queue_clear_full(&news->changed, topic_unref);
-        g_queue_clear_full(&news->notes, note_free);
+        g_queue_clear(&news->turns);
+        g_hash_table_unref(news->users);
         for (size_t i = 0; i < N_SIGNAL_OBJECT_KINDS; i++)
                 g_hash_table_unref(news->topics[i]);
         news->identities = identity_news_free(news->identities);
         g_hash_table_unref(news->watchers);
         g_hash_table_unref(news->arrived);
-        g_hash_table_unref(news->rates);
         g_free(news);
         return NULL;
 }

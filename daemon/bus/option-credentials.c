@@ -21,7 +21,7 @@ static int options_settle(int r, const DictKey *key, const char *text, sd_bus_er
         if (r < 0)
                 return bus_refuse(error, fault(r), NULL);
         if (r)
-                return bus_refuse_text(error, "InvalidInputParameters", "Option '%s': %s",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "Option '%s': %s",
                                        key->name, text);
 
         return 1;
@@ -116,48 +116,23 @@ static bool psks_pattern_can_be(const char *pattern) {
         return length <= PSKS_PATTERN_MAX && pattern[length] == '\0';
 }
 
-static int psks_read(sd_bus_message *m, const DictKey *key, GPtrArray *patterns,
-                     sd_bus_error *error) {
-        const char *word;
-        int r;
-
-        while ((r = sd_bus_message_read_basic(m, 's', &word)) > 0) {
-                if (patterns->len >= key->maximum)
-                        return bus_refuse_text(error, "InvalidInputParameters",
-                                               "Option '%s' has more than %" G_GUINT64_FORMAT
-                                               " elements",
-                                               key->name, key->maximum);
-                if (!psks_pattern_can_be(word))
-                        return dict_refuse(error, key, word,
-                                           "names in the store, in which '*' stands for any "
-                                           "letters and '?' for one");
-                g_ptr_array_add(patterns, (void *)word);
-        }
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        g_ptr_array_add(patterns, NULL);
-        return 1;
-}
-
 int read_psks(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         g_autoptr(GPtrArray) patterns = g_ptr_array_new();
         Options *options = userdata;
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "s");
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        r = psks_read(m, key, patterns, error);
+        r = texts_read(m, key, patterns, error);
         if (r < 0)
                 return r;
 
-        r = sd_bus_message_exit_container(m);
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
+        for (guint i = 0; i < patterns->len; i++)
+                if (!psks_pattern_can_be(patterns->pdata[i]))
+                        return dict_refuse(error, key, patterns->pdata[i],
+                                           "names in the store, in which '*' stands for any "
+                                           "letters and '?' for one");
 
-        options->has_psks = patterns->pdata[0] != NULL; /* an empty list says none */
+        options->has_psks = patterns->len > 0; /* an empty list says none */
+        g_ptr_array_add(patterns, NULL);
         g_clear_pointer(&options->spec->psks, psk_choice_unref);
         if (options->has_psks)
                 options->spec->psks = psk_choice_new((char **)patterns->pdata);
@@ -177,7 +152,7 @@ int read_psk_hint(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_
 
         data = g_bytes_get_data(hint, &size);
         if (size > 0 && memchr(data, 0, size))
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' has a NUL byte in it, which cannot be sent",
                                        key->name);
 
@@ -252,7 +227,7 @@ int read_cookie_secret(sd_bus_message *m, const DictKey *key, void *userdata, sd
                                       error);
 
         if (secret_size(options->spec->cookie_secret) > COOKIE_SECRET_MAX)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' has %zu bytes; it has to have 1 to %d",
                                        key->name, secret_size(options->spec->cookie_secret),
                                        COOKIE_SECRET_MAX);

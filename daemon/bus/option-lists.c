@@ -23,8 +23,8 @@ int read_ignored(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_e
 }
 
 int read_ignored_codes(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        g_autoptr(GArray) codes = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
         Options *options = userdata;
-        GArray *codes = options->spec->ignored_codes;
         VerdictCode code;
         int r;
 
@@ -32,7 +32,6 @@ int read_ignored_codes(sd_bus_message *m, const DictKey *key, void *userdata, sd
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
-        (void)g_array_set_size(codes, 0);
         for (;;) {
                 r = sd_bus_message_at_end(m, /* complete= */ false);
                 if (r < 0)
@@ -40,7 +39,7 @@ int read_ignored_codes(sd_bus_message *m, const DictKey *key, void *userdata, sd
                 if (r > 0)
                         break;
                 if (codes->len >= IGNORED_MAX)
-                        return bus_refuse_text(error, "InvalidInputParameters",
+                        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                                "Option '%s' has more than %d elements", key->name,
                                                IGNORED_MAX);
 
@@ -52,7 +51,12 @@ int read_ignored_codes(sd_bus_message *m, const DictKey *key, void *userdata, sd
         }
 
         r = sd_bus_message_exit_container(m);
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+        if (r < 0)
+                return bus_refuse(error, r, NULL);
+
+        g_array_unref(options->spec->ignored_codes);
+        options->spec->ignored_codes = g_steal_pointer(&codes);
+        return 1;
 }
 
 /* ---- what we speak ---- */
@@ -93,57 +97,30 @@ static const char *ssl_option_from_name(const char *name) {
 static int options_refuse_name(sd_bus_error *error, const DictKey *key, const char *word) {
         g_autofree char *quoted = text_quote(word);
 
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "Option '%s': there is no '%s' here", key->name, quoted);
 }
 
-/* An "as" of known names into @names, each once. */
-static int options_read_each(sd_bus_message *m, const DictKey *key,
-                             const char *(*from_name)(const char *name), GPtrArray *names,
-                             sd_bus_error *error) {
-        const char *word, *name;
-        uint64_t n = 0;
-        int r;
-
-        for (;;) {
-                r = sd_bus_message_read_basic(m, 's', &word);
-                if (r < 0)
-                        return bus_refuse(error, r, NULL);
-                if (r == 0)
-                        return 1;
-
-                n++;
-                if (n > key->maximum)
-                        return bus_refuse_text(error, "InvalidInputParameters",
-                                               "Option '%s' has more than %" G_GUINT64_FORMAT
-                                               " elements",
-                                               key->name, key->maximum);
-
-                name = from_name(word);
-                if (!name)
-                        return options_refuse_name(error, key, word);
-                if (!g_ptr_array_find(names, name, NULL))
-                        g_ptr_array_add(names, (void *)name);
-        }
-}
-
+/* An "as" of known names, each once. */
 static int options_read_names(sd_bus_message *m, const DictKey *key,
                               const char *(*from_name)(const char *name), GPtrArray **ret,
                               sd_bus_error *error) {
+        g_autoptr(GPtrArray) words = g_ptr_array_new();
         g_autoptr(GPtrArray) names = g_ptr_array_new();
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "s");
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        r = options_read_each(m, key, from_name, names, error);
+        r = texts_read(m, key, words, error);
         if (r < 0)
                 return r;
 
-        r = sd_bus_message_exit_container(m);
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
+        for (guint i = 0; i < words->len; i++) {
+                const char *name = from_name(words->pdata[i]);
+
+                if (!name)
+                        return options_refuse_name(error, key, words->pdata[i]);
+                if (!g_ptr_array_find(names, name, NULL))
+                        g_ptr_array_add(names, (void *)name);
+        }
 
         g_clear_pointer(ret, g_ptr_array_unref);
         *ret = g_steal_pointer(&names);
@@ -196,7 +173,7 @@ int read_next_protocols(sd_bus_message *m, const DictKey *key, void *userdata,
 
         bad = options_find_bad_protocol(protocols);
         if (bad != SIZE_MAX)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' has a name of %zu bytes; each has to have 1 to "
                                        "%d",
                                        key->name, bad, SESSION_NEXT_PROTOCOL_MAX);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define IDLE_TIMEOUT_MIN 100 /* ms */
-#define MTU_HINT_MIN 256     /* what GnuTLS can cut its flights into */
 #define MTU_HINT_MAX 65507   /* UDP over IPv4 */
 
 static void *options_field(const Options *options, const DictKey *key) {
@@ -40,7 +39,7 @@ static int options_read_number(sd_bus_message *m, const DictKey *key, uint32_t *
                 return bus_refuse(error, r, NULL);
 
         if (value < key->minimum || value > key->maximum)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' is %" G_GUINT32_FORMAT
                                        "; it has to be %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
                                        key->name, value, key->minimum, key->maximum);
@@ -76,7 +75,7 @@ int read_idle_timeout(sd_bus_message *m, const DictKey *key, void *userdata, sd_
                 return r;
 
         if (value > 0 && value < IDLE_TIMEOUT_MIN)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option 'IdleTimeout' is %" G_GUINT32_FORMAT
                                        "; it has to be 0 or %d to %lu",
                                        value, IDLE_TIMEOUT_MIN, IDLE_TIMEOUT_MAX);
@@ -95,10 +94,10 @@ int read_mtu_hint(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
-        if (value != 0 && (value < MTU_HINT_MIN || value > MTU_HINT_MAX))
-                return bus_refuse_text(error, "InvalidInputParameters",
+        if (value != 0 && (value < SESSION_MTU_MIN || value > MTU_HINT_MAX))
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option 'MtuHint' is %u; it has to be 0 or %d to %d", value,
-                                       MTU_HINT_MIN, MTU_HINT_MAX);
+                                       SESSION_MTU_MIN, MTU_HINT_MAX);
 
         *field = value;
         return 1;
@@ -222,7 +221,7 @@ static int options_parse_address(const char *text, uint16_t port, Address *ret,
         if (r < 0)
                 return bus_refuse(error, fault(r), NULL);
         if (r)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "'%s' is not a numeric IPv4 or IPv6 address; names are "
                                        "resolved by the caller",
                                        quoted);
@@ -238,12 +237,14 @@ int options_read_peer(const char *text, uint16_t port, Address *ret, sd_bus_erro
         if (r < 0)
                 return r;
 
+        if (port == 0)
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
+                                       "Port 0 is no peer's port; say one from 1 to 65535");
         if (!address_is_peer(&peer))
-                return bus_refuse_text(error, "InvalidInputParameters",
-                                       "'%s' with port %u is not an address of a peer: it must not "
-                                       "be the null, a multicast or a broadcast address, and the "
-                                       "port not 0",
-                                       text, port);
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
+                                       "'%s' is no peer's address: it must not be the null, a "
+                                       "multicast or a broadcast address",
+                                       text);
 
         *ret = peer;
         return 1;
@@ -260,7 +261,7 @@ int options_read_local(const char *text, uint16_t port, Address *ret, sd_bus_err
         with_port = local;
         address_set_port(&with_port, 1); /* any port will do here */
         if (!address_is_any(&local) && !address_is_peer(&with_port))
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "'%s' cannot be an address of this host: it has to be one "
                                        "of its own, or the wildcard 0.0.0.0 or ::",
                                        text);
@@ -271,7 +272,7 @@ int options_read_local(const char *text, uint16_t port, Address *ret, sd_bus_err
 
 int options_check_name(const char *name, sd_bus_error *error) {
         if (strlen(name) > VERIFICATION_NAME_MAX)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "The verification name has %zu bytes; at most %d are "
                                        "possible",
                                        strlen(name), VERIFICATION_NAME_MAX);

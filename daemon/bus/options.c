@@ -13,10 +13,8 @@
 #include "base/terms.h"
 #include "bus/option-readers.h"
 
-#define IDLE_PERSISTENT_USEC (300 * 1000 * MSEC_USEC)
-#define MTU_HINT_MIN_CERTIFICATE 512 /* with certificates GnuTLS needs more */
-#define NAMES_MAX 256                /* more than there are */
-#define PSKS_MAX 32                  /* names or patterns, each asked about */
+#define NAMES_MAX 256 /* more than there are */
+#define PSKS_MAX 32   /* names or patterns, each asked about */
 
 #define CREATE (1u << OPTIONS_FOR_CREATE)
 #define CONNECT (1u << OPTIONS_FOR_CONNECT)
@@ -41,7 +39,7 @@ static const char *const options_calls[N_OPTIONS_FOR] = {
 };
 
 static int options_refuse(sd_bus_error *error, const char *text) {
-        return bus_refuse_text(error, "InvalidInputParameters", "%s", text);
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "%s", text);
 }
 
 /* ---- the table ---- */
@@ -101,7 +99,7 @@ static const DictKey options_keys[] = {
         {"DatagramSignals", "b", CREATE | LISTEN | SET_CONNECTION | SET_LISTENER, read_bool,
          FIELD(datagram_signals), 0, 0},
         {"Persistent", "b", CREATE | LISTEN, read_bool, FIELD(persistent), 0, 0},
-        {"Share", "as", CREATE | CONNECT | LISTEN, read_shares, 0, 0, 0},
+        {"Share", "as", CREATE | CONNECT | LISTEN, read_shares, 0, 0, SHARES_MAX},
         {"Announce", "b", LISTEN, read_bool, FIELD(announce), 0, 0},
         {"Channel", "u", CREATE | LISTEN, read_number, FIELD(channel), 0, UINT32_MAX},
 };
@@ -211,11 +209,11 @@ static int options_join_credentials(const Options *options, OptionsFor what, sd_
                 return options_refuse(error, "SessionTicket needs SslOptions, which may be empty, "
                                              "without DisableSessionTickets and "
                                              "DisableSessionPersistence");
-        if (spec->chain && spec->mtu_hint != 0 && spec->mtu_hint < MTU_HINT_MIN_CERTIFICATE)
-                return bus_refuse_text(error, "InvalidInputParameters",
+        if (spec->chain && spec->mtu_hint != 0 && spec->mtu_hint < SESSION_MTU_MIN_CERTIFICATE)
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "MtuHint is %u; with CertificateChain it has to be 0, or %d "
                                        "and more",
-                                       spec->mtu_hint, MTU_HINT_MIN_CERTIFICATE);
+                                       spec->mtu_hint, SESSION_MTU_MIN_CERTIFICATE);
 
         return 1;
 }
@@ -236,7 +234,7 @@ static int options_join_times(const Options *options, sd_bus_error *error) {
         if (options->has_idle_timeout && spec->idle_timeout_usec == 0)
                 return options_refuse(error, "Persistent needs an IdleTimeout that is not 0");
         if (spec->idle_timeout_usec == 0)
-                spec->idle_timeout_usec = IDLE_PERSISTENT_USEC;
+                spec->idle_timeout_usec = SPEC_IDLE_PERSISTENT_USEC;
 
         return 1;
 }
@@ -332,7 +330,7 @@ static int options_take_identity(Bus *bus, sd_bus_message *m, const Options *opt
 
         if (store_name_is_for(spec->identity, spec->uid) &&
             keys_identity(bus->keys, spec->identity))
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "The identity '%s' has no certificate yet: its key waits "
                                        "for InstallCertificate",
                                        spec->identity);
@@ -436,7 +434,7 @@ int options_read(Bus *bus, sd_bus_message *m, OptionsFor what, Spec *spec, sd_bu
 static bool options_trust_anybody(const Spec *spec) {
         return spec->role == DTLS_CLIENT &&
                (spec->verify_mode == VERIFY_NONE || spec->verify_mode == QUERY_PEER ||
-                spec->ignored_codes->len > 0);
+                spec->ignored->len > 0 || spec->ignored_codes->len > 0);
 }
 
 static bool options_are_legacy(const Spec *spec) {

@@ -173,11 +173,11 @@ static void connect_failed(Wait *wait, Connection *connection, const ConnectionF
                 text = connect_errors_text(facts);
                 (void)bus_refuse_dtls(&error, DTLS_PEER_VERIFICATION_ERROR, text);
         } else if (facts->timed_out) {
-                (void)bus_refuse_text(&error, "TimedOut", "%s", facts->error_text);
+                (void)bus_refuse_text(&error, BUS_E_TIMED_OUT, "%s", facts->error_text);
         } else if (facts->error != DTLS_NO_ERROR) {
                 (void)bus_refuse_dtls(&error, facts->error, facts->error_text);
         } else {
-                (void)bus_refuse_text(&error, "InvalidOperation", "The handshake was aborted");
+                (void)bus_refuse_text(&error, BUS_E_INVALID_OPERATION, "The handshake was aborted");
         }
 
         connect_refuse(wait, connection, &error);
@@ -188,7 +188,7 @@ static void connect_settle(Wait *wait, Connection *connection) {
         ConnectionFacts facts;
 
         if (!connection) {
-                (void)bus_refuse_text(&error, "RemoteClosedConnectionError",
+                (void)bus_refuse_text(&error, BUS_E_CLOSED,
                                       "The connection ended before its handshake was complete");
                 connect_refuse(wait, NULL, &error);
                 return;
@@ -254,7 +254,7 @@ static void read_refuse(Wait *wait, const Connection *connection) {
         ConnectionFacts facts;
 
         if (!connection) {
-                (void)bus_refuse_text(&error, "RemoteClosedConnectionError",
+                (void)bus_refuse_text(&error, BUS_E_CLOSED,
                                       "The connection ended and nothing more will arrive");
                 wait_refuse(wait, &error);
                 return;
@@ -264,7 +264,7 @@ static void read_refuse(Wait *wait, const Connection *connection) {
         if (facts.error != DTLS_NO_ERROR)
                 (void)bus_refuse_dtls(&error, facts.error, facts.error_text);
         else
-                (void)bus_refuse_text(&error, "InvalidOperation",
+                (void)bus_refuse_text(&error, BUS_E_INVALID_OPERATION,
                                       "The connection was shut down and nothing more will arrive");
         wait_refuse(wait, &error);
 }
@@ -306,7 +306,7 @@ static bool read_settle(Wait *wait, Connection *connection) {
 static int on_read_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
 
-        (void)bus_refuse_text(&error, "TimedOut", "Nothing arrived in the time given");
+        (void)bus_refuse_text(&error, BUS_E_TIMED_OUT, "Nothing arrived in the time given");
         wait_refuse(userdata, &error);
         return 0;
 }
@@ -318,7 +318,7 @@ int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec
         int r;
 
         if (waits && waits->len >= PENDING_READS_MAX)
-                return bus_refuse_text(error, "QuotaExceeded",
+                return bus_refuse_text(error, BUS_E_QUOTA,
                                        "%d ReadDatagram calls wait on this connection already",
                                        PENDING_READS_MAX);
 
@@ -326,8 +326,10 @@ int pending_read(Bus *bus, sd_bus_message *m, uint32_t id, uint64_t timeout_usec
         if (r < 0)
                 return bus_refuse(error, r, NULL);
 
-        r = sd_event_add_time_relative(bus->event, &wait->timer, CLOCK_MONOTONIC, timeout_usec, 0,
-                                       on_read_timeout, wait);
+        relay_stir(bus->relay);
+        r = sd_event_add_time(bus->event, &wait->timer, CLOCK_MONOTONIC,
+                              (uint64_t)g_get_monotonic_time() + timeout_usec, 0, on_read_timeout,
+                              wait);
         if (r < 0) {
                 wait_over(wait);
                 return bus_refuse(error, fault(r), NULL);
@@ -359,6 +361,7 @@ void pending_listener_removed(Bus *bus, uint32_t listener) {
                 return;
 
         (void)sd_bus_reply_method_return(stub, NULL);
+        relay_stir(bus->relay);
         callers_hold(bus, sd_bus_message_get_sender(stub), false);
         (void)sd_bus_message_unref(stub);
 }
@@ -401,8 +404,12 @@ static void pending_settle_one(Pending *pending, uint32_t id) {
 
 void pending_settle(Bus *bus) {
         Pending *pending = bus->pending;
-        g_autoptr(GList) ids = g_hash_table_get_keys(pending->touched);
+        g_autoptr(GList) ids = NULL;
 
+        if (g_hash_table_size(pending->touched) == 0)
+                return;
+
+        ids = g_hash_table_get_keys(pending->touched);
         g_hash_table_remove_all(pending->touched);
         for (GList *l = ids; l; l = l->next)
                 pending_settle_one(pending, GPOINTER_TO_UINT(l->data));

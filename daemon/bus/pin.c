@@ -6,7 +6,6 @@
 
 #include <stddef.h>
 
-#define FINGERPRINT_SIZE 32
 #define ADMINISTRATORS_ENTRY "pins"
 
 typedef struct PinCall {
@@ -36,7 +35,7 @@ static int read_fingerprint(sd_bus_message *m, const DictKey *key, void *userdat
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (size != FINGERPRINT_SIZE)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' has %zu bytes; it has to have %d, those of the "
                                        "SHA-256 of a SubjectPublicKeyInfo",
                                        key->name, size, FINGERPRINT_SIZE);
@@ -48,7 +47,7 @@ static int read_fingerprint(sd_bus_message *m, const DictKey *key, void *userdat
 static int pin_refuse_host(const char *text, sd_bus_error *error) {
         g_autofree char *quoted = text_quote(text);
 
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "'%s' is no host: a numeric address, or at most %d of A-Z a-z 0-9 . "
                                "_ - as in VerificationName; and the port is 1 to 65535",
                                quoted, HOST_MAX);
@@ -94,7 +93,7 @@ static int pin_check(const PinCall *call, sd_bus_error *error) {
         if (*call->host == '\0')
                 return pin_refuse_host(call->host, error);
         if (!call->key)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option 'Fingerprint' is missing: the SHA-256 of the "
                                        "SubjectPublicKeyInfo that the host may have");
 
@@ -132,7 +131,7 @@ int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         r = pin_read(m, "Unpin", &call, error);
         if (r >= 0 && *call.host == '\0' && call.key)
-                r = bus_refuse_text(error, "InvalidInputParameters",
+                r = bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                     "Option 'Fingerprint' is of one host, and '' with port 0 is "
                                     "everything that is pinned; give one of them");
         if (r >= 0)

@@ -7,6 +7,7 @@
 #include "access/access.h"
 #include "bus/private.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -47,6 +48,12 @@ static int read_gids(sd_bus_message *m, const DictKey *key, void *userdata, sd_b
 
         details->subject.gids = gids; /* of the message, which stays */
         details->subject.n_gids = size / sizeof(gid_t);
+        if (details->subject.n_gids > key->maximum)
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
+                                       "Option '%s' has %zu elements, more groups than anybody is "
+                                       "in: %" G_GUINT64_FORMAT,
+                                       key->name, details->subject.n_gids, key->maximum);
+
         return 1;
 }
 
@@ -55,7 +62,7 @@ static int read_gids(sd_bus_message *m, const DictKey *key, void *userdata, sd_b
 static const DictKey details_keys[] = {
         {"Address", "s", 1, dict_read_basic, FIELD(address), 0, 0},
         {"Entry", "s", 1, dict_read_basic, FIELD(entry), 0, 0},
-        {"Gids", "au", 1, read_gids, 0, 0, 0},
+        {"Gids", "au", 1, read_gids, 0, 0, NGROUPS_MAX},
         {"Port", "q", 1, read_port, FIELD(port), 0, 0},
         {"Uid", "u", 1, read_uid, FIELD(uid), 0, 0},
 };
@@ -71,12 +78,12 @@ static int details_complete(Details *details, const Caller *caller, sd_bus_error
         }
 
         if (caller->uid != 0)
-                return bus_refuse_text(error, "NotAuthorized",
+                return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                        "Uid and Gids are for root to name; without them the "
                                        "answer is about you");
 
         if (!details->has_uid)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Gids are of a Uid; give both, or none of them");
 
         details->subject.uid = details->uid;
@@ -99,22 +106,22 @@ static int check_read_verb(sd_bus_message *m, AccessVerb *ret, sd_bus_error *err
 
         quoted = text_quote(action);
         return bus_refuse_text(
-                error, "InvalidInputParameters",
+                error, BUS_E_INVALID_PARAMETERS,
                 "There is no action '%s'; the verbs of dtlsd-policy.d(5) are actions", quoted);
 }
 
 /* What would change nothing would leave who asks in the belief that it did. */
 static int check_details(const Details *details, AccessVerb verb, sd_bus_error *error) {
         if (details->address && verb != ACCESS_CONNECT && verb != ACCESS_LISTEN)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Address is of connect and listen; nobody may %s here or "
                                        "there",
                                        access_verb_name(verb));
         if (details->has_port && !details->address)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Port is of an Address; give both, or none of them");
         if (details->entry && verb != ACCESS_USE && verb != ACCESS_MANAGE_STORE)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Entry is of use and manage-store; %s is about none",
                                        access_verb_name(verb));
 
@@ -175,7 +182,7 @@ int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         r = bus->host.reload(bus->host.userdata, &text);
         if (r)
-                return bus_refuse_text(error, "Failed", "%s; everything is as it was", text);
+                return bus_refuse_text(error, BUS_E_FAILED, "%s; everything is as it was", text);
 
         return sd_bus_reply_method_return(m, NULL);
 }

@@ -8,18 +8,41 @@
  * caller's credentials, polkit, the keyring taking a secret) park the message, and when the answer
  * is there the same handler runs again from the top; so nothing before "do" may have an effect, and
  * each such step returns: 1 go on, 0 parked (the handler returns 1 at once), negative refused
- * (error is set).
+ * (error is set; -BusError).
  */
 
 #include "bus/bus.h"
 
 #include <stdbool.h>
 
-#define REPLY_BYTES_MAX ((size_t)16 * 1024 * 1024) /* dbus-daemon bears less than 32 MiB */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
+
 #define BUS_PATH_MAX 96
+#define FINGERPRINT_SIZE 32 /* SHA-256 */
 
 /* How many a turn takes off the socket. Each may come with 16 fds, which are freed at its end. */
 #define BUS_MESSAGES_PER_TURN 16
+
+/* What a call is refused with, by the names of interfaces/README.md: QDtls's as terms.h has them,
+ * and ours. */
+typedef enum BusError {
+        BUS_E_INVALID_PARAMETERS = DTLS_INVALID_INPUT_PARAMETERS,
+        BUS_E_INVALID_OPERATION = DTLS_INVALID_OPERATION,
+        BUS_E_SOCKET = DTLS_UNDERLYING_SOCKET_ERROR,
+        BUS_E_CLOSED = DTLS_REMOTE_CLOSED_CONNECTION_ERROR,
+        BUS_E_VERIFICATION = DTLS_PEER_VERIFICATION_ERROR,
+        BUS_E_TLS_INITIALIZATION = DTLS_TLS_INITIALIZATION_ERROR,
+        BUS_E_TLS_FATAL = DTLS_TLS_FATAL_ERROR,
+        BUS_E_TLS_NON_FATAL = DTLS_TLS_NON_FATAL_ERROR,
+        BUS_E_NOT_AUTHORIZED = N_DTLS_ERRORS,
+        BUS_E_QUOTA,
+        BUS_E_EXISTS,
+        BUS_E_TOO_LONG,
+        BUS_E_TIMED_OUT,
+        BUS_E_CHANNEL_IN_USE,
+        BUS_E_FAILED,
+        BUS_E_UNKNOWN_OBJECT, /* sd-bus's own */
+} BusError;
 
 typedef struct Callers Callers;
 typedef struct Queues Queues;
@@ -30,6 +53,7 @@ typedef struct Pending Pending;
 typedef struct Errands Errands;
 typedef struct Bin Bin;
 typedef struct StoreCalls StoreCalls;
+typedef struct Managed Managed;
 
 struct Bus {
         sd_bus *bus;
@@ -45,19 +69,33 @@ struct Bus {
         News *news;
         Pending *pending;
         StoreCalls *store_calls;
+        Managed *managed;
         Bin *bin;
-        GPtrArray *slots; /* what bus.c put on the connection */
-        sd_event_source *turn;
-        sd_event_source *calls;   /* for those that wait, and what has arrived */
-        sd_event_source *drained; /* looks whether what was sent has left */
-        bool attached;            /* to the event loop, by us */
+        GPtrArray *slots;       /* what bus.c put on the connection */
+        Watch *socket;          /* what arrives, and room for what is to leave */
+        int socket_events;      /* that it is watched for */
+        sd_event_source *calls; /* those that wait, and what sd-bus waits for */
+        uint64_t calls_usec;    /* when; UINT64_MAX: nothing is */
+        sd_event_source *turn;  /* its end, where no message brings it about */
+        bool takes_in;          /* messages: the end of this turn is to come */
+        gint64 round_usec;      /* when this round began */
         bool is_lost;
-        bool has_heard; /* a message, in this turn */
         BusHost host;
 };
 
 /* ---- bus.c ---- */
 
+void bus_lose(Bus *bus); /* the connection is over */
+
+/* ---- turns.c: when the connection is read and written, and the end of a turn ---- */
+
+int turns_new(Bus *bus);
+int turns_begin(Bus *bus); /* from here on what arrives is read */
+void turns_end(Bus *bus);  /* nothing more does */
+void turns_free(Bus *bus);
+uint64_t bus_n_queued(const Bus *bus); /* messages that the bus has not taken */
+/* Nobody would wait behind one call more in this round, no matter whose. */
+bool bus_has_room(Bus *bus);
 /* There is something to do at the end of this turn: news, answers, errands, the bin. */
 void bus_turn(Bus *bus);
 
@@ -89,13 +127,16 @@ Callers *callers_free(Callers *callers);
 int callers_admit(Bus *bus, sd_bus_message *m, sd_bus_error *error);
 /* Later calls of this name wait, in order, until it is not held any more. */
 void callers_hold(Bus *bus, const char *name, bool is_held);
+/* queue_keep() and queue_let_go(), for the caller of the message. */
+int callers_keep(Bus *bus, sd_bus_message *m, sd_bus_error *error);
+void callers_let_go(Bus *bus, sd_bus_message *m);
 /* At the end of a turn: who has left, and whose last call has run, is gone. */
 void callers_turn_over(Bus *bus);
 /* The caller of the message that is being handled. Past the filter it is always known; NULL only
  * for a message that has no sender. */
 const Caller *caller_of(Bus *bus, sd_bus_message *m);
 AccessSubject caller_subject(const Caller *caller);
-/* The rules are new: what they leave to each caller that is known. */
+/* The rules are new: what they leave to whoever has objects or is on the bus. */
 void callers_limit(Bus *bus);
 /* The caller of the message sd-bus handles right now (find functions, enumerators, getters). */
 const Caller *caller_current(Bus *bus);
@@ -116,6 +157,12 @@ Queues *queues_free(Queues *queues); /* when all its queues are */
  * How many. */
 unsigned queues_turn(Queues *queues);
 bool queues_wait(const Queues *queues); /* there are some */
+/* When the next user's rest is over; UINT64_MAX: nobody rests. */
+uint64_t queues_rest_until(const Queues *queues);
+bool queues_user_rests(const Queues *queues, uid_t uid);
+/* A call took so long of the processor's time (cpu_usec()), in many turns; now it is over. */
+void queues_took(Queues *queues, uid_t uid, int64_t usec);
+int64_t cpu_usec(void);
 /* Of a name; nothing runs until it is known whose it is. */
 Queue *queue_new(Queues *queues);
 Queue *queue_free(Queue *queue);
@@ -123,7 +170,13 @@ void queue_set_user(Queue *queue, uid_t uid);
 void queue_hold(Queue *queue, bool is_held);
 /* 1: it is its turn. 0: it waits. Negative: there is no room. */
 int queue_admit(Queue *queue, sd_bus_message *m, sd_bus_error *error);
-void queue_refuse(Queue *queue, const char *name, const char *text); /* all that waits */
+/* A call of it that had its turn goes on. */
+void queue_runs(const Queue *queue);
+void queues_ran(Queues *queues); /* the call that was admitted last, or went on */
+/* A call of it that had its turn waits for somebody's answer, and no more. 1 or negative. */
+int queue_keep(Queue *queue, sd_bus_error *error);
+void queue_let_go(Queue *queue);
+void queue_refuse(Queue *queue, BusError what, const char *text); /* all that waits */
 bool queue_is_over(const Queue *queue); /* nothing waits, and what had its turn has run */
 
 /* ---- weight.c ---- */
@@ -134,8 +187,9 @@ size_t fds_used(void); /* of this process */
 
 /* ---- errand.c: what was found out for a call that had to wait ---- */
 
-typedef struct Asked Asked; /* ask.c: polkit's verdicts */
-typedef struct Taken Taken; /* intake.c: keys the keyring took */
+typedef struct Asked Asked;               /* ask.c: polkit's verdicts */
+typedef struct Taken Taken;               /* intake.c: keys the keyring took */
+typedef struct ManagedReply ManagedReply; /* managed.c: what of an answer is there */
 
 typedef enum ErrandState {
         ERRAND_RUNNING, /* its handler runs in this turn; forgotten at the end of it */
@@ -152,12 +206,13 @@ typedef struct Errand {
         bool holds; /* the caller's later calls */
         Asked *asked;
         Taken *taken;
+        ManagedReply *managed;
 } Errand;
 
 int errands_new(Bus *bus, Errands **ret);
 Errands *errands_free(Errands *errands);
 Errand *errand_find(Bus *bus, sd_bus_message *m); /* NULL: it never waited */
-/* Makes it if need be, charged to the caller's uid. 1 or negative. */
+/* Makes it if need be, charged as a call that waits. 1 or negative. */
 int errand_of(Bus *bus, sd_bus_message *m, Errand **ret, sd_bus_error *error);
 void errand_wait(Errand *errand, bool hold);
 void errand_ready(Errand *errand); /* the handler runs again, from the top */
@@ -165,12 +220,15 @@ void errand_ready(Errand *errand); /* the handler runs again, from the top */
 bool errands_resume(Bus *bus, sd_bus_message *m);
 void errands_turn_over(Bus *bus);
 void errands_caller_gone(Bus *bus, const char *name);
-/* The last of a user's that waits for polkit, or NULL. */
-Errand *errands_last_asked(Bus *bus, uid_t uid);
+/* How many of a user's wait for polkit; and the last of whoever has most, or NULL. */
+unsigned errands_asked(Bus *bus, uid_t uid);
+Errand *errands_last_asked(Bus *bus);
 void errand_refuse(Errand *errand, const sd_bus_error *error); /* while it waits, holding nobody */
+void errand_end(Errand *errand);                               /* while it waits; nobody hears */
 uint64_t asked_number(const Asked *asked); /* of its open question; 0: none is. NULL is fine */
 Asked *asked_free(Asked *asked);
 Taken *taken_free(Taken *taken);
+ManagedReply *managed_reply_free(ManagedReply *reply);
 
 /* ---- ask.c: whether it may be ---- */
 
@@ -183,6 +241,10 @@ unsigned caller_rights(const Caller *caller, const GArray *shares);
 /* Its owner, or whom it is shared with and has one of @rights (0: the owner alone): 1; else
  * NotAuthorized or UnknownObject. */
 int bus_may(Bus *bus, const Caller *caller, const Spec *spec, unsigned rights, sd_bus_error *error);
+int bus_may_call(sd_bus_message *m, const Spec *spec,
+                 sd_bus_error *error); /* its owner: the same */
+/* Its owner; of what belongs to no name any more its user, and root. */
+int bus_may_close(sd_bus_message *m, const Spec *spec, sd_bus_error *error);
 int asks_new(Bus *bus, Asks **ret);
 Asks *asks_free(Asks *asks);
 /* @about may be NULL. 1, 0 parked, negative. */
@@ -216,6 +278,18 @@ void news_watch_listed(Bus *bus, const Caller *caller); /* it has called GetMana
 void news_unwatch(Bus *bus, const char *name);          /* Manager.Unsubscribe, or it left */
 void news_send(Bus *bus);                               /* at the end of a turn */
 
+/* ---- managed.c: GetManagedObjects, some objects a turn ---- */
+
+int managed_new(Bus *bus, Managed **ret);
+Managed *managed_free(Managed *managed);
+/* GetManagedObjects of the root, each time it has a turn. 1: answered, or it goes on in a later
+ * one. Negative: refused. */
+int managed_call(Bus *bus, sd_bus_message *m, sd_bus_error *error);
+bool managed_wait(const Bus *bus); /* there are some that go on */
+/* At the start of a turn: has sd-bus read the next of them again. How many. */
+unsigned managed_turn(Bus *bus);
+void managed_caller_left(Bus *bus, const char *name);
+
 /* ---- pending.c: calls whose answer comes with a later event ---- */
 
 int pending_new(Bus *bus, Pending **ret);
@@ -234,15 +308,15 @@ void pending_caller_gone(Bus *bus, const char *name);
 
 /* ---- refuse.c: outcomes to errors, in one place ---- */
 
-/* @r: an outcome of relay (positive), or a fault (negative: Failed, without detail). Always
- * negative. */
+/* Each sets @error and returns its BusError, negative: a handler returns that as it is. */
+
+/* @r: an outcome of relay (positive), or a fault (negative: Failed, without detail; -EBADMSG: what
+ * the caller wrote cannot be read). */
 int bus_refuse(sd_bus_error *error, int r, const Reason *reason);
-/* By QDtlsError's own name. Always negative. */
 int bus_refuse_dtls(sd_bus_error *error, DtlsError what, const char *text);
 /* The words of sd-bus for a path that is not there, so that a foreign one looks the same. */
 int bus_refuse_unknown(sd_bus_error *error, const char *path);
-/* @name: after DTLSD_ERROR_PREFIX. Always negative. */
-int bus_refuse_text(sd_bus_error *error, const char *name, const char *format, ...)
+int bus_refuse_text(sd_bus_error *error, BusError what, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
 /* ---- values.c: values in and out of messages ---- */
@@ -311,6 +385,7 @@ int cookie_parameters_reply(sd_bus_message *m, CookieParameters parameters);
 /* Each reads what comes next in m: 1 or negative. */
 int certificates_read(sd_bus_message *m, const DictKey *key, GPtrArray **ret,
                       sd_bus_error *error); /* aay, to GBytes */
+uint64_t certificates_size(const GPtrArray *blobs);
 int verdict_code_read(sd_bus_message *m, VerdictCode *ret, sd_bus_error *error); /* s */
 int ignored_read(sd_bus_message *m, GArray **ret, sd_bus_error *error);          /* a(say) */
 
@@ -357,6 +432,46 @@ int options_check_name(const char *name, sd_bus_error *error);
 int options_append(sd_bus_message *reply, const Spec *spec);
 const char *transport_name(const Spec *spec);
 
+/* ---- objects.c: which connections, listeners and verifiers there are ---- */
+
+typedef enum SignalObjectKind {
+        SIGNAL_CONNECTION,
+        SIGNAL_LISTENER,
+        SIGNAL_VERIFIER,
+        N_SIGNAL_OBJECT_KINDS,
+} SignalObjectKind;
+
+#define CONNECTION_FOLDER DTLSD_ROOT_PATH "/connection"
+#define LISTENER_FOLDER DTLSD_ROOT_PATH "/listener"
+#define VERIFIER_FOLDER DTLSD_ROOT_PATH "/verifier"
+
+/* sd_bus_object_find_t: *found is the Connection, Listener or Verifier, 0 when the caller may not
+ * see it or it is not there, which look the same. Getters and methods get the object as userdata
+ * and the Bus from bus_of(). */
+int connection_find(sd_bus *b, const char *path, const char *interface, void *userdata,
+                    void **found, sd_bus_error *error);
+int listener_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
+                  sd_bus_error *error);
+int verifier_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
+                  sd_bus_error *error);
+const char *connection_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
+const char *listener_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
+const char *verifier_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
+int enumerate_connections(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
+                          sd_bus_error *error);
+int enumerate_listeners(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
+                        sd_bus_error *error);
+int enumerate_verifiers(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
+                        sd_bus_error *error);
+typedef bool (*ObjectVisit)(SignalObjectKind kind, uint32_t id, void *object, const Spec *spec,
+                            void *userdata);
+/* Those behind @after, 0 for all, in rising order, until @visit says false. Whether it never did.
+ */
+bool objects_visit(Bus *bus, SignalObjectKind kind, uint32_t after, ObjectVisit visit,
+                   void *userdata);
+/* Of all that there are. */
+void bus_visit_specs(Bus *bus, void (*visit)(const Spec *spec, void *userdata), void *userdata);
+
 /* ---- connection.c, listener.c, verifier.c, manager.c: one file an interface; the vtable is last
  * in each ----
  */
@@ -368,6 +483,10 @@ const char *transport_name(const Spec *spec);
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define EXPLICIT SD_BUS_VTABLE_PROPERTY_EXPLICIT
 #define LONG (SD_BUS_VTABLE_PROPERTY_EXPLICIT | SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION)
+
+#define BUS_GETTER(name)                                                                           \
+        int name(sd_bus *b, const char *path, const char *interface, const char *property,         \
+                 sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 /* ---- store.c ---- */
 
@@ -403,19 +522,25 @@ int store_begin(Bus *bus, sd_bus_message *m, const char *kind, const char *name,
  * charged while the call lasts, and for what the store has then by relay. 1 or negative. */
 int store_call_new_of(Bus *bus, sd_bus_message *m, const char *name, uint64_t n_bytes,
                       StoreCall **ret, sd_bus_error *error);
+/* Whether it could be, for who has not read yet what it is. 1 or negative. */
+int store_check_room(Bus *bus, const char *name, uint64_t n_bytes, sd_bus_error *error);
 void on_store_done(int outcome, const char *text, void *userdata);
+/* A whole method: what has the name that comes next in m is removed by @remove, of keys/. */
+typedef uint64_t (*StoreRemove)(Keys *keys, uid_t uid, const char *name, KeysDone answer,
+                                void *userdata);
+int store_remove(sd_bus_message *m, const char *kind, StoreRemove remove, sd_bus_error *error);
 void store_call_end(StoreCall *call); /* it has been answered otherwise */
 int store_calls_new(Bus *bus, StoreCalls **ret);
 StoreCalls *store_calls_free(StoreCalls *calls);
 
 /* identity.c: the store's certificates; and two methods of the Manager. */
 
+#define IDENTITY_FOLDER DTLSD_ROOT_PATH "/identity"
+
 /* What comes next in m, as certificates of an identity: 1 or negative. */
 int identity_read_chain(sd_bus_message *m, GPtrArray **ret, sd_bus_error *error);
 int identity_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
                   sd_bus_error *error);
-/* How many the current caller may see. */
-size_t identities_visible(Bus *bus);
 int enumerate_identities(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes,
                          sd_bus_error *error);
 void identity_path(const char *name, char *ret, size_t size);
@@ -445,10 +570,8 @@ int method_get_revocations(sd_bus_message *m, void *userdata, sd_bus_error *erro
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error);
 int call_unshare(sd_bus_message *m, Connection *connection, sd_bus_error *error);
 int append_shares_entry(sd_bus_message *reply, const GArray *shares); /* as the option Share */
-int get_attached(sd_bus *b, const char *path, const char *interface, const char *property,
-                 sd_bus_message *reply, void *userdata, sd_bus_error *error);
-int get_shares(sd_bus *b, const char *path, const char *interface, const char *property,
-               sd_bus_message *reply, void *userdata, sd_bus_error *error);
+BUS_GETTER(get_attached);
+BUS_GETTER(get_shares);
 
 /* pin.c: three methods of the Manager, about the keys that hosts may have. */
 int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *error);
@@ -459,6 +582,20 @@ int method_list_pins(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_generate_identity(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_install_certificate(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
+/* manager-facts.c: the Manager's properties. */
+BUS_GETTER(get_version);
+BUS_GETTER(get_features);
+BUS_GETTER(get_supported_ciphers);
+BUS_GETTER(get_supported_curves);
+BUS_GETTER(get_supported_protocols);
+BUS_GETTER(get_supported_hashes);
+BUS_GETTER(get_limits);
+BUS_GETTER(get_service_statistics);
+
+/* list.c: one method of the Manager. */
+#define LIST_PAGE_MAX 1000 /* connections in an answer: each is less than 1 KiB of it */
+int method_list_connections(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
 /* policy.c: two methods of the Manager. */
 int method_check_access(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error);
@@ -468,19 +605,6 @@ extern const sd_bus_vtable connection_vtable[];
 extern const sd_bus_vtable identity_vtable[];
 extern const sd_bus_vtable listener_vtable[];
 extern const sd_bus_vtable verifier_vtable[];
-
-/* sd_bus_object_find_t: *found is the Connection, Listener or Verifier, 0 when the caller may not
- * see it or it is not there, which look the same. Getters and methods get the object as userdata
- * and the Bus from bus_of(). */
-int connection_find(sd_bus *b, const char *path, const char *interface, void *userdata,
-                    void **found, sd_bus_error *error);
-int listener_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
-                  sd_bus_error *error);
-int verifier_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
-                  sd_bus_error *error);
-const char *connection_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
-const char *listener_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
-const char *verifier_path(uint32_t id, char buffer[static BUS_PATH_MAX]);
 
 /* The Bus an sd_bus, or a message of it, belongs to (handlers get the object as userdata). */
 Bus *bus_of(sd_bus *connection);

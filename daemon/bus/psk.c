@@ -36,7 +36,7 @@ static int psk_read(Bus *bus, sd_bus_message *m, const char **ret_name, PskOptio
                 return r;
 
         if (!options->identity || options->key_fd < 0)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Options 'Identity', the bytes that name the key on the "
                                        "wire, and 'Key', a sealed memfd with it, are both needed");
         return 1;
@@ -68,19 +68,7 @@ int method_set_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 }
 
 int method_remove_psk(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-        StoreCall *call;
-        const char *name;
-        int r;
-
-        r = store_read_name(bus, m, &name, error);
-        if (r >= 0)
-                r = store_begin(bus, m, "psk", name, &call, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-
-        call->ticket = keys_remove_psk(bus->keys, call->uid, name, on_store_done, call);
-        return 1;
+        return store_remove(m, "psk", keys_remove_psk, error);
 }
 
 /* ---- listing ---- */

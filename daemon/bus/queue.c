@@ -2,16 +2,20 @@
 /*
  * queue: calls that wait, a queue a name, and whose turn it is.
  *
- * Each turn runs one call of a user, whatever number of names it has, and takes the next few off
- * the socket; what is not run waits here, in its name's order. So a call waits for one of each
- * other user's, not for all that came before it, and the bus daemon, which has one queue towards us
- * for everybody, keeps none.
+ * Each turn runs one call of a user, whatever number of names it has (and the next ones, while
+ * nothing else has come), and takes a few off the socket; what is not run waits here, in its name's
+ * order. So a call waits for one of each other user's, not for all that came before it, and the bus
+ * daemon, which has one queue towards us for everybody, keeps none.
  *
  * Calls that wait are somebody's memory and file descriptors, so they are bounded. Bytes: for a
  * user, for a name of which nobody knows yet whose it is, and in all, and where all have no room
- * whoever has most gives way. Fds are charged as all that a user has, up to a share. How many came
- * with a call sd-bus does not say, and most came with none; so beyond the share calls wait as long
- * as few fds are open that nobody is charged for.
+ * whoever has most gives way. Fds, also of those that wait for somebody's answer, are charged as
+ * all that a user has, up to a share. How many came with a call sd-bus does not say, and most came
+ * with none; so beyond the share calls wait as long as few fds are open that nobody is charged for.
+ *
+ * Nobody else is served while a call runs. One that takes long is not cut, but its user rests for
+ * some times as long: so by such calls a user has a tenth of the time at most, and by shorter ones
+ * one a turn.
  */
 
 #include "base/fault.h"
@@ -20,10 +24,15 @@
 
 #include <errno.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define USERS_PER_TURN 4 /* what a turn costs those who wait for a datagram */
-#define CALL_FDS 16      /* that come with one, at most: dbus-daemon's bound on a system bus */
-#define CALLS_SHARE 4    /* of what a user may have of fds, and of what the quota leaves of them */
+#define LONG_USEC 3000   /* after no more, as all take that deal with one object, nobody rests */
+#define RESTS_FACTOR 9
+#define REST_MAX_USEC G_USEC_PER_SEC
+#define WATCHED_USEC (60 * G_USEC_PER_SEC)
+#define CALL_FDS 16   /* that come with one, at most: dbus-daemon's bound on a system bus */
+#define CALLS_SHARE 4 /* of what a user may have of fds, and of what the quota leaves of them */
 #define WAITING_BYTES_PER_USER_MAX ((size_t)4 * 1024 * 1024)
 #define WAITING_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
@@ -48,8 +57,11 @@ typedef struct User {
         GPtrArray *names; /* its queues */
         GQueue ready;     /* those with a call that may run, in turn */
         size_t n_bytes;
-        size_t n_calls, n_fds; /* those charged, of which no more came than CALL_FDS a call */
+        size_t n_calls, n_fds; /* those charged, of which no more came than CALL_FDS a call; of
+                                * the calls also those that wait for somebody's answer */
         uint64_t turn;         /* in which a call of it has run, or is to */
+        int64_t rests_usec;    /* until then, while it is among those that rest */
+        int64_t watched_usec;  /* until then the processor time of its calls is looked at */
 } User;
 
 struct Queue {
@@ -65,11 +77,14 @@ struct Queues {
         Bus *bus;
         GHashTable *by_uid; /* User */
         GPtrArray *users;   /* all of them, those that are not known too */
-        GQueue ready;       /* of User, in turn */
+        GQueue ready;       /* of User, in turn; without those that rest */
+        GQueue resting;     /* of User */
+        User *running;      /* whose call runs, or NULL */
+        int64_t ran_usec;   /* since when */
+        int64_t ran_cpu_usec;
         size_t n_bytes;
-        int64_t n_uncharged; /* open fds, less those that somebody is charged for, at most */
-        uint64_t
-                counted; /* in which round of the loop, from 1; 0: calls have waited or run since */
+        int64_t n_uncharged;  /* open fds, less those that somebody is charged for, at most */
+        int64_t counted_usec; /* in the round that began then; 0: calls have waited or run since */
         uint64_t turn;
 };
 
@@ -99,14 +114,125 @@ static User *user_of(Queues *queues, uid_t uid) {
         return user;
 }
 
+/* Who rests or is watched stays, or a new name would be a way out. */
 static void user_free(User *user) {
         Queues *queues = user->queues;
 
+        if (user->rests_usec > 0 || user->watched_usec > g_get_monotonic_time())
+                return;
+
+        if (queues->running == user)
+                queues->running = NULL;
         if (user->is_known)
                 (void)g_hash_table_remove(queues->by_uid, GUINT_TO_POINTER(user->uid));
         (void)g_ptr_array_remove_fast(queues->users, user);
         g_ptr_array_unref(user->names);
         g_free(user);
+}
+
+/* ---- rest ---- */
+
+static void user_begin_rest(User *user, int64_t until_usec) {
+        Queues *queues = user->queues;
+
+        if (user->rests_usec == 0) {
+                g_queue_push_tail(&queues->resting, user);
+                (void)g_queue_remove(&queues->ready, user);
+        }
+        user->rests_usec = MAX(user->rests_usec, until_usec);
+}
+
+static void user_end_rest(User *user) {
+        Queues *queues = user->queues;
+
+        user->rests_usec = 0;
+        (void)g_queue_remove(&queues->resting, user);
+        if (user->ready.length > 0)
+                g_queue_push_tail(&queues->ready, user);
+        if (user->names->len == 0)
+                user_free(user);
+}
+
+int64_t cpu_usec(void) {
+        struct timespec now = {0};
+
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); /* cannot fail */
+        return (int64_t)now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+void queue_runs(const Queue *queue) {
+        Queues *queues = queue->user->queues;
+
+        queues->running = queue->user;
+        queues->ran_usec = g_get_monotonic_time();
+        if (queues->ran_usec < queue->user->watched_usec)
+                queues->ran_cpu_usec = cpu_usec();
+}
+
+/* @took_usec: of the processor's time, where it was looked at. */
+static void user_ran_long(User *user, int64_t took_usec) {
+        int64_t now_usec = g_get_monotonic_time();
+
+        user->watched_usec = now_usec + WATCHED_USEC;
+        if (took_usec > LONG_USEC)
+                user_begin_rest(user, now_usec + MIN(took_usec * RESTS_FACTOR, REST_MAX_USEC));
+}
+
+/* By the clock a call is long also where the machine has other things to do. So that makes its user
+ * only one whose calls are looked at more closely, which costs two system calls each. */
+void queues_ran(Queues *queues) {
+        User *user = queues->running;
+        bool is_watched;
+
+        if (!user)
+                return;
+
+        queues->running = NULL;
+        if (g_get_monotonic_time() - queues->ran_usec <= LONG_USEC)
+                return;
+
+        is_watched = queues->ran_usec < user->watched_usec;
+        user_ran_long(user, is_watched ? cpu_usec() - queues->ran_cpu_usec : 0);
+}
+
+void queues_took(Queues *queues, uid_t uid, int64_t usec) {
+        User *user = user_of(queues, uid);
+        bool is_watched = g_get_monotonic_time() < user->watched_usec;
+
+        if (usec > LONG_USEC)
+                user_ran_long(user, is_watched ? usec : 0);
+}
+
+bool queues_user_rests(const Queues *queues, uid_t uid) {
+        const User *user = g_hash_table_lookup(queues->by_uid, GUINT_TO_POINTER(uid));
+
+        return user && user->rests_usec > 0;
+}
+
+uint64_t queues_rest_until(const Queues *queues) {
+        int64_t until_usec = INT64_MAX;
+
+        for (const GList *link = queues->resting.head; link; link = link->next)
+                until_usec = MIN(until_usec, ((const User *)link->data)->rests_usec);
+
+        return until_usec == INT64_MAX ? UINT64_MAX : (uint64_t)until_usec;
+}
+
+static void queues_end_rests(Queues *queues) {
+        GList *next;
+        int64_t now_usec;
+
+        if (!queues->resting.head)
+                return;
+
+        now_usec = g_get_monotonic_time();
+        for (GList *link = queues->resting.head; link; link = next) {
+                User *user = link->data;
+
+                next = link->next;
+                if (user->rests_usec <= now_usec)
+                        user_end_rest(user);
+        }
 }
 
 /* ---- file descriptors ---- */
@@ -149,15 +275,12 @@ static int64_t queues_slack(const Queues *queues) {
 
 /* Before Linux 6.2 that takes long where there are many, so it is not done again for nothing. */
 static void queues_count_fds(Queues *queues) {
-        uint64_t round = 0;
-
-        (void)sd_event_get_iteration(queues->bus->event, &round);
-        if (queues->counted == round + 1)
+        if (queues->counted_usec == queues->bus->round_usec)
                 return;
 
         queues->n_uncharged =
                 (int64_t)fds_used() - (int64_t)quota_used_total(queues->bus->quota, QUOTA_FDS);
-        queues->counted = round + 1;
+        queues->counted_usec = queues->bus->round_usec;
 }
 
 /* Whether @n more that are charged to nobody are too many. It is known how many there are at most;
@@ -185,10 +308,9 @@ static void queue_settle(Queue *queue) {
 
         queue->is_ready = is_ready;
         if (is_ready) {
-                if (user->ready.length == 0)
+                if (user->ready.length == 0 && user->rests_usec == 0)
                         g_queue_push_tail(ready, user);
                 g_queue_push_tail(&user->ready, queue);
-                bus_turn(user->queues->bus);
         } else {
                 (void)g_queue_remove(&user->ready, queue);
                 if (user->ready.length == 0)
@@ -201,7 +323,7 @@ static void queue_weigh(Queue *queue, ssize_t n_calls, ssize_t n_bytes) {
         queue->user->n_bytes += (size_t)n_bytes;
         queue->user->n_calls += (size_t)n_calls;
         queue->user->queues->n_bytes += (size_t)n_bytes;
-        queue->user->queues->counted = 0;
+        queue->user->queues->counted_usec = 0;
 }
 
 static void queue_push(Queue *queue, sd_bus_message *m, size_t weight) {
@@ -227,20 +349,20 @@ static sd_bus_message *queue_pop(Queue *queue, GList *link) {
         return m;
 }
 
-static void queue_drop(Queue *queue, GList *link, const char *name, const char *text) {
+static void queue_drop(Queue *queue, GList *link, BusError what, const char *text) {
         Bus *bus = queue->user->queues->bus;
         sd_bus_message *m = queue_pop(queue, link);
         sd_bus_error error = SD_BUS_ERROR_NULL;
 
-        (void)bus_refuse_text(&error, name, "%s", text);
+        (void)bus_refuse_text(&error, what, "%s", text);
         (void)sd_bus_reply_method_error(m, &error);
         sd_bus_error_free(&error);
         bin_put(bus, m);
 }
 
-void queue_refuse(Queue *queue, const char *name, const char *text) {
+void queue_refuse(Queue *queue, BusError what, const char *text) {
         while (queue->calls.head)
-                queue_drop(queue, queue->calls.head, name, text);
+                queue_drop(queue, queue->calls.head, what, text);
 }
 
 /* ---- room ---- */
@@ -273,8 +395,45 @@ static bool queues_give_way(Queue *queue, size_t weight) {
         if (!biggest || biggest->user->n_bytes <= queue->user->n_bytes + weight)
                 return false;
 
-        queue_drop(biggest, biggest->calls.tail, "QuotaExceeded", TEXT_FULL_ALL);
+        queue_drop(biggest, biggest->calls.tail, BUS_E_QUOTA, TEXT_FULL_ALL);
         return true;
+}
+
+/* Names of which nobody knows yet whose they are have what one user may have, together. So that
+ * they are not one name's, another's gives way that has more. */
+static bool fds_give_way(const Queue *queue) {
+        const GPtrArray *users = queue->user->queues->users;
+        const User *most = queue->user;
+        Queue *other;
+
+        for (guint i = 0; !queue->user->is_known && i < users->len; i++) {
+                const User *user = g_ptr_array_index(users, i);
+
+                if (!user->is_known && user->n_calls > most->n_calls)
+                        most = user;
+        }
+        if (most->n_calls <= queue->user->n_calls + 1)
+                return false;
+
+        other = g_ptr_array_index(most->names, 0); /* its only one */
+        queue_drop(other, other->calls.tail, BUS_E_QUOTA, TEXT_FDS);
+        return true;
+}
+
+/* For one call more: why there are none; NULL: there are. */
+static const char *queue_has_no_fds(Queue *queue) {
+        Queues *queues = queue->user->queues;
+
+        while (!user_charge_fds(queue->user)) {
+                if (!queues_are_short_of_fds(queues, CALL_FDS)) {
+                        queues->n_uncharged += CALL_FDS;
+                        return NULL;
+                }
+                if (!fds_give_way(queue))
+                        return TEXT_FDS;
+        }
+
+        return NULL;
 }
 
 /* Why there is none; NULL: there is. */
@@ -288,19 +447,19 @@ static const char *queue_has_no_room(Queue *queue, size_t weight) {
                 if (!queues_give_way(queue, weight))
                         return TEXT_FULL_ALL;
 
-        if (user_charge_fds(queue->user))
-                return NULL;
-        if (queues_are_short_of_fds(queues, CALL_FDS))
-                return TEXT_FDS;
-
-        queues->n_uncharged += CALL_FDS;
-        return NULL;
+        return queue_has_no_fds(queue);
 }
 
 /* Nothing of its user is before it. */
 static bool queue_is_first(const Queue *queue) {
         return queue->user->is_known && queue->user->n_bytes == 0 && !queue->is_held &&
                !queue->next;
+}
+
+/* Or nobody waits who could have it. */
+static bool user_has_turn(const User *user) {
+        return user->rests_usec == 0 &&
+               (user->turn != user->queues->turn || bus_has_room(user->queues->bus));
 }
 
 /* One that is more than a user may have waits alone. */
@@ -310,7 +469,7 @@ static int queue_wait(Queue *queue, sd_bus_message *m, sd_bus_error *error) {
         const char *why = queue_has_no_room(queue, weight);
 
         if (why)
-                return bus_refuse_text(error, "QuotaExceeded", "%s", why);
+                return bus_refuse_text(error, BUS_E_QUOTA, "%s", why);
 
         queue_push(queue, m, weight);
         return 0;
@@ -322,13 +481,15 @@ int queue_admit(Queue *queue, sd_bus_message *m, sd_bus_error *error) {
         if (queue->next == m) {
                 queue->next = NULL;
                 queue_settle(queue);
+                queue_runs(queue);
                 return 1;
         }
 
-        if (!queue_is_first(queue) || queue->user->turn == queue->user->queues->turn)
+        if (!queue_is_first(queue) || !user_has_turn(queue->user))
                 return queue_wait(queue, m, error);
 
         queue->user->turn = queue->user->queues->turn;
+        queue_runs(queue);
         return 1;
 }
 
@@ -348,8 +509,10 @@ static void queue_run_next(Queue *queue) {
 }
 
 unsigned queues_turn(Queues *queues) {
-        unsigned n = MIN(queues->ready.length, USERS_PER_TURN);
+        unsigned n;
 
+        queues_end_rests(queues);
+        n = MIN(queues->ready.length, USERS_PER_TURN);
         queues->turn++;
         for (unsigned i = 0; i < n; i++) {
                 User *user = g_queue_peek_head(&queues->ready);
@@ -371,6 +534,21 @@ bool queues_wait(const Queues *queues) {
 void queue_hold(Queue *queue, bool is_held) {
         queue->is_held = is_held;
         queue_settle(queue);
+}
+
+int queue_keep(Queue *queue, sd_bus_error *error) {
+        const char *why = queue_has_no_fds(queue);
+
+        if (why)
+                return bus_refuse_text(error, BUS_E_QUOTA, "%s", why);
+
+        queue_weigh(queue, 1, 0);
+        return 1;
+}
+
+void queue_let_go(Queue *queue) {
+        queue_weigh(queue, -1, 0);
+        user_discharge_fds(queue->user);
 }
 
 bool queue_is_over(const Queue *queue) {
@@ -415,7 +593,7 @@ void queue_set_user(Queue *queue, uid_t uid) {
         queue_enter_user(queue, user_of(queues, uid));
         while (queue->calls.tail && queue->user->n_fds < queue->user->n_calls * CALL_FDS &&
                queues_are_short_of_fds(queues, 0))
-                queue_drop(queue, queue->calls.tail, "QuotaExceeded", TEXT_FDS);
+                queue_drop(queue, queue->calls.tail, BUS_E_QUOTA, TEXT_FDS);
         queue_settle(queue);
 }
 
@@ -438,6 +616,7 @@ int queues_new(Bus *bus, Queues **ret) {
         queues->by_uid = g_hash_table_new(NULL, NULL);
         queues->users = g_ptr_array_new();
         g_queue_init(&queues->ready);
+        g_queue_init(&queues->resting);
         *ret = queues;
         return 0;
 }
@@ -446,6 +625,12 @@ Queues *queues_free(Queues *queues) {
         if (!queues)
                 return NULL;
 
+        while (queues->users->len > 0) { /* without names; who rests, or is watched */
+                User *user = g_ptr_array_index(queues->users, 0);
+
+                user->watched_usec = 0;
+                user_end_rest(user);
+        }
         g_hash_table_unref(queues->by_uid);
         (void)g_ptr_array_unref(queues->users);
         g_free(queues);

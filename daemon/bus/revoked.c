@@ -35,6 +35,16 @@ static int read_denied(sd_bus_message *m, const DictKey *key, void *userdata, sd
         return texts_read(m, key, options->denied, error);
 }
 
+/* Before it is looked at: at least, but for words beside PEM. */
+static uint64_t revoked_size(const RevokedOptions *options) {
+        uint64_t size = options->lists ? certificates_size(options->lists) : 0;
+
+        for (guint i = 0; options->denied && i < options->denied->len; i++)
+                size += strlen(options->denied->pdata[i]) + strlen("\n");
+
+        return size;
+}
+
 /* The text of what is given, and what it means. */
 static int revoked_make(const RevokedOptions *options, GBytes **ret_text, Revocations **ret,
                         sd_bus_error *error) {
@@ -49,7 +59,7 @@ static int revoked_make(const RevokedOptions *options, GBytes **ret_text, Revoca
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (r > 0)
-                return bus_refuse_text(error, "InvalidInputParameters", "%s: %s",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "%s: %s",
                                        r == REVOCATIONS_E_NO_HASH    ? "Denied"
                                        : r == REVOCATIONS_E_TOO_MUCH ? "Lists and Denied"
                                                                      : "Lists",
@@ -75,7 +85,7 @@ static int revoked_read(Bus *bus, sd_bus_message *m, const char **ret_name, Revo
 
         if ((!options->lists || options->lists->len == 0) &&
             (!options->denied || options->denied->len == 0))
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "One of the options 'Lists' and 'Denied' is needed, with "
                                        "something in it; RemoveRevocations takes an entry away");
 
@@ -95,6 +105,8 @@ int method_set_revocations(sd_bus_message *m, void *userdata, sd_bus_error *erro
         if (r >= 0)
                 r = store_ask(bus, m, ACCESS_MANAGE_STORE, "revocations", name, error);
         if (r > 0)
+                r = store_check_room(bus, name, revoked_size(&options), error);
+        if (r > 0)
                 r = revoked_make(&options, &text, &revocations, error);
         if (r > 0)
                 r = store_call_new_of(bus, m, name, g_bytes_get_size(text), &call, error);
@@ -107,19 +119,7 @@ int method_set_revocations(sd_bus_message *m, void *userdata, sd_bus_error *erro
 }
 
 int method_remove_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-        StoreCall *call;
-        const char *name;
-        int r;
-
-        r = store_read_name(bus, m, &name, error);
-        if (r >= 0)
-                r = store_begin(bus, m, "revocations", name, &call, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-
-        call->ticket = keys_remove_revocations(bus->keys, call->uid, name, on_store_done, call);
-        return 1;
+        return store_remove(m, "revocations", keys_remove_revocations, error);
 }
 
 /* ---- listing ---- */
@@ -140,7 +140,7 @@ int method_list_revocations(sd_bus_message *m, void *userdata, sd_bus_error *err
         Bus *bus = message_bus(m);
         const Caller *caller = caller_of(bus, m);
         g_autoptr(GPtrArray) list = keys_revoked_list(bus->keys);
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
@@ -154,11 +154,7 @@ int method_list_revocations(sd_bus_message *m, void *userdata, sd_bus_error *err
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 static int append_lists(sd_bus_message *reply, const Revocations *revocations) {
@@ -176,14 +172,9 @@ static int append_lists(sd_bus_message *reply, const Revocations *revocations) {
 }
 
 static int append_hash(sd_bus_message *reply, GBytes *hash) {
-        g_autoptr(GString) text = g_string_new(NULL);
-        const uint8_t *data;
-        gsize size;
+        g_autofree char *text = revocations_hash_text(hash);
 
-        data = g_bytes_get_data(hash, &size);
-        for (gsize i = 0; i < size; i++)
-                g_string_append_printf(text, "%02x", data[i]);
-        return sd_bus_message_append(reply, "s", text->str);
+        return sd_bus_message_append(reply, "s", text);
 }
 
 static int append_denied(sd_bus_message *reply, const Revocations *revocations) {
@@ -198,7 +189,7 @@ static int append_denied(sd_bus_message *reply, const Revocations *revocations) 
 
 int method_get_revocations(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         const KeysRevoked *revoked;
         const char *name;
         int r;
@@ -216,9 +207,5 @@ int method_get_revocations(sd_bus_message *m, void *userdata, sd_bus_error *erro
                 r = append_lists(reply, revoked->revocations);
         if (r >= 0)
                 r = append_denied(reply, revoked->revocations);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }

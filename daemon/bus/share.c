@@ -22,7 +22,7 @@ static int share_read_subject(sd_bus_message *m, Share *ret, sd_bus_error *error
                 return 1;
 
         quoted = text_quote(subject);
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "'%s' is nobody to share with; it has to be " SHARE_SUBJECTS,
                                quoted);
 }
@@ -37,31 +37,24 @@ static int share_add_right(const char *name, Share *share, sd_bus_error *error) 
         }
 
         quoted = text_quote(name);
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "'%s' is no right; the rights are " SHARE_RIGHTS, quoted);
 }
 
 static int share_read_rights(sd_bus_message *m, Share *share, sd_bus_error *error) {
-        const char *name;
+        static const DictKey rights = {.name = "rights", .maximum = RIGHTS_MAX};
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "s");
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        while ((r = sd_bus_message_read_basic(m, 's', &name)) > 0) {
-                r = share_add_right(name, share, error);
-                if (r < 0)
-                        return r;
-        }
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-        if (share->rights == 0)
-                return bus_refuse_text(error, "InvalidInputParameters",
+        r = texts_read(m, &rights, names, error);
+        for (guint i = 0; r >= 0 && i < names->len; i++)
+                r = share_add_right(names->pdata[i], share, error);
+        if (r >= 0 && share->rights == 0)
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "No right is named; the rights are " SHARE_RIGHTS
                                        ". Unshare takes them away");
 
-        return 1;
+        return r;
 }
 
 int call_share(sd_bus_message *m, Connection *connection, sd_bus_error *error) {
@@ -116,39 +109,27 @@ static int share_read_word(const DictKey *key, const char *word, Share *ret, sd_
         return r;
 }
 
-static int shares_add(GArray **shares, const Share *share, sd_bus_error *error) {
+static void shares_add(GArray **shares, const Share *share) {
         GArray *more = shares_with(*shares, share);
 
-        if (!more)
-                return bus_refuse_text(error, "QuotaExceeded",
-                                       "An object is shared with at most %d subjects", SHARES_MAX);
-
+        g_assert(more); /* no more than SHARES_MAX were read */
         g_clear_pointer(shares, g_array_unref);
         *shares = more;
-        return 1;
 }
 
 int read_shares(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
+        g_autoptr(GPtrArray) words = g_ptr_array_new();
         Options *options = userdata;
-        const char *word;
         Share share = {0};
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "s");
-        if (r < 0)
-                return bus_refuse(error, r, NULL);
-
-        while ((r = sd_bus_message_read_basic(m, 's', &word)) > 0) {
-                r = share_read_word(key, word, &share, error);
+        r = texts_read(m, key, words, error);
+        for (guint i = 0; r >= 0 && i < words->len; i++) {
+                r = share_read_word(key, words->pdata[i], &share, error);
                 if (r >= 0)
-                        r = shares_add(&options->spec->shares, &share, error);
-                if (r < 0)
-                        return r;
+                        shares_add(&options->spec->shares, &share);
         }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(m);
-
-        return r < 0 ? bus_refuse(error, r, NULL) : 1;
+        return r;
 }
 
 /* ---- out ---- */

@@ -46,7 +46,8 @@ static const struct {
         {"Attached", CHANGED_CHANNELS},
 };
 
-/* What sd-bus lists beside ours in GetManagedObjects; a client's object is gone when all are. */
+/* What sd-bus would list beside ours in GetManagedObjects; a client's object is gone when all are.
+ */
 static const char *const signal_stock_interfaces[] = {
         "org.freedesktop.DBus.Peer",
         "org.freedesktop.DBus.Introspectable",
@@ -197,10 +198,11 @@ bool signal_is_worth_it(const Signal *signal) {
 
 /* ---- each signal's arguments ---- */
 
-static int fill_added(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
+int signal_append_object(sd_bus *bus, sd_bus_message *m, const SignalObject *object) {
+        const Signal signal = {.kind = SIGNAL_ADDED, .object = object};
         int r;
 
-        r = sd_bus_message_append_basic(m, 'o', signal->object->path);
+        r = sd_bus_message_append_basic(m, 'o', object->path);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "{sa{sv}}");
         for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(signal_stock_interfaces); i++)
@@ -208,14 +210,18 @@ static int fill_added(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'e', "sa{sv}");
         if (r >= 0)
-                r = sd_bus_message_append_basic(m, 's', signal->object->interface);
+                r = sd_bus_message_append_basic(m, 's', object->interface);
         if (r >= 0)
-                r = append_properties(bus, m, signal, row_is_initial);
+                r = append_properties(bus, m, &signal, row_is_initial);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         return r;
+}
+
+static int fill_added(sd_bus *bus, sd_bus_message *m, const Signal *signal) {
+        return signal_append_object(bus, m, signal->object);
 }
 
 static int fill_removed(sd_bus *bus, sd_bus_message *m, const Signal *signal) {

@@ -8,13 +8,6 @@
 
 #include "bus/private.h"
 
-typedef enum SignalObjectKind {
-        SIGNAL_CONNECTION,
-        SIGNAL_LISTENER,
-        SIGNAL_VERIFIER,
-        N_SIGNAL_OBJECT_KINDS,
-} SignalObjectKind;
-
 #define SIGNAL_PATH_MAX 256 /* an identity's: its folder, and a name that is escaped */
 
 typedef struct SignalObject {
@@ -54,6 +47,10 @@ typedef struct Signal {
 
 SignalObject signal_object(SignalObjectKind kind, uint32_t id, void *object);
 SignalObject signal_identity(const char *name, const KeysIdentity *identity);
+/* Its path, interfaces and properties, as InterfacesAdded and GetManagedObjects have them:
+ * oa{sa{sv}}
+ */
+int signal_append_object(sd_bus *bus, sd_bus_message *m, const SignalObject *object);
 /* CHANGED: whether the mask is about anything that is told. */
 bool signal_is_worth_it(const Signal *signal);
 /* A signal that cannot be sent is lost, with a line in the journal. */

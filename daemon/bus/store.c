@@ -29,12 +29,12 @@ int store_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_bus_error 
                 return bus_refuse(error, r, NULL);
 
         if (!entry_name_is_valid(*ret))
-                return bus_refuse_text(error, "InvalidInputParameters", ENTRY_NAME_RULE);
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, ENTRY_NAME_RULE);
         if (store_name_is_for(*ret, caller_of(bus, m)->uid) || caller_of(bus, m)->uid == 0)
                 return 1;
 
         quoted = text_quote(*ret);
-        return bus_refuse_text(error, "NotAuthorized",
+        return bus_refuse_text(error, BUS_E_NOT_AUTHORIZED,
                                "'%s' is another user's; yours are u/%u/NAME", quoted,
                                caller_of(bus, m)->uid);
 }
@@ -42,7 +42,7 @@ int store_read_name(Bus *bus, sd_bus_message *m, const char **ret, sd_bus_error 
 int store_refuse_unknown(const char *what, const char *name, sd_bus_error *error) {
         g_autofree char *quoted = text_quote(name);
 
-        return bus_refuse_text(error, "InvalidInputParameters", "There is no %s '%s' in the store",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "There is no %s '%s' in the store",
                                what, quoted);
 }
 
@@ -85,16 +85,43 @@ static void store_call_free(void *data) {
         g_free(call);
 }
 
+static bool store_calls_have(const Bus *bus, uid_t uid) {
+        const StoreCall *call;
+        GHashTableIter iter;
+
+        g_hash_table_iter_init(&iter, bus->store_calls->waiting);
+        while (g_hash_table_iter_next(&iter, (gpointer *)&call, NULL))
+                if (call->uid == uid)
+                        return true;
+
+        return false;
+}
+
+/* However slow the keyring is, somebody can be asked for an authorization meanwhile; and whoever
+ * has taken the store's half, who has none there can ask it for something. */
+static bool store_calls_have_room(const Bus *bus, uid_t uid) {
+        uint64_t total = quota_limit_total(bus->quota, QUOTA_CALLS);
+        uint64_t n_max = store_calls_have(bus, uid) ? total / 2 : total / 4 * 3;
+
+        return g_hash_table_size(bus->store_calls->waiting) < MAX(n_max, 1);
+}
+
 int store_call_new(Bus *bus, sd_bus_message *m, StoreCall **ret, sd_bus_error *error) {
         uid_t uid = caller_of(bus, m)->uid;
         g_autofree char *text = NULL;
         StoreCall *call;
         int r;
 
+        if (!store_calls_have_room(bus, uid))
+                return bus_refuse_text(error, BUS_E_QUOTA,
+                                       "%u calls wait for the store, all that may of CallsTotal; "
+                                       "wait until some are answered",
+                                       g_hash_table_size(bus->store_calls->waiting));
+
         r = quota_charge(bus->quota, uid, QUOTA_CALLS, 1);
         if (r) {
                 text = quota_refusal(bus->quota, uid, QUOTA_CALLS, (QuotaOutcome)r);
-                return bus_refuse_text(error, "QuotaExceeded", "%s", text);
+                return bus_refuse_text(error, BUS_E_QUOTA, "%s", text);
         }
 
         call = g_new0(StoreCall, 1);
@@ -114,18 +141,37 @@ int store_begin(Bus *bus, sd_bus_message *m, const char *kind, const char *name,
         return r <= 0 ? r : store_call_new(bus, m, ret, error);
 }
 
-int store_call_new_of(Bus *bus, sd_bus_message *m, const char *name, uint64_t n_bytes,
-                      StoreCall **ret, sd_bus_error *error) {
-        uid_t owner = entry_name_uid(name);
+static int store_charge(Bus *bus, uid_t owner, uint64_t n_bytes, sd_bus_error *error) {
         g_autofree char *text = NULL;
         int r;
 
         r = quota_charge(bus->quota, owner, QUOTA_BYTES, n_bytes);
-        if (r) {
-                text = quota_refusal(bus->quota, owner, QUOTA_BYTES, (QuotaOutcome)r);
-                return bus_refuse_text(error, "QuotaExceeded",
-                                       "This is %" G_GUINT64_FORMAT " bytes. %s", n_bytes, text);
-        }
+        if (r == 0)
+                return 1;
+
+        text = quota_refusal(bus->quota, owner, QUOTA_BYTES, (QuotaOutcome)r);
+        return bus_refuse_text(error, BUS_E_QUOTA, "This is %" G_GUINT64_FORMAT " bytes. %s",
+                               n_bytes, text);
+}
+
+int store_check_room(Bus *bus, const char *name, uint64_t n_bytes, sd_bus_error *error) {
+        uid_t owner = entry_name_uid(name);
+        int r;
+
+        r = store_charge(bus, owner, n_bytes, error);
+        if (r > 0)
+                quota_discharge(bus->quota, owner, QUOTA_BYTES, n_bytes);
+        return r;
+}
+
+int store_call_new_of(Bus *bus, sd_bus_message *m, const char *name, uint64_t n_bytes,
+                      StoreCall **ret, sd_bus_error *error) {
+        uid_t owner = entry_name_uid(name);
+        int r;
+
+        r = store_charge(bus, owner, n_bytes, error);
+        if (r < 0)
+                return r;
 
         r = store_call_new(bus, m, ret, error);
         if (r < 0) {
@@ -169,6 +215,22 @@ void on_store_done(int outcome, const char *text, void *userdata) {
                 (void)sd_bus_reply_method_return(call->m, NULL);
 
         store_call_end(call);
+}
+
+int store_remove(sd_bus_message *m, const char *kind, StoreRemove remove, sd_bus_error *error) {
+        Bus *bus = message_bus(m);
+        StoreCall *call;
+        const char *name;
+        int r;
+
+        r = store_read_name(bus, m, &name, error);
+        if (r >= 0)
+                r = store_begin(bus, m, kind, name, &call, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        call->ticket = remove(bus->keys, call->uid, name, on_store_done, call);
+        return 1;
 }
 
 int store_calls_new(Bus *bus, StoreCalls **ret) {

@@ -4,8 +4,6 @@
 #include "bus/private.h"
 #include "identity/facts.h"
 
-#define FINGERPRINT_SIZE 32
-
 /* ---- changing ---- */
 
 static int add_read(Bus *bus, sd_bus_message *m, const char **ret_name, GPtrArray **ret_blobs,
@@ -26,7 +24,7 @@ static int add_measure(GPtrArray *blobs, uint64_t *ret_n_bytes, sd_bus_error *er
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (r > 0)
-                return bus_refuse_text(error, "InvalidInputParameters", "certificates: %s",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS, "certificates: %s",
                                        trust_outcome_text((TrustOutcome)r));
 
         *ret_n_bytes = trust_memory(trust);
@@ -44,6 +42,8 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *er
         r = add_read(bus, m, &name, &blobs, error);
         if (r >= 0)
                 r = store_ask(bus, m, ACCESS_MANAGE_STORE, "trust", name, error);
+        if (r > 0)
+                r = store_check_room(bus, name, certificates_size(blobs), error);
         if (r > 0)
                 r = add_measure(blobs, &n_bytes, error);
         if (r > 0)
@@ -68,7 +68,7 @@ static int remove_read(Bus *bus, sd_bus_message *m, const char **ret_name, const
         if (r < 0)
                 return bus_refuse(error, r, NULL);
         if (*ret_size != 0 && *ret_size != FINGERPRINT_SIZE)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "The fingerprint has %zu bytes; it has to have %d, those of "
                                        "a certificate's SHA-256, or none, for the whole set",
                                        *ret_size, FINGERPRINT_SIZE);
@@ -101,7 +101,7 @@ int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
         g_autoptr(GPtrArray) list = keys_trusts(bus->keys);
         g_autoptr(GPtrArray) names = g_ptr_array_new();
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         for (guint i = 0; i < list->len; i++) {
@@ -115,11 +115,7 @@ int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
                 r = sd_bus_message_append_strv(reply, (char **)names->pdata);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 static int append_anchor(sd_bus_message *reply, GBytes *der) {
@@ -141,7 +137,7 @@ static int append_anchors(sd_bus_message *reply, const KeysTrust *trust) {
 
 int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *bus = message_bus(m);
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         const KeysTrust *trust;
         const char *name;
         int r;
@@ -157,9 +153,5 @@ int method_list_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0)
                 r = append_anchors(reply, trust);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }

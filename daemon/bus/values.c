@@ -40,7 +40,7 @@ static int dict_refuse_unknown(const Dict *dict, const char *name, sd_bus_error 
                         g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "",
                                                dict->keys[i].name);
 
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "There is no option '%s'; %s takes: %s", quoted, dict->call,
                                names->len > 0 ? names->str : "none");
 }
@@ -51,7 +51,7 @@ static int dict_find(const Dict *dict, const char *name, size_t *ret, sd_bus_err
                         continue;
 
                 if (!(dict->keys[i].where & dict->where))
-                        return bus_refuse_text(error, "InvalidInputParameters",
+                        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                                "Option '%s' is not for %s", name, dict->call);
 
                 *ret = i;
@@ -71,7 +71,7 @@ static int dict_read_value(sd_bus_message *m, const DictKey *key, void *userdata
                 return bus_refuse(error, r, NULL);
 
         if (strcmp(contents, key->signature) != 0)
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' is of type '%s', it has to be '%s'", key->name,
                                        contents, key->signature);
 
@@ -102,7 +102,7 @@ static int dict_read_entry(sd_bus_message *m, const Dict *dict, uint64_t *seen, 
                 return r;
 
         if (*seen & (UINT64_C(1) << i))
-                return bus_refuse_text(error, "InvalidInputParameters",
+                return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                        "Option '%s' is given twice", name);
 
         *seen |= UINT64_C(1) << i;
@@ -158,7 +158,7 @@ int texts_read(sd_bus_message *m, const DictKey *key, GPtrArray *to, sd_bus_erro
 
         while ((r = sd_bus_message_read_basic(m, 's', &text)) > 0) {
                 if (to->len >= key->maximum)
-                        return bus_refuse_text(error, "InvalidInputParameters",
+                        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                                "Option '%s' has more than %" G_GUINT64_FORMAT
                                                " elements",
                                                key->name, key->maximum);
@@ -180,7 +180,7 @@ int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error
 
         if (size < key->minimum || size > key->maximum)
                 return bus_refuse_text(
-                        error, "InvalidInputParameters",
+                        error, BUS_E_INVALID_PARAMETERS,
                         "Option '%s' has %zu bytes; it has to have %" G_GUINT64_FORMAT
                         " to %" G_GUINT64_FORMAT,
                         key->name, size, key->minimum, key->maximum);
@@ -193,7 +193,7 @@ int bytes_read(sd_bus_message *m, const DictKey *key, GBytes **ret, sd_bus_error
 int dict_refuse(sd_bus_error *error, const DictKey *key, const char *value, const char *rule) {
         g_autofree char *quoted = text_quote(value);
 
-        return bus_refuse_text(error, "InvalidInputParameters",
+        return bus_refuse_text(error, BUS_E_INVALID_PARAMETERS,
                                "Option '%s' is '%s'; it has to be %s", key->name, quoted, rule);
 }
 

@@ -6,42 +6,10 @@
 #include "base/terms.h"
 #include "bus/private.h"
 
-#define VERIFIER_FOLDER DTLSD_ROOT_PATH "/verifier/"
-
-/* ---- paths ---- */
-
-const char *verifier_path(uint32_t id, char buffer[static BUS_PATH_MAX]) {
-        (void)g_snprintf(buffer, BUS_PATH_MAX, VERIFIER_FOLDER "%" G_GUINT32_FORMAT, id);
-        return buffer;
-}
-
-int verifier_find(sd_bus *b, const char *path, const char *interface, void *userdata, void **found,
-                  sd_bus_error *error) {
-        Bus *bus = bus_of(b);
-        Verifier *verifier;
-        uint32_t id;
-
-        if (!path_number(path, VERIFIER_FOLDER, &id))
-                return 0;
-
-        verifier = relay_find_verifier(bus->relay, id);
-        if (!verifier || !bus_may_see(bus, caller_current(bus), verifier_facts(verifier).spec))
-                return 0;
-
-        *found = verifier;
-        return 1;
-}
-
 /* ---- methods ---- */
 
-static int verifier_control(sd_bus_message *m, const Verifier *verifier, sd_bus_error *error) {
-        Bus *bus = message_bus(m);
-
-        return bus_may(bus, caller_of(bus, m), verifier_facts(verifier).spec, 0, error);
-}
-
 static int verifier_answer(sd_bus_message *m, bool verified, GBytes *hello_verify_request) {
-        sd_bus_message *reply = NULL;
+        g_autoptr(sd_bus_message) reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(m, &reply);
@@ -49,11 +17,7 @@ static int verifier_answer(sd_bus_message *m, bool verified, GBytes *hello_verif
                 r = sd_bus_message_append(reply, "b", (int)verified);
         if (r >= 0)
                 r = append_bytes(reply, hello_verify_request);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-
-        (void)sd_bus_message_unref(reply);
-        return r;
+        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 static int method_verify_client(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -68,7 +32,7 @@ static int method_verify_client(sd_bus_message *m, void *userdata, sd_bus_error 
         bool verified, is_address;
         int r;
 
-        r = verifier_control(m, verifier, error);
+        r = bus_may_call(m, verifier_facts(verifier).spec, error);
         if (r < 0)
                 return r;
 
@@ -92,7 +56,7 @@ static int method_set_cookie_generator_parameters(sd_bus_message *m, void *userd
         Reason reason;
         int r;
 
-        r = verifier_control(m, verifier, error);
+        r = bus_may_call(m, verifier_facts(verifier).spec, error);
         if (r < 0)
                 return r;
 
@@ -108,14 +72,14 @@ static int method_get_cookie_generator_parameters(sd_bus_message *m, void *userd
                                                   sd_bus_error *error) {
         int r;
 
-        r = verifier_control(m, userdata, error);
+        r = bus_may_call(m, verifier_facts(userdata).spec, error);
         return r < 0 ? r : cookie_parameters_reply(m, verifier_cookie_parameters(userdata));
 }
 
 static int method_close(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         int r;
 
-        r = verifier_control(m, userdata, error);
+        r = bus_may_call(m, verifier_facts(userdata).spec, error);
         if (r < 0)
                 return r;
 

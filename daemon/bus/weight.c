@@ -44,8 +44,8 @@ static int weigh(sd_bus_message *m, size_t limit, size_t *total) {
                 if (r <= 0)
                         return r;
 
-                if (type == 'a' && strcmp(contents, "y") == 0) {
-                        r = sd_bus_message_read_array(m, 'y', &bytes, &size);
+                if (type == 'a' && contents[1] == '\0' && strchr("ynqiuxtd", *contents)) {
+                        r = sd_bus_message_read_array(m, *contents, &bytes, &size);
                         *total += sizeof(uint64_t) + (r < 0 ? 0 : size);
                 } else if (strchr("aver", type)) {
                         *total += sizeof(uint64_t);

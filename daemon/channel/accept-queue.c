@@ -3,10 +3,9 @@
  * AcceptQueue, see accept-queue.h.
  *
  * How many packets the application has not taken, the kernel does not say; it says how many bytes
- * they pin, its own overhead included (SIOCOUTQ). Packets are taken in order, so they are the last
- * that were pushed whose sizes add up to that. What a packet pins is what the count grew by when it
- * was pushed, and at least what the smallest packet pins: too little if the application read in
- * between, and then more packets seem undelivered than are.
+ * they pin, its own overhead included (SIOCOUTQ), and each pins at least what the smallest does.
+ * The usual ones pin just that; of longer ones more seem undelivered than are, but never more than
+ * were pushed. The kernel is asked only when so many were pushed that there may be no room.
  */
 
 #include "channel/accept-queue.h"
@@ -20,47 +19,20 @@
 
 struct AcceptQueue {
         int fd;
-        size_t smallest; /* bytes that the smallest packet pins */
-        /* of the last packets; n_pushed says where the next goes */
-        size_t sizes[ACCEPT_QUEUE_UNDELIVERED_MAX];
-        size_t n_pushed;
+        int smallest;  /* bytes that the smallest packet pins */
+        size_t n_most; /* more are not undelivered */
 };
 
 /* ---- what the kernel holds ---- */
 
-static size_t accept_queue_pinned(const AcceptQueue *queue) {
-        int n_bytes = 0;
+bool accept_queue_is_full(AcceptQueue *queue) {
+        int pinned = 0;
 
-        if (ioctl(queue->fd, SIOCOUTQ, &n_bytes) < 0 || n_bytes < 0)
-                return SIZE_MAX; /* not known: everything */
+        if (queue->n_most >= ACCEPT_QUEUE_UNDELIVERED_MAX &&
+            ioctl(queue->fd, SIOCOUTQ, &pinned) == 0)
+                queue->n_most = MIN(queue->n_most, (size_t)(pinned / queue->smallest));
 
-        return (size_t)n_bytes;
-}
-
-size_t accept_queue_undelivered(const AcceptQueue *queue) {
-        size_t pinned = accept_queue_pinned(queue);
-        size_t n_known = MIN(queue->n_pushed, ACCEPT_QUEUE_UNDELIVERED_MAX);
-        size_t n = 0;
-
-        while (n < n_known) {
-                size_t last = (queue->n_pushed - 1 - n) % ACCEPT_QUEUE_UNDELIVERED_MAX;
-
-                if (queue->sizes[last] > pinned)
-                        break;
-
-                pinned -= queue->sizes[last];
-                n++;
-        }
-
-        return n;
-}
-
-static void accept_queue_note(AcceptQueue *queue, size_t pinned_before) {
-        size_t pinned = accept_queue_pinned(queue);
-        size_t grown = pinned > pinned_before ? pinned - pinned_before : 0;
-
-        queue->sizes[queue->n_pushed % ACCEPT_QUEUE_UNDELIVERED_MAX] = MAX(grown, queue->smallest);
-        queue->n_pushed++;
+        return queue->n_most >= ACCEPT_QUEUE_UNDELIVERED_MAX;
 }
 
 /* ---- birth and death ---- */
@@ -72,8 +44,10 @@ static int accept_queue_measure(AcceptQueue *queue, int app_fd) {
         if (send(queue->fd, &probe, 1, MSG_NOSIGNAL) < 0)
                 return fault(-errno);
 
-        queue->smallest = accept_queue_pinned(queue);
+        if (ioctl(queue->fd, SIOCOUTQ, &queue->smallest) < 0)
+                return fault(-errno);
 
+        g_assert(queue->smallest > 0);
         if (recv(app_fd, &probe, 1, 0) < 0)
                 return fault(-errno);
 
@@ -161,19 +135,16 @@ static int accept_queue_send(AcceptQueue *queue, const GByteArray *packet, int c
 
 int accept_queue_push(AcceptQueue *queue, const OpenedFacts *facts, int channel_fd) {
         g_autoptr(GByteArray) packet = NULL;
-        size_t pinned;
         int r;
 
-        if (accept_queue_undelivered(queue) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
+        if (accept_queue_is_full(queue))
                 return ACCEPT_QUEUE_E_FULL;
 
         packet = opened_encode(facts);
-        pinned = accept_queue_pinned(queue);
-
         r = accept_queue_send(queue, packet, channel_fd);
         if (r)
                 return r < 0 ? fault(r) : r;
 
-        accept_queue_note(queue, pinned);
+        queue->n_most++;
         return 0;
 }

@@ -22,7 +22,9 @@ typedef enum AcceptQueueOutcome {
 int accept_queue_new(AcceptQueue **ret, int *ret_app_fd);
 AcceptQueue *accept_queue_free(AcceptQueue *queue);
 int accept_queue_fd(const AcceptQueue *queue);
-size_t accept_queue_undelivered(const AcceptQueue *queue);
+/* Whether ACCEPT_QUEUE_UNDELIVERED_MAX may wait. Where packets are long, a queue that has been full
+ * has no room again before the application has taken more than one. */
+bool accept_queue_is_full(AcceptQueue *queue);
 
 /* Sends a copy of @channel_fd; the caller keeps and closes its own. */
 int accept_queue_push(AcceptQueue *queue, const OpenedFacts *facts, int channel_fd);

@@ -4,7 +4,9 @@
  *
  * Two things the kernel does are in the way. A read of 0 bytes is an empty packet as well as the
  * end, and closing a socket with anything unread resets the other end before it has read what was
- * delivered to it. So every 0 is looked at twice, and a channel is drained before it is closed.
+ * delivered to it. So every 0 is looked at twice, and a channel is drained before it is closed,
+ * unless nobody is there to be reset. At the end a read of many packets brings as many of 0 bytes,
+ * and each costs as much as one that has some; so where the end is known it is not read.
  */
 
 #include "channel/channel.h"
@@ -17,11 +19,16 @@
 #include <sys/ioctl.h>
 
 #define CHANNEL_DRAIN_MAX 65536 /* calls; more packets than a buffer of net.core.wmem_max holds */
+#define CHANNEL_LAST_SLOTS ((size_t)4) /* taken in one call of a channel that is shut */
 
 struct Channel {
         int fd;
         size_t n_slots; /* packets to take in the next turn */
         bool has_more;
+        bool refuses_fds;
+        bool is_shut;     /* nothing is added any more */
+        bool is_deserted; /* nor does anybody take anything */
+        bool is_over;     /* nor is anything left, but empty packets */
         ChannelStats stats;
 };
 
@@ -49,6 +56,21 @@ static int channel_set_buffer(int fd) {
         return 0;
 }
 
+/* Both ends have what net.core.wmem_default says, and that is the same unless somebody changed it.
+ */
+static int channel_set_buffers(const int pair[2]) {
+        int size = 0;
+        socklen_t size_size = sizeof(size);
+        int r;
+
+        if (getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, &size_size) == 0 &&
+            size == CHANNEL_BUFFER_DEFAULT)
+                return 0;
+
+        r = channel_set_buffer(pair[0]);
+        return r < 0 ? fault(r) : channel_set_buffer(pair[1]);
+}
+
 int channel_new(Channel **ret, int *ret_app_fd) {
         g_autoptr(Channel) channel = NULL;
         g_autofd int app_fd = -1;
@@ -63,13 +85,11 @@ int channel_new(Channel **ret, int *ret_app_fd) {
         channel->n_slots = CHANNEL_PACKETS_MAX;
         app_fd = pair[1];
 
-        r = channel_set_buffer(channel->fd);
-        if (r == 0)
-                r = channel_set_buffer(app_fd);
+        r = channel_set_buffers(pair);
         if (r < 0)
                 return fault(r);
 
-        stray_refuse(channel->fd);
+        channel->refuses_fds = stray_refuse(channel->fd);
 
         *ret_app_fd = autofd_steal(&app_fd);
         *ret = g_steal_pointer(&channel);
@@ -199,16 +219,29 @@ int channel_deliver(Channel *channel, const DatagramBatch *plain) {
         }
 }
 
-/* After a read of 0 bytes: an empty packet, or the end? Once the other end is shut down nothing is
- * added, so then it is the end when no bytes are left; packets that are left are empty. */
-static bool channel_is_over(const Channel *channel) {
+void channel_note_hangup(Channel *channel) {
+        channel->is_shut = channel->is_deserted = true;
+}
+
+static void channel_look_for_hangup(Channel *channel) {
         struct pollfd look = {.fd = channel->fd, .events = POLLRDHUP};
+
+        if (poll(&look, 1, 0) <= 0)
+                return;
+
+        channel->is_shut = look.revents & (POLLRDHUP | POLLHUP);
+        channel->is_deserted = look.revents & POLLHUP;
+}
+
+/* Once the other end is shut nothing is added, so then it is the end when no bytes are left;
+ * packets that are left are empty. That is looked for once. */
+static bool channel_is_over(Channel *channel) {
         int n_bytes = 0;
 
-        if (poll(&look, 1, 0) <= 0 || !(look.revents & (POLLRDHUP | POLLHUP)))
-                return false;
+        if (channel->is_shut && !channel->is_over)
+                channel->is_over = ioctl(channel->fd, FIONREAD, &n_bytes) < 0 || n_bytes == 0;
 
-        return ioctl(channel->fd, FIONREAD, &n_bytes) < 0 || n_bytes == 0;
+        return channel->is_over;
 }
 
 /* Whether the next packet is for another turn, when a batch has more room. */
@@ -272,6 +305,8 @@ static int channel_judge_empty(Channel *channel, const ChannelRun *run, size_t n
                 }
         }
 
+        if (n_last > 0 && !channel->is_shut)
+                channel_look_for_hangup(channel);
         if (n_last > 0 && channel_is_over(channel))
                 return CHANNEL_E_HANGUP;
 
@@ -326,13 +361,13 @@ static int channel_collect_run(Channel *channel, DatagramBatch *plain, size_t n_
         return channel_judge_empty(channel, &run, *ret_n);
 }
 
-/* Places cost something to prepare, and a look more when they are not filled: who sends one by one
- * pays for one. */
+/* Places cost something to prepare. One is always left: when all are filled, somebody has to look
+ * again. */
 static void channel_adapt(Channel *channel, size_t n_asked, size_t n_taken) {
         if (n_taken == n_asked)
                 channel->n_slots = MIN(channel->n_slots * 2, (size_t)CHANNEL_PACKETS_MAX);
-        else if (n_taken <= channel->n_slots / 2)
-                channel->n_slots = MAX(channel->n_slots / 2, (size_t)1);
+        else if (n_taken < channel->n_slots / 2)
+                channel->n_slots /= 2;
 }
 
 int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max) {
@@ -341,10 +376,14 @@ int channel_collect(Channel *channel, DatagramBatch *plain, size_t n_max) {
         bool more = true;
         int r = 0;
 
+        if (channel_is_over(channel))
+                return CHANNEL_E_HANGUP;
+
         while (r == 0 && more && left > 0) {
+                size_t n_run = channel->is_shut ? MIN(left, CHANNEL_LAST_SLOTS) : left;
                 size_t n;
 
-                r = channel_collect_run(channel, plain, left, &n, &more);
+                r = channel_collect_run(channel, plain, n_run, &n, &more);
                 left -= n;
         }
 
@@ -377,8 +416,9 @@ int channel_read(Channel *channel, void *buffer, size_t size, size_t *ret_size) 
 /* ---- death ---- */
 
 /* Reads all there is, empty packets too: with SO_PASSCRED a packet brings a control message, and
- * the end brings none. */
+ * the end brings none. Mostly there is nothing, which takes but one place to see. */
 static void channel_drain(Channel *channel) {
+        size_t n = 1;
         ChannelRun run;
         int on = 1;
         int r;
@@ -386,10 +426,10 @@ static void channel_drain(Channel *channel) {
         (void)shutdown(channel->fd, SHUT_RDWR); /* it can neither send more nor wait for more */
         (void)setsockopt(channel->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 
-        for (int i = 0; i < CHANNEL_DRAIN_MAX; i++) {
-                for (size_t k = 0; k < CHANNEL_PACKETS_MAX; k++)
+        for (int i = 0; i < CHANNEL_DRAIN_MAX; i++, n = CHANNEL_PACKETS_MAX) {
+                for (size_t k = 0; k < n; k++)
                         channel_put(&run, k, NULL, 0);
-                r = channel_take(channel, &run, CHANNEL_PACKETS_MAX);
+                r = channel_take(channel, &run, n);
                 if (r == -EINTR || r == -ECONNRESET)
                         continue;
                 if (r <= 0 || run.messages[r - 1].msg_hdr.msg_controllen == 0)
@@ -397,11 +437,19 @@ static void channel_drain(Channel *channel) {
         }
 }
 
+/* Whether closing it resets nobody and closes no fds of theirs. (An application that shut its end
+ * down both ways instead of closing it, and then reads on, may be reset by its own empty packet.)
+ */
+static bool channel_can_just_close(Channel *channel) {
+        return channel->is_deserted && channel->refuses_fds && channel_is_over(channel);
+}
+
 Channel *channel_free(Channel *channel) {
         if (!channel)
                 return NULL;
 
-        channel_drain(channel);
+        if (!channel_can_just_close(channel))
+                channel_drain(channel);
         autofd_close(&channel->fd);
         g_free(channel);
         return NULL;

@@ -42,13 +42,15 @@ typedef struct ChannelStats {
 /* @ret_app_fd: non-blocking and close-on-exec, as ours is. */
 int channel_new(Channel **ret, int *ret_app_fd);
 /* Shuts down, drains what the application has written, closes: the application reads all that was
- * delivered, then HUP. */
+ * delivered, then HUP. Only closes where the application has hung up. */
 Channel *channel_free(Channel *channel);
 
 /* The application may not write: it gets EPIPE. */
 int channel_refuse(Channel *channel);
 int channel_fd(const Channel *channel);
 ChannelStats channel_stats(const Channel *channel);
+/* POLLHUP was seen at its fd: what is there now is all that comes. */
+void channel_note_hangup(Channel *channel);
 
 /* From *index on, and moves it; CHANNEL_E_FULL leaves it at the first that was not taken. An empty
  * datagram is not delivered: to the application it would read as the end. */

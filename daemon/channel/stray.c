@@ -23,11 +23,10 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-void stray_refuse(int socket_fd) {
+bool stray_refuse(int socket_fd) {
         int off = 0;
 
-        /* an older kernel does not know the option; then they are closed as they come */
-        (void)setsockopt(socket_fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+        return setsockopt(socket_fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) == 0;
 }
 
 static void on_stray(gpointer data, gpointer userdata) {

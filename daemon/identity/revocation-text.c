@@ -12,18 +12,14 @@
 
 static int text_append_hash(GByteArray *text, const char *denied) {
         g_autoptr(GBytes) hash = revocations_read_hash(denied);
-        g_autoptr(GString) line = g_string_new(NULL);
-        const uint8_t *data;
-        gsize size;
+        g_autofree char *line = NULL;
 
         if (!hash)
                 return REVOCATIONS_E_NO_HASH;
 
-        data = g_bytes_get_data(hash, &size);
-        for (gsize i = 0; i < size; i++)
-                g_string_append_printf(line, "%02x", data[i]);
-        g_string_append_c(line, '\n');
-        g_byte_array_append(text, (const uint8_t *)line->str, (guint)line->len);
+        line = revocations_hash_text(hash);
+        (void)g_byte_array_append(text, (const uint8_t *)line, (guint)strlen(line));
+        (void)g_byte_array_append(text, (const uint8_t *)"\n", 1);
         return 0;
 }
 

@@ -131,6 +131,19 @@ GBytes *revocations_read_hash(const char *text) {
         return n_digits == 2 * sizeof(hash) ? g_bytes_new(hash, sizeof(hash)) : NULL;
 }
 
+char *revocations_hash_text(GBytes *hash) {
+        static const char digits[] = "0123456789abcdef";
+        const uint8_t *data = g_bytes_get_data(hash, NULL);
+        char *text = g_malloc0(2 * SHA256_SIZE + 1);
+
+        for (size_t i = 0; i < SHA256_SIZE; i++) {
+                text[2 * i] = digits[data[i] >> 4];
+                text[2 * i + 1] = digits[data[i] & 0xf];
+        }
+
+        return text;
+}
+
 int revocations_add_denied(Revocations *revocations, GBytes *text, size_t *ret_n_bad,
                            size_t *ret_bad) {
         gsize size;

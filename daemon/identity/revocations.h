@@ -67,6 +67,8 @@ int revocations_add_denied(Revocations *revocations, GBytes *text, size_t *ret_n
                            size_t *ret_bad);
 /* NULL: it is none. */
 GBytes *revocations_read_hash(const char *text);
+/* 64 digits, in small letters. */
+char *revocations_hash_text(GBytes *hash);
 /* One CRL in DER, or some in PEM; those before a bad one stay. */
 int revocations_add_lists(Revocations *revocations, GBytes *blob);
 /* Likewise, and appends each in DER to @ders; what is in them is not looked at. */

@@ -67,6 +67,7 @@ bool path_is_self_issued(const Path *path, size_t i) {
 static bool path_is_at_end(Path *path, const Trust *trust) {
         gnutls_x509_crt_t last = path->certificates[path->length - 1];
 
+        trust_look_for(trust, last, path->ders[path->length - 1]);
         if (trust_has(trust, path->ders[path->length - 1]))
                 path->trusted = true;
         else if (path_is_self_issued(path, path->length - 1))

@@ -2,10 +2,39 @@
 #include "keyring/entries.h"
 
 #include "base/entry.h"
+#include "base/fault.h"
 
-#include <string.h>
+int entries_load(Store *store, StoreKind kind, EntriesLoad load, void *userdata) {
+        g_autoptr(GPtrArray) names = NULL;
+        int r;
 
-#define UID_ADMINISTRATOR ((uid_t)0)
+        r = store ? store_list(store, &names) : 0;
+        if (r < 0)
+                return fault(r);
+
+        for (guint i = 0; names && i < names->len; i++) {
+                const StoreName *name = names->pdata[i];
+
+                if (name->kind == kind)
+                        load(userdata, name->name);
+        }
+
+        return 0;
+}
+
+int entries_remove(Store *store, StoreKind kind, GHashTable *by_name, const char *name) {
+        int r;
+
+        if (!store)
+                return ENTRIES_E_NO_STORE;
+
+        r = store_remove(store, kind, name);
+        if (r < 0)
+                return fault(r);
+
+        (void)g_hash_table_remove(by_name, name);
+        return r == STORE_E_UNKNOWN ? ENTRIES_E_UNKNOWN : 0;
+}
 
 static size_t entries_count(GHashTable *by_name, uid_t uid) {
         GHashTableIter iter;
@@ -27,19 +56,4 @@ bool entries_have_room(GHashTable *by_name, const char *name, size_t per_user_ma
 
         return g_hash_table_size(by_name) < max &&
                (uid == UID_ADMINISTRATOR || entries_count(by_name, uid) < per_user_max);
-}
-
-static int entries_compare(const void *a, const void *b) {
-        return strcmp(a, b);
-}
-
-GPtrArray *entries_list(GHashTable *by_name) {
-        GPtrArray *list = g_ptr_array_new();
-        g_autoptr(GList) names = g_hash_table_get_keys(by_name);
-
-        names = g_list_sort(names, entries_compare);
-        for (GList *i = names; i; i = i->next)
-                g_ptr_array_add(list, g_hash_table_lookup(by_name, i->data));
-
-        return list;
 }

@@ -10,12 +10,9 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "identity/pem.h"
-#include "keyring/entries.h"
 #include "keyring/journal.h"
 
 #include <string.h>
-
-#define UID_ADMINISTRATOR ((uid_t)0)
 
 struct Identities {
         Store *store;
@@ -57,13 +54,13 @@ static int identity_new(Identities *identities, const char *name, Chain *chain, 
 
         if (!g_bytes_equal(private_key_spki(private), chain_spki(chain))) {
                 *ret_text = "the private key is not that of the first certificate";
-                return IDENTITIES_E_BAD_SECRET;
+                return ENTRIES_E_BAD;
         }
 
         r = vault_share_private_key(identities->vault, entry_name_uid(name), private, &key,
                                     ret_text);
         if (r)
-                return r > 0 ? IDENTITIES_E_FULL : fault(r);
+                return r > 0 ? ENTRIES_E_FULL : fault(r);
 
         identity = g_new0(Identity, 1);
         identity->name = g_strdup(name);
@@ -158,7 +155,7 @@ static int read_chain(GPtrArray *blobs, Chain **ret, const char **ret_text) {
 
         if (r > 0)
                 *ret_text = chain_outcome_text((ChainOutcome)r);
-        return r > 0 ? IDENTITIES_E_BAD_SECRET : r;
+        return r > 0 ? ENTRIES_E_BAD : r;
 }
 
 static int identity_read_pair(Identities *identities, const char *name, const Secret *text,
@@ -173,7 +170,7 @@ static int identity_read_pair(Identities *identities, const char *name, const Se
         if (r == 0)
                 r = private_key_read_again(key, chain_spki(chain), &private, ret_text);
         if (r)
-                return r > 0 ? IDENTITIES_E_BAD_SECRET : fault(r);
+                return r > 0 ? ENTRIES_E_BAD : fault(r);
 
         return identity_new(identities, name, chain, private, ret, ret_text);
 }
@@ -187,7 +184,7 @@ static int identity_read(Identities *identities, const char *name, const Secret 
         key = find_key(text, 0, &at);
         if (!key) {
                 *ret_text = "it has no private key";
-                return IDENTITIES_E_BAD_SECRET;
+                return ENTRIES_E_BAD;
         }
 
         if (at == 0) {
@@ -207,7 +204,8 @@ static void identities_take(Identities *identities, Identity *identity) {
         (void)g_hash_table_replace(identities->by_name, identity->name, identity);
 }
 
-static void identities_load(Identities *identities, const char *name) {
+static void identities_load(void *userdata, const char *name) {
+        Identities *identities = userdata;
         g_autofree char *file = store_file(identities->store, STORE_IDENTITY, name);
         const char *why = "it is damaged, not of this user alone, or sealed with another key";
         g_autoptr(Secret) text = NULL;
@@ -225,23 +223,15 @@ static void identities_load(Identities *identities, const char *name) {
 
 int identities_new(Store *store, Vault *vault, Identities **ret) {
         g_autoptr(Identities) identities = g_new0(Identities, 1);
-        g_autoptr(GPtrArray) names = NULL;
         int r;
 
         identities->store = store;
         identities->vault = vault;
         identities->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, identity_free);
 
-        r = store ? store_list(store, &names) : 0;
+        r = entries_load(store, STORE_IDENTITY, identities_load, identities);
         if (r < 0)
                 return fault(r);
-
-        for (guint i = 0; names && i < names->len; i++) {
-                const StoreName *name = names->pdata[i];
-
-                if (name->kind == STORE_IDENTITY)
-                        identities_load(identities, name->name);
-        }
 
         *ret = g_steal_pointer(&identities);
         return 0;
@@ -295,7 +285,7 @@ static int identities_check_size(const Identities *identities, const Identity *i
         else
                 return 0;
 
-        return IDENTITIES_E_FULL;
+        return ENTRIES_E_FULL;
 }
 
 static int identities_save(Identities *identities, const Identity *identity,
@@ -308,7 +298,7 @@ static int identities_save(Identities *identities, const Identity *identity,
                 r = store_put(identities->store, STORE_IDENTITY, identity->name, text);
         if (r == STORE_E_TOO_LONG) {
                 *ret_text = "the chain and the key are over 256 KiB";
-                return IDENTITIES_E_BAD_SECRET;
+                return ENTRIES_E_BAD;
         }
 
         return r < 0 ? fault(r) : 0;
@@ -316,12 +306,12 @@ static int identities_save(Identities *identities, const Identity *identity,
 
 int identities_check(const Identities *identities, const char *name, const char **ret_text) {
         if (!identities->store)
-                return IDENTITIES_E_NO_STORE;
+                return ENTRIES_E_NO_STORE;
 
         if (!entries_have_room(identities->by_name, name, IDENTITIES_PER_USER_MAX,
                                IDENTITIES_MAX)) {
                 *ret_text = "a user has 64 identities at most, all users 4096; remove some";
-                return IDENTITIES_E_FULL;
+                return ENTRIES_E_FULL;
         }
 
         return 0;
@@ -362,8 +352,8 @@ int identities_put(Identities *identities, const char *name, Chain *chain, Priva
 int identities_wait(Identities *identities, const char *name, const Secret *key,
                     const char **ret_text) {
         Identity *present = g_hash_table_lookup(identities->by_name, name);
-        g_autoptr(Secret) before = NULL;
         const Identity *kept;
+        Identity next;
         int r;
 
         r = identities_check(identities, name, ret_text);
@@ -373,26 +363,27 @@ int identities_wait(Identities *identities, const char *name, const Secret *key,
                 return identities_keep(identities, identity_new_waiting(name, key), &kept,
                                        ret_text);
 
-        before = present->waiting;
+        next = *present;
+        next.waiting = (Secret *)key; /* only read */
+        r = identities_save(identities, &next, ret_text);
+        if (r)
+                return r;
+
+        secret_free(present->waiting);
         present->waiting = secret_copy(key);
-        r = identities_save(identities, present, ret_text);
-        if (r) {
-                secret_free(present->waiting);
-                present->waiting = g_steal_pointer(&before);
-        }
-        return r;
+        return 0;
 }
 
 /* With the key that waits, or else with the one in use, which is there again for the new chain. */
 static int identities_pair(Identities *identities, const Identity *present, Chain *chain,
                            Identity **ret, const char **ret_text) {
         g_autoptr(PrivateKey) waiting = NULL;
-        int r = IDENTITIES_E_BAD_SECRET;
+        int r = ENTRIES_E_BAD;
 
         if (present->waiting &&
             private_key_read(present->waiting, /* passphrase= */ NULL, &waiting, ret_text) == 0)
                 r = identity_new(identities, present->name, chain, waiting, ret, ret_text);
-        if (r != IDENTITIES_E_BAD_SECRET || !present->key)
+        if (r != ENTRIES_E_BAD || !present->key)
                 return r;
 
         r = identity_new(identities, present->name, chain, vault_key_private(present->key), ret,
@@ -410,9 +401,9 @@ int identities_install(Identities *identities, const char *name, GPtrArray *blob
         int r;
 
         if (!identities->store)
-                return IDENTITIES_E_NO_STORE;
+                return ENTRIES_E_NO_STORE;
         if (!present)
-                return IDENTITIES_E_UNKNOWN;
+                return ENTRIES_E_UNKNOWN;
 
         r = read_chain(blobs, &chain, ret_text);
         if (r == 0)
@@ -421,20 +412,9 @@ int identities_install(Identities *identities, const char *name, GPtrArray *blob
 }
 
 int identities_remove(Identities *identities, const char *name) {
-        int r;
-
-        if (!identities->store)
-                return IDENTITIES_E_NO_STORE;
-
-        /* a damaged one is not in the table, and goes all the same */
-        r = store_remove(identities->store, STORE_IDENTITY, name);
-        if (r < 0)
-                return fault(r);
-
-        (void)g_hash_table_remove(identities->by_name, name);
-        return r == STORE_E_UNKNOWN ? IDENTITIES_E_UNKNOWN : 0;
+        return entries_remove(identities->store, STORE_IDENTITY, identities->by_name, name);
 }
 
 GPtrArray *identities_list(const Identities *identities) {
-        return entries_list(identities->by_name);
+        return entry_list(identities->by_name);
 }

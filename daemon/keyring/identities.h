@@ -14,7 +14,7 @@
  */
 
 #include "identity/chain.h"
-#include "keyring/store.h"
+#include "keyring/entries.h"
 #include "keyring/vault.h"
 
 #define IDENTITIES_PER_USER_MAX 64
@@ -30,13 +30,6 @@ typedef struct Identity {
         VaultKey *key;
         Secret *waiting; /* PKCS#8, PEM; NULL: none waits */
 } Identity;
-
-typedef enum IdentitiesOutcome {
-        IDENTITIES_E_BAD_SECRET = 1, /* the chain, the key or the passphrase; the text says why */
-        IDENTITIES_E_UNKNOWN,
-        IDENTITIES_E_FULL,
-        IDENTITIES_E_NO_STORE, /* the keyring was started without one */
-} IdentitiesOutcome;
 
 /* Reads all of @store, which may be NULL and is borrowed, as @vault is. What is damaged is named in
  * the log and left out. */

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "keyring/journal.h"
 #include "keyring/server.h"
 #include "keyring/token.h"
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
@@ -92,18 +92,11 @@ static bool options_uid(const Options *options, uid_t *ret) {
         return user != NULL;
 }
 
-/* Nothing of this process is to be read by another, or left on a disk. */
+/* Nor is anything of it there without its dtlsd: whoever stopped it would keep it from seeing that
+ * end. */
 static int protect_memory(void) {
-        const struct rlimit none = {0, 0};
-
-        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return fault(-errno);
-
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check reads the process from another */
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-                return fault(-errno);
-#endif
-        return 0;
+        return prctl(PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0) < 0 ? fault(-errno)
+                                                             : secret_protect_process();
 }
 
 /* What GnuTLS and p11-kit would obey: key logs, other modules, weaker priorities. */

@@ -9,6 +9,7 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "base/host.h"
+#include "keyring/entries.h"
 #include "keyring/journal.h"
 
 #include <errno.h>
@@ -140,7 +141,8 @@ static bool table_read(Store *store, PinTable *table) {
                table_is_sound(table);
 }
 
-static void pins_load(Pins *pins, const char *name) {
+static void pins_load(void *userdata, const char *name) {
+        Pins *pins = userdata;
         g_autofree char *file = store_file(pins->store, STORE_PINS, name);
         PinTable *table = table_new(name);
 
@@ -157,22 +159,14 @@ static void pins_load(Pins *pins, const char *name) {
 
 int pins_new(Store *store, Pins **ret) {
         g_autoptr(Pins) pins = g_new0(Pins, 1);
-        g_autoptr(GPtrArray) names = NULL;
         int r;
 
         pins->store = store;
         pins->tables = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, table_free);
 
-        r = store ? store_list(store, &names) : 0;
+        r = entries_load(store, STORE_PINS, pins_load, pins);
         if (r < 0)
                 return fault(r);
-
-        for (guint i = 0; names && i < names->len; i++) {
-                const StoreName *name = names->pdata[i];
-
-                if (name->kind == STORE_PINS)
-                        pins_load(pins, name->name);
-        }
 
         *ret = g_steal_pointer(&pins);
         return 0;
@@ -187,16 +181,19 @@ Pins *pins_free(Pins *pins) {
         return NULL;
 }
 
-static int table_save(const Pins *pins, const PinTable *table, const char **ret_text) {
-        g_autoptr(Secret) secret = NULL;
-        g_autofree char *text = NULL;
+static Secret *table_write(const PinTable *table) {
         gsize size;
+        g_autofree char *text = g_key_file_to_data(table->file, &size, NULL);
+
+        return secret_new(text, size);
+}
+
+static int table_save(const Pins *pins, const char *name, const Secret *text,
+                      const char **ret_text) {
         int r;
 
-        text = g_key_file_to_data(table->file, &size, NULL);
-        secret = secret_new(text, size);
-        r = size > 0 ? store_put(pins->store, STORE_PINS, table->name, secret)
-                     : store_remove(pins->store, STORE_PINS, table->name);
+        r = secret_size(text) > 0 ? store_put(pins->store, STORE_PINS, name, text)
+                                  : store_remove(pins->store, STORE_PINS, name);
         if (r == STORE_E_TOO_LONG) {
                 *ret_text = "there are more pins than 256 KiB; remove some";
                 return PINS_E_FULL;
@@ -208,15 +205,17 @@ static int table_save(const Pins *pins, const PinTable *table, const char **ret_
 /* As on the disk when it returns 0, else as before. */
 static int table_change(Pins *pins, PinTable *table, const char *group, GPtrArray *before,
                         GPtrArray *after, const char **ret_text) {
+        g_autoptr(Secret) text = NULL;
         int r;
 
         table_set(table, group, after);
-        r = table_save(pins, table, ret_text);
-        if (r) {
-                table_set(table, group, before);
+        text = table_write(table);
+        table_set(table, group, before); /* what is not on the disk yet is not told */
+        r = table_save(pins, table->name, text, ret_text);
+        if (r)
                 return r;
-        }
 
+        table_set(table, group, after);
         table->n_places += (after->len > 0) - (before->len > 0);
         pins->n_places += (after->len > 0) - (before->len > 0);
         return 0;
@@ -281,15 +280,21 @@ static PinTable *pins_table(Pins *pins, const char *name) {
 
 /* A first key counts as such where it is known that there was none, of the administrator neither.
  */
-static int pins_check_first(const Pins *pins, const char **ret_text) {
+static int pins_check_first(const Pins *pins, const char *group, GBytes *pin,
+                            const char **ret_text) {
         const PinTable *table = g_hash_table_lookup(pins->tables, PINS_WORD);
+        g_autoptr(GPtrArray) keys = NULL;
 
-        if (!table || !table->damaged)
+        if (!table)
                 return 0;
+        if (table->damaged) {
+                *ret_text = "the administrator's pins on the disk are damaged, and so nobody knows "
+                            "whether this is the first key; the keyring's log names the file";
+                return PINS_E_DAMAGED;
+        }
 
-        *ret_text = "the administrator's pins on the disk are damaged, and so nobody knows whether "
-                    "this is the first key; the keyring's log names the file";
-        return PINS_E_DAMAGED;
+        keys = keys_of(table->file, group);
+        return keys->len > 0 && !keys_have(keys, pin) ? PINS_E_TAKEN : 0;
 }
 
 int pins_add(Pins *pins, const PinPlace *place, GBytes *pin, bool first, GPtrArray **ret_keys,
@@ -301,7 +306,7 @@ int pins_add(Pins *pins, const PinPlace *place, GBytes *pin, bool first, GPtrArr
 
         r = pins_check(pins, place, ret_text);
         if (r == 0 && first)
-                r = pins_check_first(pins, ret_text);
+                r = pins_check_first(pins, group, pin, ret_text);
         if (r)
                 return r;
 
@@ -385,10 +390,18 @@ int pins_remove(Pins *pins, const PinPlace *place, GBytes *pin, GPtrArray **ret_
 /* ---- looking ---- */
 
 static int table_each(const PinTable *table, PinsEach each, void *userdata) {
-        g_auto(GStrv) groups = g_key_file_get_groups(table->file, NULL);
+        const PinPlace whole = {.table = table->name, .host = ""};
+        g_auto(GStrv) groups = NULL;
         int r = 0;
 
-        for (char **group = groups; r == 0 && !table->damaged && *group; group++) {
+        if (table->damaged) {
+                g_autoptr(GPtrArray) none = keys_new();
+
+                return each(&whole, none, userdata);
+        }
+
+        groups = g_key_file_get_groups(table->file, NULL);
+        for (char **group = groups; r == 0 && *group; group++) {
                 g_autoptr(GPtrArray) keys = keys_of(table->file, *group);
                 PinPlace place = {.table = table->name};
                 g_autofree char *host = NULL;

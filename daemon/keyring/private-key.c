@@ -87,6 +87,10 @@ static int private_key_parse(PrivateKey *key, const Secret *secret, const char *
         gnutls_x509_crt_fmt_t format = pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER;
         int r;
 
+        if (data.size > PRIVATE_KEY_SIZE_MAX) {
+                *ret_text = "the private key is longer than 16 KiB, which none is";
+                return PRIVATE_KEY_E_BAD;
+        }
         if (password && !private_key_is_bearable(&data, format)) {
                 *ret_text = "the passphrase takes more than a million rounds to try";
                 return PRIVATE_KEY_E_BAD;

@@ -14,6 +14,9 @@
 #include <gnutls/abstract.h>
 
 #define PRIVATE_KEY_RSA_BITS_MIN 2048
+/* Before it is read, which takes a second for numbers of a million bits. With 8192 it has 6.4 KiB.
+ */
+#define PRIVATE_KEY_SIZE_MAX ((size_t)16 * 1024)
 #define PRIVATE_KEY_RSA_BITS_MAX 8192      /* one signature takes near 70 ms */
 #define PRIVATE_KEY_ITERATIONS_MAX 1000000 /* of a passphrase: near a second of a thread */
 

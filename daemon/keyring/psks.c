@@ -8,7 +8,6 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
-#include "keyring/entries.h"
 #include "keyring/journal.h"
 
 #include <string.h>
@@ -42,12 +41,12 @@ static int psk_new(Psks *psks, const char *name, GBytes *identity, const Secret 
 
         if (size == 0 || size > PSKS_IDENTITY_MAX) {
                 *ret_text = "an identity of a pre-shared key has 1 to 255 bytes";
-                return PSKS_E_BAD_SECRET;
+                return ENTRIES_E_BAD;
         }
 
         r = vault_import_shared_psk(psks->vault, entry_name_uid(name), secret, &key, ret_text);
         if (r)
-                return r == VAULT_E_FULL ? PSKS_E_FULL : r > 0 ? PSKS_E_BAD_SECRET : fault(r);
+                return r == VAULT_E_FULL ? ENTRIES_E_FULL : r > 0 ? ENTRIES_E_BAD : fault(r);
 
         psk = g_new0(StoredPsk, 1);
         psk->name = g_strdup(name);
@@ -82,7 +81,7 @@ static int psk_read(Psks *psks, const char *name, const Secret *contents, Stored
 
         if (size < 1 + n_identity) {
                 *ret_text = "it is cut";
-                return PSKS_E_BAD_SECRET;
+                return ENTRIES_E_BAD;
         }
 
         identity = g_bytes_new(data + 1, n_identity);
@@ -96,7 +95,8 @@ static void psks_take(Psks *psks, StoredPsk *psk) {
         (void)g_hash_table_replace(psks->by_name, psk->name, psk);
 }
 
-static void psks_load(Psks *psks, const char *name) {
+static void psks_load(void *userdata, const char *name) {
+        Psks *psks = userdata;
         g_autofree char *file = store_file(psks->store, STORE_PSK, name);
         const char *why = "it is damaged, not of this user alone, or sealed with another key";
         g_autoptr(Secret) contents = NULL;
@@ -114,23 +114,15 @@ static void psks_load(Psks *psks, const char *name) {
 
 int psks_new(Store *store, Vault *vault, Psks **ret) {
         g_autoptr(Psks) psks = g_new0(Psks, 1);
-        g_autoptr(GPtrArray) names = NULL;
         int r;
 
         psks->store = store;
         psks->vault = vault;
         psks->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, psk_free);
 
-        r = store ? store_list(store, &names) : 0;
+        r = entries_load(store, STORE_PSK, psks_load, psks);
         if (r < 0)
                 return fault(r);
-
-        for (guint i = 0; names && i < names->len; i++) {
-                const StoreName *name = names->pdata[i];
-
-                if (name->kind == STORE_PSK)
-                        psks_load(psks, name->name);
-        }
 
         *ret = g_steal_pointer(&psks);
         return 0;
@@ -159,10 +151,10 @@ int psks_put(Psks *psks, const char *name, GBytes *identity, const Secret *key,
         int r;
 
         if (!psks->store)
-                return PSKS_E_NO_STORE;
+                return ENTRIES_E_NO_STORE;
         if (!entries_have_room(psks->by_name, name, PSKS_PER_USER_MAX, PSKS_MAX)) {
                 *ret_text = "a user has 64 pre-shared keys at most, all users 4096; remove some";
-                return PSKS_E_FULL;
+                return ENTRIES_E_FULL;
         }
 
         r = psk_new(psks, name, identity, key, &psk, ret_text);
@@ -182,20 +174,9 @@ int psks_put(Psks *psks, const char *name, GBytes *identity, const Secret *key,
 }
 
 int psks_remove(Psks *psks, const char *name) {
-        int r;
-
-        if (!psks->store)
-                return PSKS_E_NO_STORE;
-
-        /* a damaged one is not in the table, and goes all the same */
-        r = store_remove(psks->store, STORE_PSK, name);
-        if (r < 0)
-                return fault(r);
-
-        (void)g_hash_table_remove(psks->by_name, name);
-        return r == STORE_E_UNKNOWN ? PSKS_E_UNKNOWN : 0;
+        return entries_remove(psks->store, STORE_PSK, psks->by_name, name);
 }
 
 GPtrArray *psks_list(const Psks *psks) {
-        return entries_list(psks->by_name);
+        return entry_list(psks->by_name);
 }

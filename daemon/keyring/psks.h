@@ -7,7 +7,7 @@
  * there until it is removed when another took its place.
  */
 
-#include "keyring/store.h"
+#include "keyring/entries.h"
 #include "keyring/vault.h"
 
 #define PSKS_PER_USER_MAX 64
@@ -21,13 +21,6 @@ typedef struct StoredPsk {
         GBytes *identity;
         VaultKey *key;
 } StoredPsk;
-
-typedef enum PsksOutcome {
-        PSKS_E_BAD_SECRET = 1, /* the identity or the key; the text says why */
-        PSKS_E_UNKNOWN,
-        PSKS_E_FULL,
-        PSKS_E_NO_STORE, /* the keyring was started without one */
-} PsksOutcome;
 
 /* Reads all of @store, which may be NULL and is borrowed, as @vault is. What is damaged is named in
  * the log and left out. */

@@ -6,10 +6,7 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "identity/revocation-text.h"
-#include "keyring/entries.h"
 #include "keyring/journal.h"
-
-#define UID_ADMINISTRATOR ((uid_t)0)
 
 struct Revoked {
         Store *store;
@@ -38,19 +35,35 @@ static size_t entry_size(const RevokedEntry *entry) {
         return entry->text ? g_bytes_get_size(entry->text) : 0;
 }
 
-static int entry_read(const char *name, GBytes *text, RevokedEntry **ret, const char **ret_text) {
-        g_autoptr(Revocations) revocations = NULL;
-        int r;
+typedef struct Reading {
+        GBytes *text;
+        size_t n_lists;
+        int outcome;
+} Reading;
 
-        r = revocation_text_read(text, &revocations);
-        if (r < 0)
-                return fault(r);
-        if (r > 0) {
-                *ret_text = revocations_outcome_text((RevocationsOutcome)r);
-                return REVOKED_E_BAD;
+/* Tens of milliseconds for long lists. Perhaps in another thread. */
+static void reading_work(void *data) {
+        Reading *reading = data;
+        g_autoptr(Revocations) revocations = NULL;
+
+        reading->outcome = revocation_text_read(reading->text, &revocations);
+        if (reading->outcome == 0)
+                reading->n_lists = revocations_count_lists(revocations);
+}
+
+static int entry_read(const Revoked *revoked, const char *name, GBytes *text, RevokedEntry **ret,
+                      const char **ret_text) {
+        Reading reading = {.text = text};
+
+        store_wait(revoked->store, reading_work, &reading);
+        if (reading.outcome < 0)
+                return fault(reading.outcome);
+        if (reading.outcome > 0) {
+                *ret_text = revocations_outcome_text((RevocationsOutcome)reading.outcome);
+                return ENTRIES_E_BAD;
         }
 
-        *ret = entry_new(name, text, revocations_count_lists(revocations));
+        *ret = entry_new(name, text, reading.n_lists);
         return 0;
 }
 
@@ -60,7 +73,8 @@ static void revoked_take(Revoked *revoked, RevokedEntry *entry) {
         (void)g_hash_table_replace(revoked->by_name, entry->name, entry);
 }
 
-static void revoked_load(Revoked *revoked, const char *name) {
+static void revoked_load(void *userdata, const char *name) {
+        Revoked *revoked = userdata;
         g_autofree char *file = store_file(revoked->store, STORE_REVOCATIONS, name);
         const char *why = "it is damaged, not of this user alone, or sealed with another key";
         g_autoptr(Secret) secret = NULL;
@@ -71,7 +85,7 @@ static void revoked_load(Revoked *revoked, const char *name) {
         r = store_get(revoked->store, STORE_REVOCATIONS, name, &secret);
         if (r == 0) {
                 text = g_bytes_new(secret_peek(secret), secret_size(secret));
-                r = entry_read(name, text, &entry, &why);
+                r = entry_read(revoked, name, text, &entry, &why);
         }
         if (r) {
                 journal_left_out(file, why);
@@ -83,22 +97,14 @@ static void revoked_load(Revoked *revoked, const char *name) {
 
 int revoked_new(Store *store, Revoked **ret) {
         g_autoptr(Revoked) revoked = g_new0(Revoked, 1);
-        g_autoptr(GPtrArray) names = NULL;
         int r;
 
         revoked->store = store;
         revoked->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, entry_free);
 
-        r = store ? store_list(store, &names) : 0;
+        r = entries_load(store, STORE_REVOCATIONS, revoked_load, revoked);
         if (r < 0)
                 return fault(r);
-
-        for (guint i = 0; names && i < names->len; i++) {
-                const StoreName *name = names->pdata[i];
-
-                if (name->kind == STORE_REVOCATIONS)
-                        revoked_load(revoked, name->name);
-        }
 
         *ret = g_steal_pointer(&revoked);
         return 0;
@@ -165,7 +171,7 @@ static int revoked_check_room(const Revoked *revoked, const RevokedEntry *entry,
         else
                 return 0;
 
-        return REVOKED_E_FULL;
+        return ENTRIES_E_FULL;
 }
 
 static int revoked_save(Revoked *revoked, const char *name, GBytes *text) {
@@ -183,9 +189,9 @@ int revoked_put(Revoked *revoked, const char *name, GBytes *text, const char **r
         int r;
 
         if (!revoked->store)
-                return REVOKED_E_NO_STORE;
+                return ENTRIES_E_NO_STORE;
 
-        r = entry_read(name, text, &entry, ret_text);
+        r = entry_read(revoked, name, text, &entry, ret_text);
         if (r)
                 return r;
 
@@ -202,19 +208,9 @@ int revoked_put(Revoked *revoked, const char *name, GBytes *text, const char **r
 }
 
 int revoked_remove(Revoked *revoked, const char *name) {
-        int r;
-
-        if (!revoked->store)
-                return REVOKED_E_NO_STORE;
-
-        r = store_remove(revoked->store, STORE_REVOCATIONS, name);
-        if (r < 0)
-                return fault(r);
-
-        (void)g_hash_table_remove(revoked->by_name, name);
-        return r == STORE_E_UNKNOWN ? REVOKED_E_UNKNOWN : 0;
+        return entries_remove(revoked->store, STORE_REVOCATIONS, revoked->by_name, name);
 }
 
 GPtrArray *revoked_list(const Revoked *revoked) {
-        return entries_list(revoked->by_name);
+        return entry_list(revoked->by_name);
 }

@@ -11,7 +11,7 @@
  * Knows: what is in an entry. Does not know: who is judged by it.
  */
 
-#include "keyring/store.h"
+#include "keyring/entries.h"
 
 #include <glib.h>
 #include <stddef.h>
@@ -30,13 +30,6 @@ typedef struct RevokedEntry {
         GBytes *text; /* as revocation_text_read() takes it; NULL: damaged */
         size_t n_lists;
 } RevokedEntry;
-
-typedef enum RevokedOutcome {
-        REVOKED_E_BAD = 1, /* the text; the other one says why */
-        REVOKED_E_UNKNOWN,
-        REVOKED_E_FULL, /* text */
-        REVOKED_E_NO_STORE,
-} RevokedOutcome;
 
 /* Reads all of @store, which may be NULL and is borrowed. What is damaged is named in the log. */
 int revoked_new(Store *store, Revoked **ret);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The method about pairs that are brought along. A thread reads what was given; when it has, the
- * loop puts it on the disk and answers.
+ * The method about pairs that are brought along. A thread reads what was given; it is then put on
+ * the disk in its turn, like all changes.
  */
 
 #include "base/fault.h"
-#include "base/log.h"
 #include "base/terms.h"
 #include "keyring/server-private.h"
 
@@ -15,11 +14,15 @@ typedef struct ImportCall {
         sd_bus_message *m;
         uid_t uid;
         char *name;
+        Chain *chain; /* NULL, like the key: not read yet */
+        PrivateKey *key;
 } ImportCall;
 
 static void import_call_free(ImportCall *call) {
         sd_bus_message_unref(call->m);
         g_free(call->name);
+        chain_unref(call->chain);
+        private_key_unref(call->key);
         g_free(call);
 }
 
@@ -34,34 +37,47 @@ static int import_refuse(const ImportCall *call, int outcome, const char *text,
         return sd_bus_error_set(ret_error, SERVER_ERROR_FAILED, "the key cannot be imported");
 }
 
-static int import_keep(const ImportCall *call, Chain *chain, PrivateKey *key, const Identity **ret,
-                       sd_bus_error *ret_error) {
+static int import_keep(const ImportCall *call, sd_bus_error *ret_error) {
+        const Identity *identity;
         const char *text = NULL;
         int r;
 
-        r = identities_put(call->server->identities, call->name, chain, key, ret, &text);
+        r = identities_put(call->server->identities, call->name, call->chain, call->key, &identity,
+                           &text);
         if (r)
                 return store_refuse(call->server, call->uid, r, text, ret_error);
 
         server_log_entry(call->server, call->uid, "stored", "identity", call->name);
-        return 0;
+        return store_reply_pair(call->m, identity);
+}
+
+static void import_make(void *userdata, bool stopped) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        ImportCall *call = userdata;
+        int r = stopped ? server_refuse_stopped(&error) : import_keep(call, &error);
+
+        if (r < 0)
+                server_reply_error(call->m, r, &error);
+        import_call_free(call);
 }
 
 static void on_imported(int outcome, const char *text, Chain *chain, PrivateKey *key,
                         void *userdata) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        const Identity *identity = NULL;
         ImportCall *call = userdata;
         int r;
 
-        r = outcome ? import_refuse(call, outcome, text, &error)
-                    : import_keep(call, chain, key, &identity, &error);
-        r = r < 0 ? sd_bus_reply_method_error(call->m, &error)
-                  : store_reply_pair(call->m, identity);
-        if (r < 0) /* the other end is gone, or reads nothing: then nobody waits for it */
-                log_debug("an answer was not taken: %s", g_strerror(-r));
+        if (outcome) {
+                r = import_refuse(call, outcome, text, &error);
+        } else {
+                call->chain = chain_ref(chain);
+                call->key = private_key_ref(key);
+                r = server_put_change(call->server, call->uid, import_make, call, &error);
+        }
+        if (r == 0)
+                return; /* import_make() answers */
 
-        sd_bus_error_free(&error);
+        server_reply_error(call->m, r, &error);
         import_call_free(call);
 }
 
@@ -127,7 +143,7 @@ static int import_read(Server *server, sd_bus_message *m, ImporterRequest *reque
         if (r >= 0)
                 r = server_check_name(server, uid, *ret_name, ret_error);
         if (r >= 0)
-                r = server_read_blobs(m, &request->blobs);
+                r = server_read_blobs(m, CHAIN_LENGTH_MAX, &request->blobs);
         if (r >= 0)
                 r = sd_bus_message_read(m, "s", &form);
         if (r < 0)

@@ -78,7 +78,7 @@ static void pin_log(Server *server, const PinCall *call, const char *what) {
         server_log_entry(server, call->uid, text, "pins", call->place.table);
 }
 
-int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+static int pin_add(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(GPtrArray) keys = NULL;
         g_autoptr(GBytes) pin = NULL;
         const char *text = NULL;
@@ -101,7 +101,11 @@ int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         return pin_answer(m, keys);
 }
 
-int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+int method_pin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return server_change(userdata, m, pin_add, ret_error);
+}
+
+static int pin_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(GPtrArray) keys = NULL;
         g_autoptr(GBytes) pin = NULL;
         const char *text = NULL;
@@ -120,6 +124,10 @@ int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
 
         pin_log(server, &call, "unpinned what was pinned");
         return pin_answer(m, keys);
+}
+
+int method_unpin(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return server_change(userdata, m, pin_remove, ret_error);
 }
 
 static int append_place(const PinPlace *place, GPtrArray *keys, void *userdata) {

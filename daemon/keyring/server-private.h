@@ -3,6 +3,8 @@
 
 /* What the files of the keyring's door see of each other; nobody else includes this. */
 
+#include "base/use.h"
+#include "keyring/changes.h"
 #include "keyring/generator.h"
 #include "keyring/identities.h"
 #include "keyring/importer.h"
@@ -35,6 +37,8 @@ struct Server {
         Trusts *trusts;
         Pins *pins;
         Revoked *revoked;
+        Store *store; /* NULL: there is none */
+        Changes *changes;
         Signer *signer;
         Generator *generator;
         Importer *importer;
@@ -42,9 +46,12 @@ struct Server {
         void *userdata;
         GHashTable *brakes; /* of what is logged, by uid */
         Uses *uses;
-        sd_bus_message *answers; /* to what is used; NULL: there is none to be sent */
-        unsigned n_answers;
-        bool is_reading_uses; /* and so collects them */
+        int uses_fd; /* where keys are used; -1: not open */
+        sd_event_source *uses_source;
+        UsePacket *asked, *answers;
+        GQueue full;          /* UsePackets of answers, owned, that go before */
+        bool is_reading_uses; /* and so collects answers */
+        bool is_stalled;      /* dtlsd does not read now: it is not read either */
 };
 
 typedef struct ServerSubject { /* whom and what a call is about */
@@ -68,9 +75,25 @@ int server_fail(Server *server, ServerSubject subject, int r, sd_bus_error *ret_
 int server_refuse_vault(Server *server, ServerSubject subject, int r, const char *text,
                         sd_bus_error *ret_error);
 
+/* ---- server-change.c ---- */
+
+/* Has @method, whose first argument is whom it is for, called in its turn. What a method that
+ * answers later returns. */
+int server_change(Server *server, sd_bus_message *m, sd_bus_message_handler_t method,
+                  sd_bus_error *ret_error);
+/* The same for what answers by itself. 0, or refused. */
+int server_put_change(Server *server, uid_t uid, ChangesMake make, void *userdata,
+                      sd_bus_error *ret_error);
+int server_refuse_stopped(sd_bus_error *ret_error);
+/* @r: what the method returned. Frees the error. */
+void server_reply_error(sd_bus_message *m, int r, sd_bus_error *error);
+
 /* ---- server-uses.c ---- */
 
-int method_use(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int method_open_uses(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+/* What was asked on the socket before now; it is not read while dtlsd does not read. */
+void server_run_uses(Server *server);
+void server_close_uses(Server *server);
 
 /* ---- server-store.c: the methods about what is kept ---- */
 
@@ -81,11 +104,19 @@ int server_read_name(Server *server, sd_bus_message *m, uint32_t *ret_uid, const
                      sd_bus_error *ret_error);
 int server_read_secret(Server *server, uid_t uid, int fd, Secret **ret, sd_bus_error *ret_error);
 int server_refuse_no_store(Server *server, uid_t uid, sd_bus_error *ret_error);
-/* "aay", of GBytes. */
-int server_read_blobs(sd_bus_message *m, GPtrArray **ret);
+/* "aay", of GBytes, at most so many. */
+int server_read_blobs(sd_bus_message *m, size_t n_max, GPtrArray **ret);
 int server_append_blobs(sd_bus_message *m, GPtrArray *blobs);
-/* @r: of IdentitiesOutcome, or a fault. Always negative. */
+/* The answer to @m: an array of structs of these types, whose fields @append appends. */
+int server_reply_list(sd_bus_message *m, const GPtrArray *list, const char *types,
+                      int (*append)(sd_bus_message *m, const void *entry));
+#define UNKNOWN_IDENTITY "there is no identity of this name"
+/* @r: of EntriesOutcome, or a fault. Always negative. */
 int store_refuse(Server *server, uid_t uid, int r, const char *text, sd_bus_error *ret_error);
+typedef int (*StoreRemove)(Server *server, const char *name);
+/* A whole method. @unknown: what it says where there is none. */
+int store_remove_entry(Server *server, sd_bus_message *m, StoreRemove remove, const char *kind,
+                       const char *unknown, sd_bus_error *ret_error);
 /* "tayaayb", the answer to what made @identity. */
 int store_reply_pair(sd_bus_message *m, const Identity *identity);
 

@@ -23,15 +23,14 @@ int store_refuse(Server *server, uid_t uid, int r, const char *text, sd_bus_erro
         if (r < 0)
                 return server_fail(server, subject, r, ret_error);
 
-        switch ((IdentitiesOutcome)r) {
-        case IDENTITIES_E_BAD_SECRET:
+        switch ((EntriesOutcome)r) {
+        case ENTRIES_E_BAD:
                 return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET, text, ret_error);
-        case IDENTITIES_E_UNKNOWN:
-                return server_refuse(server, subject, SERVER_ERROR_UNKNOWN_KEY,
-                                     "there is no identity of this name", ret_error);
-        case IDENTITIES_E_FULL:
+        case ENTRIES_E_UNKNOWN:
+                return server_refuse(server, subject, SERVER_ERROR_UNKNOWN_KEY, text, ret_error);
+        case ENTRIES_E_FULL:
                 return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED, text, ret_error);
-        case IDENTITIES_E_NO_STORE:
+        case ENTRIES_E_NO_STORE:
                 return server_refuse_no_store(server, uid, ret_error);
         }
 
@@ -60,23 +59,23 @@ int server_read_name(Server *server, sd_bus_message *m, uint32_t *ret_uid, const
         return r < 0 ? r : server_check_name(server, *ret_uid, *ret_name, ret_error);
 }
 
-int server_read_blobs(sd_bus_message *m, GPtrArray **ret) {
+int server_read_blobs(sd_bus_message *m, size_t n_max, GPtrArray **ret) {
         g_autoptr(GPtrArray) blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+        const void *data;
+        size_t size;
         int r;
 
         r = sd_bus_message_enter_container(m, 'a', "ay");
         if (r < 0)
                 return r;
 
-        while (sd_bus_message_at_end(m, false) == 0) {
-                const void *data;
-                size_t size;
-
-                r = sd_bus_message_read_array(m, 'y', &data, &size);
-                if (r < 0)
-                        return r;
+        while ((r = sd_bus_message_read_array(m, 'y', &data, &size)) > 0) {
+                if (blobs->len >= n_max)
+                        return -E2BIG;
                 g_ptr_array_add(blobs, g_bytes_new(data, size));
         }
+        if (r < 0)
+                return r;
 
         *ret = g_steal_pointer(&blobs);
         return sd_bus_message_exit_container(m);
@@ -108,6 +107,27 @@ int server_append_blobs(sd_bus_message *m, GPtrArray *blobs) {
         for (guint i = 0; r >= 0 && i < blobs->len; i++)
                 r = append_bytes(m, blobs->pdata[i]);
         return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int server_reply_list(sd_bus_message *m, const GPtrArray *list, const char *types,
+                      int (*append)(sd_bus_message *m, const void *entry)) {
+        g_autofree char *contents = g_strdup_printf("(%s)", types);
+        g_autoptr(sd_bus_message) reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', contents);
+        for (guint i = 0; r >= 0 && i < list->len; i++) {
+                r = sd_bus_message_open_container(reply, 'r', types);
+                if (r >= 0)
+                        r = append(reply, list->pdata[i]);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(reply);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
 static int append_chain(sd_bus_message *m, const Chain *chain) {
@@ -145,8 +165,8 @@ int store_reply_pair(sd_bus_message *m, const Identity *identity) {
         return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
-int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Server *server = userdata;
+int store_remove_entry(Server *server, sd_bus_message *m, StoreRemove remove, const char *kind,
+                       const char *unknown, sd_bus_error *ret_error) {
         const char *name;
         uint32_t uid;
         int r;
@@ -155,37 +175,38 @@ int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         if (r < 0)
                 return r;
 
-        r = identities_remove(server->identities, name);
+        r = remove(server, name);
         if (r)
-                return store_refuse(server, uid, r, NULL, ret_error);
+                return store_refuse(server, uid, r, unknown, ret_error);
 
-        server_log_entry(server, uid, "removed", "identity", name);
+        server_log_entry(server, uid, "removed", kind, name);
         return sd_bus_reply_method_return(m, "");
 }
 
-static int append_identity(sd_bus_message *m, const Identity *identity) {
+static int identity_drop(Server *server, const char *name) {
+        return identities_remove(server->identities, name);
+}
+
+static int identity_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return store_remove_entry(userdata, m, identity_drop, "identity", UNKNOWN_IDENTITY,
+                                  ret_error);
+}
+
+int method_remove_identity(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return server_change(userdata, m, identity_remove, ret_error);
+}
+
+static int append_identity(sd_bus_message *m, const void *entry) {
+        const Identity *identity = entry;
         int r;
 
-        r = sd_bus_message_open_container(m, 'r', "stayaayb");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", identity->name);
-        if (r >= 0)
-                r = append_pair(m, identity);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        r = sd_bus_message_append(m, "s", identity->name);
+        return r < 0 ? r : append_pair(m, identity);
 }
 
 int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Server *server = userdata;
+        const Server *server = userdata;
         g_autoptr(GPtrArray) list = identities_list(server->identities);
-        g_autoptr(sd_bus_message) reply = NULL;
-        int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(stayaayb)");
-        for (guint i = 0; r >= 0 && i < list->len; i++)
-                r = append_identity(reply, list->pdata[i]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? fault(r) : sd_bus_message_send(reply);
+        return server_reply_list(m, list, "stayaayb", append_identity);
 }

@@ -3,28 +3,8 @@
 
 #include "base/fault.h"
 #include "base/terms.h"
+#include "identity/trust.h"
 #include "keyring/server-private.h"
-
-static int trust_refuse(Server *server, uid_t uid, int r, const char *text,
-                        sd_bus_error *ret_error) {
-        const ServerSubject subject = {.uid = uid};
-
-        if (r < 0)
-                return server_fail(server, subject, r, ret_error);
-
-        switch ((TrustsOutcome)r) {
-        case TRUSTS_E_BAD:
-                return server_refuse(server, subject, SERVER_ERROR_BAD_SECRET, text, ret_error);
-        case TRUSTS_E_UNKNOWN:
-                return server_refuse(server, subject, SERVER_ERROR_UNKNOWN_KEY, text, ret_error);
-        case TRUSTS_E_FULL:
-                return server_refuse(server, subject, SERVER_ERROR_QUOTA_EXCEEDED, text, ret_error);
-        case TRUSTS_E_NO_STORE:
-                return server_refuse_no_store(server, uid, ret_error);
-        }
-
-        g_assert_not_reached();
-}
 
 static int trust_answer(sd_bus_message *m, const TrustSet *set) {
         g_autoptr(sd_bus_message) reply = NULL;
@@ -38,7 +18,7 @@ static int trust_answer(sd_bus_message *m, const TrustSet *set) {
         return r < 0 ? fault(r) : sd_bus_message_send(reply);
 }
 
-int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+static int trust_add_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         g_autoptr(GPtrArray) blobs = NULL;
         const TrustSet *set = NULL;
         const char *name, *text = NULL;
@@ -48,19 +28,23 @@ int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *re
 
         r = server_read_name(server, m, &uid, &name, ret_error);
         if (r >= 0)
-                r = server_read_blobs(m, &blobs);
+                r = server_read_blobs(m, TRUST_ANCHORS_MAX, &blobs);
         if (r < 0)
                 return r;
 
         r = trusts_add(server->trusts, name, blobs, &set, &text);
         if (r)
-                return trust_refuse(server, uid, r, text, ret_error);
+                return store_refuse(server, uid, r, text, ret_error);
 
         server_log_entry(server, uid, "added anchors to", "trust", name);
         return trust_answer(m, set);
 }
 
-int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+int method_add_trust_anchors(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return server_change(userdata, m, trust_add_anchors, ret_error);
+}
+
+static int trust_remove_anchor(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         const TrustSet *set = NULL;
         const char *name, *text = NULL;
         Server *server = userdata;
@@ -77,35 +61,27 @@ int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *
 
         r = trusts_remove(server->trusts, name, fingerprint, size, &set, &text);
         if (r)
-                return trust_refuse(server, uid, r, text, ret_error);
+                return store_refuse(server, uid, r, text, ret_error);
 
         server_log_entry(server, uid, set ? "removed an anchor from" : "removed", "trust", name);
         return trust_answer(m, set);
 }
 
-static int append_set(sd_bus_message *m, const TrustSet *set) {
+int method_remove_trust_anchor(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return server_change(userdata, m, trust_remove_anchor, ret_error);
+}
+
+static int append_set(sd_bus_message *m, const void *entry) {
+        const TrustSet *set = entry;
         int r;
 
-        r = sd_bus_message_open_container(m, 'r', "saay");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", set->name);
-        if (r >= 0)
-                r = server_append_blobs(m, set->anchors);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        r = sd_bus_message_append(m, "s", set->name);
+        return r < 0 ? r : server_append_blobs(m, set->anchors);
 }
 
 int method_list_trusts(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Server *server = userdata;
+        const Server *server = userdata;
         g_autoptr(GPtrArray) list = trusts_list(server->trusts);
-        g_autoptr(sd_bus_message) reply = NULL;
-        int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(saay)");
-        for (guint i = 0; r >= 0 && i < list->len; i++)
-                r = append_set(reply, list->pdata[i]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? fault(r) : sd_bus_message_send(reply);
+        return server_reply_list(m, list, "saay", append_set);
 }

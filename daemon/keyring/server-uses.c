@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The method that uses keys: it has many questions, of different users, and each is answered as
- * soon as its answer is there. What the loop itself can answer goes out in few signals; what a
- * thread signs in one of its own.
+ * Uses of keys come on a socket of their own, which a method opens: a packet has many questions, of
+ * different users, and each is answered as soon as its answer is there. What the loop itself can
+ * answer goes out in few packets; what a thread signs in one of its own.
  */
 
+#include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/terms.h"
+#include "base/use.h"
 #include "keyring/server-private.h"
 
-#define USE_TYPE "ttusbay"
-#define ANSWER_TYPE "tssay"
-/* In one signal: while it fills, half a millisecond of ECDSA signatures, who asked first waits. */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* In one packet: while it fills, half a millisecond of ECDSA signatures, who asked first waits. */
 #define ANSWERS_MAX 8
 
 typedef struct UseJob { /* for a thread */
@@ -23,55 +29,70 @@ typedef struct UseJob { /* for a thread */
 
 /* ---- answers ---- */
 
-static int answers_send(Server *server) {
-        g_autoptr(sd_bus_message) m = g_steal_pointer(&server->answers);
-        int r;
+static void answers_drop(Server *server) {
+        UsePacket *packet;
 
-        server->n_answers = 0;
-        r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_send(m);
+        while ((packet = g_queue_pop_head(&server->full)))
+                use_packet_free(packet);
+        use_drop(server->answers);
 }
 
-static int answers_open(Server *server) {
+/* In the order they were put. */
+static int answers_try(Server *server) {
+        UsePacket *packet;
         int r;
 
-        r = sd_bus_message_new_signal(server->bus, &server->answers, DTLSD_ROOT_PATH,
-                                      DTLSD_INTERFACE_KEYRING, "Used");
-        if (r >= 0)
-                r = sd_bus_message_sensitive(server->answers); /* wiped when it is sent */
-        if (r >= 0)
-                r = sd_bus_message_open_container(server->answers, 'a', "(" ANSWER_TYPE ")");
-        return r;
+        while ((packet = g_queue_peek_head(&server->full))) {
+                r = use_send(packet, server->uses_fd, MSG_DONTWAIT);
+                if (r < 0)
+                        return r;
+                use_packet_free(g_queue_pop_head(&server->full));
+        }
+
+        return use_send(server->answers, server->uses_fd, MSG_DONTWAIT);
 }
 
-static int answers_append(Server *server, uint64_t ticket, const sd_bus_error *error,
-                          const void *data, size_t size) {
-        sd_bus_message *m = server->answers;
+static void uses_stall(Server *server, bool is_stalled) {
+        if (server->is_stalled == is_stalled)
+                return;
+
+        server->is_stalled = is_stalled;
+        (void)sd_event_source_set_io_events(server->uses_source, is_stalled ? EPOLLOUT : EPOLLIN);
+}
+
+/* What dtlsd does not take now is kept, and until it does no more is read of it: then only the
+ * signatures that threads make still come, and of those only so many wait. */
+static void answers_send(Server *server) {
         int r;
 
-        r = sd_bus_message_open_container(m, 'r', ANSWER_TYPE);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "tss", ticket, error ? error->name : "",
-                                          error ? error->message : "");
-        if (r >= 0)
-                r = sd_bus_message_append_array(m, 'y', data, size);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        r = server->uses_fd < 0 ? -ENOTCONN : answers_try(server);
+        if (r < 0 && r != -EAGAIN) {
+                log_debug("answers to uses of keys were lost: %s", g_strerror(-r));
+                answers_drop(server);
+        }
+        uses_stall(server, r == -EAGAIN);
 }
 
 static void answers_put(Server *server, uint64_t ticket, const sd_bus_error *error,
                         const void *data, size_t size) {
-        int r = 0;
+        const char *name = error && error->name ? error->name : SERVER_ERROR_FAILED;
+        const char *word = error ? name + strlen(DTLSD_ERROR_PREFIX) : "";
+        const void *bytes = error ? error->message : data;
+        const Use use = {
+                .ticket = ticket,
+                .size = (uint32_t)(error ? strlen(error->message) : size),
+        };
 
-        if (!server->answers)
-                r = answers_open(server);
-        if (r >= 0)
-                r = answers_append(server, ticket, error, data, size);
-        if (r >= 0 && (++server->n_answers == ANSWERS_MAX || !server->is_reading_uses))
-                r = answers_send(server);
-        if (r < 0) { /* the other end is gone, or reads nothing: then nobody waits for it */
-                log_debug("an answer was not taken: %s", g_strerror(-r));
-                server->answers = sd_bus_message_unref(server->answers);
+        if (!use_put(server->answers, &use, word, bytes)) {
+                g_queue_push_tail(&server->full, server->answers);
+                server->answers = use_packet_new();
+                if (!use_put(server->answers, &use, word, bytes))
+                        g_assert_not_reached(); /* longer than any */
         }
+        if (server->is_stalled) /* on_uses() hears of room */
+                return;
+        if (use_count(server->answers) >= ANSWERS_MAX || !server->is_reading_uses)
+                answers_send(server);
 }
 
 /* ---- signatures ---- */
@@ -136,56 +157,95 @@ static int use_fetch(Server *server, uint64_t ticket, ServerSubject subject,
         return 0;
 }
 
-/* ---- the method ---- */
+/* ---- the socket ---- */
 
-/* 1: one was read; 0: there are no more. */
-static int uses_read_one(Server *server, sd_bus_message *m) {
+static void use_one(Server *server, const Use *use, const void *input) {
+        const ServerSubject subject = {.id = use->key, .uid = use->uid};
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        ServerSubject subject = {0};
-        SignerRequest request = {0};
-        const void *input;
-        uint64_t ticket;
-        int is_hash, r;
-        uint32_t uid;
-
-        r = sd_bus_message_enter_container(m, 'r', USE_TYPE);
-        if (r <= 0)
-                return r;
-
-        r = sd_bus_message_read(m, "ttusb", &ticket, &subject.id, &uid, &request.algorithm,
-                                &is_hash);
-        if (r >= 0)
-                r = sd_bus_message_read_array(m, 'y', &input, &request.size);
-        if (r >= 0)
-                r = sd_bus_message_exit_container(m);
-        if (r < 0)
-                return r;
-
-        subject.uid = uid;
-        request.is_hash = is_hash;
-        request.input = input;
-        r = *request.algorithm ? use_sign(server, ticket, subject, &request, &error)
-                               : use_fetch(server, ticket, subject, &error);
-        if (r < 0)
-                answers_put(server, ticket, &error, NULL, 0);
-        sd_bus_error_free(&error);
-        return 1;
-}
-
-int method_use(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Server *server = userdata;
+        SignerRequest request = {
+                .algorithm = use->word,
+                .is_hash = use->is_hash,
+                .input = input,
+                .size = use->size,
+        };
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "(" USE_TYPE ")");
+        r = *use->word ? use_sign(server, use->ticket, subject, &request, &error)
+                       : use_fetch(server, use->ticket, subject, &error);
         if (r < 0)
-                return r;
+                answers_put(server, use->ticket, &error, NULL, 0);
+        sd_bus_error_free(&error);
+}
+
+/* Those of the packet that is there, as far as their answers are taken. */
+static void uses_answer(Server *server) {
+        void *input;
+        Use use;
 
         server->is_reading_uses = true;
-        while (r > 0)
-                r = uses_read_one(server, m);
+        while (!server->is_stalled && use_next(server->asked, &use, &input))
+                use_one(server, &use, input);
         server->is_reading_uses = false;
 
-        if (server->answers && answers_send(server) < 0)
-                log_debug("answers were not taken");
-        return r < 0 ? r : 1; /* nobody waits for a reply */
+        if (!server->is_stalled) {
+                if (use_has_more(server->asked))
+                        log_debug("what was asked of keys cannot be read");
+                use_drop(server->asked);
+                answers_send(server);
+        }
+}
+
+void server_run_uses(Server *server) {
+        while (server->uses_fd >= 0 && !server->is_stalled &&
+               use_receive(server->asked, server->uses_fd) == 0)
+                uses_answer(server);
+}
+
+/* What is over is told by the bus too, with which the keyring ends. */
+static int on_uses(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Server *server = userdata;
+
+        if (server->is_stalled) {
+                answers_send(server);
+                uses_answer(server); /* what was left of its packet */
+                return 0;
+        }
+
+        if (use_receive(server->asked, fd) == 0)
+                uses_answer(server);
+        else if (events & (EPOLLHUP | EPOLLERR))
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return 0;
+}
+
+static int uses_listen(Server *server) {
+        return sd_event_add_io(server->event, &server->uses_source, server->uses_fd, EPOLLIN,
+                               on_uses, server);
+}
+
+int method_open_uses(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Server *server = userdata;
+        const int size = USE_PACKET_MAX;
+        g_autofd int theirs = -1;
+        int pair[2], r;
+
+        server_close_uses(server);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return fault(-errno);
+
+        server->uses_fd = pair[0];
+        theirs = pair[1];
+        for (int i = 0; i < 2; i++) /* the longest packet, whatever the default is */
+                (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        r = uses_listen(server);
+        return r < 0 ? fault(r) : sd_bus_reply_method_return(m, "h", theirs);
+}
+
+void server_close_uses(Server *server) {
+        server->uses_source = sd_event_source_disable_unref(server->uses_source);
+        autofd_close(&server->uses_fd);
+        server->uses_fd = -1;
+        server->is_stalled = false;
+        use_drop(server->asked);
+        answers_drop(server);
 }

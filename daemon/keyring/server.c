@@ -178,6 +178,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (r < 0)
                 return r;
 
+        server_run_uses(server); /* it may be among them */
         r = vault_remove(server->vault, subject.id, &key);
         if (r)
                 return sd_bus_error_set(ret_error, SERVER_ERROR_UNKNOWN_KEY, "no such key");
@@ -219,10 +220,8 @@ static const sd_bus_vtable server_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("t", id), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Use", SD_BUS_ARGS("a(ttusbay)", uses), SD_BUS_NO_RESULT,
-                                method_use,
-                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_METHOD_NO_REPLY),
-        SD_BUS_SIGNAL_WITH_ARGS("Used", SD_BUS_ARGS("a(tssay)", answers), 0),
+        SD_BUS_METHOD_WITH_ARGS("OpenUses", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", socket),
+                                method_open_uses, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StoreIdentity",
                                 SD_BUS_ARGS("u", uid, "s", name, "aay", chain, "s", form, "h", key,
                                             "ah", passphrase),
@@ -306,6 +305,10 @@ static int server_open(Server *server, int *door) {
         return r < 0 ? fault(r) : 0;
 }
 
+static void server_wait(StoreWork work, void *data, void *userdata) {
+        changes_wait(userdata, work, data);
+}
+
 int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void *userdata,
                Server **ret) {
         g_autoptr(Server) server = g_new0(Server, 1);
@@ -317,6 +320,10 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         server->userdata = userdata;
         server->vault = vault_new();
         server->brakes = brakes_new();
+        server->uses_fd = -1;
+        server->asked = use_packet_new();
+        server->answers = use_packet_new();
+        g_queue_init(&server->full);
 
         r = uses_new(event, server->brakes, USES_PERIOD_USEC, &server->uses);
         if (r == 0)
@@ -330,6 +337,8 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         if (r == 0)
                 r = revoked_new(store, &server->revoked);
         if (r == 0)
+                r = changes_new(event, &server->changes);
+        if (r == 0)
                 r = signer_new(event, &server->signer);
         if (r == 0)
                 r = generator_new(event, &server->generator);
@@ -342,6 +351,9 @@ int server_new(sd_event *event, int fd, Store *store, ServerClosed closed, void 
         if (r < 0)
                 return fault(r);
 
+        server->store = store;
+        if (store)
+                store_set_wait(store, server_wait, server->changes);
         server_try_tokens(server);
         *ret = g_steal_pointer(&server);
         return 0;
@@ -351,10 +363,16 @@ Server *server_free(Server *server) {
         if (!server)
                 return NULL;
 
-        /* first: they answer what waits, on the bus that still is there */
+        /* first: they answer what waits, while there is where to */
         signer_free(server->signer);
         generator_free(server->generator);
         importer_free(server->importer);
+        changes_free(server->changes);
+        if (server->store)
+                store_set_wait(server->store, NULL, NULL);
+        server_close_uses(server);
+        use_packet_free(server->asked);
+        use_packet_free(server->answers);
         sd_bus_close_unref(server->bus);
         revoked_free(server->revoked);
         pins_free(server->pins);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Store, see store.h. An entry's file is one line that says version, form, kind and name, and then
- * the contents: plain, or a nonce and what AES-256-GCM made of them, with the line as what is
- * authenticated beside them. The line is compared, never parsed: what it has to be follows from the
- * file's name.
+ * the contents: plain, behind their SHA-256, or a nonce and what AES-256-GCM made of them, with the
+ * line as what is authenticated beside them. The line is compared, never parsed: what it has to be
+ * follows from the file's name.
  */
 
 #include "keyring/store.h"
@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/entry.h"
 #include "base/fault.h"
+#include "keyring/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,21 +19,30 @@
 #include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define STORE_VERSION "1\n"
 #define STORE_VERSION_FILE "version"
 #define STORE_ASIDE_PREFIX ".new-"
+#define STORE_LOCK_WAIT_MSEC 3000u /* longer than dtlsd lets a keyring that is to end live */
+#define STORE_LOCK_TRY_MSEC 20u
 #define STORE_NONCE_SIZE 12
 #define STORE_TAG_SIZE 16
+#define STORE_SEAL_SIZE (STORE_NONCE_SIZE + STORE_TAG_SIZE)
+#define STORE_DIGEST GNUTLS_DIG_SHA256
+#define STORE_DIGEST_SIZE 32
 #define STORE_HEADER_MAX 160
-#define STORE_FILE_MAX (STORE_HEADER_MAX + STORE_NONCE_SIZE + STORE_ENTRY_MAX + STORE_TAG_SIZE)
+#define STORE_FILE_MAX                                                                             \
+        (STORE_HEADER_MAX + STORE_ENTRY_MAX + MAX(STORE_SEAL_SIZE, STORE_DIGEST_SIZE))
 
 struct Store {
         char *path;
         int folder_fd;
         Secret *seal_key; /* NULL: entries are plain */
+        StoreWait wait;   /* NULL: what takes long is done where we are */
+        void *wait_userdata;
 };
 
 static const char *const store_kinds[N_STORE_KINDS] = {
@@ -131,19 +141,33 @@ static int store_encrypt(const Store *store, size_t n_header, const Secret *cont
         return r < 0 ? fault(-EIO) : 0;
 }
 
+/* Finds damage, of a disk or of hands; who may write here may write this too. The same. */
+static int store_digest(size_t n_header, const Secret *contents, Secret *file) {
+        uint8_t *digest = secret_data(file) + n_header;
+
+        memcpy(digest + STORE_DIGEST_SIZE, secret_peek(contents), secret_size(contents));
+        return gnutls_hash_fast(STORE_DIGEST, secret_peek(contents), secret_size(contents),
+                                digest) < 0
+                       ? fault(-EIO)
+                       : 0;
+}
+
+/* What a file has beside its header and its contents. */
+static size_t store_overhead(const Store *store) {
+        return store->seal_key ? STORE_SEAL_SIZE : STORE_DIGEST_SIZE;
+}
+
 static int store_wrap(const Store *store, StoreKind kind, const char *name, const Secret *contents,
                       Secret **ret) {
         char header[STORE_HEADER_MAX];
         size_t n_header = (size_t)store_header(store, kind, name, header);
-        size_t n_seal = store->seal_key ? STORE_NONCE_SIZE + STORE_TAG_SIZE : 0;
-        g_autoptr(Secret) file = secret_new_zero(n_header + secret_size(contents) + n_seal);
-        int r = 0;
+        g_autoptr(Secret) file =
+                secret_new_zero(n_header + secret_size(contents) + store_overhead(store));
+        int r;
 
         memcpy(secret_data(file), header, n_header);
-        if (store->seal_key)
-                r = store_encrypt(store, n_header, contents, file);
-        else
-                memcpy(secret_data(file) + n_header, secret_peek(contents), secret_size(contents));
+        r = store->seal_key ? store_encrypt(store, n_header, contents, file)
+                            : store_digest(n_header, contents, file);
         if (r < 0)
                 return r;
 
@@ -174,21 +198,32 @@ static int store_decrypt(const Store *store, const Secret *file, size_t n_header
         return 0;
 }
 
+static int store_compare(const Secret *file, size_t n_header, Secret **ret) {
+        const uint8_t *digest = secret_peek(file) + n_header;
+        const uint8_t *contents = digest + STORE_DIGEST_SIZE;
+        size_t size = secret_size(file) - n_header - STORE_DIGEST_SIZE;
+        uint8_t is[STORE_DIGEST_SIZE];
+
+        if (gnutls_hash_fast(STORE_DIGEST, contents, size, is) < 0)
+                return fault(-EIO);
+        if (memcmp(is, digest, sizeof(is)) != 0)
+                return STORE_E_DAMAGED;
+
+        *ret = secret_new(contents, size);
+        return 0;
+}
+
 static int store_unwrap(const Store *store, StoreKind kind, const char *name, const Secret *file,
                         Secret **ret) {
         char header[STORE_HEADER_MAX];
         size_t n_header = (size_t)store_header(store, kind, name, header);
-        size_t n_seal = store->seal_key ? STORE_NONCE_SIZE + STORE_TAG_SIZE : 0;
 
-        if (secret_size(file) < n_header + n_seal ||
+        if (secret_size(file) < n_header + store_overhead(store) ||
             memcmp(secret_peek(file), header, n_header) != 0)
                 return STORE_E_DAMAGED;
 
-        if (store->seal_key)
-                return store_decrypt(store, file, n_header, ret);
-
-        *ret = secret_new(secret_peek(file) + n_header, secret_size(file) - n_header);
-        return 0;
+        return store->seal_key ? store_decrypt(store, file, n_header, ret)
+                               : store_compare(file, n_header, ret);
 }
 
 /* ---- files ---- */
@@ -216,7 +251,8 @@ static int file_write_aside(const Store *store, const Secret *contents, const ch
         return fd < 0 ? fault(-errno) : file_write_all(fd, contents);
 }
 
-/* One writer: nobody else may write into the folder, and this process has one thread that does. */
+/* One writer: nobody else may write into the folder, no other keyring has it (folder_lock()), and
+ * this process makes one change at a time. */
 static int file_replace(const Store *store, const char *file, const Secret *contents) {
         g_autofree char *aside = g_strconcat(STORE_ASIDE_PREFIX, file, NULL);
         int r;
@@ -278,6 +314,23 @@ static int folder_refuse(const Store *store, char **ret_text, const char *why) {
         return STORE_E_FOLDER;
 }
 
+/* One that is about to end has a moment to. The kernel lets go of the lock with its process. */
+static int folder_lock(const Store *store, char **ret_text) {
+        for (unsigned waited_msec = 0; flock(store->folder_fd, LOCK_EX | LOCK_NB) < 0;
+             waited_msec += STORE_LOCK_TRY_MSEC) {
+                if (errno != EWOULDBLOCK)
+                        return folder_refuse(store, ret_text, g_strerror(errno));
+                if (waited_msec >= STORE_LOCK_WAIT_MSEC)
+                        return folder_refuse(store, ret_text,
+                                             "another dtlsd-keyring uses it; stop that, or give "
+                                             "this one a folder of its own");
+
+                g_usleep(STORE_LOCK_TRY_MSEC * 1000);
+        }
+
+        return 0;
+}
+
 static int folder_open(Store *store, char **ret_text) {
         struct stat status;
 
@@ -292,7 +345,7 @@ static int folder_open(Store *store, char **ret_text) {
                 return folder_refuse(store, ret_text,
                                      "it has to belong to the keyring's user, with mode 0700");
 
-        return 0;
+        return folder_lock(store, ret_text);
 }
 
 static int folder_check_version(Store *store, char **ret_text) {
@@ -306,16 +359,23 @@ static int folder_check_version(Store *store, char **ret_text) {
                 return file_replace(store, STORE_VERSION_FILE, ours);
         }
 
-        if (r || secret_size(version) != strlen(STORE_VERSION) ||
-            memcmp(secret_peek(version), STORE_VERSION, strlen(STORE_VERSION)) != 0)
+        if (r)
                 return folder_refuse(store, ret_text,
-                                     "its file 'version' is not 1: a later dtlsd-keyring wrote it, "
-                                     "or somebody else");
+                                     "its file 'version' has to be a file of the keyring's user, "
+                                     "with mode 0600");
+
+        if (secret_size(version) != strlen(STORE_VERSION) ||
+            memcmp(secret_peek(version), STORE_VERSION, strlen(STORE_VERSION)) != 0)
+                return folder_refuse(
+                        store, ret_text,
+                        "its file 'version' does not say 1: a later dtlsd-keyring wrote "
+                        "it, or somebody else");
 
         return 0;
 }
 
-/* What a write left that was killed before its rename. */
+/* What a write left that was killed before its rename; and tells of what nobody here has written.
+ */
 static int folder_sweep(Store *store) {
         g_autoptr(GDir) folder = g_dir_open(store->path, 0, NULL);
         const char *file;
@@ -323,10 +383,19 @@ static int folder_sweep(Store *store) {
         if (!folder)
                 return fault(-EIO);
 
-        while ((file = g_dir_read_name(folder)))
-                if (g_str_has_prefix(file, STORE_ASIDE_PREFIX) &&
-                    unlinkat(store->folder_fd, file, 0) < 0)
-                        return fault(-errno);
+        while ((file = g_dir_read_name(folder))) {
+                StoreName *name = store_name_of_file(file);
+                bool is_known = name || strcmp(file, STORE_VERSION_FILE) == 0;
+                g_autofree char *path = NULL;
+
+                store_name_free(name);
+                if (is_known || (g_str_has_prefix(file, STORE_ASIDE_PREFIX) &&
+                                 unlinkat(store->folder_fd, file, 0) == 0))
+                        continue;
+
+                path = g_build_filename(store->path, file, NULL);
+                journal_left_out(path, "it is nothing that the store keeps");
+        }
 
         return 0;
 }
@@ -368,6 +437,48 @@ Store *store_free(Store *store) {
 
 /* ---- entries ---- */
 
+typedef struct StoreChange {
+        const Store *store;
+        const char *file;
+        const Secret *contents; /* NULL: it goes */
+        int outcome;
+} StoreChange;
+
+static int file_remove(const Store *store, const char *file) {
+        if (unlinkat(store->folder_fd, file, 0) < 0)
+                return errno == ENOENT ? STORE_E_UNKNOWN : fault(-errno);
+
+        return fsync(store->folder_fd) < 0 ? fault(-errno) : 0;
+}
+
+/* Perhaps in another thread. */
+static void store_work(void *data) {
+        StoreChange *change = data;
+
+        change->outcome = change->contents
+                                  ? file_replace(change->store, change->file, change->contents)
+                                  : file_remove(change->store, change->file);
+}
+
+void store_wait(const Store *store, StoreWork work, void *data) {
+        if (store->wait)
+                store->wait(work, data, store->wait_userdata);
+        else
+                work(data);
+}
+
+static int store_change(const Store *store, const char *file, const Secret *contents) {
+        StoreChange change = {.store = store, .file = file, .contents = contents};
+
+        store_wait(store, store_work, &change);
+        return change.outcome;
+}
+
+void store_set_wait(Store *store, StoreWait wait, void *userdata) {
+        store->wait = wait;
+        store->wait_userdata = userdata;
+}
+
 int store_put(Store *store, StoreKind kind, const char *name, const Secret *contents) {
         g_autofree char *file = store_file_name(kind, name);
         g_autoptr(Secret) wrapped = NULL;
@@ -379,7 +490,7 @@ int store_put(Store *store, StoreKind kind, const char *name, const Secret *cont
                 return STORE_E_TOO_LONG;
 
         r = store_wrap(store, kind, name, contents, &wrapped);
-        return r < 0 ? r : file_replace(store, file, wrapped);
+        return r < 0 ? r : store_change(store, file, wrapped);
 }
 
 int store_get(Store *store, StoreKind kind, const char *name, Secret **ret) {
@@ -398,10 +509,7 @@ int store_remove(Store *store, StoreKind kind, const char *name) {
 
         g_assert(entry_name_is_valid(name));
 
-        if (unlinkat(store->folder_fd, file, 0) < 0)
-                return errno == ENOENT ? STORE_E_UNKNOWN : fault(-errno);
-
-        return fsync(store->folder_fd) < 0 ? fault(-errno) : 0;
+        return store_change(store, file, NULL);
 }
 
 static int store_names_compare(const void *a, const void *b) {

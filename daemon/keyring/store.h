@@ -37,7 +37,7 @@ typedef enum StoreOutcome {
         STORE_E_UNKNOWN = 1, /* there is no such entry */
         STORE_E_DAMAGED,     /* not ours, of loose mode, cut, altered, or sealed with another key */
         STORE_E_TOO_LONG,    /* over STORE_ENTRY_MAX */
-        STORE_E_FOLDER,      /* the folder is not ours alone, or of a later version */
+        STORE_E_FOLDER,      /* the folder is not ours alone, in use, or of a later version */
 } StoreOutcome;
 
 typedef struct Store Store;
@@ -47,6 +47,15 @@ typedef struct Store Store;
  * @ret_text: for people, when it is refused. */
 int store_open(const char *path, const Secret *seal_key, Store **ret, char **ret_text);
 Store *store_free(Store *store);
+
+typedef void (*StoreWork)(void *data);
+/* Has work(data) done, which takes long, in this thread or another, and returns then. */
+typedef void (*StoreWait)(StoreWork work, void *data, void *userdata);
+
+/* Of changes; one is made at a time. @wait NULL, as in the beginning: they wait where they are. */
+void store_set_wait(Store *store, StoreWait wait, void *userdata);
+/* For what waits for the disk, and what else of a change takes long. */
+void store_wait(const Store *store, StoreWork work, void *data);
 
 /* On the disk when it returns 0; as it was when not. */
 int store_put(Store *store, StoreKind kind, const char *name, const Secret *contents);

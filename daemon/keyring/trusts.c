@@ -9,12 +9,10 @@
 #include "base/fault.h"
 #include "identity/pem.h"
 #include "identity/trust.h"
-#include "keyring/entries.h"
 #include "keyring/journal.h"
 
 #include <string.h>
 
-#define UID_ADMINISTRATOR ((uid_t)0)
 #define SYSTEM_NAME "system" /* what the system trusts goes by this name, and is not kept here */
 
 struct Trusts {
@@ -50,25 +48,41 @@ static void bytes_extend(GPtrArray *to, GPtrArray *from) {
 
 /* ---- from certificates and back ---- */
 
-static int set_new(const char *name, GPtrArray *blobs, TrustSet **ret, const char **ret_text) {
-        set_auto set = g_new0(TrustSet, 1);
-        g_autoptr(Trust) trust = NULL;
-        int r;
+typedef struct Reading {
+        GPtrArray *blobs, *anchors;
+        int outcome;
+} Reading;
 
-        r = trust_new(blobs, &trust);
-        if (r < 0)
-                return fault(r);
-        if (r > 0) {
-                *ret_text = trust_outcome_text((TrustOutcome)r);
-                return TRUSTS_E_BAD;
+/* Tens of milliseconds for a long set. Perhaps in another thread. */
+static void reading_work(void *data) {
+        Reading *reading = data;
+        g_autoptr(Trust) trust = NULL;
+
+        reading->outcome = trust_new(reading->blobs, &trust);
+        if (reading->outcome == 0)
+                reading->anchors = trust_anchors(trust);
+}
+
+static int set_new(const Trusts *trusts, const char *name, GPtrArray *blobs, TrustSet **ret,
+                   const char **ret_text) {
+        Reading reading = {.blobs = blobs};
+        TrustSet *set;
+
+        store_wait(trusts->store, reading_work, &reading);
+        if (reading.outcome < 0)
+                return fault(reading.outcome);
+        if (reading.outcome > 0) {
+                *ret_text = trust_outcome_text((TrustOutcome)reading.outcome);
+                return ENTRIES_E_BAD;
         }
 
+        set = g_new0(TrustSet, 1);
         set->name = g_strdup(name);
-        set->anchors = trust_anchors(trust);
+        set->anchors = reading.anchors;
         for (guint i = 0; i < set->anchors->len; i++)
                 set->n_bytes += g_bytes_get_size(set->anchors->pdata[i]);
 
-        *ret = g_steal_pointer(&set);
+        *ret = set;
         return 0;
 }
 
@@ -86,11 +100,12 @@ static int set_write(const TrustSet *set, Secret **ret) {
         return 0;
 }
 
-static int set_read(const char *name, const Secret *text, TrustSet **ret, const char **ret_text) {
+static int set_read(const Trusts *trusts, const char *name, const Secret *text, TrustSet **ret,
+                    const char **ret_text) {
         g_autoptr(GPtrArray) blobs = bytes_new();
 
         g_ptr_array_add(blobs, g_bytes_new(secret_peek(text), secret_size(text)));
-        return set_new(name, blobs, ret, ret_text);
+        return set_new(trusts, name, blobs, ret, ret_text);
 }
 
 /* ---- the table ---- */
@@ -99,7 +114,8 @@ static void trusts_take(Trusts *trusts, TrustSet *set) {
         (void)g_hash_table_replace(trusts->by_name, set->name, set);
 }
 
-static void trusts_load(Trusts *trusts, const char *name) {
+static void trusts_load(void *userdata, const char *name) {
+        Trusts *trusts = userdata;
         g_autofree char *file = store_file(trusts->store, STORE_TRUST, name);
         const char *why = "it is damaged, not of this user alone, or sealed with another key";
         g_autoptr(Secret) text = NULL;
@@ -108,7 +124,7 @@ static void trusts_load(Trusts *trusts, const char *name) {
 
         r = store_get(trusts->store, STORE_TRUST, name, &text);
         if (r == 0)
-                r = set_read(name, text, &set, &why);
+                r = set_read(trusts, name, text, &set, &why);
         if (r)
                 journal_left_out(file, why);
         else
@@ -117,22 +133,14 @@ static void trusts_load(Trusts *trusts, const char *name) {
 
 int trusts_new(Store *store, Trusts **ret) {
         g_autoptr(Trusts) trusts = g_new0(Trusts, 1);
-        g_autoptr(GPtrArray) names = NULL;
         int r;
 
         trusts->store = store;
         trusts->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, set_free);
 
-        r = store ? store_list(store, &names) : 0;
+        r = entries_load(store, STORE_TRUST, trusts_load, trusts);
         if (r < 0)
                 return fault(r);
-
-        for (guint i = 0; names && i < names->len; i++) {
-                const StoreName *name = names->pdata[i];
-
-                if (name->kind == STORE_TRUST)
-                        trusts_load(trusts, name->name);
-        }
 
         *ret = g_steal_pointer(&trusts);
         return 0;
@@ -180,7 +188,7 @@ static int trusts_check_room(const Trusts *trusts, const TrustSet *set, const ch
         else
                 return 0;
 
-        return TRUSTS_E_FULL;
+        return ENTRIES_E_FULL;
 }
 
 static int trusts_save(Trusts *trusts, const TrustSet *set, const char **ret_text) {
@@ -192,7 +200,7 @@ static int trusts_save(Trusts *trusts, const TrustSet *set, const char **ret_tex
                 r = store_put(trusts->store, STORE_TRUST, set->name, text);
         if (r == STORE_E_TOO_LONG) {
                 *ret_text = "a trust set has 256 KiB of PEM at most; make another";
-                return TRUSTS_E_FULL;
+                return ENTRIES_E_FULL;
         }
 
         return r < 0 ? fault(r) : 0;
@@ -218,20 +226,20 @@ int trusts_add(Trusts *trusts, const char *name, GPtrArray *blobs, const TrustSe
         int r;
 
         if (!trusts->store)
-                return TRUSTS_E_NO_STORE;
+                return ENTRIES_E_NO_STORE;
         if (g_str_equal(name, SYSTEM_NAME)) {
                 *ret_text = "'system' is what the system trusts; name the set otherwise";
-                return TRUSTS_E_BAD;
+                return ENTRIES_E_BAD;
         }
         if (blobs->len == 0) {
                 *ret_text = "there is no certificate";
-                return TRUSTS_E_BAD;
+                return ENTRIES_E_BAD;
         }
 
         if (old)
                 bytes_extend(all, old->anchors);
         bytes_extend(all, blobs);
-        r = set_new(name, all, &set, ret_text);
+        r = set_new(trusts, name, all, &set, ret_text);
         if (r == 0)
                 r = trusts_check_room(trusts, set, ret_text);
         if (r == 0)
@@ -244,16 +252,8 @@ int trusts_add(Trusts *trusts, const char *name, GPtrArray *blobs, const TrustSe
 }
 
 static int trusts_drop(Trusts *trusts, const char *name, const char **ret_text) {
-        int r;
-
-        /* a damaged one is not in the table, and goes all the same */
-        r = store_remove(trusts->store, STORE_TRUST, name);
-        if (r < 0)
-                return fault(r);
-
-        (void)g_hash_table_remove(trusts->by_name, name);
         *ret_text = "there is no trust set of this name";
-        return r == STORE_E_UNKNOWN ? TRUSTS_E_UNKNOWN : 0;
+        return entries_remove(trusts->store, STORE_TRUST, trusts->by_name, name);
 }
 
 static bool anchor_is(GBytes *der, const void *fingerprint, size_t size) {
@@ -274,14 +274,14 @@ int trusts_remove(Trusts *trusts, const char *name, const void *fingerprint, siz
         int r;
 
         if (!trusts->store)
-                return TRUSTS_E_NO_STORE;
+                return ENTRIES_E_NO_STORE;
 
         *ret = NULL;
         if (size == 0)
                 return trusts_drop(trusts, name, ret_text);
         if (!old) {
                 *ret_text = "there is no trust set of this name";
-                return TRUSTS_E_UNKNOWN;
+                return ENTRIES_E_UNKNOWN;
         }
 
         for (guint i = 0; i < old->anchors->len; i++)
@@ -289,12 +289,12 @@ int trusts_remove(Trusts *trusts, const char *name, const void *fingerprint, siz
                         g_ptr_array_add(rest, g_bytes_ref(old->anchors->pdata[i]));
         if (rest->len == old->anchors->len) {
                 *ret_text = "the trust set has no certificate with this SHA-256";
-                return TRUSTS_E_UNKNOWN;
+                return ENTRIES_E_UNKNOWN;
         }
         if (rest->len == 0)
                 return trusts_drop(trusts, name, ret_text);
 
-        r = set_new(name, rest, &set, ret_text);
+        r = set_new(trusts, name, rest, &set, ret_text);
         if (r == 0)
                 r = trusts_put(trusts, set, ret, ret_text);
         if (r)
@@ -305,5 +305,5 @@ int trusts_remove(Trusts *trusts, const char *name, const void *fingerprint, siz
 }
 
 GPtrArray *trusts_list(const Trusts *trusts) {
-        return entries_list(trusts->by_name);
+        return entry_list(trusts->by_name);
 }

@@ -8,7 +8,7 @@
  * Knows: which certificates are in a set. Does not know: who is judged by it.
  */
 
-#include "keyring/store.h"
+#include "keyring/entries.h"
 
 #include <glib.h>
 #include <stddef.h>
@@ -27,13 +27,6 @@ typedef struct TrustSet {
         GPtrArray *anchors; /* GBytes, DER, each once; never empty */
         size_t n_bytes;
 } TrustSet;
-
-typedef enum TrustsOutcome {
-        TRUSTS_E_BAD = 1, /* the certificates, or the name; the text says why */
-        TRUSTS_E_UNKNOWN, /* no such set, or it has no such anchor; text */
-        TRUSTS_E_FULL,    /* text */
-        TRUSTS_E_NO_STORE,
-} TrustsOutcome;
 
 /* Reads all of @store, which may be NULL and is borrowed. What is damaged is named in the log and
  * left out. */

@@ -7,7 +7,8 @@
  * Nothing in here gives a private key out again.
  *
  * Knows: how much is allowed to whom. Does not know: D-Bus, the event loop, threads
- * (a VaultKey is counted without locks: only the loop's thread takes and gives references).
+ * (a VaultKey is counted without locks: only who has the loop's turn, changes.h, takes and gives
+ * references).
  */
 
 #include "base/secret.h"

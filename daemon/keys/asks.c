@@ -14,7 +14,6 @@
 #include "base/terms.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define KEYS_TEXT_LATE "the keyring did not answer in time"
 
@@ -106,6 +105,7 @@ static void keys_arm(Keys *keys, uint64_t due_usec) {
         /* neither can fail for a timer of ours */
         (void)sd_event_source_set_time(keys->timer, due_usec);
         (void)sd_event_source_set_enabled(keys->timer, SD_EVENT_ONESHOT);
+        keys_stir(keys);
 }
 
 /* Tickets, because who hears of one may forget others. */
@@ -127,13 +127,9 @@ static GArray *keys_due(Keys *keys, uint64_t now_usec) {
         return due;
 }
 
-static uint64_t keys_now(const Keys *keys) {
-        uint64_t now_usec;
-        int r;
-
-        r = sd_event_now(keys->event, CLOCK_MONOTONIC, &now_usec);
-        g_assert(r >= 0); /* a clock that the loop knows */
-        return now_usec;
+/* The loop's clock may stand still where something is asked. */
+static uint64_t keys_now(void) {
+        return (uint64_t)g_get_monotonic_time();
 }
 
 int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -141,7 +137,7 @@ int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata) {
         g_autoptr(GArray) due = NULL;
 
         keys->timer_usec = UINT64_MAX;
-        due = keys_due(keys, keys_now(keys));
+        due = keys_due(keys, keys_now());
 
         for (guint i = 0; i < due->len; i++) {
                 Ask *ask = g_hash_table_lookup(keys->asks, &g_array_index(due, uint64_t, i));
@@ -156,7 +152,7 @@ int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata) {
 void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text) {
         ask->due_outcome = outcome;
         ask->due_text = text;
-        ask->due_usec = keys_now(ask->keys) + delay_usec;
+        ask->due_usec = keys_now() + delay_usec;
         keys_arm(ask->keys, ask->due_usec);
 }
 
@@ -198,6 +194,13 @@ uint64_t ask_begin(Ask *ask, int r) {
                 ask_set_due(ask, 0, KEYS_E_REFUSED, "the keyring cannot be asked now");
 
         return ticket;
+}
+
+uint64_t ask_call(Ask *ask, sd_bus_message *m, int r) {
+        if (r >= 0)
+                r = sd_bus_call_async(ask->keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
+        keys_stir(ask->keys);
+        return ask_begin(ask, r);
 }
 
 void keys_forget(Keys *keys, uint64_t ticket) {

@@ -1,21 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Uses of keys: signatures, and PSKs for a handshake. What is asked for in one turn of the loop
- * goes in one call as the next turn begins; answers come in signals, several in one, in whichever
+ * Uses of keys: signatures, and PSKs for a handshake. What is asked for in one turn of the host's
+ * goes in one packet as it ends, on a socket of its own; answers come in packets too, in whichever
  * order the keyring has them.
  */
 
+#include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/terms.h"
 #include "keys/private.h"
 
 #include <errno.h>
-#include <string.h>
-#include <time.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 
-#define USE_TYPE "ttusbay"
-#define ANSWER_TYPE "tssay"
-#define BATCH_MAX 64 /* in one call */
+#define BATCH_MAX 64 /* in one packet */
+
+/* ---- watching ---- */
+
+/* Events 0: not any more, not even for its end. */
+static int batch_watch(Keys *keys, int fd, uint32_t events) {
+        return keys->host ? keys->host->watch(fd, events, keys->host_userdata) : 0;
+}
+
+void keys_set_host(Keys *keys, const KeysHost *host, void *userdata) {
+        g_assert(!host || keys->uses_fd < 0);
+        (void)batch_watch(keys, -1, 0);
+        keys->host = host;
+        keys->host_userdata = userdata;
+}
 
 /* ---- asking ---- */
 
@@ -33,100 +47,53 @@ static void batch_fail(Keys *keys, uint64_t first, int outcome, const char *text
         }
 }
 
-void batch_flush(Keys *keys) {
-        g_autoptr(sd_bus_message) m = g_steal_pointer(&keys->batch);
+/* What the socket does not hold now waits until it does. */
+void keys_flush_uses(Keys *keys) {
         int r;
 
-        if (!m)
+        if (keys->uses_fd < 0)
                 return;
 
-        keys->n_batch = 0;
-        r = sd_bus_message_close_container(m);
-        if (r >= 0)
-                r = sd_bus_send(keys->bus, m, NULL);
-        if (r < 0)
-                batch_fail(keys, keys->batch_first, KEYS_E_GONE, KEYS_TEXT_GONE);
+        r = use_send(keys->batch, keys->uses_fd, MSG_DONTWAIT);
+        if (keys->is_stalled != (r == -EAGAIN)) {
+                keys->is_stalled = r == -EAGAIN;
+                (void)batch_watch(keys, keys->uses_fd,
+                                  keys->is_stalled ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        }
+        if (r == 0 || r == -EAGAIN)
+                return;
+
+        use_drop(keys->batch);
+        batch_fail(keys, keys->batch_first, KEYS_E_GONE, KEYS_TEXT_GONE);
 }
 
-static int on_turn(sd_event_source *source, void *userdata) {
-        batch_flush(userdata);
-        return 0;
+static int batch_add(Keys *keys, const Use *use, const char *algorithm, const void *input) {
+        if (keys->uses_fd < 0)
+                return -ENOTCONN;
+        if (use_put(keys->batch, use, algorithm, input))
+                return 0;
+
+        keys_flush_uses(keys); /* what is in it may be all that is in the way */
+        return use_put(keys->batch, use, algorithm, input) ? 0 : -ENOBUFS;
 }
 
-static int on_never(sd_event_source *source, uint64_t usec, void *userdata) {
-        return 0;
-}
-
-int batch_new(Keys *keys) {
-        int r;
-
-        /* a timer that never rings, for its preparation alone: ahead of the connection's, which
-         * looks as a turn begins for what it could not send */
-        r = sd_event_add_time(keys->event, &keys->turn, CLOCK_MONOTONIC, UINT64_MAX, 0, on_never,
-                              keys);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(keys->turn, SD_EVENT_ON);
-        if (r >= 0)
-                r = sd_event_source_set_priority(keys->turn, SD_EVENT_PRIORITY_NORMAL - 1);
-        if (r >= 0)
-                r = sd_event_source_set_prepare(keys->turn, on_turn);
-        return r < 0 ? fault(r) : 0;
-}
-
-static int batch_open(Keys *keys, const Ask *ask) {
-        int r;
-
-        keys->batch_first = ask->ticket;
-        r = sd_bus_message_new_method_call(keys->bus, &keys->batch, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, "Use");
-        if (r >= 0)
-                r = sd_bus_message_set_expect_reply(keys->batch, false);
-        if (r >= 0)
-                r = sd_bus_message_open_container(keys->batch, 'a', "(" USE_TYPE ")");
-        return r;
-}
-
-typedef struct Use {
-        const Key *key;
-        uid_t uid;
-        const char *algorithm; /* "": the PSK itself is wanted */
-        bool is_hash;
-        const void *input;
-        size_t size;
-} Use;
-
-static int batch_append(Keys *keys, const Ask *ask, const Use *use) {
-        int r;
-
-        r = sd_bus_message_open_container(keys->batch, 'r', USE_TYPE);
-        if (r >= 0)
-                r = sd_bus_message_append(keys->batch, "ttusb", ask->ticket, key_id(use->key),
-                                          (uint32_t)use->uid, use->algorithm, (int)use->is_hash);
-        if (r >= 0)
-                r = sd_bus_message_append_array(keys->batch, 'y', use->input, use->size);
-        return r < 0 ? r : sd_bus_message_close_container(keys->batch);
-}
-
-static uint64_t batch_put(Ask *ask, const Use *use) {
+/* @algorithm "": the PSK itself is wanted. */
+static uint64_t batch_put(Ask *ask, const Key *key, const Use *use, const char *algorithm,
+                          const void *input) {
         Keys *keys = ask->keys;
         uint64_t ticket = ask->ticket;
         int r;
 
-        if (!ask_check_key(ask, use->key))
+        if (!ask_check_key(ask, key))
                 return ticket;
 
-        ask->is_batched = true;
-        r = keys->batch ? 0 : batch_open(keys, ask);
-        if (r >= 0)
-                r = batch_append(keys, ask, use);
+        r = batch_add(keys, use, algorithm, input);
+        ask->is_batched = r == 0;
+        if (ask->is_batched && use_count(keys->batch) == 1)
+                keys->batch_first = ticket;
         (void)ask_begin(ask, r);
-        if (r < 0) { /* of a message that broke off nothing can be sent */
-                keys->batch = sd_bus_message_unref(keys->batch);
-                batch_fail(keys, keys->batch_first, KEYS_E_REFUSED,
-                           "the keyring cannot be asked now");
-        } else if (++keys->n_batch == BATCH_MAX) {
-                batch_flush(keys);
-        }
+        if (use_count(keys->batch) >= BATCH_MAX)
+                keys_flush_uses(keys);
 
         return ticket;
 }
@@ -134,18 +101,79 @@ static uint64_t batch_put(Ask *ask, const Use *use) {
 uint64_t keys_sign(Keys *keys, const Key *key, uid_t uid, const char *algorithm, bool is_hash,
                    const void *input, size_t size, KeysSigned answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_SIGN, userdata);
-        const Use use = {key, uid, algorithm, is_hash, input, size};
+        const Use use = {
+                .ticket = ask->ticket,
+                .key = key_id(key),
+                .uid = uid,
+                .size = (uint32_t)MIN(size, UINT32_MAX),
+                .is_hash = is_hash,
+        };
 
         ask->signed_ = answer;
-        return batch_put(ask, &use);
+        return batch_put(ask, key, &use, algorithm, input);
 }
 
 uint64_t keys_fetch_psk(Keys *keys, const Key *key, uid_t uid, KeysFetched answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_FETCH_PSK, userdata);
-        const Use use = {.key = key, .uid = uid, .algorithm = ""};
+        const Use use = {.ticket = ask->ticket, .key = key_id(key), .uid = uid};
 
         ask->fetched = answer;
-        return batch_put(ask, &use);
+        return batch_put(ask, key, &use, /* algorithm= */ "", NULL);
+}
+
+/* ---- answers ---- */
+
+static void use_done(Ask *ask, const void *bytes, size_t size) {
+        g_autoptr(Secret) psk = NULL;
+
+        if (ask->kind == ASK_SIGN) {
+                ask->signed_(0, NULL, bytes, size, ask->userdata);
+                return;
+        }
+
+        psk = secret_new(bytes, size);
+        ask->fetched(0, NULL, psk, ask->userdata);
+}
+
+static void use_failed(Ask *ask, const Use *use, const void *bytes) {
+        g_autofree char *name = g_strconcat(DTLSD_ERROR_PREFIX, use->word, NULL);
+        g_autofree char *text = g_strndup(bytes, use->size);
+        const sd_bus_error error = {.name = name, .message = text};
+
+        ask_fail_by_error(ask, &error);
+}
+
+/* Nobody waits any more for what was forgotten, or late. */
+static void batch_answer(Keys *keys, const Use *use, const void *bytes) {
+        Ask *ask = g_hash_table_lookup(keys->asks, &use->ticket);
+
+        if (!ask || !ask->is_batched)
+                return;
+
+        if (*use->word) {
+                use_failed(ask, use, bytes);
+                return;
+        }
+
+        g_hash_table_steal(keys->asks, &use->ticket);
+        use_done(ask, bytes, use->size);
+        ask_free(ask);
+}
+
+/* False: there is none. */
+static bool batch_read(Keys *keys) {
+        void *bytes;
+        Use use;
+
+        if (keys->uses_fd < 0 || use_receive(keys->answers, keys->uses_fd) < 0)
+                return false;
+
+        while (use_next(keys->answers, &use, &bytes))
+                batch_answer(keys, &use, bytes);
+        if (use_has_more(keys->answers))
+                batch_fail(keys, 0, KEYS_E_REFUSED, "the keyring's answer cannot be read");
+        use_drop(keys->answers); /* pre-shared keys too */
+        return true;
 }
 
 void batch_lose(Keys *keys) {
@@ -153,6 +181,8 @@ void batch_lose(Keys *keys) {
         GHashTableIter iter;
         gpointer value;
 
+        while (batch_read(keys)) /* what it had said is heard */
+                ;
         g_hash_table_iter_init(&iter, keys->asks);
         while (g_hash_table_iter_next(&iter, NULL, &value))
                 if (((const Ask *)value)->is_batched)
@@ -167,70 +197,72 @@ void batch_lose(Keys *keys) {
         }
 }
 
-/* ---- answers ---- */
-
-static void use_done(Ask *ask, const void *data, size_t size) {
-        g_autoptr(Secret) psk = NULL;
-
-        if (ask->kind == ASK_SIGN) {
-                ask->signed_(0, NULL, data, size, ask->userdata);
-                return;
-        }
-
-        psk = secret_new(data, size);
-        explicit_bzero((void *)data, size); /* the message's own memory, which sd-bus only frees */
-        ask->fetched(0, NULL, psk, ask->userdata);
+/* What is over is told by the bus too, which then closes this. Room is used as the turn ends. */
+void keys_serve_uses(Keys *keys, uint32_t events) {
+        if (!batch_read(keys) && events & (EPOLLHUP | EPOLLERR))
+                (void)batch_watch(keys, keys->uses_fd, 0);
 }
 
-/* Nobody waits any more for what was forgotten, or late. */
-static void batch_answer(Keys *keys, uint64_t ticket, const sd_bus_error *error, const void *data,
-                         size_t size) {
-        Ask *ask = g_hash_table_lookup(keys->asks, &ticket);
+/* ---- the socket ---- */
 
-        if (!ask || !ask->is_batched) {
-                explicit_bzero((void *)data, size);
-                return;
-        }
+static int batch_take_socket(Keys *keys, sd_bus_message *m) {
+        int fd, r;
 
-        if (*error->name) {
-                ask_fail_by_error(ask, error);
-                return;
-        }
+        if (sd_bus_message_is_method_error(m, NULL))
+                return -EIO;
 
-        g_hash_table_steal(keys->asks, &ticket);
-        use_done(ask, data, size);
-        ask_free(ask);
-}
-
-/* 1: one was read; 0: there are no more. */
-static int batch_read_answer(Keys *keys, sd_bus_message *m) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        const void *data;
-        uint64_t ticket;
-        size_t size;
-        int r;
-
-        r = sd_bus_message_enter_container(m, 'r', ANSWER_TYPE);
-        if (r <= 0)
-                return r;
-
-        r = sd_bus_message_read(m, "tss", &ticket, &error.name, &error.message);
-        if (r >= 0)
-                r = sd_bus_message_read_array(m, 'y', &data, &size);
+        r = sd_bus_message_read(m, "h", &fd);
         if (r < 0)
                 return r;
 
-        batch_answer(keys, ticket, &error, data, size);
-        r = sd_bus_message_exit_container(m);
-        return r < 0 ? r : 1;
+        keys->uses_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (keys->uses_fd < 0)
+                return -errno;
+
+        return batch_watch(keys, keys->uses_fd, EPOLLIN);
 }
 
-void batch_read(Keys *keys, sd_bus_message *m) {
+static int on_opened(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Keys *keys = userdata;
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "(" ANSWER_TYPE ")");
-        while (r > 0)
-                r = batch_read_answer(keys, m);
+        keys->uses_opening = sd_bus_slot_unref(keys->uses_opening);
+        if (!keys_connected(keys))
+                return 0;
+
+        r = batch_take_socket(keys, m);
+        if (r < 0) {
+                (void)fault(r);  /* traced */
+                keys_lose(keys); /* another one may do better */
+        }
+        return 0;
+}
+
+void batch_open(Keys *keys) {
+        int r;
+
+        r = sd_bus_call_method_async(keys->bus, &keys->uses_opening, NULL, DTLSD_ROOT_PATH,
+                                     DTLSD_INTERFACE_KEYRING, "OpenUses", on_opened, keys, NULL);
         if (r < 0)
-                batch_fail(keys, 0, KEYS_E_REFUSED, "the keyring's answer cannot be read");
+                (void)fault(r); /* traced; the connection is dying */
+}
+
+void batch_close(Keys *keys) {
+        keys->uses_opening = sd_bus_slot_unref(keys->uses_opening);
+        (void)batch_watch(keys, -1, 0);
+        autofd_close(&keys->uses_fd);
+        keys->uses_fd = -1;
+        keys->is_stalled = false;
+        if (keys->batch)
+                use_drop(keys->batch);
+}
+
+void batch_new(Keys *keys) {
+        keys->batch = use_packet_new();
+        keys->answers = use_packet_new();
+}
+
+void batch_free(Keys *keys) {
+        use_packet_free(keys->batch);
+        use_packet_free(keys->answers);
 }

@@ -4,37 +4,24 @@
  * is the certificate.
  */
 
-#include "base/terms.h"
 #include "keys/private.h"
-
-#include <errno.h>
-
-static int generate_message(Keys *keys, uid_t uid, const char *name, const char *key_type,
-                            const char *subject, char **names, sd_bus_message **ret) {
-        int r;
-
-        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, "GenerateIdentity");
-        if (r >= 0)
-                r = sd_bus_message_append(*ret, "usss", (uint32_t)uid, name, key_type, subject);
-        return r < 0 ? r : sd_bus_message_append_strv(*ret, names);
-}
 
 uint64_t keys_generate_identity(Keys *keys, uid_t uid, const char *name, const char *key_type,
                                 const char *subject, char **names, KeysGenerated answer,
                                 void *userdata) {
         Ask *ask = ask_new(keys, ASK_GENERATE_IDENTITY, userdata);
         g_autoptr(sd_bus_message) m = NULL;
-        int r = -ENOTCONN;
+        int r;
 
         ask->generated = answer;
         ask->identity = identity_new(name);
-        if (keys_connected(keys)) {
-                r = generate_message(keys, uid, name, key_type, subject, names, &m);
-                if (r >= 0)
-                        r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        }
-        return ask_begin(ask, r);
+
+        r = ask_message_new(keys, "GenerateIdentity", uid, name, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", key_type, subject);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, names);
+        return ask_call(ask, m, r);
 }
 
 /* Beside the pair that is in use, or by itself. */
@@ -65,29 +52,17 @@ int ask_read_generated(Ask *ask, sd_bus_message *m) {
         return 0;
 }
 
-static int install_message(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs,
-                           sd_bus_message **ret) {
-        int r;
-
-        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, "InstallCertificate");
-        if (r >= 0)
-                r = sd_bus_message_append(*ret, "us", (uint32_t)uid, name);
-        return r < 0 ? r : append_blobs(*ret, blobs);
-}
-
 uint64_t keys_install_certificate(Keys *keys, uid_t uid, const char *name, GPtrArray *blobs,
                                   KeysDone answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_INSTALL_CERTIFICATE, userdata);
         g_autoptr(sd_bus_message) m = NULL;
-        int r = -ENOTCONN;
+        int r;
 
         ask->done = answer;
         ask->identity = identity_new(name);
-        if (keys_connected(keys)) {
-                r = install_message(keys, uid, name, blobs, &m);
-                if (r >= 0)
-                        r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        }
-        return ask_begin(ask, r);
+
+        r = ask_message_new(keys, "InstallCertificate", uid, name, &m);
+        if (r >= 0)
+                r = append_blobs(m, blobs);
+        return ask_call(ask, m, r);
 }

@@ -6,12 +6,12 @@
  * keys are dead until the next one says what there is.
  */
 
+#include "base/entry.h"
 #include "base/fault.h"
 #include "base/terms.h"
 #include "keys/private.h"
 
 #include <errno.h>
-#include <string.h>
 
 static GPtrArray *blobs_new(void) {
         return g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
@@ -169,24 +169,8 @@ const KeysIdentity *keys_identity(const Keys *keys, const char *name) {
         return g_hash_table_lookup(keys->identities, name);
 }
 
-static int identity_compare(const void *a, const void *b) {
-        const KeysIdentity *x = *(const KeysIdentity *const *)a;
-        const KeysIdentity *y = *(const KeysIdentity *const *)b;
-
-        return strcmp(x->name, y->name);
-}
-
 GPtrArray *keys_identities(const Keys *keys) {
-        GPtrArray *list = g_ptr_array_new();
-        GHashTableIter iter;
-        void *identity;
-
-        g_hash_table_iter_init(&iter, keys->identities);
-        while (g_hash_table_iter_next(&iter, NULL, &identity))
-                g_ptr_array_add(list, identity);
-
-        g_ptr_array_sort(list, identity_compare);
-        return list;
+        return entry_list(keys->identities);
 }
 
 void keys_observe_identities(Keys *keys, KeysIdentitiesChanged changed, void *userdata) {
@@ -213,10 +197,7 @@ static int store_message(Keys *keys, uid_t uid, const char *name, const KeysImpo
                          sd_bus_message **ret) {
         int r;
 
-        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, "StoreIdentity");
-        if (r >= 0)
-                r = sd_bus_message_append(*ret, "us", (uint32_t)uid, name);
+        r = ask_message_new(keys, "StoreIdentity", uid, name, ret);
         if (r >= 0)
                 r = append_blobs(*ret, import->blobs);
         if (r >= 0)
@@ -240,26 +221,21 @@ uint64_t keys_store_identity(Keys *keys, uid_t uid, const char *name, const Keys
         ask->identity = identity_new(name);
 
         /* a descriptor on a connection that is not ready would have the loop wait */
-        if (keys_connected(keys) && sd_bus_is_ready(keys->bus) > 0) {
+        if (keys_connected(keys) && sd_bus_is_ready(keys->bus) > 0)
                 r = store_message(keys, uid, name, import, &m);
-                if (r >= 0)
-                        r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        }
-        return ask_begin(ask, r);
+        return ask_call(ask, m, r);
 }
 
 uint64_t keys_remove_identity(Keys *keys, uid_t uid, const char *name, KeysDone answer,
                               void *userdata) {
         Ask *ask = ask_new(keys, ASK_REMOVE_IDENTITY, userdata);
-        int r = -ENOTCONN;
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
 
         ask->done = answer;
         ask->identity = identity_new(name);
-        if (keys_connected(keys))
-                r = sd_bus_call_method_async(keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
-                                             DTLSD_INTERFACE_KEYRING, "RemoveIdentity", on_reply,
-                                             ask, "us", (uint32_t)uid, name);
-        return ask_begin(ask, r);
+        r = ask_message_new(keys, "RemoveIdentity", uid, name, &m);
+        return ask_call(ask, m, r);
 }
 
 int ask_read_stored(Ask *ask, sd_bus_message *m) {

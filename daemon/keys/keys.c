@@ -37,7 +37,7 @@ static void keys_remove(Keys *keys, uint64_t id) {
         g_autoptr(sd_bus_message) m = NULL;
         int r;
 
-        batch_flush(keys); /* it may be among them */
+        keys_flush_uses(keys); /* it may be among them */
         r = sd_bus_message_new_method_call(keys->bus, &m, NULL, DTLSD_ROOT_PATH,
                                            DTLSD_INTERFACE_KEYRING, "Remove");
         if (r >= 0)
@@ -48,6 +48,7 @@ static void keys_remove(Keys *keys, uint64_t id) {
                 r = sd_bus_send(keys->bus, m, NULL);
         if (r < 0)
                 (void)fault(r); /* traced */
+        keys_stir(keys);
 }
 
 Key *key_unref(Key *key) {
@@ -156,6 +157,11 @@ bool ask_check_key(Ask *ask, const Key *key) {
 
 /* ---- the connection ---- */
 
+void keys_stir(Keys *keys) {
+        if (keys->host)
+                keys->host->stir(keys->host_userdata);
+}
+
 bool keys_connected(const Keys *keys) {
         return keys->bus && sd_bus_is_open(keys->bus) > 0;
 }
@@ -186,8 +192,7 @@ static void keys_drop_connection(Keys *keys) {
                 ask_set_due(ask, 0, KEYS_E_GONE, KEYS_TEXT_GONE);
         }
 
-        keys->batch = sd_bus_message_unref(keys->batch);
-        keys->n_batch = 0;
+        batch_close(keys);
         keys->bus = sd_bus_close_unref(keys->bus);
 }
 
@@ -195,6 +200,7 @@ static void on_keys_ready(Keys *keys) {
         GHashTableIter iter;
         gpointer value;
 
+        batch_open(keys); /* first: before there is a key to be used */
         g_hash_table_iter_init(&iter, keys->asks);
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 Ask *ask = value;
@@ -210,21 +216,21 @@ static void on_keys_ready(Keys *keys) {
         identities_ask(keys); /* last: once they are known everything is */
 }
 
+void keys_lose(Keys *keys) {
+        batch_lose(keys);
+        keys_drop_connection(keys);
+        keys->lost(keys->userdata); /* may connect again */
+}
+
 static int on_bus_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Keys *keys = userdata;
 
         if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Connected"))
                 on_keys_ready(keys);
-        if (sd_bus_message_is_signal(m, DTLSD_INTERFACE_KEYRING, "Used")) {
-                batch_read(keys, m);
-                return 1;
-        }
         if (!sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
                 return 0;
 
-        batch_lose(keys); /* sd-bus has answered the calls */
-        keys_drop_connection(keys);
-        keys->lost(keys->userdata); /* may connect again */
+        keys_lose(keys); /* sd-bus has answered the calls */
         return 1;
 }
 
@@ -278,6 +284,7 @@ int keys_new(sd_event *event, Keys **ret) {
         int r;
 
         keys->event = sd_event_ref(event);
+        keys->uses_fd = -1;
         keys->answer_usec = KEYS_ANSWER_USEC;
         keys->asks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, ask_free);
         keys->held = g_hash_table_new(NULL, NULL);
@@ -287,11 +294,10 @@ int keys_new(sd_event *event, Keys **ret) {
         keys->pins = pins_table_new();
         keys->revoked = revoked_table_new();
 
+        batch_new(keys);
         keys->timer_usec = UINT64_MAX;
         r = sd_event_add_time(event, &keys->timer, CLOCK_MONOTONIC, UINT64_MAX, KEYS_ACCURACY_USEC,
                               on_asks_due, keys);
-        if (r >= 0)
-                r = batch_new(keys);
         if (r < 0)
                 return fault(r);
 
@@ -314,7 +320,7 @@ Keys *keys_free(Keys *keys) {
         g_hash_table_unref(keys->revoked);
         g_hash_table_unref(keys->held);
         sd_event_source_disable_unref(keys->timer);
-        sd_event_source_disable_unref(keys->turn);
+        batch_free(keys);
         sd_event_unref(keys->event);
         g_free(keys);
         return NULL;

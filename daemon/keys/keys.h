@@ -105,6 +105,15 @@ typedef struct KeysPin {
         GBytes *key; /* SHA-256 of its SubjectPublicKeyInfo; NULL: any */
 } KeysPin;
 
+/* Who serves the socket for uses of keys, a part of each handshake: a turn of sd-event, where all
+ * else here is, costs as much as a datagram. */
+typedef struct KeysHost {
+        /* @fd is watched for these events, when they are 0 not even for its end; @fd -1: it is
+         * about to be closed. Else a negative errno. */
+        int (*watch)(int fd, uint32_t events, void *userdata);
+        void (*stir)(void *userdata); /* sd-event has something to do */
+} KeysHost;
+
 int keys_new(sd_event *event, Keys **ret);
 /* Whoever asks must be gone before: what is still asked is not answered. Keys may live on, dead. */
 Keys *keys_free(Keys *keys);
@@ -115,6 +124,12 @@ Keys *keys_free(Keys *keys);
  * for it. */
 int keys_connect(Keys *keys, int fd, KeysLost lost, void *userdata);
 bool keys_connected(const Keys *keys);
+/* Before the first keyring is connected. NULL: nobody any more. */
+void keys_set_host(Keys *keys, const KeysHost *host, void *userdata);
+/* The socket has these: what was answered is told. */
+void keys_serve_uses(Keys *keys, uint32_t events);
+/* At the end of each turn: what was asked in it goes. */
+void keys_flush_uses(Keys *keys);
 /* Instead of KEYS_ANSWER_USEC, for what is asked from here on. */
 void keys_set_answer_usec(Keys *keys, uint64_t usec);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The pins that the keyring keeps, as dtlsd knows them: as trusts.c has its sets. Whoever is judged
- * before they are known is judged as if no key was the right one.
+ * before they are known is judged as if no key was the right one; and so is for whom a table counts
+ * that is damaged: nobody knows which keys were in it.
  */
 
 #include "base/fault.h"
@@ -20,6 +21,17 @@ static char *table_of(uid_t uid) {
 /* What the table of pins is found by. */
 static char *place_of(const char *table, const char *host, uint16_t port) {
         return g_strdup_printf("%s %s %u", table, host, port);
+}
+
+/* "u/1000/pins  0": all of a table */
+static bool place_is_whole(const char *place) {
+        return g_str_has_suffix(place, "  0");
+}
+
+static bool table_is_damaged(const Keys *keys, const char *table) {
+        g_autofree char *whole = place_of(table, "", 0);
+
+        return g_hash_table_contains(keys->pins, whole);
 }
 
 static GPtrArray *keys_pins_new(void) {
@@ -59,7 +71,10 @@ static int read_pins(Keys *keys, sd_bus_message *m) {
                 return r;
 
         place = place_of(table, host, port);
-        pins_take(keys, place, pins);
+        if (place_is_whole(place)) /* it is damaged */
+                (void)g_hash_table_replace(keys->pins, g_strdup(place), g_ptr_array_ref(pins));
+        else
+                pins_take(keys, place, pins);
         r = sd_bus_message_exit_container(m);
         return r < 0 ? r : 1;
 }
@@ -114,6 +129,9 @@ GPtrArray *keys_pins(const Keys *keys, uid_t uid, const char *host, uint16_t por
         g_autoptr(GPtrArray) pins = keys_pins_new();
         g_autofree char *own = table_of(uid);
 
+        if (table_is_damaged(keys, own) || table_is_damaged(keys, TABLE_OF_ALL))
+                return g_steal_pointer(&pins);
+
         pins_add_all(keys, own, host, port, pins);
         pins_add_all(keys, TABLE_OF_ALL, host, port, pins);
         return pins->len > 0 || !keys->pins_known ? g_steal_pointer(&pins) : NULL;
@@ -150,12 +168,6 @@ static int pins_call(const Keys *keys, const char *method, const KeysPin *pin,
         return r < 0 ? r : sd_bus_message_append_array(*ret, 'y', data, size);
 }
 
-static uint64_t pins_send(Ask *ask, sd_bus_message *m, int r) {
-        if (r >= 0)
-                r = sd_bus_call_async(ask->keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        return ask_begin(ask, r);
-}
-
 uint64_t keys_pin(Keys *keys, const KeysPin *pin, bool first, KeysDone answer, void *userdata) {
         Ask *ask = pins_ask_new(keys, pin, answer, userdata);
         g_autoptr(sd_bus_message) m = NULL;
@@ -164,19 +176,16 @@ uint64_t keys_pin(Keys *keys, const KeysPin *pin, bool first, KeysDone answer, v
         r = pins_call(keys, "Pin", pin, &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "b", (int)first);
-        return pins_send(ask, m, r);
+        return ask_call(ask, m, r);
 }
 
 uint64_t keys_unpin(Keys *keys, const KeysPin *pin, KeysDone answer, void *userdata) {
         Ask *ask = pins_ask_new(keys, pin, answer, userdata);
         g_autoptr(sd_bus_message) m = NULL;
+        int r;
 
-        return pins_send(ask, m, pins_call(keys, "Unpin", pin, &m));
-}
-
-/* "u/1000/pins  0": all of a table */
-static bool place_is_whole(const char *place) {
-        return g_str_has_suffix(place, "  0");
+        r = pins_call(keys, "Unpin", pin, &m);
+        return ask_call(ask, m, r);
 }
 
 static gboolean place_is_in(void *place, void *pins, void *whole) {

@@ -3,6 +3,7 @@
 
 /* What the files of keys/ see of each other; no other room includes this. */
 
+#include "base/use.h"
 #include "keys/keys.h"
 
 #include <systemd/sd-bus.h>
@@ -57,16 +58,20 @@ struct Keys {
         sd_event *event;
         sd_event_source *timer; /* of all asks */
         uint64_t timer_usec;    /* when it rings; UINT64_MAX: it does not */
-        sd_event_source *turn;  /* as each turn begins */
+        const KeysHost *host;   /* NULL: none */
+        void *host_userdata;
         uint64_t answer_usec;
         uint64_t last_ticket;
         GHashTable *asks; /* ticket in the ask itself to Ask, owned */
 
-        sd_bus *bus;           /* NULL: not connected */
-        sd_bus_message *batch; /* what this turn of the loop asks; NULL: nothing */
-        unsigned n_batch;
+        sd_bus *bus;      /* NULL: not connected */
+        GHashTable *held; /* set of Key that live in this keyring; they are their holders' */
+        sd_bus_slot *uses_opening;
+        int uses_fd;      /* for uses of keys; -1: not open */
+        bool is_stalled;  /* it was full */
+        UsePacket *batch; /* what this turn asks */
+        UsePacket *answers;
         uint64_t batch_first; /* its ticket */
-        GHashTable *held;     /* set of Key that live in this keyring; they are their holders' */
         KeysLost lost;
         void *userdata;
 
@@ -105,6 +110,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 Key *key_new(Keys *keys, uint64_t id, const void *spki, size_t spki_size);
 /* Whether @key can be used; else the answer is on its way. */
 bool ask_check_key(Ask *ask, const Key *key);
+/* Behind what sd-event has to see. */
+void keys_stir(Keys *keys);
+/* Whoever waits is told, and who connected it. */
+void keys_lose(Keys *keys);
 
 /* ---- asks.c ---- */
 
@@ -114,6 +123,8 @@ uint64_t ask_begin(Ask *ask, int r);
 /* A call about what is kept under this name; its further arguments are the caller's to append. */
 int ask_message_new(const Keys *keys, const char *method, uid_t uid, const char *name,
                     sd_bus_message **ret);
+/* Makes this call where @r is no error; then ask_begin(). */
+uint64_t ask_call(Ask *ask, sd_bus_message *m, int r);
 void ask_free(void *data);
 /* Answered so, then, unless it was before. */
 void ask_set_due(Ask *ask, uint64_t delay_usec, int outcome, const char *text);
@@ -125,9 +136,11 @@ int on_asks_due(sd_event_source *source, uint64_t usec, void *userdata); /* keys
 
 /* ---- batch.c ---- */
 
-int batch_new(Keys *keys);
-void batch_flush(Keys *keys);
-void batch_read(Keys *keys, sd_bus_message *m);
+void batch_new(Keys *keys);
+void batch_free(Keys *keys);
+/* A new keyring is asked for the socket. */
+void batch_open(Keys *keys);
+void batch_close(Keys *keys);
 /* The connection is over: who asked is told at once. */
 void batch_lose(Keys *keys);
 

@@ -128,10 +128,7 @@ static int store_message(Keys *keys, uid_t uid, const KeysPsk *psk, int key_fd,
         const void *identity = g_bytes_get_data(psk->identity, &size);
         int r;
 
-        r = sd_bus_message_new_method_call(keys->bus, ret, NULL, DTLSD_ROOT_PATH,
-                                           DTLSD_INTERFACE_KEYRING, "StorePsk");
-        if (r >= 0)
-                r = sd_bus_message_append(*ret, "us", (uint32_t)uid, psk->name);
+        r = ask_message_new(keys, "StorePsk", uid, psk->name, ret);
         if (r >= 0)
                 r = sd_bus_message_append_array(*ret, 'y', identity, size);
         if (r >= 0)
@@ -149,25 +146,20 @@ uint64_t keys_store_psk(Keys *keys, uid_t uid, const char *name, GBytes *identit
         ask->psk = psk_new(name, identity);
 
         /* a descriptor on a connection that is not ready would have the loop wait */
-        if (keys_connected(keys) && sd_bus_is_ready(keys->bus) > 0) {
+        if (keys_connected(keys) && sd_bus_is_ready(keys->bus) > 0)
                 r = store_message(keys, uid, ask->psk, key_fd, &m);
-                if (r >= 0)
-                        r = sd_bus_call_async(keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        }
-        return ask_begin(ask, r);
+        return ask_call(ask, m, r);
 }
 
 uint64_t keys_remove_psk(Keys *keys, uid_t uid, const char *name, KeysDone answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_REMOVE_PSK, userdata);
-        int r = -ENOTCONN;
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
 
         ask->done = answer;
         ask->psk = psk_new(name, NULL);
-        if (keys_connected(keys))
-                r = sd_bus_call_method_async(keys->bus, &ask->slot, NULL, DTLSD_ROOT_PATH,
-                                             DTLSD_INTERFACE_KEYRING, "RemovePsk", on_reply, ask,
-                                             "us", (uint32_t)uid, name);
-        return ask_begin(ask, r);
+        r = ask_message_new(keys, "RemovePsk", uid, name, &m);
+        return ask_call(ask, m, r);
 }
 
 int ask_read_stored_psk(Ask *ask, sd_bus_message *m) {

@@ -4,12 +4,11 @@
  * cannot be read takes back nobody in particular, and so stands for anybody.
  */
 
+#include "base/entry.h"
 #include "base/fault.h"
 #include "base/terms.h"
 #include "identity/revocation-text.h"
 #include "keys/private.h"
-
-#include <string.h>
 
 /* @text NULL: it is to be removed. @revocations NULL: damaged. */
 static KeysRevoked *revoked_new(const char *name, GBytes *text, Revocations *revocations) {
@@ -158,24 +157,8 @@ bool keys_revoked_known(const Keys *keys) {
         return keys->revoked_known;
 }
 
-static int revoked_compare(const void *a, const void *b) {
-        const KeysRevoked *x = *(const KeysRevoked *const *)a;
-        const KeysRevoked *y = *(const KeysRevoked *const *)b;
-
-        return strcmp(x->name, y->name);
-}
-
 GPtrArray *keys_revoked_list(const Keys *keys) {
-        GPtrArray *list = g_ptr_array_new();
-        GHashTableIter iter;
-        void *revoked;
-
-        g_hash_table_iter_init(&iter, keys->revoked);
-        while (g_hash_table_iter_next(&iter, NULL, &revoked))
-                g_ptr_array_add(list, revoked);
-
-        g_ptr_array_sort(list, revoked_compare);
-        return list;
+        return entry_list(keys->revoked);
 }
 
 void keys_observe_revoked(Keys *keys, KeysRevokedChanged changed, void *userdata) {
@@ -184,12 +167,6 @@ void keys_observe_revoked(Keys *keys, KeysRevokedChanged changed, void *userdata
 }
 
 /* ---- changing it ---- */
-
-static uint64_t revoked_send(Ask *ask, sd_bus_message *m, int r) {
-        if (r >= 0)
-                r = sd_bus_call_async(ask->keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        return ask_begin(ask, r);
-}
 
 uint64_t keys_store_revocations(Keys *keys, uid_t uid, const char *name, GBytes *text,
                                 Revocations *revocations, KeysDone answer, void *userdata) {
@@ -204,7 +181,7 @@ uint64_t keys_store_revocations(Keys *keys, uid_t uid, const char *name, GBytes 
         r = ask_message_new(keys, "StoreRevocations", uid, name, &m);
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', data, size);
-        return revoked_send(ask, m, r);
+        return ask_call(ask, m, r);
 }
 
 uint64_t keys_remove_revocations(Keys *keys, uid_t uid, const char *name, KeysDone answer,
@@ -216,7 +193,7 @@ uint64_t keys_remove_revocations(Keys *keys, uid_t uid, const char *name, KeysDo
         ask->done = answer;
         ask->revoked = revoked_new(name, NULL, NULL);
         r = ask_message_new(keys, "RemoveRevocations", uid, name, &m);
-        return revoked_send(ask, m, r);
+        return ask_call(ask, m, r);
 }
 
 static int revoked_done(Ask *ask, const char *name) {

@@ -5,11 +5,10 @@
  * that a keyring that dies takes nobody's trust with it.
  */
 
+#include "base/entry.h"
 #include "base/fault.h"
 #include "base/terms.h"
 #include "keys/private.h"
-
-#include <string.h>
 
 static KeysTrust *trust_new(const char *name, GPtrArray *anchors) {
         KeysTrust *trust = g_new0(KeysTrust, 1);
@@ -100,24 +99,8 @@ const KeysTrust *keys_trust(const Keys *keys, const char *name) {
         return g_hash_table_lookup(keys->trusts, name);
 }
 
-static int trust_compare(const void *a, const void *b) {
-        const KeysTrust *x = *(const KeysTrust *const *)a;
-        const KeysTrust *y = *(const KeysTrust *const *)b;
-
-        return strcmp(x->name, y->name);
-}
-
 GPtrArray *keys_trusts(const Keys *keys) {
-        GPtrArray *list = g_ptr_array_new();
-        GHashTableIter iter;
-        void *trust;
-
-        g_hash_table_iter_init(&iter, keys->trusts);
-        while (g_hash_table_iter_next(&iter, NULL, &trust))
-                g_ptr_array_add(list, trust);
-
-        g_ptr_array_sort(list, trust_compare);
-        return list;
+        return entry_list(keys->trusts);
 }
 
 void keys_observe_trusts(Keys *keys, KeysTrustsChanged changed, void *userdata) {
@@ -126,13 +109,6 @@ void keys_observe_trusts(Keys *keys, KeysTrustsChanged changed, void *userdata) 
 }
 
 /* ---- changing it ---- */
-
-/* @m: made by ask_message_new(), with the rest behind it. */
-static uint64_t trust_send(Ask *ask, sd_bus_message *m, int r) {
-        if (r >= 0)
-                r = sd_bus_call_async(ask->keys->bus, &ask->slot, m, on_reply, ask, UINT64_MAX);
-        return ask_begin(ask, r);
-}
 
 static Ask *trust_ask_new(Keys *keys, const char *name, KeysDone answer, void *userdata) {
         Ask *ask = ask_new(keys, ASK_CHANGE_TRUST, userdata);
@@ -151,7 +127,7 @@ uint64_t keys_add_trust_anchors(Keys *keys, uid_t uid, const char *name, GPtrArr
         r = ask_message_new(keys, "AddTrustAnchors", uid, name, &m);
         if (r >= 0)
                 r = append_blobs(m, blobs);
-        return trust_send(ask, m, r);
+        return ask_call(ask, m, r);
 }
 
 uint64_t keys_remove_trust_anchor(Keys *keys, uid_t uid, const char *name, const void *fingerprint,
@@ -163,7 +139,7 @@ uint64_t keys_remove_trust_anchor(Keys *keys, uid_t uid, const char *name, const
         r = ask_message_new(keys, "RemoveTrustAnchor", uid, name, &m);
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', fingerprint, size);
-        return trust_send(ask, m, r);
+        return ask_call(ask, m, r);
 }
 
 int ask_read_trust(Ask *ask, sd_bus_message *m) {

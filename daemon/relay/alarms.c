@@ -37,9 +37,7 @@ static void alarms_arm(Relay *relay) {
                 return;
 
         relay->timer_usec = first->at_usec;
-        /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(relay->timer, first->at_usec);
-        (void)sd_event_source_set_enabled(relay->timer, SD_EVENT_ONESHOT);
+        watches_set_timer(relay, relay->timer, first->at_usec);
 }
 
 static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -26,7 +26,7 @@ static void backlog_changed(Listener *listener) {
         relay_tell(listener->relay, listener_changed, listener, CHANGED_BACKLOG);
 }
 
-/* Without the queue the owner hears of connections over the bus. */
+/* Without the queue the owner hears of connections over the bus; without an owner nobody does. */
 static void backlog_lost_queue(Listener *listener) {
         Connection *connection;
 
@@ -34,6 +34,10 @@ static void backlog_lost_queue(Listener *listener) {
         listener->queue = accept_queue_free(listener->queue);
         charges_drop(&listener->charges, QUOTA_FDS, 1);
         alarm_clear(listener->relay, &listener->alarm);
+        if (spec_is_disowned(listener->spec)) {
+                (void)listener_close(listener);
+                return;
+        }
 
         for (;;) {
                 connection = g_queue_pop_head(&listener->backlog);
@@ -54,7 +58,7 @@ static int backlog_push(Listener *listener, Connection *connection) {
         OpenedFacts facts;
         int r;
 
-        if (accept_queue_undelivered(listener->queue) >= ACCEPT_QUEUE_UNDELIVERED_MAX)
+        if (accept_queue_is_full(listener->queue))
                 return ACCEPT_QUEUE_E_FULL;
 
         if (connection->handing_fd < 0) {
@@ -111,7 +115,8 @@ static bool backlog_pushed(Listener *listener, Connection *connection, int r) {
         case ACCEPT_QUEUE_E_HANGUP:
                 connection_drop_channel(connection);
                 backlog_lost_queue(listener);
-                backlog_announce(listener, connection);
+                if (!listener->gone)
+                        backlog_announce(listener, connection);
                 return true;
         }
 
@@ -157,6 +162,8 @@ void backlog_retry(void *owner, uint64_t now_usec) {
                 (void)backlog_pushed(listener, connection, r);
         }
 
+        if (listener->gone)
+                return;
         if (listener->backlog.length != n_before) {
                 listener->retry_usec = LISTENER_RETRY_USEC;
                 backlog_changed(listener);

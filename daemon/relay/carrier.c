@@ -137,7 +137,7 @@ static void carrier_lost(Connection *connection, int r) {
         connection_end(connection, END_FAILED);
 }
 
-static int on_carrier_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+static void on_carrier_event(uint32_t events, void *userdata) {
         Connection *connection = userdata;
         Relay *relay = connection->relay;
         int r;
@@ -155,8 +155,6 @@ static int on_carrier_event(sd_event_source *source, int fd, uint32_t events, vo
 
         if (r && connection->carrier)
                 carrier_lost(connection, r);
-
-        return 0; /* always: a negative return would switch this source off */
 }
 
 /* ---- birth and death ---- */
@@ -177,8 +175,8 @@ static int carrier_open(Connection *connection, int *ret_app_fd, Reason *reason)
                 return reason_set(reason, RELAY_E_QUOTA,
                                   "The service has no file descriptor left; try again later");
 
-        r = sd_event_add_io(connection->relay->event, &connection->carrier_source,
-                            channel_fd(carrier), EPOLLIN, on_carrier_event, connection);
+        r = watch_new(connection->relay, connection->charges.uid, channel_fd(carrier), EPOLLIN,
+                      on_carrier_event, connection, &connection->carrier_watch);
         if (r < 0)
                 return fault(r);
 
@@ -214,7 +212,7 @@ void connection_drop_carrier(Connection *connection) {
         if (!connection->carrier)
                 return;
 
-        connection->carrier_source = sd_event_source_disable_unref(connection->carrier_source);
+        connection->carrier_watch = watch_free(connection->carrier_watch);
         relay_bury(connection->relay, g_steal_pointer(&connection->carrier), carrier_release);
         charges_drop(&connection->charges, QUOTA_FDS, 1);
         charges_drop(&connection->charges, QUOTA_BYTES, CARRIER_BYTES);

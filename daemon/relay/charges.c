@@ -34,16 +34,23 @@ int charges_add(Charges *charges, QuotaKind kind, uint64_t n, Reason *reason) {
         return 0;
 }
 
-int charges_add_spec(Relay *relay, Spec *spec, Reason *reason) {
-        g_autofree char *refusal = NULL;
-        int r;
+static int charges_refuse_spec(const Relay *relay, const Spec *spec, int r, Reason *reason) {
+        g_autofree char *refusal =
+                quota_refusal(relay->quota, spec->uid, QUOTA_BYTES, (QuotaOutcome)r);
 
-        r = spec_charge(spec, relay->quota);
-        if (r == 0)
-                return 0;
-
-        refusal = quota_refusal(relay->quota, spec->uid, QUOTA_BYTES, (QuotaOutcome)r);
         return reason_set(reason, RELAY_E_QUOTA, "%s", refusal);
+}
+
+int charges_add_spec(Relay *relay, Spec *spec, Reason *reason) {
+        int r = spec_charge(spec, relay->quota);
+
+        return r ? charges_refuse_spec(relay, spec, r, reason) : 0;
+}
+
+int charges_replace_spec(Relay *relay, Spec *spec, Spec *old, Reason *reason) {
+        int r = spec_charge_instead(spec, old, relay->quota);
+
+        return r ? charges_refuse_spec(relay, spec, r, reason) : 0;
 }
 
 void charges_drop(Charges *charges, QuotaKind kind, uint64_t n) {

@@ -21,11 +21,8 @@ struct Owner {
 
 /* ---- some in a turn ---- */
 
-/* A timer that is due at once comes behind what is ready; a deferred source would come before. */
 static void closings_go_on(Relay *relay) {
-        /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(relay->closings_timer, 0);
-        (void)sd_event_source_set_enabled(relay->closings_timer, SD_EVENT_ONESHOT);
+        watches_set_timer(relay, relay->closings_timer, 0);
 }
 
 /* One that ends may take others along. False: there are more. */

@@ -100,7 +100,7 @@ int connection_shutdown(Connection *connection, Reason *reason) {
                 return command_done(connection, r, reason);
 
         connection_end(connection, END_SHUTDOWN);
-        connection_forget_chain(connection);
+        connection_forget_session(connection);
         return command_done(connection, 0, reason);
 }
 

@@ -147,7 +147,7 @@ static int command_set_spec(Connection *connection, Spec *spec, Reason *reason) 
         if (r)
                 return r;
 
-        r = charges_add_spec(connection->relay, taken, reason);
+        r = charges_replace_spec(connection->relay, taken, old, reason);
         if (r)
                 return r;
 

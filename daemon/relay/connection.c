@@ -155,6 +155,7 @@ int connection_new(Relay *relay, Spec *spec, Listener *listener, Connection **re
         charges_init(&connection->charges, relay->quota, spec->uid);
         connection_touch(connection);
 
+        lingering_make_room(relay, spec->uid);
         r = charges_add(&connection->charges, QUOTA_CONNECTIONS, 1, reason);
         if (r)
                 return r;
@@ -186,6 +187,7 @@ Connection *connection_free(Connection *connection) {
         g_clear_pointer(&connection->psk_identity, g_bytes_unref);
         cookie_jar_free(connection->jar);
         charges_done(&connection->charges);
+        g_free(connection->kept);
         g_free(connection->error_text);
         spec_free(connection->spec);
         g_free(connection);
@@ -210,6 +212,10 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
         r = ticket_open(connection->relay, spec, &ticket, reason);
         if (r)
                 return r;
+
+        sources_make_room(connection);
+        if (connection->endpoint->over)
+                return fault(-ENOTCONN);
 
         r = charges_add(&connection->charges, QUOTA_HALF_OPEN, 1, reason);
         if (r)
@@ -240,8 +246,8 @@ int connection_associate(Connection *connection, const Hello *hello, Reason *rea
                 return fault(r);
         }
 
+        source_add(connection);
         connection->seen_session = (SessionStats){0};
-        connection->linger_usec = 0;
         connection_forget_peer(connection);
         tally_connection(connection, TALLY_HANDSHAKES_STARTED, 1);
         return 0;
@@ -281,7 +287,7 @@ static void connection_opened(Connection *connection) {
         charges_drop_all(&connection->charges, QUOTA_HALF_OPEN);
         source_drop(connection);
         connection_learn_peer(connection);
-        connection->agreed = *session_facts(connection->session);
+        connection->agreed = session_facts(connection->session);
         path_measure(connection, /* at_once= */ false);
         connection_touch(connection);
 
@@ -295,10 +301,11 @@ static void connection_opened(Connection *connection) {
 
         tally_connection(connection, TALLY_HANDSHAKES_COMPLETED, 1);
         log_connection(connection, LOG_INFO, MSG_CONNECTION_OPENED, "opened: %s, %s",
-                       connection->agreed.protocol, connection->agreed.cipher_name);
+                       connection->agreed->protocol, connection->agreed->cipher_name);
 
         replace_complete(connection);
         connection_set_state(connection, HANDSHAKE_COMPLETE);
+        alarm_clear(connection->relay, &connection->alarm); /* the handshake's: a wake-up each */
         connection_changed(connection, CHANGED_SESSION | CHANGED_MTU | CHANGED_ERROR);
         if (connection->trunk)
                 lane_open(connection);
@@ -376,6 +383,13 @@ void connection_went_on(Connection *connection, int r) {
         connection_schedule(connection);
 }
 
+void connection_went_by(Connection *connection) {
+        tally_went_by(connection);
+        connection_touch(connection);
+        if (datagram_batch_count(connection->relay->app) > 0)
+                connection_hand_over(connection);
+}
+
 /* ---- the end ---- */
 
 /* Nobody accepts a peer that waits for it: then it hears why. Who aborts says only that. */
@@ -415,6 +429,7 @@ static void connection_let_go(Connection *connection) {
         connection_drop_channel(connection);
         sharing_drop_all(connection);
         tally_session(connection);
+        connection_keep_agreed(connection);
         relay_bury(connection->relay, g_steal_pointer(&connection->session),
                    connection_release_session);
         charges_drop_all(&connection->charges, QUOTA_HALF_OPEN);
@@ -427,7 +442,7 @@ static void connection_let_go(Connection *connection) {
 
         connection->endpoint = NULL;
         g_clear_pointer(&connection->blame, g_free);
-        connection_forget_agreed(connection);
+        connection->data_mtu = 0;
 }
 
 static void connection_log_end(Connection *connection, EndReason why, bool was_open) {
@@ -442,13 +457,16 @@ static void connection_log_end(Connection *connection, EndReason why, bool was_o
 }
 
 /* A listener's connection that was open stays readable for a while. One that never opened, or that
- * the application knew by a channel alone, has nothing to be read. */
+ * the application knew by a channel alone, has nothing to be read; and nobody is there to read of
+ * one, or to begin anew with it, that belongs to no name any more. */
 static void connection_settle_down(Connection *connection, bool was_open) {
-        if (!connection->listener)
+        bool disowned = spec_is_disowned(connection->spec);
+
+        if (!connection->listener && !disowned)
                 return;
 
-        if (was_open && !connection->handed)
-                connection->linger_usec = relay_now(connection->relay) + CONNECTION_LINGER_USEC;
+        if (was_open && !connection->handed && !disowned)
+                lingering_begin(connection);
         else
                 connection_close(connection, END_FAILED);
 }
@@ -480,7 +498,8 @@ void connection_end(Connection *connection, EndReason why) {
 void connection_close(Connection *connection, EndReason why) {
         Relay *relay = connection->relay;
 
-        if (connection->gone)
+        /* whom a goodbye ends along with itself, a broken socket's, is closed in a later turn */
+        if (connection->gone || connection->ending)
                 return;
 
         connection_end(connection, why);
@@ -489,6 +508,7 @@ void connection_close(Connection *connection, EndReason why) {
 
         connection->gone = true;
         connection_drop_carrier(connection);
+        lingering_end(connection);
         trunk_leave(connection);
         alarm_clear(relay, &connection->alarm);
         relay_drop_connection(relay, connection);

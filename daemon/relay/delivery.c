@@ -134,7 +134,7 @@ int connection_seal(Connection *connection, const void *data, size_t size) {
         int r;
 
         /* without DontFragment the kernel makes IP fragments of what the path does not take */
-        if (connection->spec->dont_fragment && size > connection->data_mtu)
+        if (size > connection->data_mtu && connection->spec->dont_fragment)
                 return SESSION_E_TOO_LONG;
 
         r = session_send(connection->session, data, size, relay->net);

@@ -7,8 +7,6 @@
 #include "base/fault.h"
 #include "relay/private.h"
 
-#include <sys/epoll.h>
-
 #define EGRESS_LAST_ROUNDS 256 /* more than a channel's buffer holds, in turns of the smallest */
 
 /* False: the session is over and the rest has nowhere to go. */
@@ -46,7 +44,7 @@ static int egress_turn(Outlet *outlet, size_t n_take, size_t n_max) {
         n = datagram_batch_count(relay->out);
         n_sent = MIN(n, n_max);
         quota_sent(relay->quota, outlet->charges.uid, n_sent);
-        relay->was_busy = true;
+        relay->n_passed += n_sent;
 
         connection_prepare(connection);
         for (size_t i = 0; alive && i < n_sent; i++) {
@@ -88,25 +86,28 @@ static int egress_readable(Outlet *outlet) {
         return egress_turn(outlet, n_max, n_max);
 }
 
-int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+void on_channel_event(uint32_t events, void *userdata) {
         Outlet *outlet = userdata;
+        bool is_full = false;
         int r = 0;
 
+        if (events & EPOLLHUP)
+                channel_note_hangup(outlet->channel);
         if (events & EPOLLOUT) {
                 r = outlet_go_on(outlet);
                 tally_outlet(outlet);
-                if (r == CHANNEL_E_HANGUP && outlet->stopped)
+                is_full = r == CHANNEL_E_FULL;
+                if (is_full || (r == CHANNEL_E_HANGUP && outlet->stopped))
                         r = 0; /* it is seen again behind what is still to be read */
         }
-        if ((r == 0 || r == CHANNEL_E_FULL) && events & ~(uint32_t)EPOLLOUT && !outlet->stopped)
+        if (r == 0 && events & ~(uint32_t)EPOLLOUT && !outlet->stopped)
                 r = egress_readable(outlet);
 
-        if (r && r != CHANNEL_E_FULL && outlet->channel)
+        /* what was full for want of memory is no fuller when there is some: nothing would tell */
+        if (r && outlet->channel)
                 outlet_lost(outlet, r);
-        else if (outlet->channel && (r == CHANNEL_E_FULL || channel_has_more(outlet->channel)))
+        else if (outlet->channel && (is_full || channel_has_more(outlet->channel)))
                 outlet_listen(outlet);
-
-        return 0; /* always: a negative return would switch this source off */
 }
 
 /* As far as the user may send so much, a second's ahead; the rest is dropped. */

@@ -12,7 +12,6 @@
 #include "relay/private.h"
 
 #include <string.h>
-#include <sys/epoll.h>
 
 #define ENDPOINT_ROOM_DATAGRAMS                                                                    \
         64 /* more than the flights one call of a session may answer with                          \
@@ -179,8 +178,8 @@ int endpoint_start(Endpoint *endpoint) {
 
         endpoint_judge_buffer(endpoint->relay, udp_receive_buffer(endpoint->udp));
 
-        r = sd_event_add_io(endpoint->relay->event, &endpoint->source, udp_fd(endpoint->udp),
-                            EPOLLIN | EPOLLET, on_udp_event, endpoint);
+        r = watch_new(endpoint->relay, endpoint->charges.uid, udp_fd(endpoint->udp),
+                      EPOLLIN | EPOLLET, on_udp_event, endpoint, &endpoint->watch);
         if (r < 0)
                 return fault(r);
 
@@ -191,12 +190,14 @@ Endpoint *endpoint_free(Endpoint *endpoint) {
         if (!endpoint)
                 return NULL;
 
-        sd_event_source_disable_unref(endpoint->source);
+        g_assert(!endpoint->shaker);
+        watch_free(endpoint->watch);
         udp_free(endpoint->udp);
         claim_release(endpoint->claim);
         demux_free(endpoint->demux);
         datagram_batch_free(endpoint->waiting);
-        datagram_batch_free(endpoint->later);
+        for (size_t i = 0; i < N_LATERS; i++)
+                datagram_batch_free(endpoint->later[i].batch);
         g_ptr_array_unref(endpoint->paused);
         charges_done(&endpoint->charges);
         g_free(endpoint);
@@ -215,7 +216,7 @@ void endpoint_bury(Endpoint *endpoint) {
         endpoint->connection = NULL;
         endpoint->listener = NULL;
         shakes_forget(endpoint);
-        endpoint->source = sd_event_source_disable_unref(endpoint->source);
+        endpoint->watch = watch_free(endpoint->watch);
         relay_bury(endpoint->relay, endpoint, endpoint_release);
 }
 
@@ -232,16 +233,22 @@ bool endpoint_is_full(const Endpoint *endpoint) {
         return endpoint->waiting;
 }
 
+bool later_is_waiting(const Later *later) {
+        return later->batch && later->index < datagram_batch_count(later->batch);
+}
+
 bool endpoint_has_later(const Endpoint *endpoint) {
-        return endpoint->later && endpoint->later_index < datagram_batch_count(endpoint->later);
+        for (size_t i = 0; i < N_LATERS; i++)
+                if (later_is_waiting(&endpoint->later[i]))
+                        return true;
+
+        return false;
 }
 
 void endpoint_listen(Endpoint *endpoint) {
-        /* cannot fail for a source of ours that is not over */
-        if (endpoint->source)
-                (void)sd_event_source_set_io_events(
-                        endpoint->source,
-                        EPOLLIN | EPOLLET | (endpoint_is_full(endpoint) ? EPOLLOUT : 0));
+        if (endpoint->watch)
+                watch_set(endpoint->watch,
+                          EPOLLIN | EPOLLET | (endpoint_is_full(endpoint) ? EPOLLOUT : 0));
 }
 
 static void endpoint_count_dropped(Endpoint *endpoint) {
@@ -349,7 +356,7 @@ void endpoint_fail(Endpoint *endpoint, int r) {
                 return;
 
         endpoint->over = true; /* nothing can be sent for those who end now */
-        endpoint->source = sd_event_source_disable_unref(endpoint->source);
+        endpoint->watch = watch_free(endpoint->watch);
         text = g_strdup_printf("The socket failed: %s", strerror(-r));
 
         if (endpoint->listener) {

@@ -132,16 +132,6 @@ static void expiry_look(Expiry *expiry, const char *name, Ending *ending, uint64
 
 /* ---- the clock ---- */
 
-static uint64_t expiry_now(const Expiry *expiry) {
-        uint64_t now_usec;
-
-        /* fails for unknown clocks alone */
-        if (sd_event_now(expiry->relay->event, CLOCK_REALTIME, &now_usec) < 0)
-                g_assert_not_reached();
-
-        return now_usec;
-}
-
 /* Whatever the time, it tells when the clock is set: what was told too early may be due again. */
 static void expiry_set_timer(int fd, uint64_t at_usec) {
         const struct itimerspec at = {
@@ -183,7 +173,7 @@ void expiry_look_at(Expiry *expiry, uint64_t now_usec) {
 }
 
 static void expiry_look_at_all(Expiry *expiry) {
-        expiry_look_at(expiry, expiry_now(expiry));
+        expiry_look_at(expiry, (uint64_t)g_get_real_time());
 }
 
 static int on_expiry(sd_event_source *source, int fd, uint32_t events, void *userdata) {

@@ -8,16 +8,6 @@
 
 #include "relay/private.h"
 
-static const SessionFacts facts_nothing_agreed = {
-        .protocol = "UnknownProtocol",
-        .key_exchange = "",
-        .authentication = "",
-        .encryption = "",
-        .mac = "",
-        .curve = "",
-        .next_protocol_status = "None",
-};
-
 void connection_changed(Connection *connection, unsigned mask) {
         if (!connection->gone)
                 relay_tell(connection->relay, connection_changed, connection, mask);
@@ -74,13 +64,22 @@ void connection_forget_errors(Connection *connection) {
 }
 
 void connection_forget_agreed(Connection *connection) {
-        connection->agreed = facts_nothing_agreed;
-        connection->data_mtu = 0;
+        connection->agreed = &session_facts_none;
+        g_clear_pointer(&connection->kept, g_free);
 }
 
-/* As in Qt, who shuts down has no peer any more. */
-void connection_forget_chain(Connection *connection) {
+void connection_keep_agreed(Connection *connection) {
+        if (connection->agreed == &session_facts_none)
+                return;
+
+        connection->kept = g_memdup2(connection->agreed, sizeof(*connection->agreed));
+        connection->agreed = connection->kept;
+}
+
+/* As in Qt, who shuts down has no peer any more; and who hears that the peer has, keeps it. */
+void connection_forget_session(Connection *connection) {
         g_clear_pointer(&connection->peer_chain, g_ptr_array_unref);
+        connection_forget_agreed(connection);
         connection_changed(connection, CHANGED_SESSION);
 }
 
@@ -102,7 +101,7 @@ ConnectionFacts connection_facts(const Connection *connection) {
                 .local = connection->local,
                 .spec = connection->spec,
                 .data_mtu = connection->data_mtu,
-                .session = connection->agreed,
+                .session = *connection->agreed,
                 .error = connection->error,
                 .error_text = connection->error_text,
                 .timed_out = connection->timed_out,
@@ -146,10 +145,10 @@ OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_l
                 .data_mtu = connection->data_mtu,
                 .psk_identity = connection->psk_identity,
                 .leaf_sha256 = *ret_leaf,
-                .resumed = connection->agreed.resumed,
+                .resumed = connection->agreed->resumed,
                 .listener = connection->listener ? connection->listener->id : 0,
-                .next_protocol = connection->agreed.next_protocol,
-                .next_protocol_size = connection->agreed.next_protocol_size,
+                .next_protocol = connection->agreed->next_protocol,
+                .next_protocol_size = connection->agreed->next_protocol_size,
         };
         if (!connection->session || !session_server_name(connection->session, facts.server_name))
                 facts.server_name[0] = '\0';

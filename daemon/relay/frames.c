@@ -12,8 +12,6 @@
 #include "base/log.h"
 #include "relay/private.h"
 
-#include <sys/epoll.h>
-
 #define FRAMES_MAX 256 /* in a turn: the smallest would be 8192 to a packet */
 
 /* Neighbours of one number, within a packet. */
@@ -116,8 +114,8 @@ static void frames_count_malformed(Trunk *trunk) {
                                "dropped",
                                trunk->id, trunk->charges.uid);
         uid = g_strdup_printf("DTLSD_OWNER_UID=%u", trunk->charges.uid);
-        brake_write(&trunk->brake, relay_now(trunk->relay), LOG_NOTICE, NULL,
-                    (const char *[]){uid, NULL}, text);
+        brake_write(brakes_of(trunk->relay->brakes, trunk->charges.uid), relay_now(trunk->relay),
+                    LOG_NOTICE, NULL, (const char *[]){uid, NULL}, text);
 }
 
 /* What shared_channel_receive() says. */
@@ -146,7 +144,7 @@ static int frames_turn(Trunk *trunk) {
                 endpoint_flush(run.endpoint);
         frames_end_run(&run);
         quota_sent(trunk->relay->quota, trunk->charges.uid, run.n_sent);
-        trunk->relay->was_busy |= run.n_sent > 0;
+        trunk->relay->n_passed += run.n_sent;
         frames_count_malformed(trunk);
         if (trunk->hung_up || shared_channel_has_more(trunk->channel))
                 trunk_goes_on(trunk);
@@ -158,22 +156,14 @@ void frames_go_on(Trunk *trunk) {
 
         if (r)
                 trunk_lost(trunk, r);
-
-        trunks_flush(trunk->relay);
 }
 
-int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+void on_trunk_event(uint32_t events, void *userdata) {
         Trunk *trunk = userdata;
-        Relay *relay = trunk->relay;
 
         if (events & EPOLLOUT)
                 trunk_due(trunk);
 
         if (events & ~(uint32_t)EPOLLOUT && !trunk->paced.pace)
                 frames_go_on(trunk);
-        else
-                trunks_flush(relay);
-
-        relay_end_turn(relay);
-        return 0; /* always: a negative return would switch this source off */
 }

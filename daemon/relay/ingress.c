@@ -5,13 +5,13 @@
  */
 
 #include "base/fault.h"
+#include "base/prefetch.h"
 #include "relay/private.h"
-
-#include <sys/epoll.h>
 
 #define INGRESS_RUN_MAX 64   /* datagrams; the reader need not wait for all of a long turn */
 #define INGRESS_FLIGHT_MAX 8 /* datagrams of a handshake that are taken together */
-/* What is put aside of a socket's. */
+#define INGRESS_AHEAD 16     /* datagrams of several peers that are looked for together */
+/* What is put aside of a socket's, of either kind. */
 #define INGRESS_LATER_DATAGRAMS 512
 #define INGRESS_LATER_BYTES ((size_t)256 * 1024)
 
@@ -20,6 +20,7 @@ typedef struct Ingress {
         Endpoint *endpoint;
         uint64_t now_usec;
         Connection *run;                     /* see below; NULL: none */
+        bool run_is_direct;                  /* session_went_direct() */
         gint64 shook_usec, shake_until_usec; /* 0: nothing but established traffic so far */
 } Ingress;
 
@@ -31,7 +32,12 @@ static void ingress_end_run(Ingress *turn, int r) {
         Connection *connection = turn->run;
 
         turn->run = NULL;
-        if (connection)
+        if (!connection)
+                return;
+
+        if (r == 0 && turn->run_is_direct)
+                connection_went_by(connection);
+        else
                 connection_went_on(connection, r);
 }
 
@@ -45,6 +51,18 @@ static bool ingress_may_go_on(const Connection *connection) {
                datagram_batch_room(relay->app) >= DATAGRAM_SIZE_MAX;
 }
 
+/* As connection_prepare(): its peer is where that came from. */
+static void ingress_begin_run(Ingress *turn, Connection *connection, const Datagram *in) {
+        static const Address any = {0};
+        Relay *relay = connection->relay;
+
+        relay->net_mark = datagram_batch_count(relay->net);
+        datagram_batch_reset(relay->app);
+        datagram_batch_address(relay->net, &in->peer, connection->listener ? &in->local : &any);
+        turn->run = connection;
+        turn->run_is_direct = true;
+}
+
 static void ingress_known(Ingress *turn, Connection *connection, const Datagram *in, size_t n) {
         Relay *relay = turn->endpoint->relay;
         int r;
@@ -54,13 +72,13 @@ static void ingress_known(Ingress *turn, Connection *connection, const Datagram 
                 if (!connection->session)
                         return;
 
-                connection_prepare(connection);
-                turn->run = connection;
+                ingress_begin_run(turn, connection, in);
         }
 
         for (size_t i = 0; i < n; i++)
                 tally_received(connection, &in[i]);
         r = session_receive_all(connection->session, turn->now_usec, in, n, relay->net, relay->app);
+        turn->run_is_direct &= session_went_direct(connection->session);
         if (r || !ingress_may_go_on(connection))
                 ingress_end_run(turn, r);
 }
@@ -112,14 +130,26 @@ static bool ingress_may_shake(Ingress *turn) {
         return now_usec < turn->shake_until_usec;
 }
 
+/* Who proves an address anew begins, whatever there is at it. */
+static LaterKind ingress_kind(const Connection *connection, const Datagram *in) {
+        return connection && (!replace_is_plaintext(in) || replace_is_of_flight(in)) ? LATER_GOES_ON
+                                                                                     : LATER_BEGINS;
+}
+
 static void ingress_postpone(Endpoint *endpoint, const Datagram *in) {
-        Connection *connection = endpoint_find(endpoint, in);
+        Connection *connection;
+        Later *later;
 
-        if (!endpoint->later)
-                endpoint->later = datagram_batch_new(INGRESS_LATER_DATAGRAMS, INGRESS_LATER_BYTES);
+        if (endpoint->over) /* ended by a datagram before this one: it has no turn again */
+                return;
 
-        datagram_batch_address(endpoint->later, &in->peer, &in->local);
-        if (datagram_batch_append(endpoint->later, in->data, in->size))
+        connection = endpoint_find(endpoint, in);
+        later = &endpoint->later[ingress_kind(connection, in)];
+        if (!later->batch)
+                later->batch = datagram_batch_new(INGRESS_LATER_DATAGRAMS, INGRESS_LATER_BYTES);
+
+        datagram_batch_address(later->batch, &in->peer, &in->local);
+        if (datagram_batch_append(later->batch, in->data, in->size))
                 shakes_wait(endpoint);
         else if (connection)
                 tally_connection(connection, TALLY_DROPPED_EARLY, 1);
@@ -178,19 +208,56 @@ static size_t ingress_shake(Ingress *turn, const DatagramBatch *batch, size_t fi
 }
 
 static void ingress_passes(Ingress *turn, const Datagram *in, Connection *connection) {
-        turn->endpoint->relay->was_busy = true;
+        turn->endpoint->relay->n_passed++;
         ingress_some(turn, in, 1, connection);
+}
+
+/* One behind the other, each would wait for memory by itself: with very many peers that costs more
+ * than all the rest. Of a peer that goes on there is nothing to look for. Returns up to where. */
+static size_t ingress_look_ahead(Endpoint *endpoint, const DatagramBatch *rx, size_t first) {
+        const size_t n = MIN(datagram_batch_count(rx) - first, (size_t)INGRESS_AHEAD);
+        Connection *connections[INGRESS_AHEAD];
+        Session *sessions[INGRESS_AHEAD];
+
+        for (size_t i = 0; i < n; i++) {
+                Datagram in = datagram_batch_at(rx, first + i);
+
+                connections[i] = endpoint_find(endpoint, &in);
+                if (connections[i])
+                        memory_prefetch(connections[i],
+                                        offsetof(Connection, tally.at[TALLY_COLLECTED]));
+        }
+        for (size_t i = 0; i < n; i++)
+                sessions[i] = connections[i] ? connections[i]->session : NULL;
+        session_prefetch(sessions, n);
+        return first + n;
+}
+
+/* Whether others than the peer of this one come behind it. */
+static bool ingress_is_mixed(const Endpoint *endpoint, const DatagramBatch *rx, size_t i) {
+        Datagram this, next;
+
+        if (!endpoint->listener || i + 1 >= datagram_batch_count(rx))
+                return false;
+
+        this = datagram_batch_at(rx, i);
+        next = datagram_batch_at(rx, i + 1);
+        return !address_equal(&this.peer, &next.peer) || !address_equal(&this.local, &next.local);
 }
 
 static void ingress_sort(Ingress *turn) {
         Endpoint *endpoint = turn->endpoint;
         DatagramBatch *rx = endpoint->relay->rx;
-        size_t n;
+        size_t n, ahead = 0;
 
         for (size_t i = 0; i < datagram_batch_count(rx); i += n) {
                 Datagram in = datagram_batch_at(rx, i);
-                Connection *connection = endpoint_find(endpoint, &in);
+                Connection *connection;
 
+                if (i >= ahead && ingress_is_mixed(endpoint, rx, i))
+                        ahead = ingress_look_ahead(endpoint, rx, i);
+
+                connection = endpoint_find(endpoint, &in);
                 if (turn->run && turn->run != connection) {
                         ingress_end_run(turn, 0);
                         connection = endpoint_find(endpoint, &in);
@@ -207,31 +274,33 @@ static void ingress_sort(Ingress *turn) {
 }
 
 /* A listener may need the place again any moment; a connection of its own shakes hands but once. */
-static void ingress_is_caught_up(Endpoint *endpoint) {
+static void ingress_is_caught_up(const Endpoint *endpoint, Later *later) {
         if (endpoint->listener)
-                datagram_batch_reset(endpoint->later);
+                datagram_batch_reset(later->batch);
         else
-                endpoint->later = datagram_batch_free(endpoint->later);
-        endpoint->later_index = 0;
+                later->batch = datagram_batch_free(later->batch);
+        later->index = 0;
 }
 
 static void ingress_end(Ingress *turn) {
         ingress_end_run(turn, 0);
         endpoint_flush(turn->endpoint);
-        trunks_flush(turn->endpoint->relay);
 }
 
 void ingress_catch_up(Endpoint *endpoint, gint64 until_usec) {
         Ingress turn = {.endpoint = endpoint, .now_usec = relay_now(endpoint->relay)};
 
         do {
-                endpoint->later_index +=
-                        ingress_shake(&turn, endpoint->later, endpoint->later_index);
+                Later *later = &endpoint->later[LATER_GOES_ON];
+
+                if (!later_is_waiting(later))
+                        later = &endpoint->later[LATER_BEGINS];
+                later->index += ingress_shake(&turn, later->batch, later->index);
+                if (!later_is_waiting(later))
+                        ingress_is_caught_up(endpoint, later);
         } while (!endpoint->over && endpoint_has_later(endpoint) &&
                  g_get_monotonic_time() < until_usec);
 
-        if (!endpoint_has_later(endpoint))
-                ingress_is_caught_up(endpoint);
         ingress_end(&turn);
 }
 
@@ -267,9 +336,8 @@ static bool ingress_take(Endpoint *endpoint) {
         return more;
 }
 
-int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+void on_udp_event(uint32_t events, void *userdata) {
         Endpoint *endpoint = userdata;
-        Relay *relay = endpoint->relay;
 
         if (events & EPOLLOUT)
                 endpoint_drain(endpoint);
@@ -278,7 +346,4 @@ int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdat
         if (!endpoint->over && events & (EPOLLIN | EPOLLERR) &&
             (ingress_take(endpoint) || events & EPOLLERR))
                 endpoint_listen(endpoint);
-
-        relay_end_turn(relay);
-        return 0; /* always: a negative return would switch this source off */
 }

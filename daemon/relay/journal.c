@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Journal: lines about connections and listeners, with their numbers, peer and owner as fields.
- * What a stranger can cause is rationed, and the next line says how many were left out.
+ * What a stranger or a user can cause is rationed, for each user whose object it is, and the next
+ * line says how many were left out.
  *
  * Knows: what an object is called. Does not know: plaintext, secrets.
  */
@@ -23,7 +24,7 @@ void log_connection(Connection *connection, int level, const char *message_id, c
         va_list ap;
 
         /* each handshake has two lines, and most of them are left out */
-        brake = connection->listener ? &connection->listener->brake : &connection->relay->brake;
+        brake = brakes_of(connection->relay->brakes, connection->spec->uid);
         if (brake_leaves_out(brake, now_usec, level))
                 return;
 
@@ -59,5 +60,6 @@ void log_listener(Listener *listener, int level, const char *message_id, const c
 
         (void)g_snprintf(id, sizeof(id), "DTLSD_LISTENER=%" G_GUINT32_FORMAT, listener->id);
         (void)g_snprintf(uid, sizeof(uid), "DTLSD_OWNER_UID=%u", listener->spec->uid);
-        brake_write(&listener->brake, relay_now(listener->relay), level, message_id, fields, text);
+        brake_write(brakes_of(listener->relay->brakes, listener->spec->uid),
+                    relay_now(listener->relay), level, message_id, fields, text);
 }

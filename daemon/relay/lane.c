@@ -55,15 +55,19 @@ static GByteArray *lane_encode_opened(const Connection *connection) {
 
 /* ---- what is to be told ---- */
 
-static void lane_note(Lane *lane, unsigned due) {
+static void lane_queue(Lane *lane, unsigned due) {
         lane->due |= due;
-        trunk_due(lane->trunk);
         if (lane->is_pending)
                 return;
 
         lane->is_pending = true;
         lane->link.data = lane;
         g_queue_push_tail_link(&lane->trunk->pending, &lane->link);
+}
+
+static void lane_note(Lane *lane, unsigned due) {
+        lane_queue(lane, due);
+        trunk_due(lane->trunk);
 }
 
 static bool lane_tell_opened(Lane *lane) {
@@ -197,7 +201,11 @@ void lane_close(Lane *lane, EndReason why) {
         lane->due &= ~(unsigned)LANE_CHANGED;
         lane->why = why;
         g_hash_table_remove(lane->trunk->lanes, GUINT_TO_POINTER(lane->number));
-        lane_note(lane, LANE_CLOSED);
+        lane_queue(lane, LANE_CLOSED);
+        if (why == END_CLOSE)
+                trunk_due_later(lane->trunk);
+        else
+                trunk_due(lane->trunk);
         connection_changed(lane->connection, CHANGED_CHANNELS);
 }
 

@@ -92,7 +92,7 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         if (listener->gone)
                 return NULL;
 
-        sources_make_room(listener, &in->peer);
+        refresh_before_use(listener);
         r = listener_new_connection(listener, in, hello, &connection, &reason);
         if (r) {
                 listener_turn_away(listener, in, r, &reason);
@@ -102,7 +102,6 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         relay_add_connection(relay, connection);
         connection->listener_link.data = connection;
         g_queue_push_tail_link(&listener->connections, &connection->listener_link);
-        source_add(connection);
         connection->predecessor = predecessor;
         if (predecessor)
                 predecessor->successor = connection;
@@ -126,6 +125,7 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         g_autoptr(Spec) taken = spec;
         g_autoptr(SessionConfig) config = NULL;
         g_autoptr(CookieJar) jar = NULL;
+        bool has_copies = !g_queue_is_empty(&listener->connections);
         int r;
 
         taken->role = DTLS_SERVER;
@@ -145,10 +145,12 @@ int listener_set_spec(Listener *listener, Spec *spec, Reason *reason) {
         taken->local = listener->spec->local;
         spec_share_as(taken, listener->spec);
 
-        r = charges_add_spec(listener->relay, taken, reason);
+        r = charges_replace_spec(listener->relay, taken, has_copies ? NULL : listener->spec,
+                                 reason);
         if (r)
                 return r;
 
+        refresh_forget(listener);
         rests_drop_listener(listener);
         session_config_unref(listener->config);
         cookie_jar_free(listener->jar);
@@ -345,6 +347,7 @@ bool listener_close(Listener *listener) {
                 return false;
 
         listener->gone = true;
+        refresh_forget(listener);
         relay_drop_listener(relay, listener);
         trunk_leave_listener(listener);
         alarm_clear(relay, &listener->alarm);

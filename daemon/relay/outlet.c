@@ -11,7 +11,6 @@
 #include "relay/private.h"
 
 #include <string.h>
-#include <sys/epoll.h>
 
 #define OUTLET_BYTES ((uint64_t)2 * CHANNEL_BUFFER_DEFAULT)
 /* Of a burst, for who reads but was not there at once: as much as a socket holds. */
@@ -19,7 +18,7 @@
 #define OUTLET_HELD_BYTES ((size_t)512 * 1024)
 
 static void outlet_free(Outlet *outlet) {
-        sd_event_source_disable_unref(outlet->source);
+        watch_free(outlet->watch);
         channel_free(outlet->channel);
         datagram_batch_free(outlet->held);
         charges_done(&outlet->charges);
@@ -75,8 +74,7 @@ static uint32_t outlet_events(const Outlet *outlet) {
 }
 
 void outlet_listen(const Outlet *outlet) {
-        /* cannot fail for a source of ours */
-        (void)sd_event_source_set_io_events(outlet->source, outlet_events(outlet));
+        watch_set(outlet->watch, outlet_events(outlet));
 }
 
 static int outlet_open(Outlet *outlet, int *ret_app_fd, Reason *reason) {
@@ -95,9 +93,8 @@ static int outlet_open(Outlet *outlet, int *ret_app_fd, Reason *reason) {
         if (r < 0)
                 return fault(r);
 
-        r = sd_event_add_io(outlet->connection->relay->event, &outlet->source,
-                            channel_fd(outlet->channel), outlet_events(outlet), on_channel_event,
-                            outlet);
+        r = watch_new(outlet->connection->relay, outlet->charges.uid, channel_fd(outlet->channel),
+                      outlet_events(outlet), on_channel_event, outlet, &outlet->watch);
         if (r < 0)
                 return fault(r);
 
@@ -241,7 +238,7 @@ void outlet_bury(Outlet *outlet) {
                 channel_drop(outlet->channel,
                              datagram_batch_count(outlet->held) - outlet->held_index);
         tally_outlet(outlet);
-        outlet->source = sd_event_source_disable_unref(outlet->source);
+        outlet->watch = watch_free(outlet->watch);
         relay_bury(connection->relay, g_steal_pointer(&outlet->channel), outlet_release_channel);
         charges_done(&outlet->charges);
         relay_bury(connection->relay, outlet, outlet_release);

@@ -25,6 +25,8 @@
 #include "transport/registry.h"
 #include "transport/udp.h"
 
+#include <sys/epoll.h>
+
 #define RELAY_NET_DATAGRAMS 512               /* answers of one receive batch, flights and all */
 #define RELAY_NET_BYTES ((size_t)1024 * 1024) /* 32 packets of 16 KiB, sealed, fit */
 #define RELAY_APP_DATAGRAMS 256               /* records that one call can bring to light */
@@ -53,6 +55,7 @@
 #define MSG_IDENTITY_ENDS_SOON "621ec583211a46ffa7efb03fff82daa1"
 #define MSG_IDENTITY_ENDED "a21dd28f75f64ad7ba7251f58a81c270"
 
+typedef struct Crowd Crowd;
 typedef struct Endpoint Endpoint;
 typedef struct Source Source;
 typedef struct Outlet Outlet;
@@ -109,8 +112,9 @@ void tally_connection(Connection *connection, TallyKind kind, uint64_t n);
 void tally_listener(Listener *listener, TallyKind kind, uint64_t n);
 /* What the engines counted since the last call. */
 void tally_session(Connection *connection);
-/* Of it what sending changes. */
+/* Of it what sending changes, and what changes when data went_by(). */
 void tally_direct(Connection *connection);
+void tally_went_by(Connection *connection);
 void tally_outlet(Outlet *outlet);
 void tally_endpoint(Endpoint *endpoint);
 /* A listener's socket counts for all its peers; these tell them apart. */
@@ -135,6 +139,36 @@ void charges_drop_all(Charges *charges, QuotaKind kind);
 void charges_move(Charges *from, Charges *to, QuotaKind kind, uint64_t n);
 /* What a spec refers to; given back by spec_free(). 0, or RELAY_E_QUOTA with the reason. */
 int charges_add_spec(Relay *relay, Spec *spec, Reason *reason);
+/* The same in the place of @old, as spec_charge_instead(). */
+int charges_replace_spec(Relay *relay, Spec *spec, Spec *old, Reason *reason);
+
+/* ---- watch.c: sockets and channels, and whose turn it is ---- */
+
+#define WATCHES_MAX 1024 /* are looked at, at once: in the kernel's list users have no turns */
+
+typedef struct WatchUser WatchUser;
+
+typedef struct Watches {
+        int epoll_fd;
+        sd_event_source *source; /* NULL: relay_run() is the loop */
+        GHashTable *users;       /* WatchUser by uid */
+        GQueue ring;             /* of those who have something to do */
+        Watch *uses;             /* the keyring's socket; NULL: not open */
+        WatchUser *serving;      /* whose slice it is; not in the ring */
+        bool is_serving, is_stirred;
+        uint64_t now_usec; /* of the last turn */
+} Watches;
+
+int watches_new(Relay *relay);
+void watches_free(Relay *relay);
+/* Sets a timer of the loop's, which is seen before it sleeps: tests/fences has nobody set one
+ * otherwise. What is due at once comes behind all that is ready; a deferred source would come
+ * before. */
+void watches_set_timer(Relay *relay, sd_event_source *timer, uint64_t at_usec);
+/* Whatever the handler is told stays so until it is changed; with EPOLLET it is told once, and
+ * watch_set() makes it be told again. */
+int watch_new(Relay *relay, uid_t uid, int fd, uint32_t events, WatchHandler handler,
+              void *userdata, Watch **ret);
 
 /* ---- alarms.c: one timer for all ---- */
 
@@ -204,6 +238,7 @@ void owner_gone(Relay *relay, const char *name);
 
 struct Relay {
         sd_event *event;
+        Watches watches;
         Keys *keys;
         Quota *quota;
         const Access *access; /* NULL: not known yet */
@@ -214,15 +249,21 @@ struct Relay {
         GHashTable *owners; /* by name, of those with connections that go with it */
         GQueue closings;    /* of Closing, in turn */
         sd_event_source *closings_timer;
+        GQueue refreshes; /* of Listener, in turn */
+        sd_event_source *refreshes_timer;
         uint32_t last_connection, last_listener, last_verifier;
-        GHashTable *paces;  /* uid to Pace, of those with something that waits */
-        GHashTable *shared; /* a set of Connections with others */
-        GHashTable *trunks; /* by id */
+        GHashTable *lingering; /* uid to GQueue of Connections, the oldest first */
+        GHashTable *crowds;    /* uid to Crowd, of those with handshakes that are not complete */
+        GHashTable *paces;     /* uid to Pace, of those with something that waits */
+        GHashTable *sharers;   /* Outlets by the name that has opened them (names.c) */
+        GHashTable *trunks;    /* by id, */
+        GHashTable *trunks_of; /* and by name */
         uint32_t last_trunk;
         GPtrArray *trunks_due; /* Trunks with something to send */
         sd_event_source *trunks_flush;
         GArray *graves; /* of Grave */
         sd_event_source *settle;
+        GSequence *crowds_by_size;
         GSequence *alarms;
         sd_event_source *timer;
         uint64_t timer_usec; /* when it rings; SESSION_NEVER: it does not */
@@ -230,7 +271,7 @@ struct Relay {
         sd_event_source *shakes_timer;
         const Endpoint *shakes_first; /* without it: in whose turn, since when, and how much */
         gint64 shakes_spell_usec, shakes_spent_usec;
-        bool was_busy; /* something established since their last turn */
+        size_t n_passed; /* established datagrams since handshakes' last turn, or spell */
         Trust *system_trust;
         bool system_trust_read;
         GHashTable *trusts; /* name to Trust, of the store's sets that were used */
@@ -246,7 +287,7 @@ struct Relay {
         const RelayObserver *observer;
         void *observer_userdata;
         Tally tally;
-        Brake brake; /* for own connections */
+        GHashTable *brakes; /* of users: for lines about their objects */
         bool buffer_judged;
 };
 
@@ -259,6 +300,18 @@ typedef struct PathMemory {
         uint64_t asked_usec;
 } PathMemory;
 
+/* Handshakes in progress go before those that begin, however many these are. */
+typedef enum LaterKind {
+        LATER_GOES_ON,
+        LATER_BEGINS,
+        N_LATERS,
+} LaterKind;
+
+typedef struct Later {
+        DatagramBatch *batch; /* NULL: none had to wait */
+        size_t index;         /* of the next one */
+} Later;
+
 struct Endpoint {
         Relay *relay;
         Listener *listener;     /* or */
@@ -266,12 +319,11 @@ struct Endpoint {
         Udp *udp;
         Claim *claim;
         Demux *demux; /* a listener's: Connections */
-        sd_event_source *source;
+        Watch *watch;
         DatagramBatch *waiting; /* what the socket would not take; NULL: it is not full */
         size_t waiting_index;
-        DatagramBatch *later; /* what came for handshakes and had to wait; NULL: none had */
-        size_t later_index;
-        Shaker *shaker; /* waits with others of its user; NULL: it does not */
+        Later later[N_LATERS]; /* what came for handshakes and had to wait */
+        Shaker *shaker;        /* waits with others of its user; NULL: it does not */
         GList shaker_link;
         GPtrArray *paused; /* Outlets that are not read meanwhile */
         bool over;
@@ -295,7 +347,7 @@ typedef struct Question {
 struct Outlet {
         Connection *connection;
         Channel *channel; /* NULL: it is over */
-        sd_event_source *source;
+        Watch *watch;
         bool is_owners;
         bool stopped;    /* nothing is collected, for the endpoint is full or its user too fast */
         unsigned rights; /* SHARE_READ: what comes is delivered; SHARE_WRITE: it is collected */
@@ -310,37 +362,44 @@ struct Outlet {
 };
 
 struct Connection {
+        /* what a datagram needs, side by side: with very many it is what it costs */
         Relay *relay;
-        uint32_t id;
-        Spec *spec;         /* its own copy: peer, verification name and MTU hint follow commands */
         Listener *listener; /* NULL: an own one */
         Endpoint *endpoint; /* while associated */
+        Session *session;   /* NULL: not associated */
+        Outlet *outlet;    /* the owner's channel; NULL: what comes is kept for connection_read() */
+        Lane *lane;        /* its place there; NULL: not open, and nothing is to be told of it */
+        GPtrArray *others; /* Outlets of those it is shared with; NULL: there are none */
+        Connection *successor, *predecessor; /* RFC 6347 4.2.8 (replace.c) */
+        HandshakeState state;                /* written in connection.c alone */
+        bool gone;                           /* out of every table, to be freed */
+        uint32_t data_mtu;
+        uint64_t active_usec;
+        uint64_t measured_usec; /* the path; 0: never */
+        uint64_t n_too_long;    /* what the endpoint's socket had counted then */
+        SessionStats seen_session;
+        Tally tally;
+
+        uint32_t id;
+        Spec *spec; /* its own copy: peer, verification name and MTU hint follow commands */
         SessionConfig *config;
-        Session *session; /* NULL: not associated */
-        Outlet *outlet;   /* the owner's channel; NULL: what comes is kept for connection_read() */
-        Trunk *trunk;     /* its shared channel, from birth on; NULL: none */
-        Lane *lane;       /* its place there; NULL: not open, and nothing is to be told of it */
-        Owner *owner;     /* the bus name that it goes with; NULL: it does not */
-        GList link;       /* in its trunk, or in its owner */
+        Trunk *trunk; /* its shared channel, from birth on; NULL: none */
+        Owner *owner; /* the bus name that it goes with; NULL: it does not */
+        GList link;   /* in its trunk, or in its owner */
         GList listener_link;
         bool had_lane;
-        GPtrArray *others; /* Outlets of those it is shared with; NULL: there are none */
-        Channel *carrier;  /* external: its packets are ciphertext; NULL: datagrams are signals */
-        sd_event_source *carrier_source;
+        Channel *carrier; /* external: its packets are ciphertext; NULL: datagrams are signals */
+        Watch *carrier_watch;
         CookieJar *jar; /* an external server's */
         int handing_fd; /* the application's end, until the accept queue takes it */
 
-        /* RFC 6347 4.2.8 (replace.c) */
-        Connection *successor, *predecessor;
-        uint8_t hello_random[HELLO_RANDOM_SIZE];
+        uint8_t hello_random[HELLO_RANDOM_SIZE]; /* RFC 6347 4.2.8 */
 
-        HandshakeState state; /* written in connection.c alone */
-        bool ending;          /* in connection_end(), which may be reached from below itself */
-        bool gone;            /* out of every table, to be freed */
+        bool ending; /* in connection_end(), which may be reached from below itself */
         bool announced;
         bool handed; /* known to its owner by a channel alone, which is its life */
         bool in_backlog;
-        Source *source; /* a listener's, while it shakes */
+        Source *source; /* while it shakes */
         GList *source_link;
 
         /* facts */
@@ -355,20 +414,16 @@ struct Connection {
         bool ignored_said;    /* by IgnoreVerificationErrors; else they are the spec's */
         GPtrArray *peer_chain;
         GBytes *psk_identity;
-        SessionFacts agreed;
-        uint32_t data_mtu;
-        uint64_t measured_usec; /* the path; 0: never */
-        uint64_t n_too_long;    /* what the endpoint's socket had counted then */
+        const SessionFacts *agreed; /* the session's; once it is over: */
+        SessionFacts *kept;         /* NULL: nothing */
 
         Question question;
         GQueue queue; /* GBytes for connection_read() */
         size_t queue_bytes;
-        uint64_t active_usec;
         uint64_t linger_usec; /* 0: not lingering */
+        GList *linger_link;
         Alarm alarm;
         Charges charges;
-        Tally tally;
-        SessionStats seen_session;
         ChannelStats seen_carrier;
 };
 
@@ -385,13 +440,13 @@ struct Listener {
         GHashTable *rests; /* Key to what rests of it here */
         Trunk *trunk;      /* its connections'; NULL: none */
         GList trunk_link;
+        GList refresh_link; /* in relay->refreshes, if it has data */
         AcceptQueue *queue;
         sd_event_source *queue_source;
         GQueue backlog; /* Connections that wait for room in the queue */
         uint64_t retry_usec;
         bool gone;
         Alarm alarm;
-        Brake brake;
         Charges charges;
         Tally tally;
 };
@@ -401,9 +456,6 @@ struct Listener {
 uint64_t relay_now(const Relay *relay);
 void relay_bury(Relay *relay, void *corpse, void (*release)(void *corpse));
 void relay_settle(Relay *relay);
-/* The same at the end of an event's callback, where nothing looks at what is gone any more: sooner
- * than by a round of the loop of its own. */
-void relay_end_turn(Relay *relay);
 void relay_add_connection(Relay *relay, Connection *connection);
 void relay_drop_connection(Relay *relay, Connection *connection);
 void relay_add_listener(Relay *relay, Listener *listener);
@@ -525,6 +577,7 @@ bool endpoint_is_full(const Endpoint *endpoint);
  * socket and each channel once (EPOLLET): told until it is read, a thousand that wait would be told
  * in every turn of any of them. So who leaves something behind says this, or outlet_listen(). */
 void endpoint_listen(Endpoint *endpoint);
+bool later_is_waiting(const Later *later);
 bool endpoint_has_later(const Endpoint *endpoint);
 void endpoint_pause(Endpoint *endpoint, Outlet *outlet);
 void endpoint_forget(Endpoint *endpoint, Outlet *outlet);
@@ -537,9 +590,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Endpoint, endpoint_free)
 
 int shakes_new(Relay *relay);
 void shakes_free(Relay *relay);
-/* How long they may go on at once, and that they did. */
+/* How long they may go on at once, and that they took so long, then or elsewhere. */
 gint64 shakes_allowance(const Endpoint *endpoint, gint64 now_usec);
 void shakes_spend(Relay *relay, gint64 usec);
+/* How much time what is established has before handshakes go on, of which so many datagrams passed
+ * since the turn before; these took @took_usec. */
+gint64 shakes_share_of_others(size_t n_passed, gint64 took_usec);
 /* Something was put aside at this socket: it has its turn. */
 void shakes_wait(Endpoint *endpoint);
 void shakes_forget(Endpoint *endpoint);
@@ -548,8 +604,8 @@ void shakes_forget(Endpoint *endpoint);
 
 /* What was put aside, the oldest first: one, and more until @until_usec. */
 void ingress_catch_up(Endpoint *endpoint, gint64 until_usec);
-int on_udp_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
-int on_channel_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+void on_udp_event(uint32_t events, void *userdata);
+void on_channel_event(uint32_t events, void *userdata);
 /* What the application wrote before it said goodbye still goes out. */
 void egress_last(Outlet *outlet);
 
@@ -577,6 +633,8 @@ void connection_prepare(Connection *connection);
 void connection_finish(Connection *connection, int r);
 /* After each call of the session: all that can have happened. */
 void connection_went_on(Connection *connection, int r);
+/* The same where each was session_went_direct(). */
+void connection_went_by(Connection *connection);
 /* The association is over; the object stays, lingers or goes. */
 void connection_end(Connection *connection, EndReason why);
 void connection_fail(Connection *connection, int r);
@@ -584,6 +642,15 @@ void connection_touch(Connection *connection);
 void connection_schedule(Connection *connection);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
+
+/* ---- lingering.c: a listener's that are over and can be read for a while ---- */
+
+void lingering_open(Relay *relay);
+void lingering_close(Relay *relay);
+void lingering_begin(Connection *connection);
+void lingering_end(Connection *connection); /* if it lingers */
+/* For one more connection of this user's, where its share is used up. */
+void lingering_make_room(Relay *relay, uid_t uid);
 
 /* ---- path.c ---- */
 
@@ -600,9 +667,10 @@ void connection_set_ignored(Connection *connection, const GArray *errors);
 /* Copies what the session knows of the peer. */
 void connection_learn_peer(Connection *connection);
 void connection_forget_errors(Connection *connection);
-void connection_forget_chain(Connection *connection);
 void connection_forget_agreed(Connection *connection);
-void connection_forget_peer(Connection *connection); /* all of it */
+void connection_keep_agreed(Connection *connection);    /* its session goes */
+void connection_forget_session(Connection *connection); /* what was agreed, and with whom */
+void connection_forget_peer(Connection *connection);    /* all of it */
 OpenedFacts connection_opened_facts(const Connection *connection, GBytes **ret_leaf);
 
 /* ---- delivery.c ---- */
@@ -638,6 +706,14 @@ void outlet_bury(Outlet *outlet);
 /* What was wrong with its channel. */
 void outlet_lost(Outlet *outlet, int r);
 
+/* ---- names.c: what goes with a bus name ---- */
+
+GHashTable *names_new(void);
+void names_add(GHashTable *names, const char *name, void *what);
+void names_remove(GHashTable *names, const char *name, void *what); /* if it is there */
+/* Any one, of this name or (NULL) of all. NULL: there is none. */
+void *names_first(GHashTable *names, const char *name);
+
 /* ---- sharing.c: channels of those it is shared with ---- */
 
 void sharing_deliver(Connection *connection, const DatagramBatch *app);
@@ -664,10 +740,22 @@ Connection *listener_greet(Listener *listener, const Datagram *in);
 Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *hello,
                            Connection *predecessor);
 void listener_forget(Listener *listener, Connection *connection);
-/* What its spec refers to is another now: handshakes that begin later have it. */
+/* What its spec names is another now: handshakes that begin later have it. */
 void listener_refresh(Listener *listener);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_free)
+
+/* ---- refresh.c: configurations of listeners that are made anew, some in a turn ---- */
+
+typedef bool (*RefreshIf)(const Spec *spec, const void *what);
+
+int refreshes_new(Relay *relay);
+void refreshes_free(Relay *relay);
+/* Of each whose spec names what has changed. */
+void refresh_listeners(Relay *relay, RefreshIf has_changed, const void *what);
+/* If it waits for its turn: that is now, or is not needed any more. */
+void refresh_before_use(Listener *listener);
+void refresh_forget(Listener *listener);
 
 /* ---- verifier.c ---- */
 
@@ -675,13 +763,15 @@ Verifier *verifier_free(Verifier *verifier);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Verifier, verifier_free)
 
-/* ---- sources.c: a listener's unfinished handshakes, by host ---- */
+/* ---- sources.c: unfinished handshakes, by user, listener and host ---- */
 
-GTree *sources_new(void);
+void sources_open(Relay *relay);
+void sources_close(Relay *relay);
+GTree *sources_new(void); /* a listener's */
 void source_add(Connection *connection);
 void source_drop(Connection *connection); /* if it is in one */
-/* For one more from @peer, where its user's share is used up. */
-void sources_make_room(Listener *listener, const Address *peer);
+/* For the handshake of @connection, where there is no room for one more. */
+void sources_make_room(Connection *connection);
 
 /* ---- backlog.c ---- */
 

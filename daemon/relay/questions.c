@@ -11,6 +11,10 @@
 #include "base/fault.h"
 #include "relay/private.h"
 
+/* Of handshakes' time: the keyring's, which may be on this processor, with the way to it and back,
+ * and what is done with its answer. */
+#define QUESTION_SIGNATURE_USEC 150
+#define QUESTION_PSK_USEC 50
 #define PIN_LOST_TEXT "The keyring process, which would keep it, is not there; try again"
 #define KEYRING_LOST_TEXT                                                                          \
         "The keyring process died and this key with it; give the key again and try again"
@@ -107,6 +111,8 @@ static void on_signed(int outcome, const char *text, const void *signature, size
         Connection *connection = userdata; /* forgotten before it dies */
         int r;
 
+        if (!outcome)
+                shakes_spend(connection->relay, QUESTION_SIGNATURE_USEC);
         connection_prepare(connection);
         if (outcome)
                 r = question_answer_signature(connection, NULL, 0,
@@ -125,6 +131,8 @@ static void on_fetched(int outcome, const char *text, const Secret *psk, void *u
         if (!outcome && connection->listener)
                 rests_keep(connection->listener, identity, key, psk, relay_now(connection->relay));
 
+        if (!outcome)
+                shakes_spend(connection->relay, QUESTION_PSK_USEC);
         /* the secret is the keyring client's, which wipes it when this returns */
         connection_prepare(connection);
         if (outcome)
@@ -198,6 +206,10 @@ static int question_fetch_psk(Connection *connection, Key *key, GBytes *identity
 static int question_ask_owner_psk(Connection *connection, const SessionQuestion *asked) {
         PendingPsk *psk = &connection->question.psk;
         Reason reason;
+
+        if (spec_is_disowned(connection->spec))
+                return question_refuse_psk(connection, "The bus was lost, and with it the name "
+                                                       "that would be asked for the key");
 
         /* the session bounds how long, this bounds how many */
         if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, &reason)) {
@@ -277,13 +289,16 @@ static void question_say_verdict(Connection *connection) {
 }
 
 static int question_ask_verdict(Connection *connection) {
+        /* nobody knows its number before it is complete, or is there to say anything */
+        if (!connection->announced || spec_is_disowned(connection->spec))
+                return question_reject(connection);
         if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, NULL)) {
                 tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
                 return question_reject(connection);
         }
 
         connection_learn_peer(connection);
-        connection->agreed = *session_facts(connection->session); /* of a late verdict */
+        connection->agreed = session_facts(connection->session); /* of a late verdict */
         question_say_verdict(connection);
         connection_set_state(connection, HANDSHAKE_PEER_VERIFICATION_FAILED);
         return 0;

@@ -13,16 +13,6 @@ typedef struct Grave {
         void (*release)(void *corpse);
 } Grave;
 
-uint64_t relay_now(const Relay *relay) {
-        uint64_t now_usec;
-
-        /* fails for unknown clocks alone */
-        if (sd_event_now(relay->event, CLOCK_MONOTONIC, &now_usec) < 0)
-                g_assert_not_reached();
-
-        return now_usec;
-}
-
 int reason_set(Reason *reason, int outcome, const char *format, ...) {
         va_list ap;
 
@@ -69,8 +59,9 @@ void relay_bury(Relay *relay, void *corpse, void (*release)(void *corpse)) {
                 return;
 
         g_array_append_val(relay->graves, grave);
-        /* cannot fail for a deferred source of ours */
-        (void)sd_event_source_set_enabled(relay->settle, SD_EVENT_ONESHOT);
+        if (!relay->watches.is_serving) /* which ends with it */
+                /* cannot fail for a deferred source of ours */
+                (void)sd_event_source_set_enabled(relay->settle, SD_EVENT_ONESHOT);
 }
 
 /* A deferred source before all others, on only while something is buried: a post source would make
@@ -189,6 +180,7 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         kept_open(relay);
         relay->quota = quota;
         relay->registry = registry_new();
+        relay->brakes = brakes_new();
         relay->rx = datagram_batch_new(UDP_RECEIVE_DATAGRAMS, UDP_RECEIVE_BYTES);
         relay->net = datagram_batch_new(RELAY_NET_DATAGRAMS, RELAY_NET_BYTES);
         relay->app = datagram_batch_new(RELAY_APP_DATAGRAMS, RELAY_APP_BYTES);
@@ -196,23 +188,25 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         relay->connections = g_tree_new(relay_compare_ids);
         relay->listeners = g_tree_new(relay_compare_ids);
         relay->verifiers = g_tree_new(relay_compare_ids);
+        lingering_open(relay);
+        sources_open(relay);
         relay->paces = g_hash_table_new(NULL, NULL);
-        relay->shared = g_hash_table_new(NULL, NULL);
+        relay->sharers = names_new();
         relay->graves = g_array_new(FALSE, FALSE, sizeof(Grave));
 
-        r = relay_new_settle(relay);
-        if (r < 0)
-                return fault(r);
-
-        r = alarms_new(relay);
+        r = watches_new(relay);
+        if (r == 0)
+                r = relay_new_settle(relay);
+        if (r == 0)
+                r = alarms_new(relay);
         if (r < 0)
                 return fault(r);
 
         r = shakes_new(relay);
-        if (r < 0)
-                return fault(r);
-
-        r = closings_new(relay);
+        if (r == 0)
+                r = closings_new(relay);
+        if (r == 0)
+                r = refreshes_new(relay);
         if (r < 0)
                 return fault(r);
 
@@ -299,13 +293,17 @@ Relay *relay_free(Relay *relay) {
 
         relay->settle = sd_event_source_disable_unref(relay->settle);
         closings_free(relay);
+        refreshes_free(relay);
         trunks_free(relay);
         alarms_free(relay);
         shakes_free(relay);
         relay->expiry = expiry_free(relay->expiry);
+        watches_free(relay);
         g_clear_pointer(&relay->graves, g_array_unref);
+        lingering_close(relay);
+        sources_close(relay);
         g_clear_pointer(&relay->paces, g_hash_table_unref);
-        g_clear_pointer(&relay->shared, g_hash_table_unref);
+        g_clear_pointer(&relay->sharers, g_hash_table_unref);
         g_clear_pointer(&relay->connections, g_tree_unref);
         g_clear_pointer(&relay->listeners, g_tree_unref);
         g_clear_pointer(&relay->verifiers, g_tree_unref);
@@ -319,6 +317,7 @@ Relay *relay_free(Relay *relay) {
         datagram_batch_free(relay->app);
         datagram_batch_free(relay->out);
         registry_free(relay->registry);
+        g_hash_table_unref(relay->brakes);
         sd_event_unref(relay->event);
         g_free(relay);
         return NULL;
@@ -341,14 +340,6 @@ void relay_owner_gone(Relay *relay, const char *owner) {
         sharing_name_gone(relay, owner);
 }
 
-static void relay_disown(Spec *spec) {
-        if (spec->persistent)
-                return;
-
-        g_free(spec->owner);
-        spec->owner = g_strdup(""); /* nobody's name */
-}
-
 void relay_owners_lost(Relay *relay) {
         g_autoptr(GArray) connections = relay_list_connections(relay, 0, SIZE_MAX);
         g_autoptr(GArray) listeners = relay_list_listeners(relay, 0, SIZE_MAX);
@@ -359,11 +350,11 @@ void relay_owners_lost(Relay *relay) {
 
                 if (!connection)
                         continue;
-                relay_disown(connection->spec);
+                spec_disown(connection->spec);
                 owner_lost(connection);
         }
         for (guint i = 0; i < listeners->len; i++)
-                relay_disown(
+                spec_disown(
                         relay_find_listener(relay, g_array_index(listeners, uint32_t, i))->spec);
         trunks_name_gone(relay, NULL);
         sharing_name_gone(relay, NULL);
@@ -384,14 +375,14 @@ void relay_keyring_lost(Relay *relay) {
 
 /* ---- whom anybody trusts ---- */
 
-void relay_reload_trust(Relay *relay, Revocations *revocations) {
-        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
+static bool relay_has_changed(const Spec *spec, const void *unused) {
+        return true;
+}
 
+void relay_reload_trust(Relay *relay, Revocations *revocations) {
         revoked_set_files(relay, revocations);
         trusts_reload_system(relay);
-
-        for (guint i = 0; i < ids->len; i++)
-                listener_refresh(relay_find_listener(relay, g_array_index(ids, uint32_t, i)));
+        refresh_listeners(relay, relay_has_changed, NULL);
 }
 
 /* ---- the store's identities ---- */
@@ -404,18 +395,15 @@ void relay_set_direct_after(Relay *relay, uint32_t n_records) {
         relay->direct_after = n_records;
 }
 
+/* @name NULL: any may be another. */
+static bool identity_has_changed(const Spec *spec, const void *name) {
+        return spec->identity && (!name || g_str_equal(spec->identity, name));
+}
+
 static void on_identities_changed(const char *name, void *userdata) {
         Relay *relay = userdata;
-        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
 
-        for (guint i = 0; i < ids->len; i++) {
-                Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
-                const char *identity = listener->spec->identity;
-
-                if (identity && (!name || g_str_equal(identity, name)))
-                        listener_refresh(listener);
-        }
-
+        refresh_listeners(relay, identity_has_changed, name);
         relay_tell(relay, identities_changed, name);
         expiry_identities_changed(relay->expiry, name);
 }

@@ -27,6 +27,8 @@ typedef struct Relay Relay;
 typedef struct Connection Connection;
 typedef struct Listener Listener;
 typedef struct Verifier Verifier;
+typedef struct Watch Watch;
+typedef void (*WatchHandler)(uint32_t events, void *userdata);
 
 /* Outcomes of every command; each has its D-Bus error (bus/refuse.c). Reason.text is always filled.
  */
@@ -179,6 +181,19 @@ int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret);
  * before, none is and does. To be said again when the rules are others. */
 void relay_set_access(Relay *relay, const Access *access);
 Relay *relay_free(Relay *relay); /* ends everything, close_notify where open */
+/* What is gone is freed, and what it was charged is given back: by who is not called by relay, and
+ * looks at nothing of it any more, sooner than by a round of the loop of its own. */
+void relay_end_turn(Relay *relay);
+/* As sd_event_loop() with the event that it was made with, which works too, at more cost. */
+int relay_run(Relay *relay);
+/* @fd has its turn among sockets and channels, with all that belongs to the service itself. The
+ * loop's clock may stand still then. */
+int relay_watch(Relay *relay, int fd, WatchHandler handler, void *userdata, Watch **ret);
+void watch_set(Watch *watch, uint32_t events); /* at first EPOLLIN; 0: not even of its end */
+Watch *watch_free(Watch *watch);
+/* Its loop's sources and timers have a turn before it sleeps: said by who has set one of them, or
+ * sent a message, and may have been called by relay. */
+void relay_stir(Relay *relay);
 void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata);
 /* The keyring died: handshakes that wait for it fail with a clear error. */
 void relay_keyring_lost(Relay *relay);
@@ -194,7 +209,8 @@ Counters relay_counters(const Relay *relay); /* of the whole service */
 /* A name left the bus: its objects go, and its channels to those of others. */
 void relay_owner_gone(Relay *relay, const char *owner);
 /* The bus went away, and the next one hands the same names out again: what is still there belongs
- * to no name any more. It lives until its channel or accept queue closes. */
+ * to no name any more. It lives until its channel or accept queue closes, or a connection's
+ * association ends. */
 void relay_owners_lost(Relay *relay);
 
 /* ---- connections: ids count up and are never reused ---- */

@@ -64,24 +64,21 @@ void revoked_set_files(Relay *relay, Revocations *revocations) {
         g_hash_table_remove_all(relay->revocations);
 }
 
+static bool revoked_has_changed(const Spec *spec, const void *name) {
+        return !name || revoked_is_of_all(name) || spec->uid == entry_name_uid(name);
+}
+
 static void on_revoked_changed(const char *name, void *userdata) {
         Relay *relay = userdata;
-        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
-        bool is_of_all = !name || revoked_is_of_all(name);
-        uid_t uid = name ? entry_name_uid(name) : 0;
 
         kept_follow(relay);
-        if (is_of_all)
+        if (!name || revoked_is_of_all(name))
                 g_hash_table_remove_all(relay->revocations);
         else
-                (void)g_hash_table_remove(relay->revocations, GUINT_TO_POINTER(uid));
+                (void)g_hash_table_remove(relay->revocations,
+                                          GUINT_TO_POINTER(entry_name_uid(name)));
 
-        for (guint i = 0; i < ids->len; i++) {
-                Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
-
-                if (is_of_all || listener->spec->uid == uid)
-                        listener_refresh(listener);
-        }
+        refresh_listeners(relay, revoked_has_changed, name);
 }
 
 static void revoked_unref(void *revocations) {

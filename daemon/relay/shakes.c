@@ -3,7 +3,8 @@
  * Shakes: sockets where something that belongs to handshakes had to wait. Established traffic goes
  * before: in between its turns there is one for all handshakes, bounded in time, and in it users
  * take turns, and so do the sockets of one. However many sockets somebody's handshakes come to,
- * what others wait for is that one turn, and half of the time is theirs.
+ * what others wait for is that one turn, and nine tenths of the time are theirs if they have
+ * something to do.
  *
  * Where nobody waits, handshakes need no turn of their own, as long as they take no more time.
  *
@@ -15,8 +16,12 @@
 
 #include <sched.h>
 
-#define SHAKES_TURN_USEC 250 /* of all: about one by certificate */
-#define SHAKES_USER_USEC 100 /* of one user, while others wait */
+#define SHAKES_TURN_USEC 250     /* of all: about one by certificate */
+#define SHAKES_TURN_BUSY_USEC 50 /* the same beside what is established: one step, or hellos */
+#define SHAKES_USER_USEC 100     /* of one user, while others wait */
+/* What an established datagram takes, with the programs that send and read it. */
+#define SHAKES_PASSED_USEC 50
+#define SHAKES_OTHERS_TIMES 9 /* as much as handshakes took is left to what is established */
 #define SHAKES_SPELL_USEC                                                                          \
         1000 /* at the latest, those without a turn of their own may go on again */
 
@@ -26,11 +31,8 @@ struct Shaker {
         GList link;
 };
 
-/* By a timer that is due at once, as in trunk.c, or somewhat later. */
 static void shakes_arm(Relay *relay, gint64 at_usec) {
-        /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(relay->shakes_timer, (uint64_t)at_usec);
-        (void)sd_event_source_set_enabled(relay->shakes_timer, SD_EVENT_ONESHOT);
+        watches_set_timer(relay, relay->shakes_timer, (uint64_t)at_usec);
 }
 
 /* ---- at once ---- */
@@ -42,11 +44,12 @@ gint64 shakes_allowance(const Endpoint *endpoint, gint64 now_usec) {
         if (!g_queue_is_empty(&relay->shakers))
                 return 0;
 
-        if (endpoint == relay->shakes_first ||
+        if ((endpoint == relay->shakes_first && relay->n_passed == 0) ||
             now_usec >= relay->shakes_spell_usec + SHAKES_SPELL_USEC) {
                 relay->shakes_first = endpoint;
                 relay->shakes_spell_usec = now_usec;
                 relay->shakes_spent_usec = 0;
+                relay->n_passed = 0;
         }
 
         return MAX(SHAKES_TURN_USEC - relay->shakes_spent_usec, 0);
@@ -113,21 +116,28 @@ static void shakes_serve(Shaker *shaker, gint64 until_usec) {
         } while (g_get_monotonic_time() < until_usec);
 }
 
-/* While anything is established that has something to say, it has as much time as handshakes. That
- * need not be the service's: what it waits for may be a program on this processor. */
-static void shakes_give_way(Relay *relay, gint64 begun_usec, gint64 now_usec) {
-        gint64 others_usec = relay->was_busy ? now_usec - begun_usec : 0;
+gint64 shakes_share_of_others(size_t n_passed, gint64 took_usec) {
+        return MIN(took_usec * SHAKES_OTHERS_TIMES, (gint64)n_passed * SHAKES_PASSED_USEC);
+}
 
-        relay->was_busy = false;
-        shakes_arm(relay, now_usec + others_usec);
-        (void)sched_yield();
+/* The time of what is established need not be the service's: what it waits for may be a program on
+ * this processor. What the keyring was asked for has taken time too. */
+static void shakes_give_way(Relay *relay, size_t n_passed, gint64 begun_usec, gint64 now_usec) {
+        gint64 took_usec = now_usec - begun_usec + relay->shakes_spent_usec;
+
+        relay->shakes_spent_usec = 0;
+        shakes_arm(relay, now_usec + shakes_share_of_others(n_passed, took_usec));
+        if (n_passed > 0)
+                (void)sched_yield();
 }
 
 static int on_shakes(sd_event_source *source, uint64_t usec, void *userdata) {
         Relay *relay = userdata;
-        gint64 begun_usec = g_get_monotonic_time(), until_usec = begun_usec + SHAKES_TURN_USEC;
-        gint64 now_usec = begun_usec;
+        size_t n_passed = relay->n_passed;
+        gint64 begun_usec = g_get_monotonic_time(), now_usec = begun_usec;
+        gint64 until_usec = begun_usec + (n_passed > 0 ? SHAKES_TURN_BUSY_USEC : SHAKES_TURN_USEC);
 
+        relay->n_passed = 0;
         for (; now_usec < until_usec && !g_queue_is_empty(&relay->shakers);
              now_usec = g_get_monotonic_time()) {
                 Shaker *shaker = relay->shakers.head->data;
@@ -141,7 +151,7 @@ static int on_shakes(sd_event_source *source, uint64_t usec, void *userdata) {
         }
 
         if (!g_queue_is_empty(&relay->shakers))
-                shakes_give_way(relay, begun_usec, now_usec);
+                shakes_give_way(relay, n_passed, begun_usec, now_usec);
         return 0;
 }
 

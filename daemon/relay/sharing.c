@@ -96,11 +96,10 @@ int connection_open_shared_channel(Connection *connection, const Opener *opener,
         if (r)
                 return r;
 
-        if (!connection->others) {
+        if (!connection->others)
                 connection->others = g_ptr_array_new();
-                g_hash_table_add(connection->relay->shared, connection);
-        }
         g_ptr_array_add(connection->others, outlet);
+        names_add(connection->relay->sharers, outlet->name, outlet);
         *ret_data_mtu = connection->data_mtu;
         connection_changed(connection, CHANGED_CHANNELS);
         return 0;
@@ -111,11 +110,10 @@ int connection_open_shared_channel(Connection *connection, const Opener *opener,
 void sharing_drop(Outlet *outlet) {
         Connection *connection = outlet->connection;
 
+        names_remove(connection->relay->sharers, outlet->name, outlet);
         (void)g_ptr_array_remove(connection->others, outlet);
-        if (connection->others->len == 0) {
+        if (connection->others->len == 0)
                 g_clear_pointer(&connection->others, g_ptr_array_unref);
-                (void)g_hash_table_remove(connection->relay->shared, connection);
-        }
 
         outlet_bury(outlet);
         connection_changed(connection, CHANGED_CHANNELS);
@@ -136,26 +134,21 @@ void sharing_review(Connection *connection) {
         }
 }
 
-static void sharing_forget_name(Connection *connection, const char *name) {
-        for (guint i = connection->others->len; i > 0; i--) {
-                Outlet *outlet = g_ptr_array_index(connection->others, i - 1);
-
-                if (!name) {
-                        g_free(outlet->name);
-                        outlet->name = g_strdup("");
-                } else if (strcmp(outlet->name, name) == 0) {
-                        sharing_drop(outlet);
-                }
-                if (!connection->others)
-                        return;
-        }
+/* It is nobody's any more, and stays. */
+static void sharing_forget_name(Outlet *outlet) {
+        names_remove(outlet->connection->relay->sharers, outlet->name, outlet);
+        g_free(outlet->name);
+        outlet->name = g_strdup("");
 }
 
 void sharing_name_gone(Relay *relay, const char *name) {
-        g_autoptr(GList) connections = g_hash_table_get_keys(relay->shared);
+        Outlet *outlet;
 
-        for (GList *i = connections; i; i = i->next)
-                sharing_forget_name(i->data, name);
+        while ((outlet = names_first(relay->sharers, name)))
+                if (name)
+                        sharing_drop(outlet);
+                else
+                        sharing_forget_name(outlet);
 }
 
 /* ---- who is there ---- */

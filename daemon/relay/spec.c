@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define SECOND_USEC UINT64_C(1000000)
-#define IDLE_PERSISTENT_USEC (300 * SECOND_USEC)
 
 Spec *spec_new(DtlsRole role, uid_t uid, const char *owner) {
         Spec *spec = g_new0(Spec, 1);
@@ -28,29 +27,8 @@ Spec *spec_new(DtlsRole role, uid_t uid, const char *owner) {
         spec->retransmit_max_usec = 60 * SECOND_USEC;
         spec->handshake_deadline_usec = 60 * SECOND_USEC;
         spec->answer_deadline_usec = 50 * SECOND_USEC;
-        spec->idle_timeout_usec = spec->persistent ? IDLE_PERSISTENT_USEC : 0;
+        spec->idle_timeout_usec = spec->persistent ? SPEC_IDLE_PERSISTENT_USEC : 0;
         return spec;
-}
-
-static GArray *spec_copy_errors(const GArray *errors) {
-        GArray *copy = verdict_errors_new();
-
-        for (guint i = 0; errors && i < errors->len; i++) {
-                const VerdictError *error = &g_array_index(errors, VerdictError, i);
-
-                verdict_errors_add(copy, error->code, error->certificate);
-        }
-
-        return copy;
-}
-
-static GArray *spec_copy_codes(const GArray *codes) {
-        GArray *copy = g_array_new(FALSE, FALSE, sizeof(VerdictCode));
-
-        if (codes && codes->len > 0)
-                g_array_append_vals(copy, codes->data, codes->len);
-
-        return copy;
 }
 
 /* ---- pre-shared keys of the store ---- */
@@ -227,8 +205,8 @@ Spec *spec_copy(const Spec *spec) {
         copy->psk_hint = g_strdup(spec->psk_hint);
         copy->trust = spec->trust ? trust_ref(spec->trust) : NULL;
         copy->trust_name = g_strdup(spec->trust_name);
-        copy->ignored = spec_copy_errors(spec->ignored);
-        copy->ignored_codes = spec_copy_codes(spec->ignored_codes);
+        copy->ignored = g_array_ref(spec->ignored);
+        copy->ignored_codes = g_array_ref(spec->ignored_codes);
         copy->ciphers = spec_ref_names(spec->ciphers);
         copy->curves = spec_ref_names(spec->curves);
         copy->ssl_options = spec_ref_names(spec->ssl_options);
@@ -257,6 +235,18 @@ AccessSubject spec_subject(const Spec *spec) {
         const gid_t *gids = spec->gids ? g_bytes_get_data(spec->gids, &size) : NULL;
 
         return (AccessSubject){.uid = spec->uid, .gids = gids, .n_gids = size / sizeof(gid_t)};
+}
+
+void spec_disown(Spec *spec) {
+        if (spec->persistent)
+                return;
+
+        g_free(spec->owner);
+        spec->owner = g_strdup(""); /* nobody's name */
+}
+
+bool spec_is_disowned(const Spec *spec) {
+        return g_strcmp0(spec->owner, "") == 0;
 }
 
 void spec_share_as(Spec *spec, const Spec *other) {

@@ -25,6 +25,7 @@
 #define SPEC_NO_PERSISTENCE "DisableSessionPersistence"
 #define SPEC_NO_TICKETS "DisableSessionTickets"
 
+#define SPEC_IDLE_PERSISTENT_USEC (300 * UINT64_C(1000000)) /* where no other is said */
 #define SPEC_TICKET_MAX (128 * 1024) /* bytes, sealed; a peer's longest chain and ticket fit */
 
 #define COOKIE_SECRET_MAX 1024
@@ -80,8 +81,8 @@ typedef struct Spec {
         bool interrupt_on_error;
         bool missing_certificate_is_fatal;
         bool ocsp_stapling;
-        GArray *ignored;       /* of VerdictError */
-        GArray *ignored_codes; /* of VerdictCode */
+        GArray *ignored;       /* of VerdictError; not changed once set */
+        GArray *ignored_codes; /* of VerdictCode; likewise */
 
         DtlsProtocol protocol;
         CipherProfile profile;
@@ -117,6 +118,10 @@ Spec *spec_free(Spec *spec);
 
 /* As whom its rules are asked; borrows its groups. */
 AccessSubject spec_subject(const Spec *spec);
+
+/* The name that it belonged to is gone with the bus: it is nobody's, unless it is persistent. */
+void spec_disown(Spec *spec);
+bool spec_is_disowned(const Spec *spec);
 
 /* Takes the shares of @other on, in the place of its own. */
 void spec_share_as(Spec *spec, const Spec *other);

@@ -58,6 +58,9 @@ void tally_listener(Listener *listener, TallyKind kind, uint64_t n) {
 }
 
 void tally_connection(Connection *connection, TallyKind kind, uint64_t n) {
+        if (n == 0)
+                return; /* nor has it to be looked for in memory */
+
         connection->tally.at[kind] += n;
 
         if (connection->listener)
@@ -72,10 +75,19 @@ void tally_direct(Connection *connection) {
         if (!connection->session)
                 return;
 
-        n_direct = session_stats(connection->session).n_direct;
+        n_direct = session_records_direct(connection->session);
         tally_connection(connection, TALLY_RECORDS_DIRECT,
                          n_direct - connection->seen_session.n_direct);
         connection->seen_session.n_direct = n_direct;
+}
+
+void tally_went_by(Connection *connection) {
+        uint64_t n = session_records_accepted(connection->session);
+
+        tally_connection(connection, TALLY_RECORDS_ACCEPTED,
+                         n - connection->seen_session.n_records_accepted);
+        connection->seen_session.n_records_accepted = n;
+        tally_direct(connection);
 }
 
 void tally_session(Connection *connection) {

@@ -10,9 +10,9 @@
 #include "relay/private.h"
 
 #include <string.h>
-#include <sys/epoll.h>
 
 #define TRUNK_ACCURACY_USEC 1 /* sd-event's least */
+#define TRUNK_LATER_USEC 5000 /* who closes a connection need not be woken to hear of it */
 
 /* Off until somebody wants it. */
 static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_handler_t handler,
@@ -36,9 +36,7 @@ static int trunk_new_deferred(Relay *relay, sd_event_source **ret, sd_event_hand
 static void trunk_listen(Trunk *trunk) {
         uint32_t events = (trunk->paced.pace ? 0 : EPOLLIN) | (trunk->is_waiting ? EPOLLOUT : 0);
 
-        /* neither can fail for a source of ours */
-        (void)sd_event_source_set_io_events(trunk->source, events);
-        (void)sd_event_source_set_enabled(trunk->source, events ? SD_EVENT_ON : SD_EVENT_OFF);
+        watch_set(trunk->watch, events);
 }
 
 static void trunk_listen_for(Trunk *trunk, bool room) {
@@ -73,6 +71,7 @@ static int trunk_send(Trunk *trunk) {
 static void trunk_flush(Trunk *trunk) {
         int r = trunk_send(trunk);
 
+        alarm_clear(trunk->relay, &trunk->later);
         if (r < 0) {
                 trunk_lost(trunk, r);
                 return;
@@ -92,8 +91,6 @@ void trunks_flush(Relay *relay) {
                 trunk->is_due = false;
                 trunk_flush(trunk);
         }
-
-        (void)sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_OFF);
 }
 
 void trunk_due(Trunk *trunk) {
@@ -104,8 +101,19 @@ void trunk_due(Trunk *trunk) {
 
         trunk->is_due = true;
         g_ptr_array_add(relay->trunks_due, trunk);
-        /* cannot fail for a deferred source of ours */
-        (void)sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_ONESHOT);
+        if (!relay->watches.is_serving) /* which ends with it */
+                /* cannot fail for a deferred source of ours */
+                (void)sd_event_source_set_enabled(relay->trunks_flush, SD_EVENT_ONESHOT);
+}
+
+static void trunk_ring(void *owner, uint64_t now_usec) {
+        trunk_due(owner);
+}
+
+/* What need not go by itself waits a while for a packet that goes anyway. */
+void trunk_due_later(Trunk *trunk) {
+        if (!trunk->is_due && !trunk->gone && !trunk->later.iter)
+                alarm_set(trunk->relay, &trunk->later, relay_now(trunk->relay) + TRUNK_LATER_USEC);
 }
 
 static int on_trunks_flush(sd_event_source *source, void *userdata) {
@@ -113,12 +121,8 @@ static int on_trunks_flush(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* By a timer that is due at once, and so takes its place among what is ready: a deferred source
- * comes before everything else each time. */
 void trunk_goes_on(Trunk *trunk) {
-        /* neither can fail for a timer of ours */
-        (void)sd_event_source_set_time(trunk->more, relay_now(trunk->relay));
-        (void)sd_event_source_set_enabled(trunk->more, SD_EVENT_ONESHOT);
+        watches_set_timer(trunk->relay, trunk->more, relay_now(trunk->relay));
 }
 
 static void trunk_resume(void *owner) {
@@ -201,7 +205,7 @@ static void trunk_free(Trunk *trunk) {
                 lane_free(lane);
 
         g_assert(g_queue_is_empty(&trunk->connections) && g_queue_is_empty(&trunk->listeners));
-        sd_event_source_disable_unref(trunk->source);
+        watch_free(trunk->watch);
         sd_event_source_disable_unref(trunk->more);
         shared_channel_free(trunk->channel);
         g_hash_table_unref(trunk->lanes);
@@ -225,6 +229,7 @@ static void trunk_bury(Trunk *trunk) {
                 (void)listener_close(listener);
 
         pace_forget(&trunk->paced);
+        alarm_clear(relay, &trunk->later);
         (void)trunk_send(trunk);
         trunk->more = sd_event_source_disable_unref(trunk->more);
         g_hash_table_remove(relay->trunks, GUINT_TO_POINTER(trunk->id));
@@ -254,10 +259,11 @@ static void trunk_close(Trunk *trunk, EndReason why) {
 
         trunk->gone = true;
         trunk->why = why;
+        names_remove(trunk->relay->trunks_of, trunk->owner, trunk);
         if (trunk->is_due)
                 (void)g_ptr_array_remove_fast(trunk->relay->trunks_due, trunk);
         pace_forget(&trunk->paced);
-        trunk->source = sd_event_source_disable_unref(trunk->source);
+        trunk->watch = watch_free(trunk->watch);
         trunk_close_some(trunk);
 }
 
@@ -299,8 +305,8 @@ static int trunk_open(Trunk *trunk, int *ret_fd, Reason *reason) {
                 return reason_set(reason, RELAY_E_QUOTA,
                                   "The service has no file descriptor left; try again later");
 
-        r = sd_event_add_io(trunk->relay->event, &trunk->source, shared_channel_fd(trunk->channel),
-                            EPOLLIN, on_trunk_event, trunk);
+        r = watch_new(trunk->relay, trunk->charges.uid, shared_channel_fd(trunk->channel), EPOLLIN,
+                      on_trunk_event, trunk, &trunk->watch);
         if (r < 0)
                 return fault(r);
 
@@ -321,6 +327,7 @@ int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, 
         trunk->relay = relay;
         trunk->owner = g_strdup(owner);
         trunk->paced = (Paced){.resume = trunk_resume, .owner = trunk};
+        trunk->later = (Alarm){.ring = trunk_ring, .owner = trunk};
         trunk->lanes = g_hash_table_new(NULL, NULL);
         charges_init(&trunk->charges, relay->quota, uid);
 
@@ -331,6 +338,7 @@ int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, 
         trunk->id = ++relay->last_trunk;
         *ret_id = trunk->id;
         g_hash_table_insert(relay->trunks, GUINT_TO_POINTER(trunk->id), trunk);
+        names_add(relay->trunks_of, trunk->owner, trunk);
         trunk = NULL;
         return 0;
 }
@@ -339,23 +347,26 @@ int relay_open_channel(Relay *relay, uid_t uid, const char *owner, int *ret_fd, 
 
 int trunks_new(Relay *relay) {
         relay->trunks = g_hash_table_new(NULL, NULL);
+        relay->trunks_of = names_new();
         relay->trunks_due = g_ptr_array_new();
         return trunk_new_deferred(relay, &relay->trunks_flush, on_trunks_flush, relay);
 }
 
+/* It is nobody's any more, and stays. */
+static void trunk_forget_name(Trunk *trunk) {
+        names_remove(trunk->relay->trunks_of, trunk->owner, trunk);
+        g_free(trunk->owner);
+        trunk->owner = g_strdup("");
+}
+
 void trunks_name_gone(Relay *relay, const char *name) {
-        g_autoptr(GList) trunks = g_hash_table_get_values(relay->trunks);
+        Trunk *trunk;
 
-        for (GList *i = trunks; i; i = i->next) {
-                Trunk *trunk = i->data;
-
-                if (!name) {
-                        g_free(trunk->owner);
-                        trunk->owner = g_strdup("");
-                } else if (g_str_equal(trunk->owner, name)) {
+        while ((trunk = names_first(relay->trunks_of, name)))
+                if (name)
                         trunk_close(trunk, END_OWNER_GONE);
-                }
-        }
+                else
+                        trunk_forget_name(trunk);
 }
 
 void trunks_close(Relay *relay) {
@@ -368,5 +379,6 @@ void trunks_close(Relay *relay) {
 void trunks_free(Relay *relay) {
         relay->trunks_flush = sd_event_source_disable_unref(relay->trunks_flush);
         g_clear_pointer(&relay->trunks, g_hash_table_unref);
+        g_clear_pointer(&relay->trunks_of, g_hash_table_unref);
         g_clear_pointer(&relay->trunks_due, g_ptr_array_unref);
 }

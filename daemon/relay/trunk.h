@@ -37,18 +37,19 @@ struct Trunk {
         uint32_t id;
         char *owner; /* "": no name any more */
         SharedChannel *channel;
-        sd_event_source *source, *more; /* its fd's, and for what is left of a packet */
-        GQueue connections, listeners;  /* that were made with it, open or not */
-        GHashTable *lanes;              /* by number, those that are open */
-        GQueue pending;                 /* lanes with something to be told */
-        bool is_due;                    /* in relay->trunks_due */
-        bool is_waiting;                /* for the application to read */
-        bool hung_up;                   /* it reads no more; what it wrote is still read */
-        Paced paced;                    /* waits for its user to be allowed to send */
-        bool gone;                      /* what is on it goes, some in a turn */
-        EndReason why;                  /* then */
+        Watch *watch;
+        sd_event_source *more;         /* for what is left of a packet */
+        GQueue connections, listeners; /* that were made with it, open or not */
+        GHashTable *lanes;             /* by number, those that are open */
+        GQueue pending;                /* lanes with something to be told */
+        bool is_due;                   /* in relay->trunks_due */
+        bool is_waiting;               /* for the application to read */
+        Alarm later;                   /* for what need not go at once */
+        bool hung_up;                  /* it reads no more; what it wrote is still read */
+        Paced paced;                   /* waits for its user to be allowed to send */
+        bool gone;                     /* what is on it goes, some in a turn */
+        EndReason why;                 /* then */
         SharedChannelStats seen;
-        Brake brake;
         Charges charges; /* with the connections that are gone and not told of */
 };
 
@@ -57,11 +58,11 @@ struct Lane {
         Connection *connection; /* NULL: it is gone */
         uint32_t number;
         unsigned due;
+        bool is_pending;
         EndReason why;      /* it closed */
         GByteArray *opened; /* of one that closed before it was told */
         uint32_t n_dropped[N_LANE_DROPS];
         GList link; /* in trunk->pending */
-        bool is_pending;
 };
 
 /* ---- trunk.c ---- */
@@ -80,7 +81,8 @@ int trunk_join_listener(Listener *listener, Reason *reason);
 /* If it is on one. */
 void trunk_leave(Connection *connection);
 void trunk_leave_listener(Listener *listener);
-void trunk_due(Trunk *trunk);
+void trunk_due(Trunk *trunk); /* a packet goes at the end of the turn */
+void trunk_due_later(Trunk *trunk);
 /* Nothing is read off it until its user may send again. */
 void trunk_wait(Trunk *trunk);
 /* There is more to do, of a packet or of its end, when others had their turns. */
@@ -107,6 +109,6 @@ void lane_tell_not_open(Trunk *trunk, uint32_t number, uint32_t n);
 
 /* ---- frames.c: a datagram's way out of a shared channel ---- */
 
-int on_trunk_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+void on_trunk_event(uint32_t events, void *userdata);
 /* Goes on with a packet. */
 void frames_go_on(Trunk *trunk);

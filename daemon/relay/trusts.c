@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Trusts: whom a configuration trusts that names it: the system, or a set of the store. Each is
- * read at its first use and kept until it is another; a configuration has what is there when it is
+ * made at its first use and kept until it is another; a configuration has what is there when it is
  * made, so a change is for the handshakes that begin later. A set that is gone trusts nobody.
  *
  * Knows: names of sets, what the keyring says is in them. Does not know: who is judged by them.
@@ -57,17 +57,20 @@ static Trust *trusts_named(Relay *relay, const char *name) {
         if (trust || !kept)
                 return trust;
 
-        /* it was a set in the keyring, so anything else is a damaged answer */
-        if (trust_new(kept->anchors, &trust) != 0)
+        trust = trust_new_kept(kept->anchors);
+        if (!trust)
                 return NULL;
 
         (void)g_hash_table_insert(relay->trusts, g_strdup(name), trust);
         return trust;
 }
 
+static bool trust_has_changed(const Spec *spec, const void *name) {
+        return spec->trust_name && (!name || g_str_equal(spec->trust_name, name));
+}
+
 static void on_trusts_changed(const char *name, void *userdata) {
         Relay *relay = userdata;
-        g_autoptr(GArray) ids = relay_list_listeners(relay, 0, SIZE_MAX);
 
         if (name)
                 (void)g_hash_table_remove(relay->trusts, name);
@@ -75,13 +78,7 @@ static void on_trusts_changed(const char *name, void *userdata) {
                 g_hash_table_remove_all(relay->trusts);
 
         kept_follow(relay);
-        for (guint i = 0; i < ids->len; i++) {
-                Listener *listener = relay_find_listener(relay, g_array_index(ids, uint32_t, i));
-                const char *trust = listener->spec->trust_name;
-
-                if (trust && (!name || g_str_equal(trust, name)))
-                        listener_refresh(listener);
-        }
+        refresh_listeners(relay, trust_has_changed, name);
 }
 
 /* ---- both ---- */

@@ -8,59 +8,33 @@
  */
 
 #include "session/private.h"
+#include "session/reader.h"
 
 #define VERSION_SIZE 2
 #define RANDOM_SIZE 32
 #define SUITE_SIZE 2
+#define SUITES_LENGTH_SIZE 2
 #define VERSION_DTLS_1_2 0xfefd /* versions count down */
-
-typedef struct ChoiceReader {
-        const uint8_t *next;
-        size_t left;
-} ChoiceReader;
-
-static const uint8_t *choice_take(ChoiceReader *reader, size_t size) {
-        const uint8_t *taken = reader->next;
-
-        if (reader->left < size)
-                return NULL;
-
-        reader->next += size;
-        reader->left -= size;
-        return taken;
-}
-
-/* Passes over a vector whose length has one byte. */
-static bool choice_skip(ChoiceReader *reader) {
-        const uint8_t *size = choice_take(reader, 1);
-
-        return size && choice_take(reader, *size);
-}
-
-static unsigned choice_number(const uint8_t *bytes) {
-        return (unsigned)bytes[0] << 8 | bytes[1];
-}
 
 /* What a ClientHello offers: *ret points to pairs of bytes. */
 static bool choice_read_hello(const gnutls_datum_t *hello, unsigned *ret_version,
                               const uint8_t **ret, size_t *ret_n) {
-        ChoiceReader reader = {.next = hello->data, .left = hello->size};
-        const uint8_t *version = choice_take(&reader, VERSION_SIZE);
-        const uint8_t *size;
+        Reader reader = {.next = hello->data, .left = hello->size};
+        const uint8_t *version = reader_take(&reader, VERSION_SIZE);
+        size_t size;
 
-        if (!version || !choice_take(&reader, RANDOM_SIZE))
+        if (!version || !reader_take(&reader, RANDOM_SIZE))
                 return false;
-        if (!choice_skip(&reader) || !choice_skip(&reader)) /* session id, cookie */
+        if (!reader_take_vector(&reader, 1, &size) || !reader_take_vector(&reader, 1, &size))
+                return false; /* session id, cookie */
+
+        *ret = reader_take_vector(&reader, SUITES_LENGTH_SIZE, &size);
+        if (!*ret)
                 return false;
 
-        size = choice_take(&reader, SUITE_SIZE);
-        if (!size)
-                return false;
-
-        *ret_version = choice_number(version);
-        *ret_n = choice_number(size) / SUITE_SIZE;
-        *ret = choice_take(&reader, *ret_n * SUITE_SIZE);
-        return *ret != NULL;
+        *ret_version = number_read(version, VERSION_SIZE);
+        *ret_n = size / SUITE_SIZE;
+        return true;
 }
 
 /* Whether we have what the suite needs. */
@@ -81,7 +55,7 @@ static bool choice_is_possible(const SessionConfig *config, const Suite *suite, 
 
 static bool choice_has(const uint8_t *offered, size_t n_offered, uint16_t id, size_t *ret) {
         for (size_t i = 0; i < n_offered; i++)
-                if (choice_number(offered + i * SUITE_SIZE) == id) {
+                if (number_read(offered + i * SUITE_SIZE, SUITE_SIZE) == id) {
                         *ret = i;
                         return true;
                 }
@@ -135,25 +109,27 @@ int choice_note_client_hello(Session *session, const gnutls_datum_t *hello) {
 }
 
 int choice_note_server_hello(Session *session, const gnutls_datum_t *hello) {
-        ChoiceReader reader = {.next = hello->data, .left = hello->size};
+        Reader reader = {.next = hello->data, .left = hello->size};
         const SessionConfig *config = session->config;
         const uint8_t *id;
         const Suite *suite;
+        size_t size;
 
         if (config->n_listed == 0)
                 return 0;
-        if (!choice_take(&reader, VERSION_SIZE + RANDOM_SIZE) || !choice_skip(&reader))
-                return 0; /* GnuTLS will say so */
+        if (!reader_take(&reader, VERSION_SIZE + RANDOM_SIZE) ||
+            !reader_take_vector(&reader, 1, &size)) /* session id */
+                return 0;                           /* GnuTLS will say so */
 
-        id = choice_take(&reader, SUITE_SIZE);
+        id = reader_take(&reader, SUITE_SIZE);
         if (!id)
                 return 0;
 
         for (size_t i = 0; i < config->n_listed; i++)
-                if (config->listed[i].suite->id == choice_number(id))
+                if (config->listed[i].suite->id == number_read(id, SUITE_SIZE))
                         return 0;
 
-        suite = suite_find_id((uint16_t)choice_number(id));
+        suite = suite_find_id((uint16_t)number_read(id, SUITE_SIZE));
         failure_set(session, DTLS_TLS_FATAL_ERROR,
                     "the server chose %s, which is not one of Ciphers",
                     suite ? suite->iana : "a suite");

@@ -113,6 +113,15 @@ int data_read(Session *session) {
         return 0;
 }
 
+int data_judge_forgeries(Session *session) {
+        if (session->stats.n_discarded < SESSION_DISCARDED_MAX || session->state != SESSION_OPEN)
+                return 0;
+
+        failure_set(session, DTLS_TLS_FATAL_ERROR,
+                    "too many forged records came for its keys; connect again");
+        return failure_end(session, GNUTLS_A_INTERNAL_ERROR);
+}
+
 static int data_send(Session *session, const void *data, size_t size) {
         Session *before;
         ssize_t n;
@@ -143,11 +152,11 @@ int session_send(Session *session, const void *data, size_t size, DatagramBatch 
         if (size + session->record_overhead > datagram_batch_room(net))
                 return SESSION_E_NO_ROOM;
 
-        wire_begin(session, 0, net, NULL);
         if (direct_sends(session, size))
-                r = direct_send(session, data, size);
-        else
-                r = data_send(session, data, size);
+                return direct_send(session, data, size, net);
+
+        wire_begin(session, 0, net, NULL);
+        r = data_send(session, data, size);
         wire_end(session);
 
         return r;

@@ -40,32 +40,46 @@ bool direct_sends(Session *session, size_t size) {
                size <= direct->size_max;
 }
 
-int direct_send(Session *session, const void *data, size_t size) {
+static bool direct_is_used_up(const Direct *direct, uint64_t n_blocks) {
+        return record_number_sequence(direct->next) >= DIRECT_SEQUENCE_END ||
+               direct->n_blocks > record_key_blocks_max(direct->seal) - n_blocks;
+}
+
+static int direct_fail(Session *session, DatagramBatch *net, int code) {
+        int r;
+
+        wire_begin(session, 0, net, NULL);
+        r = failure_from_code(session, code);
+        wire_end(session);
+        return r;
+}
+
+int direct_send(Session *session, const void *data, size_t size, DatagramBatch *net) {
         Direct *direct = &session->direct;
-        DatagramBatch *net = session->turn.net;
+        uint64_t n_blocks = record_blocks(size);
         uint8_t *place = datagram_batch_reserve(net, size + record_key_overhead(direct->seal));
         size_t sealed;
 
         if (!place)
                 return SESSION_E_NO_ROOM;
-        if (record_number_sequence(direct->next) >= DIRECT_SEQUENCE_END)
-                return failure_from_code(session, GNUTLS_E_RECORD_LIMIT_REACHED);
+        if (direct_is_used_up(direct, n_blocks))
+                return direct_fail(session, net, GNUTLS_E_RECORD_LIMIT_REACHED);
 
         direct->ahead = true;
         sealed = record_seal(direct->seal, direct->next++, data, size, place);
         if (sealed == 0)
-                return failure_from_code(session, GNUTLS_E_ENCRYPTION_FAILED);
+                return direct_fail(session, net, GNUTLS_E_ENCRYPTION_FAILED);
 
         datagram_batch_commit(net, sealed);
+        direct->n_blocks += n_blocks;
         session->stats.n_direct++;
         return 0;
 }
 
 /* False: there is no place for it, which is GnuTLS's way to find out. */
-static bool direct_open(Session *session, const uint8_t *record, size_t size) {
+static bool direct_open(Session *session, const uint8_t *record, size_t size, DatagramBatch *app) {
         Direct *direct = &session->direct;
         size_t plain_size = size - record_key_overhead(direct->open);
-        DatagramBatch *app = session->turn.app;
         uint8_t *place = app ? datagram_batch_reserve(app, plain_size) : NULL;
         uint64_t number = record_number(record);
 
@@ -74,6 +88,7 @@ static bool direct_open(Session *session, const uint8_t *record, size_t size) {
         if (record_window_has(&direct->window, number) ||
             !record_open(direct->open, record, size, place)) {
                 session->stats.n_discarded++;
+                session->went_direct = false;
                 return true;
         }
 
@@ -86,7 +101,7 @@ static bool direct_open(Session *session, const uint8_t *record, size_t size) {
         return true;
 }
 
-size_t direct_receive(Session *session, const Datagram *in) {
+size_t direct_receive(Session *session, const Datagram *in, DatagramBatch *app) {
         Direct *direct = &session->direct;
         size_t size, done = 0;
 
@@ -96,7 +111,7 @@ size_t direct_receive(Session *session, const Datagram *in) {
 
         do {
                 size = record_find(direct->open, in->data + done, in->size - done);
-                if (size == 0 || !direct_open(session, in->data + done, size))
+                if (size == 0 || !direct_open(session, in->data + done, size, app))
                         break;
                 done += size;
         } while (done < in->size);

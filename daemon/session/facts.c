@@ -9,6 +9,17 @@
 
 #define GNUTLS_MTU_MAX 16384
 
+const SessionFacts session_facts_none = {
+        .protocol = "UnknownProtocol",
+        .cipher_name = "",
+        .key_exchange = "",
+        .authentication = "",
+        .encryption = "",
+        .mac = "",
+        .curve = "",
+        .next_protocol_status = "None",
+};
+
 static const char *facts_protocol(gnutls_protocol_t protocol) {
         switch (protocol) {
         case GNUTLS_DTLS1_0:
@@ -68,8 +79,7 @@ void facts_read(Session *session) {
         const char *curve = NULL;
 
         facts->protocol = facts_protocol(gnutls_protocol_get_version(gnutls));
-        (void)g_strlcpy(facts->cipher_name, gnutls_ciphersuite_get(gnutls),
-                        sizeof facts->cipher_name);
+        facts->cipher_name = gnutls_ciphersuite_get(gnutls);
         facts_key_exchange(facts, kx);
         facts->encryption = facts_encryption(cipher);
         facts->mac = gnutls_mac_get_name(gnutls_mac_get(gnutls));

@@ -42,6 +42,16 @@ static void failure_alert_name(uint8_t description, char ret[static ALERT_NAME_M
         (void)g_strlcpy(ret, lower, ALERT_NAME_MAX);
 }
 
+/* A server that will not, or has no room to ask for its key, goes on with one of chance. */
+static const char *failure_psk_advice(const Session *session) {
+        if (!session->psk_identity)
+                return "";
+
+        return session->config->spec.role == DTLS_CLIENT
+                       ? "; the pre-shared keys differ, or the server would not use its own"
+                       : "; the pre-shared keys differ";
+}
+
 static const char *failure_alert_advice(const Session *session, uint8_t description) {
         switch (description) {
         case GNUTLS_A_UNKNOWN_CA:
@@ -57,7 +67,7 @@ static const char *failure_alert_advice(const Session *session, uint8_t descript
                 return "; it does not know the identity of our pre-shared key";
         case GNUTLS_A_DECRYPT_ERROR:
         case GNUTLS_A_BAD_RECORD_MAC:
-                return session->psk_identity ? "; the pre-shared keys differ" : "";
+                return failure_psk_advice(session);
         default:
                 return "";
         }
@@ -117,7 +127,7 @@ static void failure_describe(Session *session, int code) {
                 text = "the peer does not have the key of its certificate";
                 break;
         case GNUTLS_E_RECORD_LIMIT_REACHED:
-                text = "all record numbers are used up; connect again";
+                text = "as much was sent as its keys may protect; connect again";
                 break;
         }
 

@@ -29,53 +29,29 @@
  *
  * Numbers and versions of plaintext records are not believed; those records get new ones.
  *
- * Knows: the shape of DTLS 1.0 and 1.2 records and handshake fragments, full handshakes and those
- * that take up an old session. Does not know: keys, time, GnuTLS. A value, to be embedded; what it
- * keeps is on the heap.
+ * Knows: the shape of DTLS 1.0 and 1.2 records and handshake fragments. Does not know: which
+ * messages there are (Order does), keys, time, GnuTLS. A value, to be embedded; what it keeps is on
+ * the heap.
  */
 
-#include "base/terms.h"
+#include "session/filter-queue.h"
+#include "session/order.h"
 #include "session/reassembly.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define FILTER_QUEUE_RECORDS_MAX 32
-#define FILTER_QUEUE_KEPT 4 /* places that stay when all are empty */
-#define FILTER_QUEUE_BYTES_MAX ((size_t)64 * 1024)
-#define FILTER_HELD_MAX 8 /* of each kind of record that waits for something */
-#define FILTER_WINDOW 6   /* messages; the longest flight, a server's, has as many in plaintext */
-#define FILTER_MESSAGE_MAX ((size_t)32 * 1024) /* bytes of one handshake message */
-#define FILTER_CLAIM_MAX ((size_t)48 * 1024)   /* bytes of all messages in the window */
-#define FILTER_HELLO_VERIFY_MAX 4              /* GnuTLS ends the handshake at the next one */
-
-typedef enum FilterRecordKind {
-        FILTER_CHANGE, /* epoch 0, ChangeCipherSpec */
-        FILTER_SEALED, /* epoch 1, handshake or alert */
-        FILTER_DATA,   /* epoch 1, application data */
-} FilterRecordKind;
-
-typedef struct FilterRecord {
-        FilterRecordKind kind;
-        const uint8_t *bytes; /* in the datagram it came in, or */
-        uint8_t *own;         /* kept beyond that; else NULL */
-        size_t size;
-} FilterRecord;
+#define FILTER_WINDOW 6 /* messages; the longest flight, a server's, has as many in plaintext */
+#define FILTER_CLAIM_MAX ((size_t)48 * 1024) /* bytes of all messages in the window */
 
 typedef struct Filter {
-        DtlsRole role;
-        bool open;           /* the handshake is complete */
-        bool changed;        /* the peer's ChangeCipherSpec was taken */
-        bool expects_change; /* every message before it was consumed */
-        bool expects_proof;  /* the peer sent a certificate: CertificateVerify comes before it */
-        bool tickets;        /* a client that takes NewSessionTickets */
-        bool expects_ticket; /* the server said that one comes before it */
+        Order order;
+        bool open;    /* the handshake is complete */
+        bool changed; /* the peer's ChangeCipherSpec was taken */
 
         uint16_t version;       /* of plaintext records; any until one was agreed on */
         uint16_t next_message;  /* message_seq of the next message to be consumed */
-        uint8_t last_rank;      /* place in a handshake's order of the one consumed last */
-        uint8_t n_hello_verify; /* HelloVerifyRequests consumed */
         uint64_t next_sequence; /* number given to the next plaintext record */
 
         Reassembly messages[FILTER_WINDOW]; /* [i]: next_message + i */
@@ -86,11 +62,9 @@ typedef struct Filter {
         bool has_alert; /* a plaintext alert came: not to be believed while things go on */
         uint8_t alert_level, alert_description;
 
-        FilterRecord *queue; /* of n_places */
-        size_t n_queued, n_queued_bytes, n_places;
+        FilterQueue queue;
 
-        uint64_t n_dropped;      /* records, or tails of datagrams, that were taken out */
-        uint64_t n_dropped_full; /* good records the queue had no room for */
+        uint64_t n_dropped; /* records, or tails of datagrams, that were taken out */
         /* Records that came in plaintext before the handshake was complete, with nothing but
          * messages that were consumed: the peer sends its flight again, as it has not got ours or
          * could do nothing with it. Nobody vouches for them: a forger can send as many as he likes,

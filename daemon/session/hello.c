@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "session/hello.h"
+#include "session/reader.h"
 
 #define RECORD_HEADER_SIZE 13
 #define MESSAGE_HEADER_SIZE 12
@@ -10,50 +11,9 @@
 #define CONTENT_HANDSHAKE 22
 #define MESSAGE_CLIENT_HELLO 1
 
-/* What is left to read. Every step takes from the front, or fails when there is not enough. */
-typedef struct Reader {
-        const uint8_t *next;
-        size_t left;
-} Reader;
-
-static const uint8_t *hello_take(Reader *reader, size_t size) {
-        const uint8_t *taken = reader->next;
-
-        if (reader->left < size)
-                return NULL;
-
-        reader->next += size;
-        reader->left -= size;
-        return taken;
-}
-
-static uint64_t hello_number(const uint8_t *bytes, size_t size) {
-        uint64_t number = 0;
-
-        for (size_t i = 0; i < size; i++)
-                number = number << 8 | bytes[i];
-
-        return number;
-}
-
-/* A byte of length and as many bytes. NULL: there are not so many. */
-static const uint8_t *hello_take_vector(Reader *reader, size_t *ret_size) {
-        const uint8_t *length = hello_take(reader, 1);
-        const uint8_t *bytes;
-
-        if (!length)
-                return NULL;
-
-        bytes = hello_take(reader, *length);
-        if (bytes)
-                *ret_size = *length;
-
-        return bytes;
-}
-
 /* Type, version, epoch, sequence number, length: leaves the reader with the record's payload. */
 static bool hello_parse_record(Reader *reader, uint64_t *ret_sequence) {
-        const uint8_t *header = hello_take(reader, RECORD_HEADER_SIZE);
+        const uint8_t *header = reader_take(reader, RECORD_HEADER_SIZE);
         size_t length;
 
         if (!header)
@@ -64,49 +24,49 @@ static bool hello_parse_record(Reader *reader, uint64_t *ret_sequence) {
                 return false;
         if (header[2] != 0xff && header[2] != 0xfd)
                 return false;
-        if (hello_number(header + 3, 2) != 0)
+        if (number_read(header + 3, 2) != 0)
                 return false;
 
-        length = hello_number(header + 11, 2);
+        length = number_read(header + 11, 2);
         if (length > reader->left)
                 return false;
 
         reader->left = length;
-        *ret_sequence = hello_number(header + 5, 6);
+        *ret_sequence = number_read(header + 5, 6);
         return true;
 }
 
 /* Leaves the reader with the first fragment of the message's body. */
 static bool hello_parse_message(Reader *reader, Hello *hello) {
-        const uint8_t *header = hello_take(reader, MESSAGE_HEADER_SIZE);
+        const uint8_t *header = reader_take(reader, MESSAGE_HEADER_SIZE);
         size_t length, offset, fragment;
 
         if (!header || header[0] != MESSAGE_CLIENT_HELLO)
                 return false;
 
-        length = hello_number(header + 1, 3);
-        offset = hello_number(header + 6, 3);
-        fragment = hello_number(header + 9, 3);
+        length = number_read(header + 1, 3);
+        offset = number_read(header + 6, 3);
+        fragment = number_read(header + 9, 3);
         if (offset != 0 || fragment > length || fragment > reader->left)
                 return false;
 
         reader->left = fragment;
-        hello->message_seq = hello_number(header + 4, 2);
+        hello->message_seq = number_read(header + 4, 2);
         hello->fragmented = fragment != length;
         return true;
 }
 
 static bool hello_parse_body(Reader *reader, Hello *hello) {
-        const uint8_t *version = hello_take(reader, 2);
-        const uint8_t *random = hello_take(reader, RANDOM_SIZE);
+        const uint8_t *version = reader_take(reader, 2);
+        const uint8_t *random = reader_take(reader, RANDOM_SIZE);
         size_t session_id_size;
 
         if (!version || version[0] != 0xfe || !random)
                 return false;
-        if (!hello_take_vector(reader, &session_id_size) || session_id_size > SESSION_ID_MAX)
+        if (!reader_take_vector(reader, 1, &session_id_size) || session_id_size > SESSION_ID_MAX)
                 return false;
 
-        hello->cookie = hello_take_vector(reader, &hello->cookie_size);
+        hello->cookie = reader_take_vector(reader, 1, &hello->cookie_size);
         return hello->cookie != NULL;
 }
 

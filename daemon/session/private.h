@@ -37,6 +37,9 @@
 #define SESSION_STACKS_SPARE 32
 #define SESSION_NO_ALERT (-1)
 #define SESSION_ID_MAX 32
+/* records that did not authenticate, replays with them: RFC 9147 4.5.3 for AES-GCM and
+ * ChaCha20-Poly1305 */
+#define SESSION_DISCARDED_MAX (UINT64_C(1) << 36)
 
 typedef struct Suite {
         const char *iana, *openssl;
@@ -114,9 +117,17 @@ typedef struct Direct {
         uint64_t next;       /* number of the next that is written, by whomever */
         bool ahead;          /* GnuTLS does not know that number */
         size_t size_max;     /* the longest plaintext that GnuTLS has sent */
+        uint64_t n_blocks;   /* of the cipher, sealed so far */
 } Direct;
 
 struct Session {
+        /* what application data needs, side by side (session_prefetch()) */
+        SessionState state;
+        bool took_last, went_direct;
+        size_t payload_max, record_overhead;
+        Direct direct;
+        SessionStats stats;
+
         SessionConfig *config;
         char *verification_name;
         GArray *ignored;       /* of VerdictError; NULL: none */
@@ -128,13 +139,10 @@ struct Session {
         int code; /* what gnutls_handshake() returned last */
         Filter filter;
         SessionTurn turn;
-        Direct direct;
         uint64_t clock_msec; /* what GnuTLS is told; clock.c */
 
-        SessionState state;
         SessionFailure failure;
         SessionFacts facts;
-        SessionStats stats;
         GArray *errors;        /* of VerdictError */
         GPtrArray *peer_chain; /* of GBytes; NULL: none */
         GBytes *psk_identity;
@@ -154,7 +162,7 @@ struct Session {
 
         size_t mtu;      /* bound on the handshake's datagrams */
         size_t path_mtu; /* UDP payload of the path */
-        size_t data_mtu, payload_max, record_overhead;
+        size_t data_mtu;
 
         uint64_t retransmit_initial_usec, retransmit_max_usec, answer_deadline_usec;
         uint64_t interval_usec;     /* between the last transmission and the next */
@@ -169,7 +177,6 @@ struct Session {
         uint8_t sealed_type;
         uint64_t sealed_number; /* of the encrypted record GnuTLS has now */
         bool sealed;            /* it has one */
-        bool took_last;
         Mismatch mismatch;
 };
 
@@ -264,14 +271,16 @@ int mismatch_end(Session *session);
 
 /* data.c */
 int data_read(Session *session);
+/* Whether there were too many records that were none; what session_receive() says. */
+int data_judge_forgeries(Session *session);
 
 /* direct.c */
 /* Whether a plaintext of this size goes out without GnuTLS. */
 bool direct_sends(Session *session, size_t size);
 /* What session_send() says. */
-int direct_send(Session *session, const void *data, size_t size);
+int direct_send(Session *session, const void *data, size_t size, DatagramBatch *net);
 /* How many bytes of the datagram, from the first, are done with. */
-size_t direct_receive(Session *session, const Datagram *in);
+size_t direct_receive(Session *session, const Datagram *in, DatagramBatch *app);
 /* Encrypted records that GnuTLS reads: whether it may not have this one, which then is counted; and
  * that it took it. */
 bool direct_has_taken(Session *session, uint64_t number);

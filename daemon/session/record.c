@@ -2,6 +2,8 @@
 
 #include "session/record.h"
 
+#include "base/prefetch.h"
+
 #include <glib.h>
 #include <gnutls/crypto.h>
 #include <string.h>
@@ -16,6 +18,9 @@
 #define RECORD_SALT_SIZE 4 /* of AES-GCM's nonce: the rest of it is in each record */
 #define RECORD_TAG_SIZE 16
 #define RECORD_AAD_SIZE 13
+#define RECORD_BLOCK_SIZE 16
+/* RFC 9325 4.4 with RFC 8446 5.5, for AES-GCM: 2^24.5 records that are as long as they can be */
+#define RECORD_BLOCKS_MAX (UINT64_C(23726566) * (RECORD_PLAINTEXT_MAX / RECORD_BLOCK_SIZE))
 #define RECORD_WINDOW_SIZE 64 /* RFC 6347 4.1.2.6, without the greatest */
 
 struct RecordKey {
@@ -127,8 +132,21 @@ RecordKey *record_key_free(RecordKey *key) {
         return NULL;
 }
 
+void record_key_prefetch(const RecordKey *key) {
+        memory_prefetch(key, sizeof *key);
+}
+
 size_t record_key_overhead(const RecordKey *key) {
         return RECORD_HEADER_SIZE + key->explicit_size + RECORD_TAG_SIZE;
+}
+
+/* Of ChaCha20-Poly1305 the record numbers are the limit. */
+uint64_t record_key_blocks_max(const RecordKey *key) {
+        return key->explicit_size > 0 ? RECORD_BLOCKS_MAX : UINT64_MAX;
+}
+
+uint64_t record_blocks(size_t size) {
+        return size / RECORD_BLOCK_SIZE + 2; /* what is left over, and the tag's */
 }
 
 /* ---- records ---- */

@@ -43,8 +43,13 @@ uint64_t record_number_sequence(uint64_t number);
  * own copy of it stays where it is. */
 RecordKey *record_key_new(gnutls_session_t gnutls, bool open);
 RecordKey *record_key_free(RecordKey *key);
+void record_key_prefetch(const RecordKey *key);
 /* What a record has beside its plaintext. */
 size_t record_key_overhead(const RecordKey *key);
+/* How many blocks of the cipher it may seal; and at most so many are in a record of this plaintext.
+ */
+uint64_t record_key_blocks_max(const RecordKey *key);
+uint64_t record_blocks(size_t size);
 
 /* No number may come twice. @record has room for the overhead too. Its size; 0: the cipher failed.
  */

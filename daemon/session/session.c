@@ -8,6 +8,7 @@
 #include "session/private.h"
 
 #include "base/fault.h"
+#include "base/prefetch.h"
 
 #include <unistd.h>
 
@@ -82,15 +83,7 @@ static void session_copy_spec(Session *session, const SessionSpec *spec, uint64_
         session->alert = SESSION_NO_ALERT;
         session->failure.alert_sent = SESSION_NO_ALERT;
         session->failure.alert_received = SESSION_NO_ALERT;
-        session->facts = (SessionFacts){
-                .protocol = "UnknownProtocol",
-                .key_exchange = "",
-                .authentication = "",
-                .encryption = "",
-                .mac = "",
-                .curve = "",
-                .next_protocol_status = "None",
-        };
+        session->facts = session_facts_none;
 }
 
 static int session_set_credentials(Session *session) {
@@ -278,15 +271,23 @@ int session_receive_all(Session *session, uint64_t now_usec, const Datagram *in,
         int r = 0;
 
         session->took_last = false;
+        session->went_direct = false;
         if (session->state == SESSION_NEW && session->config->spec.role == DTLS_SERVER)
                 session->state = SESSION_SHAKING;
         if (session->state == SESSION_NEW || session->state == SESSION_OVER)
                 return 0;
 
+        session->went_direct = true;
+        done = n == 1 ? direct_receive(session, in, app) : 0;
+        if (done > 0 && done == in->size && session->went_direct)
+                return 0;
+
+        session->went_direct = false;
         wire_begin(session, now_usec, net, app);
-        done = n == 1 ? direct_receive(session, in) : 0;
         if (done == 0 || done < in->size)
                 r = session_take(session, in, n, done);
+        if (r == 0)
+                r = data_judge_forgeries(session);
         wire_end(session);
 
         return r;
@@ -295,6 +296,15 @@ int session_receive_all(Session *session, uint64_t now_usec, const Datagram *in,
 int session_receive(Session *session, uint64_t now_usec, const Datagram *in, DatagramBatch *net,
                     DatagramBatch *app) {
         return session_receive_all(session, now_usec, in, 1, net, app);
+}
+
+void session_prefetch(Session *const sessions[], size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (sessions[i])
+                        memory_prefetch(sessions[i], offsetof(Session, config));
+        for (size_t i = 0; i < n; i++)
+                if (sessions[i] && sessions[i]->direct.open)
+                        record_key_prefetch(sessions[i]->direct.open);
 }
 
 void session_close(Session *session, DatagramBatch *net) {
@@ -347,8 +357,16 @@ SessionStats session_stats(const Session *session) {
         SessionStats stats = session->stats;
 
         stats.n_dropped_filter = session->filter.n_dropped;
-        stats.n_dropped_queue += session->filter.n_dropped_full;
+        stats.n_dropped_queue += session->filter.queue.n_dropped;
         return stats;
+}
+
+uint64_t session_records_accepted(const Session *session) {
+        return session->stats.n_records_accepted;
+}
+
+uint64_t session_records_direct(const Session *session) {
+        return session->stats.n_direct;
 }
 
 const GArray *session_errors(const Session *session) {
@@ -365,6 +383,10 @@ GBytes *session_psk_identity(const Session *session) {
 
 bool session_took_last(const Session *session) {
         return session->took_last;
+}
+
+bool session_went_direct(const Session *session) {
+        return session->went_direct;
 }
 
 size_t session_data_mtu(const Session *session) {

@@ -109,8 +109,8 @@ typedef struct SessionFailure {
 
 /* QSslCipher's members and what else was agreed; strings are static or "" */
 typedef struct SessionFacts {
-        const char *protocol; /* "DtlsV1_2", "DtlsV1_0", "UnknownProtocol" before */
-        char cipher_name[64]; /* IANA, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" */
+        const char *protocol;    /* "DtlsV1_2", "DtlsV1_0", "UnknownProtocol" before */
+        const char *cipher_name; /* IANA, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" */
         const char *key_exchange, *authentication, *encryption, *mac;
         uint32_t bits;
         const char *curve; /* group of the ephemeral key, "" when none, or it has no name */
@@ -124,12 +124,14 @@ typedef struct SessionFacts {
         size_t next_protocol_size;
 } SessionFacts;
 
+extern const SessionFacts session_facts_none; /* before something was agreed */
+
 typedef struct SessionStats {
         uint64_t n_records_accepted; /* that authenticated, or moved the handshake */
+        uint64_t n_direct;           /* records sealed or opened beside GnuTLS's record layer */
         uint64_t n_dropped_filter;   /* records the filter took out */
         uint64_t n_dropped_queue;    /* records beyond the bound while shaking or suspended */
         uint64_t n_discarded;        /* records GnuTLS could not authenticate, or replays */
-        uint64_t n_direct;           /* records sealed or opened beside GnuTLS's record layer */
         uint64_t n_timeouts;
         uint64_t n_flights_resent;
         uint64_t n_dropped_net_full; /* datagrams of ours that the net batch had no room for */
@@ -179,6 +181,8 @@ void session_set_ignored(Session *session, const GArray *ignored, const GArray *
 
 /* close_notify if open; user_canceled (fatal) if shaking. SESSION_OVER. */
 void session_close(Session *session, DatagramBatch *net);
+/* Asks memory for what application data needs of each, all at once. NULLs are passed over. */
+void session_prefetch(Session *const sessions[], size_t n);
 
 /* Keying material (RFC 5705). @label: 1 to SESSION_EXPORT_LABEL_MAX printable ASCII characters. */
 int session_export_keying_material(const Session *session, const char *label, const void *context,
@@ -193,11 +197,17 @@ int session_ticket(const Session *session, Secret **ret, uint32_t *ret_lifetime)
  * this session's keys: what tells an old association's records from those of a restarted peer
  * (RFC 6347 4.2.8). */
 bool session_took_last(const Session *session);
+/* Whether that was nothing but application data, which was taken, and not by GnuTLS: then all else
+ * is as it was before. */
+bool session_went_direct(const Session *session);
 
 SessionState session_state(const Session *session);
 const SessionFailure *session_failure(const Session *session);
 const SessionFacts *session_facts(const Session *session); /* empty before GnuTLS is done */
 SessionStats session_stats(const Session *session);
+/* Of them these. */
+uint64_t session_records_accepted(const Session *session);
+uint64_t session_records_direct(const Session *session);
 const GArray *session_errors(const Session *session); /* of VerdictError, may be empty */
 #define SESSION_SERVER_NAME_MAX 255                   /* RFC 1035: a DNS name's */
 /* The name that a server's client asked for (SNI), printable ASCII. False: none. */

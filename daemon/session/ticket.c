@@ -6,6 +6,7 @@
  */
 
 #include "session/private.h"
+#include "session/reader.h"
 
 #include "base/fault.h"
 
@@ -36,7 +37,7 @@ int ticket_prepare(Session *session, const Secret *ticket) {
                                ? fault(-ENOMEM)
                                : 0;
 
-        session->filter.tickets = true;
+        session->filter.order.tickets = true;
         if (ticket)
                 (void)gnutls_session_set_data(session->gnutls, secret_peek(ticket),
                                               secret_size(ticket));
@@ -44,24 +45,20 @@ int ticket_prepare(Session *session, const Secret *ticket) {
 }
 
 void ticket_note(Session *session, const gnutls_datum_t *message) {
-        session->ticket_lifetime = 0;
-        for (size_t i = 0; i < HINT_SIZE && message->size >= HINT_SIZE; i++)
-                session->ticket_lifetime = session->ticket_lifetime << 8 | message->data[i];
+        session->ticket_lifetime =
+                message->size < HINT_SIZE ? 0 : (uint32_t)number_read(message->data, HINT_SIZE);
 }
 
 /* The session ID in a hello of either side; its size, 0: there is none. */
 static size_t ticket_session_id(const gnutls_datum_t *hello, const uint8_t **ret) {
+        Reader reader = {.next = hello->data, .left = hello->size};
         size_t size;
 
-        if (hello->size <= SESSION_ID_OFFSET)
+        if (!reader_take(&reader, SESSION_ID_OFFSET))
                 return 0;
 
-        size = hello->data[SESSION_ID_OFFSET];
-        if (size > SESSION_ID_MAX || size > hello->size - SESSION_ID_OFFSET - 1)
-                return 0;
-
-        *ret = hello->data + SESSION_ID_OFFSET + 1;
-        return size;
+        *ret = reader_take_vector(&reader, 1, &size);
+        return *ret && size <= SESSION_ID_MAX ? size : 0;
 }
 
 void ticket_note_offer(Session *session, const gnutls_datum_t *hello) {

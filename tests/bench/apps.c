@@ -51,7 +51,7 @@ static uint32_t take_turn(const BenchWay *way, void *ends[static BENCH_APP_CONNE
         if (way->flush)
                 way->flush(ends[0]);
         while (n_back < BENCH_APP_CONNECTIONS && bench_now() < until) {
-                bench_wait_readable(way->fd(ends[n_back]), LOST_MS);
+                (void)bench_wait_readable(way->fd(ends[n_back]), LOST_MS);
                 way->take(ends[n_back], count_back);
         }
         return BENCH_APP_CONNECTIONS - n_back;

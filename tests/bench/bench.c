@@ -117,10 +117,10 @@ int bench_connect(uint16_t port) {
         return fd;
 }
 
-void bench_wait_readable(int fd, int timeout_ms) {
+bool bench_wait_readable(int fd, int timeout_ms) {
         struct pollfd pollfd = {.fd = fd, .events = POLLIN};
 
-        (void)poll(&pollfd, 1, timeout_ms);
+        return poll(&pollfd, 1, timeout_ms) > 0;
 }
 
 static void server_end(void) {

@@ -58,6 +58,7 @@ typedef struct BenchWay {
 extern const BenchWay bench_gnutls; /* the client of all that measure a server alone */
 extern bool bench_gnutls_batches;   /* by trains (GSO and GRO), not one call a datagram */
 extern bool bench_gnutls_crowds;    /* clients have one socket for all of them */
+extern bool bench_gnutls_silent;    /* a server's end is closed without a goodbye */
 
 /* NULL: what is not known by this name. */
 typedef const BenchWay *(*BenchFind)(const char *variant);
@@ -79,7 +80,7 @@ int bench_bind(uint16_t *port, bool shared);
 int bench_connect(uint16_t port);
 /* Buffers as large as may be. */
 void bench_widen(int fd);
-void bench_wait_readable(int fd, int timeout_ms);
+bool bench_wait_readable(int fd, int timeout_ms);
 
 #ifdef __cplusplus
 }

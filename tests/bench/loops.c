@@ -19,7 +19,7 @@ void bench_pump(const BenchWay *way, void *end, BenchGot got) {
                 return;
         }
 
-        bench_wait_readable(way->fd(end), -1);
+        (void)bench_wait_readable(way->fd(end), -1);
         way->take(end, got);
 }
 
@@ -233,7 +233,7 @@ static const BenchLoop loops[] = {
         {"apps", .run = bench_loop_apps},
         {"peers", .of_server = true, .run = bench_loop_peers},
         {"handshakes", .of_server = true, .run = loop_handshakes},
-        {"connects", .run = loop_handshakes}, /* which the server keeps */
+        {"connects", .run = loop_handshakes}, /* whose server says no goodbye */
         {"memory", .of_server = true, .run = bench_loop_memory},
         {"idle", .of_server = true, .run = bench_loop_idle},
         {"scale", .of_server = true, .run = bench_loop_scale},

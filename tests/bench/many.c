@@ -109,7 +109,7 @@ void bench_loop_idle(const BenchWay *way, const char *argument, double seconds) 
         double before;
 
         many_connect(&many, n);
-        (void)sleep(2); /* what the last handshake left to do */
+        (void)sleep(10); /* what the last handshake left to do */
         before = bench_wakeups_of_services();
         (void)usleep((useconds_t)(seconds * 1e6));
         printf("wakeups=%.0f n=%u seconds=%.1f\n", bench_wakeups_of_services() - before, n,
@@ -130,7 +130,7 @@ static void many_connect_and_ask(Many *many, uint32_t n) {
                 n_back = 0;
                 many->way->send(*end, buffer, many->size);
                 while (n_back == 0 && bench_now() < until) {
-                        bench_wait_readable(many->way->fd(*end), (int)(ANSWER_SECONDS * 1e3));
+                        (void)bench_wait_readable(many->way->fd(*end), (int)(ANSWER_SECONDS * 1e3));
                         many->way->take(*end, count_back);
                 }
                 many->n_answered_in_time += n_back > 0;

@@ -61,7 +61,7 @@ static _Noreturn void serve_peers(const BenchWay *way, void *first, uint32_t n_p
 static _Noreturn void serve_crowd(const BenchWay *way, void *first) {
         bench_opened();
         for (;;) {
-                bench_wait_readable(way->fd(first), -1);
+                (void)bench_wait_readable(way->fd(first), -1);
                 answer_what_comes(way, first);
         }
 }
@@ -71,9 +71,12 @@ void bench_opened(void) {
 }
 
 void bench_serve(const BenchWay *way, const char *loop, const char *argument) {
+        void *before = NULL;
+
         bench_page_set(&bench_page->port, way->listen());
 
         echoing = way;
+        bench_gnutls_silent = strcmp(loop, "connects") == 0;
         for (;;) {
                 void *end = way->accept();
 
@@ -85,6 +88,12 @@ void bench_serve(const BenchWay *way, const char *loop, const char *argument) {
                 bench_opened();
                 if (strcmp(loop, "handshakes") == 0)
                         way->close(end);
+                /* not kept longer: a client that comes later may have that one's port */
+                if (strcmp(loop, "connects") == 0) {
+                        if (before)
+                                way->close(before);
+                        before = end;
+                }
                 while (strcmp(loop, "bulk") == 0 || strcmp(loop, "calls") == 0)
                         bench_pump(way, end, bench_received);
                 while (strcmp(loop, "trips") == 0)

@@ -141,7 +141,7 @@ static void *way_accept(void) {
 
         must(address, "address");
         while (DTLSv1_listen(ssl, address) <= 0)
-                bench_wait_readable(listening, -1);
+                (void)bench_wait_readable(listening, -1);
 
         peer.sin_port = BIO_ADDR_rawport(address);
         must(BIO_ADDR_rawaddress(address, &peer.sin_addr, &size) == 1, "address");

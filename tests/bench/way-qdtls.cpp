@@ -104,6 +104,8 @@ End *newEnd(QUdpSocket *socket, const QHostAddress &peer, quint16 port) {
                                                              : QStringLiteral(BENCH_SERVER_NAME)),
              "peer", end->dtls.dtlsErrorString());
         QObject::connect(&end->dtls, &QDtls::pskRequired, &end->dtls, givePsk);
+        QObject::connect(&end->dtls, &QDtls::handshakeTimeout, &end->dtls,
+                         [end] { (void)end->dtls.handleTimeout(end->socket); });
         return end;
 }
 

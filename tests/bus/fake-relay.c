@@ -2,6 +2,7 @@
 #include "fake-relay.h"
 
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 struct Connection {
@@ -26,7 +27,14 @@ struct Verifier {
         Spec *spec;
 };
 
+struct Watch {
+        sd_event_source *source;
+        WatchHandler handler;
+        void *userdata;
+};
+
 struct Relay {
+        sd_event *event;
         GPtrArray *connections; /* by id, rising */
         GPtrArray *listeners;
         GPtrArray *verifiers;
@@ -35,6 +43,7 @@ struct Relay {
         void *userdata;
         EndReason close_reason;
         unsigned n_owners_gone;
+        bool is_stirred;
 };
 
 static const RelayObserver fake_nobody = {};
@@ -60,13 +69,7 @@ static Connection *fake_connection_of(Relay *relay, Spec *spec, bool announced) 
                 .local = spec->local,
                 .spec = spec,
                 .data_mtu = 1371,
-                .session = {.protocol = "UnknownProtocol",
-                            .key_exchange = "",
-                            .authentication = "",
-                            .encryption = "",
-                            .mac = "",
-                            .curve = "",
-                            .next_protocol_status = "None"},
+                .session = session_facts_none,
                 .error_text = connection->error_text,
                 .verification_errors = connection->errors,
                 .announced = announced,
@@ -171,6 +174,14 @@ size_t fake_n_datagrams(const Connection *connection) {
         return connection->datagrams.length;
 }
 
+void fake_timeout(Connection *connection, bool manual) {
+        Relay *relay = connection->relay;
+
+        connection->spec->manual = manual;
+        if (relay->observer->connection_timeout)
+                relay->observer->connection_timeout(connection, relay->userdata);
+}
+
 void fake_psk_required(Connection *connection) {
         const Relay *relay = connection->relay;
 
@@ -224,6 +235,13 @@ unsigned fake_n_owners_gone(const Relay *relay) {
         return relay->n_owners_gone;
 }
 
+bool fake_take_stir(Relay *relay) {
+        bool is_stirred = relay->is_stirred;
+
+        relay->is_stirred = false;
+        return is_stirred;
+}
+
 /* ---- relay/relay.h ---- */
 
 const char *end_reason_name(EndReason reason) {
@@ -237,6 +255,7 @@ const char *end_reason_name(EndReason reason) {
 int relay_new(sd_event *event, Keys *keys, Quota *quota, Relay **ret) {
         Relay *relay = g_new0(Relay, 1);
 
+        relay->event = event;
         relay->connections = g_ptr_array_new();
         relay->listeners = g_ptr_array_new();
         relay->verifiers = g_ptr_array_new();
@@ -265,6 +284,33 @@ Relay *relay_free(Relay *relay) {
         return NULL;
 }
 
+static int on_watch(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Watch *watch = userdata;
+
+        watch->handler(events, watch->userdata); /* which may free it */
+        return 0;
+}
+
+int relay_watch(Relay *relay, int fd, WatchHandler handler, void *userdata, Watch **ret) {
+        Watch *watch = g_new0(Watch, 1);
+
+        watch->handler = handler;
+        watch->userdata = userdata;
+        *ret = watch;
+        return sd_event_add_io(relay->event, &watch->source, fd, EPOLLIN, on_watch, watch);
+}
+
+void watch_set(Watch *watch, uint32_t events) {
+        g_assert_cmpint(sd_event_source_set_io_events(watch->source, events), >=, 0);
+}
+
+Watch *watch_free(Watch *watch) {
+        if (watch)
+                sd_event_source_disable_unref(watch->source);
+        g_free(watch);
+        return NULL;
+}
+
 void relay_observe(Relay *relay, const RelayObserver *observer, void *userdata) {
         relay->observer = observer ? observer : &fake_nobody;
         relay->userdata = userdata;
@@ -274,6 +320,14 @@ void relay_keyring_lost(Relay *relay) {
 }
 
 void relay_reload_trust(Relay *relay, Revocations *revocations) {
+}
+
+void relay_stir(Relay *relay) {
+        relay->is_stirred = true;
+}
+
+void relay_end_turn(Relay *relay) {
+        /* nothing is kept until then */
 }
 
 Counters relay_counters(const Relay *relay) {
@@ -298,25 +352,39 @@ int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *
         return 0;
 }
 
-Connection *relay_find_connection(const Relay *relay, uint32_t id) {
-        for (guint i = 0; i < relay->connections->len; i++) {
-                Connection *connection = g_ptr_array_index(relay->connections, i);
+/* Of the first that has at least this number: they are in rising order. */
+static guint fake_position(const Relay *relay, uint32_t id) {
+        guint low = 0, high = relay->connections->len;
 
-                if (connection->facts.id == id)
-                        return connection;
+        while (low < high) {
+                guint middle = (low + high) / 2;
+
+                if (fake_id(g_ptr_array_index(relay->connections, middle)) < id)
+                        low = middle + 1;
+                else
+                        high = middle;
         }
 
-        return NULL;
+        return low;
+}
+
+Connection *relay_find_connection(const Relay *relay, uint32_t id) {
+        guint at = fake_position(relay, id);
+        Connection *connection =
+                at < relay->connections->len ? g_ptr_array_index(relay->connections, at) : NULL;
+
+        return connection && fake_id(connection) == id ? connection : NULL;
 }
 
 GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max) {
         GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 
-        for (guint i = 0; i < relay->connections->len && ids->len < max; i++) {
-                const Connection *connection = g_ptr_array_index(relay->connections, i);
+        for (guint i = fake_position(relay, after); i < relay->connections->len && ids->len < max;
+             i++) {
+                uint32_t id = fake_id(g_ptr_array_index(relay->connections, i));
 
-                if (connection->facts.id > after)
-                        g_array_append_val(ids, connection->facts.id);
+                if (id > after)
+                        g_array_append_val(ids, id);
         }
 
         return ids;

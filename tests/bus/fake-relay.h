@@ -23,6 +23,7 @@ void fake_datagram(Connection *connection, const char *text);
 void fake_datagram_signals(Connection *connection, bool on);
 size_t fake_n_datagrams(const Connection *connection); /* not read yet */
 void fake_psk_required(Connection *connection);
+void fake_timeout(Connection *connection, bool manual);
 void fake_closed(Connection *connection, EndReason reason);
 void fake_removed(Connection *connection); /* and freed */
 void fake_new_connection(Listener *listener, Connection *connection);
@@ -30,3 +31,5 @@ void fake_new_connection(Listener *listener, Connection *connection);
 /* How connection_close() was last called; N_END_REASONS: it was not. */
 EndReason fake_close_reason(const Relay *relay);
 unsigned fake_n_owners_gone(const Relay *relay);
+/* Whether relay_stir() was called since the last time. */
+bool fake_take_stir(Relay *relay);

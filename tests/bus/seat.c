@@ -11,6 +11,7 @@
 #define DRIVER "org.freedesktop.DBus"
 #define POLKIT "org.freedesktop.PolicyKit1"
 #define SEAT_QUIET_USEC 5000
+#define SEAT_ANSWER_USEC (10 * G_USEC_PER_SEC)
 #define CALL_USEC (20 * UINT64_C(1000000))
 
 static void must(int r, const char *what) {
@@ -167,6 +168,14 @@ void seat_run(Seat *seat) {
         } while (r > 0);
 }
 
+void seat_stop_reading(Seat *seat) {
+        must(sd_bus_detach_event(seat->theirs), "detach");
+}
+
+void seat_read_again(Seat *seat) {
+        must(sd_bus_attach_event(seat->theirs, seat->event, SD_EVENT_PRIORITY_NORMAL), "attach");
+}
+
 Seat *seat_new(void) {
         QuotaLimits limits = quota_limits_default(1024);
         Seat *seat = g_new0(Seat, 1);
@@ -183,7 +192,7 @@ Seat *seat_new(void) {
         must(sd_event_new(&seat->event), "event");
         seat->theirs = seat_end(pair[0], /* is_server= */ true);
         seat->ours = seat_end(pair[1], /* is_server= */ false);
-        must(sd_bus_attach_event(seat->theirs, seat->event, SD_EVENT_PRIORITY_NORMAL), "attach");
+        seat_read_again(seat);
         must(sd_bus_add_filter(seat->theirs, NULL, on_message, seat), "filter");
 
         must(keys_new(seat->event, &seat->keys), "keys");
@@ -294,12 +303,25 @@ void call_free(Call *call) {
         g_free(call);
 }
 
+static bool call_is_answered(void *userdata) {
+        return ((const Call *)userdata)->reply != NULL;
+}
+
 const char *call_error(const Call *call) {
         const sd_bus_error *error;
 
-        g_assert_nonnull(call->reply);
+        (void)seat_run_until(call->seat, call_is_answered, (void *)call, SEAT_ANSWER_USEC);
         error = sd_bus_message_get_error(call->reply);
         return error ? error->name : NULL;
+}
+
+void seat_meet(Seat *seat, const char *name, uid_t uid) {
+        g_autoptr(Call) call = NULL;
+
+        seat_enter(seat, name, uid);
+        call = seat_call(seat, name, ROOT, "org.freedesktop.DBus.Peer", "Ping", "");
+        seat_run(seat);
+        g_assert_null(call_error(call));
 }
 
 /* ---- signals ---- */

@@ -52,11 +52,17 @@ Seat *seat_free(Seat *seat);
 
 /* A name is on the bus, as this user. */
 void seat_enter(Seat *seat, const char *name, uid_t uid);
+/* The same, and it has called once: it is known whose it is. */
+void seat_meet(Seat *seat, const char *name, uid_t uid);
 /* It leaves, and the driver says so. */
 void seat_leave(Seat *seat, const char *name);
 /* The driver answers all that it withheld. */
 void seat_release(Seat *seat);
 void seat_polkit_answers(Seat *seat, bool is_authorized, bool is_challenge);
+
+/* The bus takes nothing off the service's socket, until it does again. */
+void seat_stop_reading(Seat *seat);
+void seat_read_again(Seat *seat);
 
 /* Runs the loop until nothing is left to do. */
 void seat_run(Seat *seat);
@@ -71,7 +77,8 @@ Call *seat_send(Seat *seat, sd_bus_message *m);
 Call *seat_call(Seat *seat, const char *sender, const char *path, const char *interface,
                 const char *member, const char *types, ...);
 void call_free(Call *call);
-const char *call_error(const Call *call); /* its name; NULL: no error */
+/* Its name; NULL: no error. Waits for the answer: after a call that took long a user rests. */
+const char *call_error(const Call *call);
 
 /* How many signals of this member this name was sent (NULL: any), and the last of them. */
 unsigned seat_heard(const Seat *seat, const char *name, const char *member);

@@ -133,6 +133,31 @@ static void test_each_verb_is_an_action_of_the_service(World *world, const void 
         assert_same(in_code, "the rules", in_policy, "the policy of polkit");
 }
 
+/* Polkit keeps an authentication for an action, whatever it was about: so of what is about
+ * something it keeps none, and says what that is. */
+static void test_what_is_about_something_is_asked_each_time(World *world, const void *unused) {
+        static const char *const about[][2] = {
+                {"connect", "$(address)"},
+                {"listen", "$(address)"},
+                {"use", "$(entry)"},
+                {"manage-store", "$(entry)"},
+        };
+        g_autofree char *policy = NULL;
+
+        g_assert_true(g_file_get_contents(POLKIT_POLICY, &policy, NULL, NULL));
+        for (size_t i = 0; i < G_N_ELEMENTS(about); i++) {
+                g_autofree char *start =
+                        g_strdup_printf("<action id=\"" ACTION_PREFIX "%s\">", about[i][0]);
+                const char *action = strstr(policy, start);
+                g_autofree char *text = NULL;
+
+                g_assert_nonnull(action);
+                text = g_strndup(action, strstr(action, "</action>") - action);
+                g_assert_nonnull(strstr(text, about[i][1]));
+                g_assert_null(strstr(text, "_keep"));
+        }
+}
+
 /* And so what follows leaves none out. */
 static void test_each_verb_of_a_method_has_a_call(World *world, const void *unused) {
         g_autoptr(GHashTable) in_calls = set_new();
@@ -306,6 +331,8 @@ int main(int argc, char **argv) {
             test_each_method_of_the_code_is_in_the_table);
         ADD("each-verb-is-of-a-method", test_each_verb_is_of_a_method);
         ADD("each-verb-is-an-action-of-the-service", test_each_verb_is_an_action_of_the_service);
+        ADD("what-is-about-something-is-asked-each-time",
+            test_what_is_about_something_is_asked_each_time);
         ADD("each-verb-of-a-method-has-a-call", test_each_verb_of_a_method_has_a_call);
         ADD("what-is-denied-is-refused", test_what_is_denied_is_refused);
         ADD("what-is-to-be-asked-is-asked", test_what_is_to_be_asked_is_asked);

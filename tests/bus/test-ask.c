@@ -464,22 +464,6 @@ static void managed_objects_are_ones_own(void) {
         g_assert_cmpuint(n_managed(seat, ":1.0"), ==, 3);
 }
 
-static void too_many_are_not_listed(void) {
-        g_autoptr(Seat) seat = seat_with_users();
-        g_autoptr(Call) call = NULL;
-
-        for (size_t i = 0; i < 5000; i++)
-                (void)fake_connection(seat->relay, 1000, ":1.1", false);
-        call = seat_call(seat, ":1.1", ROOT, "org.freedesktop.DBus.ObjectManager",
-                         "GetManagedObjects", "");
-        seat_run(seat);
-        g_assert_cmpstr(call_error(call), ==, ERROR_PREFIX "MessageTooLong");
-        g_assert_nonnull(strstr(error_text(call), "ListConnections"));
-
-        /* which they are not for somebody else */
-        g_assert_cmpuint(n_managed(seat, ":1.2"), ==, 0);
-}
-
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/bus/ask/a-yes-of-polkit-lets-the-call-run-again", polkit_says_yes);
@@ -506,8 +490,6 @@ int main(int argc, char **argv) {
                         a_foreign_object_is_not_there);
         g_test_add_func("/bus/see/introspection-shows-ones-own", introspection_shows_ones_own);
         g_test_add_func("/bus/see/managed-objects-are-ones-own", managed_objects_are_ones_own);
-        g_test_add_func("/bus/see/too-many-objects-are-not-listed-at-once",
-                        too_many_are_not_listed);
         g_test_add_func("/bus/control/who-sees-an-object-may-not-control-it",
                         seeing_is_not_controlling);
         g_test_add_func("/bus/control/a-persistent-object-is-its-users",

@@ -9,10 +9,14 @@
 
 #include <gnutls/x509.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define LIMIT_USEC (5 * UINT64_C(1000000))
 #define KEYRING_ERROR ERROR_PREFIX "BadSecret"
 
 typedef struct Keyring {
@@ -33,7 +37,7 @@ static int on_import(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         if (strcmp(member, "Remove") == 0)
                 keyring->n_removed++;
-        else if (!g_str_has_prefix(member, "List"))
+        else if (g_str_has_prefix(member, "Import"))
                 g_ptr_array_add(keyring->imports, sd_bus_message_ref(m));
         return 1;
 }
@@ -82,7 +86,7 @@ static void keyring_stop(Keyring *keyring) {
 }
 
 /* Answers the import that came first. @spki: of a private key. */
-static void keyring_takes(Keyring *keyring, GBytes *spki) {
+static void keyring_answers(Keyring *keyring, GBytes *spki) {
         sd_bus_message *import = g_ptr_array_index(keyring->imports, 0);
         sd_bus_message *reply;
 
@@ -96,6 +100,10 @@ static void keyring_takes(Keyring *keyring, GBytes *spki) {
         g_assert_cmpint(sd_bus_send(keyring->bus, reply, NULL), >=, 0);
         (void)sd_bus_message_unref(reply);
         g_ptr_array_remove_index(keyring->imports, 0);
+}
+
+static void keyring_takes(Keyring *keyring, GBytes *spki) {
+        keyring_answers(keyring, spki);
         seat_run(keyring->seat);
 }
 
@@ -147,6 +155,46 @@ static void runs_again(void) {
         seat_run(seat);
         g_assert_cmpuint(keyring.n_removed, ==, 1);
         g_assert_cmpuint(quota_used(seat->quota, 1000, QUOTA_FDS), ==, 0);
+        keyring_stop(&keyring);
+}
+
+static int on_always_ready(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        return 0;
+}
+
+static bool is_answered(void *userdata) {
+        const Call *call = userdata;
+
+        return call->reply != NULL;
+}
+
+/* As while listeners are flooded: in each round of the loop there is something else that waits. */
+static void runs_again_beside_what_is_always_ready(void) {
+        g_autoptr(Seat) seat = seat_with_user();
+        Keyring keyring = keyring_start(seat);
+        g_autoptr(Call) call = NULL;
+        sd_event_source *sources[2];
+        int fd = psk_fd();
+        int always[2];
+
+        keyring_listen(&keyring);
+        call = create_with_psk(seat, ":1.1", fd);
+        (void)close(fd);
+        seat_run(seat);
+        for (size_t i = 0; i < G_N_ELEMENTS(sources); i++) {
+                always[i] = eventfd(1, EFD_CLOEXEC);
+                g_assert_cmpint(sd_event_add_io(seat->event, &sources[i], always[i], EPOLLIN,
+                                                on_always_ready, NULL),
+                                >=, 0);
+        }
+
+        keyring_answers(&keyring, NULL);
+        (void)seat_run_until(seat, is_answered, call, LIMIT_USEC);
+        g_assert_null(call_error(call));
+        for (size_t i = 0; i < G_N_ELEMENTS(sources); i++) {
+                sd_event_source_disable_unref(sources[i]);
+                (void)close(always[i]);
+        }
         keyring_stop(&keyring);
 }
 
@@ -390,9 +438,53 @@ static void unread(void) {
         keyring_stop(&keyring);
 }
 
+/* Of what waits for the keyring nobody knows how many fds it holds: it is refused once so many are
+ * open that nobody is charged for, and not before. */
+static void holds_no_more_fds_than_there_are(void) {
+        g_autoptr(Seat) seat = seat_with_user();
+        uint64_t limit = quota_limit(seat->quota, 1000, QUOTA_FDS);
+        const struct rlimit few = {1000, 4096};
+        Keyring keyring = keyring_start(seat);
+        g_autoptr(Call) call = NULL;
+        int fds[800], fd = psk_fd();
+        unsigned n_refused = 0;
+
+        keyring_listen(&keyring);
+        g_assert_cmpint(quota_charge(seat->quota, 1000, QUOTA_FDS, limit), ==, 0);
+        call = create_with_psk(seat, ":1.1", fd);
+        seat_run(seat);
+        g_assert_cmpuint(keyring.imports->len, ==, 1);
+        keyring_takes(&keyring, NULL);
+        g_assert_null(call_error(call));
+
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+        for (size_t i = 0; i < G_N_ELEMENTS(fds); i++)
+                fds[i] = dup(STDERR_FILENO);
+        for (unsigned i = 0; i < 20; i++) {
+                g_autofree char *name = g_strdup_printf(":1.%u", 2 + i);
+                g_autoptr(Call) late = NULL;
+
+                seat_enter(seat, name, 1000);
+                late = create_with_psk(seat, name, fd);
+                seat_run(seat);
+                n_refused += late->reply != NULL;
+                if (late->reply)
+                        g_assert_cmpstr(call_error(late), ==, ERROR_PREFIX "QuotaExceeded");
+        }
+        g_assert_cmpuint(n_refused, >=, 10);
+        g_assert_cmpuint(keyring.imports->len, ==, 20 - n_refused);
+        for (size_t i = 0; i < G_N_ELEMENTS(fds); i++)
+                (void)close(fds[i]);
+        (void)close(fd);
+        quota_discharge(seat->quota, 1000, QUOTA_FDS, limit);
+        keyring_stop(&keyring);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/bus/intake/a-call-has-no-effect-before-its-secret-is-taken", runs_again);
+        g_test_add_func("/bus/intake/a-call-runs-again-beside-what-is-always-ready",
+                        runs_again_beside_what_is_always_ready);
         g_test_add_func("/bus/intake/later-calls-of-the-caller-wait-behind-it", later_calls_wait);
         g_test_add_func("/bus/intake/a-bad-secret-is-refused-in-the-keyrings-words",
                         a_bad_secret_is_refused);
@@ -405,5 +497,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/intake/a-secret-is-taken-before-the-question",
                         a_secret_is_taken_before_the_question);
         g_test_add_func("/bus/intake/what-is-not-a-sealed-memfd-is-refused-unread", unread);
+        g_test_add_func("/bus/intake/holds-no-more-fds-than-there-are",
+                        holds_no_more_fds_than_there_are);
         return g_test_run();
 }

@@ -19,6 +19,7 @@ static const Interface interfaces[] = {
         {DTLSD_INTERFACE_CONNECTION, connection_vtable},
         {DTLSD_INTERFACE_LISTENER, listener_vtable},
         {DTLSD_INTERFACE_VERIFIER, verifier_vtable},
+        {DTLSD_INTERFACE_IDENTITY, identity_vtable},
 };
 
 /* ---- a member as a line of text ---- */
@@ -129,6 +130,7 @@ typedef struct Reader {
         GPtrArray *undocumented;
         char *interface;
         char *comment; /* the last one */
+        char *about;   /* the one that is the open member's */
         GString *in, *out;
         char *kind, *name; /* of the member that is open */
         char *type, *emits;
@@ -162,7 +164,17 @@ static void check_comment(Reader *reader) {
                 g_ptr_array_add(reader->undocumented,
                                 g_strconcat(reader->name, ", how it can fail", NULL));
 
+        set(&reader->about, text);
         set(&reader->comment, NULL);
+}
+
+/* "@NAME:" in the comment of its method or signal. */
+static void check_argument(Reader *reader, const char *name) {
+        g_autofree char *mark = g_strdup_printf("@%s:", name);
+
+        if (!strstr(reader->about, mark))
+                g_ptr_array_add(reader->undocumented,
+                                g_strconcat(reader->name, ", its argument ", name, NULL));
 }
 
 static void on_start(GMarkupParseContext *context, const char *element, const char **names,
@@ -188,6 +200,7 @@ static void on_start(GMarkupParseContext *context, const char *element, const ch
                 const char *direction = attribute(names, values, "direction");
                 bool is_out = g_strcmp0(direction, "out") == 0;
 
+                check_argument(reader, name);
                 g_string_append_printf(is_out ? reader->out : reader->in, " %s %s",
                                        attribute(names, values, "type"), name);
         } else if (strcmp(element, "annotation") == 0) {
@@ -234,6 +247,7 @@ static void reader_done(Reader *reader) {
         (void)g_string_free(reader->out, TRUE);
         g_free(reader->interface);
         g_free(reader->comment);
+        g_free(reader->about);
         g_free(reader->kind);
         g_free(reader->name);
         g_free(reader->type);
@@ -337,7 +351,7 @@ int main(int argc, char **argv) {
                 GTestDataFunc run;
         } cases[] = {
                 {"has-the-members-of-its-xml", members_are_the_same},
-                {"documents-each-member-and-how-it-fails", members_are_documented},
+                {"documents-each-member-its-arguments-and-how-it-fails", members_are_documented},
                 {"lets-every-user-call-and-wipes-what-is-secret", methods_ask_for_themselves},
                 {"is-a-table-that-sd-bus-takes", sd_bus_takes_the_table},
         };

@@ -9,6 +9,8 @@
 #define ALICE 1000
 #define BOB 1001
 #define N_FLOOD 400
+#define NEWS_BETWEEN_MAX 100
+#define N_FDS 800
 #define MEBIBYTE ((size_t)1024 * 1024)
 
 /* Alice has names :1.1 and so on, bob :1.0; all of them are known. */
@@ -22,9 +24,19 @@ static Seat *seat_of_two(unsigned n_names) {
                 seat_enter(seat, name, i == 0 ? BOB : ALICE);
                 call = seat_call(seat, name, ROOT, PEER, "Ping", "");
                 seat_run(seat);
+                g_assert_null(call_error(call));
         }
 
         seat->n_answers = 0;
+        return seat;
+}
+
+/* Alice has the name :1.1, and her calls wait until the driver says so. */
+static Seat *seat_of_waiting(void) {
+        Seat *seat = seat_new();
+
+        seat_enter(seat, ":1.1", ALICE);
+        seat->withholds = true;
         return seat;
 }
 
@@ -85,17 +97,85 @@ static void answers_wait_for_the_bus_in_turn(void) {
         g_autoptr(GPtrArray) flooding = calls_new(), calls = calls_new();
 
         flood(seat, flooding, 1);
-        g_assert_cmpint(sd_bus_detach_event(seat->theirs), >=, 0);
+        seat_stop_reading(seat);
         seat_run(seat);
         send_pings(seat, calls, ":1.0", 1);
         seat_run(seat);
-        g_assert_cmpint(sd_bus_attach_event(seat->theirs, seat->event, SD_EVENT_PRIORITY_NORMAL),
-                        >=, 0);
+        seat_read_again(seat);
         seat_run(seat);
 
         assert_done(flooding);
         assert_done(calls);
         g_assert_cmpuint(((Call *)calls->pdata[0])->order, <=, 100);
+}
+
+static void tell(Connection *connection, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                fake_state(connection, HANDSHAKE_IN_PROGRESS, DTLS_NO_ERROR, "");
+}
+
+/* Nor behind news for another, which the bus takes more slowly than they come. */
+static void calls_come_between_news(void) {
+        g_autoptr(Seat) seat = seat_of_two(1);
+        g_autoptr(GPtrArray) calls = calls_new();
+        Connection *connection = fake_connection(seat->relay, ALICE, ":1.1", true);
+
+        seat_run(seat);
+        seat_forget(seat);
+        seat_stop_reading(seat);
+        tell(connection, 2000);
+        seat_run(seat);
+        send_pings(seat, calls, ":1.0", 5);
+        seat_run(seat);
+        seat_read_again(seat);
+
+        for (guint i = 0; i < calls->len; i++) {
+                const Call *call = g_ptr_array_index(calls, i);
+
+                /* 32 that wait at most, and what the socket holds */
+                while (!call->reply) {
+                        tell(connection, 4);
+                        g_assert_cmpint(sd_event_run(seat->event, UINT64_MAX), >=, 0);
+                        g_assert_cmpuint(seat->signals->len, <=, (i + 1) * NEWS_BETWEEN_MAX);
+                }
+        }
+        g_assert_cmpuint(seat->signals->len, >, 0);
+        assert_done(calls);
+}
+
+/* Of two calls of a turn the second's, too. */
+static void news_come_before_later_answers(void) {
+        g_autoptr(Seat) seat = seat_of_two(1);
+        g_autoptr(Call) create = NULL, ping = NULL;
+
+        seat_forget(seat);
+        seat_stop_reading(seat);
+        create = seat_call(seat, ":1.1", ROOT, DTLSD_INTERFACE_MANAGER, "CreateConnection",
+                           "sa{sv}", "client", 0);
+        ping = seat_call(seat, ":1.1", ROOT, PEER, "Ping", "");
+        seat_run(seat);
+        seat_read_again(seat);
+
+        while (!ping->reply)
+                g_assert_cmpint(sd_event_run(seat->event, UINT64_MAX), >=, 0);
+        g_assert_null(call_error(create));
+        g_assert_cmpuint(seat->signals->len, ==, 1);
+}
+
+/* Reading, running and what comes behind it: where nothing else waits, nothing is left to do. */
+static void a_call_takes_one_round(void) {
+        g_autoptr(Seat) seat = seat_of_two(0);
+        g_autoptr(Call) call = NULL;
+
+        seat_stop_reading(seat);
+        call = seat_call(seat, ":1.0", ROOT, PEER, "Ping", "");
+        g_assert_cmpint(sd_bus_flush(seat->theirs), >=, 0);
+        g_assert_cmpint(sd_event_run(seat->event, 0), >, 0);
+        g_assert_cmpint(sd_event_run(seat->event, 0), ==, 0);
+        while (!call->reply)
+                g_assert_cmpint(sd_bus_process(seat->theirs, NULL), >, 0);
+        g_assert_null(call_error(call));
+        seat_read_again(seat);
 }
 
 static void order_of_a_name_is_kept(void) {
@@ -151,11 +231,9 @@ static unsigned count_refused(const GPtrArray *calls) {
 }
 
 static void so_many_calls_of_a_name_wait(void) {
-        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Seat) seat = seat_of_waiting();
         g_autoptr(GPtrArray) calls = calls_new();
 
-        seat_enter(seat, ":1.1", ALICE);
-        seat->withholds = true;
         send_pings(seat, calls, ":1.1", 5000);
         seat_run(seat);
         g_assert_cmpuint(count_refused(calls), ==, 5000 - 4096);
@@ -164,17 +242,15 @@ static void so_many_calls_of_a_name_wait(void) {
         seat_release(seat);
         seat_run(seat);
         for (guint i = 0; i < calls->len; i++)
-                g_assert_nonnull(((Call *)g_ptr_array_index(calls, i))->reply);
+                (void)call_error(g_ptr_array_index(calls, i));
 }
 
 static void so_many_bytes_of_a_name_wait(void) {
-        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Seat) seat = seat_of_waiting();
         g_autoptr(Call) first = NULL;
         g_autoptr(Call) second = NULL;
         g_autoptr(Call) third = NULL;
 
-        seat_enter(seat, ":1.1", ALICE);
-        seat->withholds = true;
         first = send_bytes(seat, ":1.1", 2 * MEBIBYTE);
         second = send_bytes(seat, ":1.1", 2 * MEBIBYTE);
         third = seat_call(seat, ":1.1", ROOT, PEER, "Ping", "");
@@ -215,12 +291,10 @@ static void who_has_most_gives_way(void) {
 
 /* One that takes more than a user may have waits as others do, and nothing behind it. */
 static void one_that_is_too_much_waits_alone(void) {
-        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Seat) seat = seat_of_waiting();
         g_autoptr(Call) first = NULL;
         g_autoptr(Call) second = NULL;
 
-        seat_enter(seat, ":1.1", ALICE);
-        seat->withholds = true;
         first = send_bytes(seat, ":1.1", 5 * MEBIBYTE);
         second = seat_call(seat, ":1.1", ROOT, PEER, "Ping", "");
         seat_run(seat);
@@ -234,12 +308,20 @@ static void one_that_is_too_much_waits_alone(void) {
 
 /* ---- file descriptors ---- */
 
-static void set_fds_max(rlim_t n) {
+/* So that few are left of those that the process may have. */
+static void fds_use_up(int fds[static N_FDS]) {
         struct rlimit limit;
 
         g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
-        limit.rlim_cur = n;
+        limit.rlim_cur = N_FDS + 200;
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        for (size_t i = 0; i < N_FDS; i++)
+                fds[i] = dup(STDERR_FILENO);
+}
+
+static void fds_give_back(const int fds[static N_FDS]) {
+        for (size_t i = 0; i < N_FDS; i++)
+                (void)close(fds[i]);
 }
 
 static uint64_t used(const Seat *seat, uid_t uid) {
@@ -249,12 +331,10 @@ static uint64_t used(const Seat *seat, uid_t uid) {
 /* Any call may have brought some, and nobody knows whose they are; none did, so more wait than are
  * charged. */
 static void fds_of_calls_that_wait_are_charged(void) {
-        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Seat) seat = seat_of_waiting();
         g_autoptr(GPtrArray) calls = calls_new();
         uint64_t share = quota_limit(seat->quota, ALICE, QUOTA_FDS) / 4;
 
-        seat_enter(seat, ":1.1", ALICE);
-        seat->withholds = true;
         send_pings(seat, calls, ":1.1", 2);
         seat_run(seat);
         g_assert_cmpuint(used(seat, (uid_t)-1), ==, 32);
@@ -275,38 +355,65 @@ static void fds_of_calls_that_wait_are_charged(void) {
 
 /* They leave to others what a user has for all else. */
 static void fds_of_calls_that_wait_are_a_share(void) {
-        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Seat) seat = seat_of_waiting();
         g_autoptr(GPtrArray) calls = calls_new();
         uint64_t limit = quota_limit(seat->quota, (uid_t)-1, QUOTA_FDS);
         unsigned n_refused;
-        int fds[800];
+        int fds[N_FDS];
 
-        seat_enter(seat, ":1.1", ALICE);
-        seat->withholds = true;
         g_assert_cmpint(quota_charge(seat->quota, (uid_t)-1, QUOTA_FDS, limit - 20), ==, 0);
         send_pings(seat, calls, ":1.1", 3);
         seat_run(seat);
         g_assert_cmpuint(used(seat, (uid_t)-1), ==, limit - 4);
 
         /* that nobody is charged for: now calls might have brought some */
-        set_fds_max(1000);
-        for (size_t i = 0; i < G_N_ELEMENTS(fds); i++)
-                fds[i] = dup(STDERR_FILENO);
+        fds_use_up(fds);
         send_pings(seat, calls, ":1.1", 20);
         seat_run(seat);
         n_refused = count_refused(calls);
         g_assert_cmpuint(n_refused, >=, 10);
-        for (size_t i = 0; i < G_N_ELEMENTS(fds); i++)
-                (void)close(fds[i]);
+        fds_give_back(fds);
         send_pings(seat, calls, ":1.1", 20);
         seat_run(seat);
         g_assert_cmpuint(count_refused(calls), ==, n_refused);
         quota_discharge(seat->quota, (uid_t)-1, QUOTA_FDS, limit - 20);
 }
 
+/* Names that are not known yet share what one user may have; none has it all. */
+static void a_new_name_with_fewer_calls_has_fds(void) {
+        g_autoptr(Seat) seat = seat_of_waiting();
+        g_autoptr(GPtrArray) calls = calls_new(), late = calls_new();
+        uint64_t limit = quota_limit(seat->quota, (uid_t)-1, QUOTA_FDS);
+        unsigned n_refused;
+        int fds[N_FDS];
+
+        seat_enter(seat, ":1.9", BOB);
+        g_assert_cmpint(quota_charge(seat->quota, (uid_t)-1, QUOTA_FDS, limit - 64), ==, 0);
+        send_pings(seat, calls, ":1.1", 4);
+        seat_run(seat);
+        g_assert_cmpuint(used(seat, (uid_t)-1), ==, limit);
+
+        fds_use_up(fds);
+        send_pings(seat, calls, ":1.1", 20);
+        seat_run(seat);
+        n_refused = count_refused(calls);
+        g_assert_cmpuint(n_refused, >=, 10);
+        send_pings(seat, late, ":1.9", 1);
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(late), ==, 0);
+        g_assert_cmpuint(count_refused(calls), >, n_refused);
+        n_refused = count_refused(calls);
+        send_pings(seat, calls, ":1.1", 1);
+        seat_run(seat);
+        g_assert_cmpuint(count_refused(late), ==, 0);
+        g_assert_cmpuint(count_refused(calls), ==, n_refused + 1);
+        fds_give_back(fds);
+        quota_discharge(seat->quota, (uid_t)-1, QUOTA_FDS, limit - 64);
+}
+
 /* A million empty arrays in one message: four MiB that take long to look at. */
 static void weighing_stops(void) {
-        g_autoptr(Seat) seat = seat_new();
+        g_autoptr(Seat) seat = seat_of_waiting();
         g_autoptr(Call) call = NULL;
         g_autoptr(Call) second = NULL;
         sd_bus_message *m = seat_message(seat, ":1.1", ROOT, PEER, "Ping");
@@ -316,8 +423,6 @@ static void weighing_stops(void) {
                 g_assert_cmpint(sd_bus_message_append(m, "as", 0), >=, 0);
         g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
 
-        seat_enter(seat, ":1.1", 1000);
-        seat->withholds = true;
         call = seat_send(seat, m);
         seat_run(seat);
         /* it waits, for as much as there may be */
@@ -333,6 +438,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/queue/names-of-a-user-are-one-user", names_of_a_user_are_one_user);
         g_test_add_func("/bus/queue/answers-wait-for-the-bus-in-turn",
                         answers_wait_for_the_bus_in_turn);
+        g_test_add_func("/bus/queue/calls-come-between-news", calls_come_between_news);
+        g_test_add_func("/bus/queue/news-come-before-later-answers",
+                        news_come_before_later_answers);
+        g_test_add_func("/bus/queue/a-call-takes-one-round-of-the-loop", a_call_takes_one_round);
         g_test_add_func("/bus/queue/the-order-of-a-name-is-kept", order_of_a_name_is_kept);
         g_test_add_func("/bus/queue/who-leaves-is-gone-when-its-calls-have-run",
                         who_leaves_is_gone_when_its_calls_have_run);
@@ -345,6 +454,8 @@ int main(int argc, char **argv) {
                         fds_of_calls_that_wait_are_charged);
         g_test_add_func("/bus/queue/fds-of-calls-that-wait-are-a-share",
                         fds_of_calls_that_wait_are_a_share);
+        g_test_add_func("/bus/queue/a-new-name-with-fewer-calls-has-fds",
+                        a_new_name_with_fewer_calls_has_fds);
         g_test_add_func("/bus/queue/weighing-a-call-stops-at-the-limit", weighing_stops);
         return g_test_run();
 }

@@ -187,6 +187,28 @@ static void any_name_of_the_user_may_what_is_persistent(void) {
         world_done(&world);
 }
 
+static void what_belongs_to_no_name_its_user_and_root_may_close(void) {
+        World world = world_new("");
+        g_autoptr(Call) other =
+                seat_call(world.seat, SIBLING, world.connection_path, CONNECTION, "Shutdown", "");
+        g_autoptr(Call) stranger =
+                seat_call(world.seat, STRANGER, world.listener_path, LISTENER, "Close", "");
+        g_autoptr(Call) sibling = NULL, root = NULL;
+
+        seat_run(world.seat);
+        g_assert_cmpstr(call_error(other), ==, NOT_AUTHORIZED);
+        g_assert_nonnull(
+                strstr(sd_bus_message_get_error(other->reply)->message, "The bus was lost"));
+        g_assert_cmpstr(call_error(stranger), ==, SD_BUS_ERROR_UNKNOWN_OBJECT);
+
+        sibling = seat_call(world.seat, SIBLING, world.connection_path, CONNECTION, "Close", "");
+        root = seat_call(world.seat, ROOT_USER, world.listener_path, LISTENER, "Close", "");
+        seat_run(world.seat);
+        g_assert_cmpstr(call_error(sibling), ==, NULL);
+        g_assert_cmpstr(call_error(root), ==, NULL);
+        world_done(&world);
+}
+
 /* ---- rights by a share ---- */
 
 #define SHARED ":1.5"
@@ -279,8 +301,12 @@ static void a_right_that_is_none_is_refused(void) {
                                          "Share", "sas", "uid:1005", 0);
         g_autoptr(Call) unknown = seat_call(world.seat, OWNER, world.connection_path, CONNECTION,
                                             "Share", "sas", "uid:1005", 2, "read", "execute");
+        g_autoptr(Call) many =
+                seat_call(world.seat, OWNER, world.connection_path, CONNECTION, "Share", "sas",
+                          "uid:1005", 5, "read", "read", "read", "read", "read");
 
         seat_run(world.seat);
+        g_assert_cmpstr(call_error(many), ==, ERROR_PREFIX "InvalidInputParameters");
         g_assert_cmpstr(call_error(none), ==, ERROR_PREFIX "InvalidInputParameters");
         g_assert_cmpstr(call_error(unknown), ==, ERROR_PREFIX "InvalidInputParameters");
         g_assert_nonnull(strstr(sd_bus_message_get_error(unknown->reply)->message,
@@ -427,6 +453,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/who/only-the-owning-name-may", only_the_owning_name_may);
         g_test_add_func("/who/any-name-of-the-user-may-what-is-persistent",
                         any_name_of_the_user_may_what_is_persistent);
+        g_test_add_func("/who/what-belongs-to-no-name-its-user-and-root-may-close",
+                        what_belongs_to_no_name_its_user_and_root_may_close);
         g_test_add_func("/who/each-right-is-good-for-what-the-table-says",
                         each_right_is_good_for_what_the_table_says);
         g_test_add_func("/who/what-cannot-be-shared-is-refused", what_cannot_be_shared_is_refused);

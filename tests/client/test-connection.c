@@ -5,7 +5,7 @@
  * handlers, the verdict on the peer, and all there is to read.
  */
 
-#include "interop/scene.h"
+#include "calls.h"
 #include "system/stage.h"
 
 #include <errno.h>
@@ -101,16 +101,6 @@ static bool has_timed_out(void *userdata) {
         return told->n_timeouts > 0;
 }
 
-static dtlsd_connection *create(const Scene *scene, const char *address, uint16_t port,
-                                const struct dtlsd_options *options) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        dtlsd_connection *connection = NULL;
-
-        if (dtlsd_connection_create(scene->bus, address, port, options, &connection, &error) < 0)
-                g_error("create: %s: %s", error.name, error.message);
-        return connection;
-}
-
 static dtlsd_listener *listen_with_certificate(const Scene *scene, struct dtlsd_options *options) {
         const char *const chain[] = {scene_file(scene, "server.crt"), NULL};
 
@@ -119,57 +109,12 @@ static dtlsd_listener *listen_with_certificate(const Scene *scene, struct dtlsd_
         return scene_listen(scene, "127.0.0.1", options);
 }
 
-static enum dtlsd_handshake_state state_of(dtlsd_connection *connection) {
-        enum dtlsd_handshake_state state = (enum dtlsd_handshake_state)99;
-
-        g_assert_cmpint(dtlsd_connection_handshake_state(connection, &state, NULL), ==, 0);
-        return state;
-}
-
-static void wait_state(const Scene *scene, dtlsd_connection *connection, const char *state) {
-        wait_string(scene->bus, dtlsd_connection_path(connection), CONNECTION, "HandshakeState",
-                    state);
-}
-
 static void shake_hands(const Scene *scene, dtlsd_connection *connection) {
         g_assert_cmpint(dtlsd_connection_do_handshake(connection, NULL), ==, 0);
         wait_state(scene, connection, "HandshakeComplete");
 }
 
-static void expect_last_error(dtlsd_connection *connection, const char *name) {
-        sd_bus_error last = SD_BUS_ERROR_NULL;
-
-        g_assert_cmpint(dtlsd_connection_last_error(connection, &last, NULL), ==, 0);
-        g_assert_cmpstr(last.name, ==, name);
-        g_assert_true(!name || (last.message && *last.message));
-        sd_bus_error_free(&last);
-}
-
-static void expect_refused(int r, sd_bus_error *error, const char *name) {
-        if (!sd_bus_error_has_name(error, name))
-                g_error("refused with %s (%s), not with %s", error->name, error->message, name);
-        g_assert_cmpint(r, ==, -EIO);
-        sd_bus_error_free(error);
-}
-
 /* ---- settings ---- */
-
-/* Key, and the value as message_flatten() has it. */
-static void expect_configured(const Scene *scene, const char *path, const char *interface,
-                              const char *const *expected) {
-        sd_bus_message *reply = NULL;
-        GString *text;
-
-        g_assert_cmpint(sd_bus_get_property(scene->bus, NAME, path, interface, "Configuration",
-                                            NULL, &reply, "a{sv}"),
-                        >=, 0);
-        text = message_flatten(reply);
-        for (; *expected; expected++)
-                if (!strstr(text->str, *expected))
-                        g_error("no %s in %s", *expected, text->str);
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
-}
 
 static const char *const names[] = {"ECDHE-ECDSA-AES128-GCM-SHA256", NULL};
 static const char *const curves[] = {"P-256", NULL};
@@ -229,15 +174,15 @@ static void test_options_of_a_connection_arrive(Scene *scene, const void *unused
         options.dont_fragment = 1;
         options.mtu_hint = 1200;
         options.manual_retransmission = 1;
-        connection = create(scene, NULL, 0, &options);
+        connection = create_connection(scene, NULL, 0, &options);
         path = dtlsd_connection_path(connection);
-        expect_configured(scene, path, CONNECTION, made);
+        expect_configuration(scene, path, CONNECTION, made);
 
         g_assert_cmpint(dtlsd_connection_set_mtu_hint(connection, 1300, NULL), ==, 0);
         g_assert_cmpint(dtlsd_connection_set_configuration(connection, NULL, NULL), ==, 0);
-        expect_configured(scene, path, CONNECTION, reset);
+        expect_configuration(scene, path, CONNECTION, reset);
         g_assert_cmpint(dtlsd_connection_set_configuration(connection, &options, NULL), ==, 0);
-        expect_configured(scene, path, CONNECTION, set); /* the hint has its own function */
+        expect_configuration(scene, path, CONNECTION, set); /* the hint has its own function */
         (void)dtlsd_connection_unref(connection);
 }
 
@@ -274,12 +219,12 @@ static void test_options_of_a_listener_arrive(Scene *scene, const void *unused) 
         options.psk_identity_hint = "hint";
         options.dh_parameters_file = make_dh_parameters(scene);
         listener = listen_with_certificate(scene, &options);
-        expect_configured(scene, dtlsd_listener_path(listener), LISTENER, made);
+        expect_configuration(scene, dtlsd_listener_path(listener), LISTENER, made);
         g_assert_cmpint(dtlsd_listener_cookie_parameters(listener, &parameters, NULL), ==, 0);
         g_assert_cmpmem(parameters.secret, parameters.secret_size, "said at the start", 17);
 
         g_assert_cmpint(dtlsd_listener_set_configuration(listener, &other, NULL), ==, 0);
-        expect_configured(scene, dtlsd_listener_path(listener), LISTENER, set);
+        expect_configuration(scene, dtlsd_listener_path(listener), LISTENER, set);
         (void)dtlsd_listener_unref(listener);
 }
 
@@ -294,13 +239,13 @@ static void test_defaults_are_for_what_comes_later(Scene *scene, const void *unu
         options.mtu_hint = 1200;
         options.psk_identity_hint = "of listeners";
         g_assert_cmpint(dtlsd_set_default_configuration(scene->bus, &options, NULL), ==, 0);
-        first = create(scene, NULL, 0, NULL);
-        second = create(scene, NULL, 0, &names_one);
+        first = create_connection(scene, NULL, 0, NULL);
+        second = create_connection(scene, NULL, 0, &names_one);
         g_assert_cmpint(dtlsd_set_default_configuration(scene->bus, NULL, NULL), ==, 0);
-        third = create(scene, NULL, 0, NULL);
-        expect_configured(scene, dtlsd_connection_path(first), CONNECTION, given);
-        expect_configured(scene, dtlsd_connection_path(second), CONNECTION, named);
-        expect_configured(scene, dtlsd_connection_path(third), CONNECTION, none);
+        third = create_connection(scene, NULL, 0, NULL);
+        expect_configuration(scene, dtlsd_connection_path(first), CONNECTION, given);
+        expect_configuration(scene, dtlsd_connection_path(second), CONNECTION, named);
+        expect_configuration(scene, dtlsd_connection_path(third), CONNECTION, none);
         (void)dtlsd_connection_unref(first);
         (void)dtlsd_connection_unref(second);
         (void)dtlsd_connection_unref(third);
@@ -344,7 +289,7 @@ static void test_an_option_of_a_later_version_is_refused(Scene *scene, const voi
         g_assert_null(none);
         sd_bus_error_free(&error);
 
-        connection = create(scene, NULL, 0, NULL);
+        connection = create_connection(scene, NULL, 0, NULL);
         g_assert_cmpint(dtlsd_connection_set_handlers(connection, &handlers, NULL, NULL), ==,
                         -EINVAL);
         (void)dtlsd_connection_unref(connection);
@@ -355,7 +300,7 @@ static void test_the_peer_is_set_before_the_handshake(Scene *scene, const void *
         dtlsd_listener *listener = listen_with_certificate(scene, &options);
         const char *const ca[] = {scene_file(scene, "ca.crt"), NULL};
         const struct dtlsd_options client_options = {.ca_files = ca};
-        dtlsd_connection *client = create(scene, NULL, 0, &client_options);
+        dtlsd_connection *client = create_connection(scene, NULL, 0, &client_options);
         struct dtlsd_connection_info info;
         sd_bus_error error = SD_BUS_ERROR_NULL;
 
@@ -394,8 +339,8 @@ static void test_handlers_tell_a_whole_life(Scene *scene, const void *unused) {
         dtlsd_listener *listener = listen_with_certificate(scene, &options);
         const char *const ca[] = {scene_file(scene, "ca.crt"), NULL};
         const struct dtlsd_options client_options = {.ca_files = ca};
-        dtlsd_connection *client =
-                create(scene, "127.0.0.1", dtlsd_listener_port(listener), &client_options);
+        dtlsd_connection *client = create_connection(
+                scene, "127.0.0.1", dtlsd_listener_port(listener), &client_options);
         dtlsd_connection *server;
         Told told;
 
@@ -431,8 +376,8 @@ static void test_a_key_is_asked_for(Scene *scene, const void *unused) {
         dtlsd_listener *listener = scene_listen(scene, "127.0.0.1", &server_options);
 
         for (int refuse = 0; refuse < 2; refuse++) {
-                dtlsd_connection *client =
-                        create(scene, "127.0.0.1", dtlsd_listener_port(listener), &client_options);
+                dtlsd_connection *client = create_connection(
+                        scene, "127.0.0.1", dtlsd_listener_port(listener), &client_options);
                 struct dtlsd_connection_info info;
                 Told told;
 
@@ -473,7 +418,7 @@ static void test_a_flight_is_sent_again_when_told(Scene *scene, const void *unus
         Told told;
 
         fd = udp_bind(&port); /* which never answers */
-        client = create(scene, "127.0.0.1", port, &options);
+        client = create_connection(scene, "127.0.0.1", port, &options);
         told_init(&told, client);
         g_assert_cmpint(dtlsd_connection_do_handshake(client, NULL), ==, 0);
         bus_wait(scene->bus, has_timed_out, &told, "the timeout");
@@ -495,7 +440,7 @@ static void test_a_flight_is_sent_again_when_told(Scene *scene, const void *unus
 
 /* The system bus lets anybody send a signal to anybody. */
 static void test_a_signal_of_somebody_else_is_not_heard(Scene *scene, const void *unused) {
-        dtlsd_connection *client = create(scene, NULL, 0, NULL);
+        dtlsd_connection *client = create_connection(scene, NULL, 0, NULL);
         sd_bus *other = service_bus(scene->service, UID_BOB);
         g_autoptr(Ear) ear = ear_new(scene->bus);
         sd_bus_message *m = NULL;
@@ -538,7 +483,7 @@ static void test_a_handler_may_let_go_of_the_connection(Scene *scene, const void
         int fd;
 
         fd = udp_bind(&port);
-        client = create(scene, "127.0.0.1", port, &options);
+        client = create_connection(scene, "127.0.0.1", port, &options);
         g_assert_cmpint(dtlsd_connection_set_handlers(client, &handlers, &client, NULL), ==, 0);
         g_assert_cmpint(dtlsd_connection_do_handshake(client, NULL), ==, 0);
         bus_wait(scene->bus, is_gone, &client, "the first transition");
@@ -575,7 +520,7 @@ static dtlsd_connection *distrust(const Scene *scene, const dtlsd_listener *list
                 .verification_name = "elsewhere.example",
         };
         dtlsd_connection *client =
-                create(scene, "127.0.0.1", dtlsd_listener_port(listener), &options);
+                create_connection(scene, "127.0.0.1", dtlsd_listener_port(listener), &options);
 
         g_assert_cmpint(dtlsd_connection_do_handshake(client, NULL), ==, 0);
         wait_state(scene, client, "PeerVerificationFailed");
@@ -652,7 +597,7 @@ static void test_errors_to_ignore_are_given_before(Scene *scene, const void *unu
         struct dtlsd_options server_options = {0};
         dtlsd_listener *listener = listen_with_certificate(scene, &server_options);
         dtlsd_connection *client =
-                create(scene, "127.0.0.1", dtlsd_listener_port(listener), &options);
+                create_connection(scene, "127.0.0.1", dtlsd_listener_port(listener), &options);
 
         shake_hands(scene, client);
         (void)dtlsd_connection_unref(client);
@@ -694,8 +639,8 @@ static void test_info_is_of_before_and_after(Scene *scene, const void *unused) {
         };
         struct dtlsd_options options = {.next_protocols = one_protocol};
         dtlsd_listener *listener = listen_with_certificate(scene, &options);
-        dtlsd_connection *client =
-                create(scene, "127.0.0.1", dtlsd_listener_port(listener), &client_options);
+        dtlsd_connection *client = create_connection(
+                scene, "127.0.0.1", dtlsd_listener_port(listener), &client_options);
         struct dtlsd_connection_info info;
 
         memset(&info, 0xff, sizeof info);
@@ -817,328 +762,6 @@ static void test_a_session_is_taken_up(Scene *scene, const void *unused) {
         (void)dtlsd_listener_unref(listener);
 }
 
-/* ---- datagrams that the program carries ---- */
-
-/* One end of two that know no network. */
-typedef struct End {
-        dtlsd_connection *dtls;
-        struct End *other;
-        GPtrArray *inbox; /* of GBytes */
-        GString *heard;
-} End;
-
-static void to_the_other(dtlsd_connection *connection, const void *data, size_t size,
-                         void *userdata) {
-        End *end = userdata;
-
-        g_ptr_array_add(end->other->inbox, g_bytes_new(data, size));
-}
-
-static void ends_open(const Scene *scene, End ends[2], const struct dtlsd_options *client_options,
-                      const struct dtlsd_options *server_options) {
-        static const struct dtlsd_handlers handlers = {.datagram_to_send = to_the_other};
-
-        for (size_t i = 0; i < 2; i++) {
-                ends[i] = (End){
-                        .other = &ends[1 - i],
-                        .inbox = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref),
-                        .heard = g_string_new(NULL),
-                };
-                g_assert_cmpint(dtlsd_connection_create_external(
-                                        scene->bus, i == 0 ? DTLSD_CLIENT : DTLSD_SERVER,
-                                        "192.0.2.1", 5684, i == 0 ? client_options : server_options,
-                                        &ends[i].dtls, NULL),
-                                ==, 0);
-                g_assert_cmpint(
-                        dtlsd_connection_set_handlers(ends[i].dtls, &handlers, &ends[i], NULL), ==,
-                        0);
-        }
-}
-
-static void ends_done(End ends[2]) {
-        for (size_t i = 0; i < 2; i++) {
-                (void)dtlsd_connection_unref(ends[i].dtls);
-                g_ptr_array_unref(ends[i].inbox);
-                (void)g_string_free(ends[i].heard, TRUE);
-        }
-}
-
-static void end_take(End *end, GBytes *datagram) {
-        struct dtlsd_bytes *plain = NULL;
-        size_t size, n = 0;
-        const void *data = g_bytes_get_data(datagram, &size);
-
-        if (state_of(end->dtls) != DTLSD_HANDSHAKE_COMPLETE) {
-                g_assert_cmpint(
-                        dtlsd_connection_handshake_datagram(end->dtls, data, size, NULL, NULL), ==,
-                        0);
-                return;
-        }
-
-        (void)dtlsd_connection_decrypt_datagram(end->dtls, data, size, &plain, &n, NULL);
-        for (size_t i = 0; i < n; i++)
-                g_string_append_len(end->heard, plain[i].data, (gssize)plain[i].size);
-        free(plain);
-}
-
-static void ends_deliver(End ends[2]) {
-        for (size_t i = 0; i < 2; i++)
-                while (ends[i].inbox->len > 0) {
-                        g_autoptr(GBytes) datagram = g_ptr_array_steal_index(ends[i].inbox, 0);
-
-                        end_take(&ends[i], datagram);
-                }
-}
-
-static bool both_are_complete(void *userdata) {
-        End *ends = userdata;
-
-        ends_deliver(ends);
-        return state_of(ends[0].dtls) == DTLSD_HANDSHAKE_COMPLETE &&
-               state_of(ends[1].dtls) == DTLSD_HANDSHAKE_COMPLETE;
-}
-
-static bool server_has_heard(void *userdata) {
-        End *ends = userdata;
-
-        ends_deliver(ends);
-        return strstr(ends[1].heard->str, "no network");
-}
-
-static bool server_is_over(void *userdata) {
-        End *ends = userdata;
-
-        ends_deliver(ends);
-        return state_of(ends[1].dtls) == DTLSD_HANDSHAKE_NOT_STARTED;
-}
-
-static const struct dtlsd_options carried_client = {
-        .psk_identity = "alice",
-        .psk_identity_size = 5,
-        .psk = KEY_TEXT,
-        .psk_size = 16,
-};
-static const struct dtlsd_options carried_server = {
-        .psk_identity = "alice",
-        .psk_identity_size = 5,
-        .psk = KEY_TEXT,
-        .psk_size = 16,
-        .no_cookies = 1,
-};
-
-static void test_handlers_carry_datagrams(Scene *scene, const void *unused) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        End ends[2];
-
-        ends_open(scene, ends, &carried_client, &carried_server);
-        expect_refused(dtlsd_connection_handshake_datagram(ends[1].dtls, "", 0, NULL, &error),
-                       &error, DTLSD_ERROR("InvalidInputParameters"));
-        expect_refused(dtlsd_connection_decrypt_datagram(ends[0].dtls, "x", 1, NULL, NULL, &error),
-                       &error, DTLSD_ERROR("InvalidOperation"));
-        g_assert_cmpint(dtlsd_connection_do_handshake(ends[0].dtls, NULL), ==, 0);
-        bus_wait(scene->bus, both_are_complete, ends, "both ends to be complete");
-
-        g_assert_cmpint(dtlsd_connection_write(ends[0].dtls, "no network", 10, NULL), ==, 0);
-        bus_wait(scene->bus, server_has_heard, ends, "a datagram");
-        g_assert_cmpint(dtlsd_connection_shutdown(ends[0].dtls, NULL), ==, 0);
-        bus_wait(scene->bus, server_is_over, ends, "the end");
-        expect_last_error(ends[1].dtls, DTLSD_ERROR("RemoteClosedConnectionError"));
-        ends_done(ends);
-}
-
-static void test_a_server_has_cookie_parameters(Scene *scene, const void *unused) {
-        const struct dtlsd_cookie_parameters parameters = {
-                .hash = "Sha512",
-                .secret = "of the server",
-                .secret_size = 13,
-        };
-        const char *const expected[] = {"|Transport|external", "|CookieVerification|0",
-                                        "|PskIdentityHint|hint", NULL};
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        struct dtlsd_cookie_parameters read = {0};
-        struct dtlsd_options options = carried_server;
-        dtlsd_connection *server = NULL, *client = create(scene, NULL, 0, NULL);
-
-        g_assert_cmpint(dtlsd_connection_create_external(scene->bus, DTLSD_SERVER, NULL, 0,
-                                                         &carried_client, &server, NULL),
-                        ==, 0);
-        g_assert_cmpint(dtlsd_connection_set_cookie_parameters(server, &parameters, NULL), ==, 0);
-        g_assert_cmpint(dtlsd_connection_cookie_parameters(server, &read, NULL), ==, 0);
-        g_assert_cmpstr(read.hash, ==, "Sha512");
-        g_assert_cmpmem(read.secret, read.secret_size, "of the server", 13);
-        expect_refused(dtlsd_connection_cookie_parameters(client, &read, &error), &error,
-                       DTLSD_ERROR("InvalidOperation"));
-
-        options.psk_identity_hint = "hint";
-        g_assert_cmpint(dtlsd_connection_set_configuration(server, &options, NULL), ==, 0);
-        expect_configured(scene, dtlsd_connection_path(server), CONNECTION, expected);
-        (void)dtlsd_connection_unref(server);
-        (void)dtlsd_connection_unref(client);
-}
-
-static bool carried_is_complete(void *userdata) {
-        End *ends = userdata;
-
-        return state_of(ends[0].dtls) == DTLSD_HANDSHAKE_COMPLETE &&
-               state_of(ends[1].dtls) == DTLSD_HANDSHAKE_COMPLETE;
-}
-
-/* Both ways, until it is told to end. */
-static gpointer carry(gpointer userdata) {
-        const int *fds = userdata;
-        char buffer[2048];
-
-        for (;;) {
-                struct pollfd polls[2] = {{.fd = fds[0], .events = POLLIN},
-                                          {.fd = fds[1], .events = POLLIN}};
-
-                (void)poll(polls, 2, -1);
-                for (size_t i = 0; i < 2; i++) {
-                        ssize_t n;
-
-                        if (!polls[i].revents)
-                                continue;
-                        n = recv(fds[i], buffer, sizeof buffer, MSG_DONTWAIT);
-                        if (n == 0 || (n < 0 && errno != EAGAIN))
-                                return NULL; /* one end is gone */
-                        if (n > 0)
-                                (void)send(fds[1 - i], buffer, (size_t)n, MSG_NOSIGNAL);
-                }
-        }
-}
-
-static void test_a_carrier_takes_over(Scene *scene, const void *unused) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        g_autofree void *data = NULL;
-        dtlsd_connection *udp = create(scene, NULL, 0, NULL);
-        GThread *thread;
-        int fds[2], none = -1;
-        size_t size;
-        End ends[2];
-
-        ends_open(scene, ends, &carried_client, &carried_server);
-        for (size_t i = 0; i < 2; i++)
-                g_assert_cmpint(dtlsd_connection_open_carrier(ends[i].dtls, &fds[i], NULL), ==, 0);
-        expect_refused(dtlsd_connection_open_carrier(ends[0].dtls, &none, &error), &error,
-                       DTLSD_ERROR("ChannelInUse"));
-        expect_refused(dtlsd_connection_open_carrier(udp, &none, &error), &error,
-                       DTLSD_ERROR("InvalidOperation"));
-        g_assert_cmpint(none, ==, -1);
-
-        thread = g_thread_new("carrier", carry, fds);
-        g_assert_cmpint(dtlsd_connection_do_handshake(ends[0].dtls, NULL), ==, 0);
-        bus_wait(scene->bus, carried_is_complete, ends, "both ends to be complete");
-        g_assert_cmpint(dtlsd_connection_write(ends[0].dtls, "by carrier", 10, NULL), ==, 0);
-        g_assert_cmpint(dtlsd_connection_read(ends[1].dtls, 5000, &data, &size, NULL), ==, 0);
-        g_assert_cmpmem(data, size, "by carrier", 10);
-        g_assert_cmpuint(ends[0].inbox->len + ends[1].inbox->len, ==, 0);
-
-        g_assert_cmpint(dtlsd_connection_close(ends[0].dtls, NULL), ==, 0);
-        (void)g_thread_join(thread);
-        (void)close(fds[0]);
-        (void)close(fds[1]);
-        (void)dtlsd_connection_unref(udp);
-        ends_done(ends);
-}
-
-/* ---- client verifiers ---- */
-
-#define HELLO_VERIFY_COOKIE 28 /* where its cookie is; the byte before is the length */
-
-static void verify(dtlsd_verifier *verifier, const uint8_t *hello, size_t size, uint16_t port,
-                   struct dtlsd_client_verdict *ret) {
-        g_assert_cmpint(
-                dtlsd_verifier_verify_client(verifier, hello, size, "192.0.2.1", port, ret, NULL),
-                ==, 0);
-}
-
-static void test_a_verifier_knows_who_comes_back(Scene *scene, const void *unused) {
-        const struct dtlsd_cookie_parameters parameters = {
-                .hash = "Sha1",
-                .secret = "not a secret",
-                .secret_size = 12,
-        };
-        const uint8_t random[32] = {1};
-        struct dtlsd_client_verdict verdict;
-        struct dtlsd_cookie_parameters read;
-        uint8_t hello[HELLO_MAX];
-        g_autofree void *verified = NULL;
-        dtlsd_verifier *verifier = NULL, *other = NULL;
-        size_t size, verified_size;
-
-        g_assert_cmpint(dtlsd_verifier_create(scene->bus, &parameters, &verifier, NULL), ==, 0);
-        g_assert_cmpint(dtlsd_verifier_create(scene->bus, NULL, &other, NULL), ==, 0);
-        size = hello_write(hello, random, NULL, 0);
-        verify(verifier, hello, size, 5684, &verdict);
-        g_assert_cmpint(verdict.verified, ==, 0);
-        g_assert_cmpuint(verdict.reply_size, >, HELLO_VERIFY_COOKIE);
-        g_assert_cmpuint(verdict.reply_size, <=, size);
-        g_assert_cmpint(dtlsd_verifier_verified_hello(verifier, &verified, &verified_size, NULL),
-                        ==, 0);
-        g_assert_cmpuint(verified_size, ==, 0);
-        g_assert_null(verified);
-
-        size = hello_write(hello, random, verdict.reply + HELLO_VERIFY_COOKIE,
-                           verdict.reply[HELLO_VERIFY_COOKIE - 1]);
-        verify(verifier, hello, size, 5685, &verdict); /* from elsewhere */
-        g_assert_cmpint(verdict.verified, ==, 0);
-        verify(other, hello, size, 5684, &verdict); /* who has another secret */
-        g_assert_cmpint(verdict.verified, ==, 0);
-        verify(verifier, hello, size, 5684, &verdict);
-        g_assert_cmpint(verdict.verified, ==, 1);
-        g_assert_cmpuint(verdict.reply_size, ==, 0);
-        g_assert_cmpint(dtlsd_verifier_verified_hello(verifier, &verified, &verified_size, NULL),
-                        ==, 0);
-        g_assert_cmpmem(verified, verified_size, hello, size);
-
-        g_assert_cmpint(dtlsd_verifier_set_cookie_parameters(other, &parameters, NULL), ==, 0);
-        g_assert_cmpint(dtlsd_verifier_cookie_parameters(other, &read, NULL), ==, 0);
-        g_assert_cmpstr(read.hash, ==, "Sha1");
-        verify(other, hello, size, 5684, &verdict); /* who has it now */
-        g_assert_cmpint(verdict.verified, ==, 1);
-        g_assert_true(dtlsd_verifier_ref(other) == other);
-        (void)dtlsd_verifier_unref(other);
-        (void)dtlsd_verifier_unref(other);
-        g_assert_null(dtlsd_verifier_unref(verifier));
-        g_assert_null(dtlsd_verifier_unref(NULL));
-}
-
-static void test_a_verifier_says_which_error(Scene *scene, const void *unused) {
-        const struct dtlsd_cookie_parameters no_hash = {.hash = "Crc", .secret_size = 1};
-        const struct dtlsd_cookie_parameters too_long = {
-                .hash = "Sha1",
-                .secret_size = sizeof too_long.secret + 1,
-        };
-        sd_bus_error error = SD_BUS_ERROR_NULL, last = SD_BUS_ERROR_NULL;
-        struct dtlsd_client_verdict verdict = {.reply_size = 99};
-        dtlsd_verifier *verifier = NULL;
-
-        expect_refused(dtlsd_verifier_create(scene->bus, &no_hash, &verifier, &error), &error,
-                       DTLSD_ERROR("InvalidInputParameters"));
-        g_assert_cmpint(dtlsd_verifier_create(scene->bus, &too_long, &verifier, NULL), ==, -EINVAL);
-        g_assert_null(verifier);
-        g_assert_cmpint(dtlsd_verifier_create(scene->bus, NULL, &verifier, NULL), ==, 0);
-        expect_refused(
-                dtlsd_verifier_verify_client(verifier, "x", 1, "224.0.0.1", 1, &verdict, &error),
-                &error, DTLSD_ERROR("InvalidInputParameters"));
-        g_assert_cmpuint(verdict.reply_size, ==, 99);
-        g_assert_cmpint(dtlsd_verifier_last_error(verifier, &last, NULL), ==, 0);
-        g_assert_true(sd_bus_error_has_name(&last, DTLSD_ERROR("InvalidInputParameters")));
-        sd_bus_error_free(&last);
-
-        verify(verifier, (const uint8_t *)"noise", 5, 5684, &verdict);
-        g_assert_cmpint(verdict.verified, ==, 0);
-        g_assert_cmpuint(verdict.reply_size, ==, 0);
-        g_assert_cmpint(dtlsd_verifier_last_error(verifier, &last, NULL), ==, 0);
-        g_assert_false(sd_bus_error_is_set(&last));
-        expect_refused(dtlsd_verifier_set_cookie_parameters(verifier, &no_hash, &error), &error,
-                       DTLSD_ERROR("InvalidInputParameters"));
-
-        g_assert_cmpint(dtlsd_verifier_close(verifier, NULL), ==, 0);
-        g_assert_cmpint(dtlsd_verifier_close(verifier, NULL), ==, -EBADR);
-        (void)dtlsd_verifier_unref(verifier);
-}
-
 #define ADD(path, function)                                                                        \
         g_test_add("/connection/" path, Scene, NULL, scene_set_up, function, scene_tear_down)
 
@@ -1165,10 +788,5 @@ int main(int argc, char **argv) {
         ADD("info/has-room-for-the-longest-identity", test_info_has_room_for_the_longest_identity);
         ADD("export/is-the-same-at-both-ends", test_material_is_the_same_at_both_ends);
         ADD("a-session-is-taken-up", test_a_session_is_taken_up);
-        ADD("external/handlers-carry-datagrams", test_handlers_carry_datagrams);
-        ADD("external/a-server-has-cookie-parameters", test_a_server_has_cookie_parameters);
-        ADD("external/a-carrier-takes-over", test_a_carrier_takes_over);
-        ADD("verifier/knows-who-comes-back", test_a_verifier_knows_who_comes_back);
-        ADD("verifier/says-which-error", test_a_verifier_says_which_error);
         return g_test_run();
 }

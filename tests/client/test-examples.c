@@ -7,8 +7,7 @@
  * damages what goes over it.
  */
 
-#include "interop/scene.h"
-#include "program.h"
+#include "shell.h"
 #include "system/stage.h"
 
 #include <fcntl.h>
@@ -19,15 +18,6 @@
 #include <unistd.h>
 
 /* ---- helpers ---- */
-
-static void set_up(Scene *scene, const void *unused) {
-        g_autofree char *address = NULL;
-
-        scene_set_up(scene, NULL);
-        address = g_strdup_printf("unix:path=%s/bus", service_directory(scene->service));
-        g_assert_true(g_setenv("DBUS_SYSTEM_BUS_ADDRESS", address, TRUE));
-        g_assert_true(g_setenv("F", scene->directory, TRUE)); /* "$F/ca.crt" in the lines below */
-}
 
 static Program *start_client(const char *port, const char *ca, const char *message) {
         g_autofree char *line = g_strdup_printf(
@@ -347,14 +337,11 @@ static void test_a_bad_line_carries_it(Scene *scene, const void *unused) {
 }
 
 #define ADD(path, function)                                                                        \
-        g_test_add("/examples/" path, Scene, NULL, set_up, function, scene_tear_down)
+        g_test_add("/examples/" path, Scene, NULL, shell_set_up, function, scene_tear_down)
 
 int main(int argc, char **argv) {
-        g_autofree char *path =
-                g_strconcat(g_getenv("DTLSD_EXAMPLES"), ":", g_getenv("PATH"), NULL);
-
         g_test_init(&argc, &argv, NULL);
-        g_assert_true(g_setenv("PATH", path, TRUE));
+        shell_init("DTLSD_EXAMPLES");
         ADD("qdtls/client-and-server-talk", test_the_two_talk);
         ADD("qdtls/a-server-tells-its-clients-apart", test_a_server_tells_its_clients_apart);
         ADD("qdtls/a-client-talks-to-openssl", test_a_client_talks_to_openssl);

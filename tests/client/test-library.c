@@ -4,7 +4,7 @@
  * libdtlsd-client, function by function, against the real service.
  */
 
-#include "interop/scene.h"
+#include "calls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,15 +29,6 @@ static const struct dtlsd_options psk_options = {
 
 /* ---- helpers ---- */
 
-static void expect_refused(int r, sd_bus_error *error, const char *name) {
-        if (!sd_bus_error_has_name(error, name))
-                g_error("refused with %s (%s), not with %s", error->name, error->message, name);
-        g_assert_cmpint(r, ==, -sd_bus_error_get_errno(error));
-        g_assert_cmpint(r, <, 0);
-        g_assert_cmpint(strlen(error->message), >, 0);
-        sd_bus_error_free(error);
-}
-
 static void expect_end(const dtlsd_connection *connection) {
         struct pollfd p = {.fd = dtlsd_connection_fd(connection), .events = POLLIN};
         char byte;
@@ -61,18 +52,7 @@ static dtlsd_connection *connect_to(const Scene *scene, const dtlsd_listener *li
 
 static dtlsd_connection *create_for(const Scene *scene, const dtlsd_listener *listener,
                                     const struct dtlsd_options *options) {
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        dtlsd_connection *connection = NULL;
-
-        if (dtlsd_connection_create(scene->bus, "127.0.0.1", dtlsd_listener_port(listener), options,
-                                    &connection, &error) < 0)
-                g_error("create: %s: %s", error.name, error.message);
-        return connection;
-}
-
-static void wait_state(const Scene *scene, const dtlsd_connection *connection, const char *state) {
-        wait_string(scene->bus, dtlsd_connection_path(connection), CONNECTION, "HandshakeState",
-                    state);
+        return create_connection(scene, "127.0.0.1", dtlsd_listener_port(listener), options);
 }
 
 static uint16_t get_port(const Scene *scene, const dtlsd_connection *connection,

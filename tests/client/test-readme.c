@@ -7,8 +7,7 @@
  * asked of the service itself.
  */
 
-#include "interop/scene.h"
-#include "program.h"
+#include "shell.h"
 #include "system/stage.h"
 
 #include <glib/gstdio.h>
@@ -117,15 +116,10 @@ static void free_program(gpointer program) {
 }
 
 static void set_up(Example *example, const void *unused) {
-        g_autofree char *address = NULL;
-
         example->commands = g_ptr_array_new_with_free_func(g_free);
         example->outputs = g_ptr_array_new_with_free_func(g_free);
         example->listeners = g_ptr_array_new_with_free_func(free_program);
-        scene_set_up(&example->scene, NULL);
-        address = g_strdup_printf("unix:path=%s/bus", service_directory(example->scene.service));
-        g_assert_true(g_setenv("DBUS_SYSTEM_BUS_ADDRESS", address, TRUE));
-        g_assert_true(g_setenv("F", example->scene.directory, TRUE));
+        shell_set_up(&example->scene, NULL);
         g_assert_cmpint(g_chmod(example->scene.directory, 0755), ==, 0);
         copy_program(example, "dtlsctl", "dtlsctl");
         copy_program(example, "libdtlsd-client.so.0", "libdtlsd-client.so.0");
@@ -156,7 +150,7 @@ static void reload(const Example *example) {
 }
 
 /* As a prompt says: "# LINE", or "USER$ LINE". */
-static Program *start(const char *command) {
+static Program *start_as_said(const char *command) {
         g_auto(GStrv) parts = g_strsplit(command, " ", 2);
         g_autofree char *here =
                 g_strdup_printf("cd \"$F\"; PATH=\"$F:$PATH\" LD_LIBRARY_PATH=\"$F\"; "
@@ -175,7 +169,7 @@ static Program *start(const char *command) {
 }
 
 static void run(Example *example, const char *command, const char *output) {
-        Program *program = start(command);
+        Program *program = start_as_said(command);
 
         if (strstr(command, " listen --")) {
                 g_free(program_wait_for(program, "listening on"));

@@ -4,10 +4,9 @@
  * dtlsctl and keys in PKCS#11 tokens, SoftHSM's: what a person at the shell does, and is told.
  */
 
-#include "interop/scene.h"
 #include "lib/certificates.h"
 #include "lib/token.h"
-#include "program.h"
+#include "shell.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -20,7 +19,7 @@
 static bool scene_with_token(Scene *scene, const char *module, TestToken **ret) {
         g_autoptr(TestIdentity) identity =
                 test_identity_new("localhost", NULL, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
-        g_autofree char *address = NULL, *uri = NULL;
+        g_autofree char *uri = NULL;
 
         if (geteuid() != 0) {
                 g_test_skip("keys in tokens are the administrator's: this needs root");
@@ -35,9 +34,7 @@ static bool scene_with_token(Scene *scene, const char *module, TestToken **ret) 
                 g_setenv(SERVICE_MODULE_VARIABLE, module, TRUE);
         scene_set_up(scene, NULL);
         g_unsetenv(SERVICE_MODULE_VARIABLE);
-        address = g_strdup_printf("unix:path=%s/bus", service_directory(scene->service));
-        g_assert_true(g_setenv("DBUS_SYSTEM_BUS_ADDRESS", address, TRUE));
-        g_assert_true(g_setenv("F", scene->directory, TRUE));
+        shell_enter(scene);
         test_identity_write(identity, scene->directory, "token");
         uri = test_token_import(*ret, identity, "tls");
         test_token_give(*ret, "nobody");
@@ -51,27 +48,14 @@ static void scene_end(Scene *scene, TestToken *token) {
         test_token_free(token);
 }
 
-/* Runs the line to its end; @errors: what it has to say, or NULL when it has to work. */
-static void expect(const char *line, const char *errors) {
-        g_autoptr(Program) program = program_start(line);
-        int status;
-
-        program_end_input(program);
-        status = program_wait(program);
-        if (status != (errors ? 1 : 0) || !strstr(program_errors(program), errors ? errors : ""))
-                g_error("`%s` ended with %d and said: %s", line, status, program_errors(program));
-}
-
 static void expect_hello_over_it(void) {
-        g_autoptr(Program) listener =
-                program_start("exec dtlsctl listen --echo --identity tls 127.0.0.1 0");
-        g_autofree char *port =
-                program_wait_for(listener, "^dtlsctl: listening on 127\\.0\\.0\\.1 port ([0-9]+)$");
+        g_autofree char *port = NULL;
+        g_autoptr(Program) listener = start_listener("--echo --identity tls", &port);
         g_autofree char *line = g_strdup_printf("test \"$(echo hello | dtlsctl connect --ca "
                                                 "\"$F/token.crt\" 127.0.0.1 %s)\" = hello",
                                                 port);
 
-        expect(line, NULL);
+        expect(line, 0, "", "");
 }
 
 static void test_the_pin_is_in_a_file(void) {
@@ -81,7 +65,7 @@ static void test_the_pin_is_in_a_file(void) {
         if (!scene_with_token(&scene, test_token_module(), &token))
                 return;
 
-        expect(IMPORT URI "--passphrase-file \"$F/pin\"", NULL);
+        expect(IMPORT URI "--passphrase-file \"$F/pin\"", 0, "", "");
         expect_hello_over_it();
         scene_end(&scene, g_steal_pointer(&token));
 }
@@ -94,7 +78,7 @@ static void test_the_pin_comes_by_a_pipe(void) {
         if (!scene_with_token(&scene, test_token_module(), &token))
                 return;
 
-        expect("echo " TEST_TOKEN_PIN " | " IMPORT URI "--passphrase-file /dev/stdin", NULL);
+        expect("echo " TEST_TOKEN_PIN " | " IMPORT URI "--passphrase-file /dev/stdin", 0, "", "");
         expect_hello_over_it();
         scene_end(&scene, g_steal_pointer(&token));
 }
@@ -127,11 +111,11 @@ static void test_what_is_wrong_is_told(void) {
                 return;
 
         for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++)
-                expect(wrong[i].line, wrong[i].text);
-        expect("dtlsctl identities | grep tls || echo none >&2; exit 1", "none");
+                expect(wrong[i].line, 1, "", wrong[i].text);
+        expect("dtlsctl identities | grep tls || echo none >&2; exit 1", 1, "", "none");
 
         /* and nothing of it is in the way of what is right */
-        expect(IMPORT URI "--passphrase-file \"$F/pin\"", NULL);
+        expect(IMPORT URI "--passphrase-file \"$F/pin\"", 0, "", "");
         scene_end(&scene, g_steal_pointer(&token));
 }
 
@@ -143,7 +127,7 @@ static void expect_without_module(const char *module, const char *text, const ch
         if (!scene_with_token(&scene, module, &token))
                 return;
 
-        expect(IMPORT URI "--passphrase-file \"$F/pin\"", text);
+        expect(IMPORT URI "--passphrase-file \"$F/pin\"", 1, "", text);
         log = service_log(scene.service);
         g_assert_nonnull(strstr(log, logged));
         scene_end(&scene, g_steal_pointer(&token));
@@ -160,11 +144,8 @@ static void test_a_missing_module_is_told(void) {
 }
 
 int main(int argc, char **argv) {
-        g_autofree char *path =
-                g_strconcat(g_getenv("DTLSD_PROGRAMS"), ":", g_getenv("PATH"), NULL);
-
         g_test_init(&argc, &argv, NULL);
-        g_assert_true(g_setenv("PATH", path, TRUE));
+        shell_init("DTLSD_PROGRAMS");
         g_test_add_func("/tokens/the-pin-is-in-a-file", test_the_pin_is_in_a_file);
         g_test_add_func("/tokens/the-pin-comes-by-a-pipe", test_the_pin_comes_by_a_pipe);
         g_test_add_func("/tokens/what-is-wrong-is-told", test_what_is_wrong_is_told);

@@ -42,7 +42,7 @@ static void check_message(const Filter *filter, const uint8_t *bytes, size_t siz
         offset = number(bytes + 6, 3);
         fragment = number(bytes + 9, 3);
         g_assert(bytes[0] == message->type && length == message->length);
-        g_assert(reassembly_is_whole(message) && length <= FILTER_MESSAGE_MAX);
+        g_assert(reassembly_is_whole(message) && length <= ORDER_MESSAGE_MAX);
         g_assert(number(bytes + 4, 2) == filter->next_message);
         g_assert(fragment == size - MESSAGE_HEADER_SIZE);
         g_assert(offset + fragment == filter->n_given && filter->n_given <= length);
@@ -59,7 +59,7 @@ static void check_record(const Filter *filter, const uint8_t *record, size_t siz
         g_assert(record[1] == 0xfe && epoch <= 1);
         g_assert(epoch == 0 || filter->changed);
         g_assert(record[0] != 23 || filter->open);
-        g_assert(record[0] != 20 || (epoch == 0 && filter->expects_change));
+        g_assert(record[0] != 20 || (epoch == 0 && filter->order.expects_change));
         if (epoch == 0 && record[0] == 22)
                 check_message(filter, record + RECORD_HEADER_SIZE, size - RECORD_HEADER_SIZE);
         else
@@ -73,8 +73,8 @@ static void check_bounds(const Filter *filter) {
                 claimed += filter->messages[i].length;
 
         g_assert(claimed <= FILTER_CLAIM_MAX);
-        g_assert(filter->n_queued <= FILTER_QUEUE_RECORDS_MAX);
-        g_assert(filter->n_queued_bytes <= FILTER_QUEUE_BYTES_MAX);
+        g_assert(filter->queue.n <= FILTER_QUEUE_RECORDS_MAX);
+        g_assert(filter->queue.n_bytes <= FILTER_QUEUE_BYTES_MAX);
 }
 
 /* What is whole and next does not change under GnuTLS's hands. */

@@ -9,25 +9,26 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Made once: an RSA key takes longer than many a test. */
 static void write_certificates(const char *directory) {
-        g_autoptr(TestIdentity) ca =
-                test_identity_new("Test CA", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
-        const struct {
+        static const struct {
                 const char *name, *cn;
+                TestIdentityFlags flags;
                 TestKeyType key;
-        } leaves[] = {
-                {"server", "localhost", TEST_KEY_ECDSA},
-                {"rsa", "localhost", TEST_KEY_RSA_2048},
-                {"ed25519", "localhost", TEST_KEY_ED25519},
-                {"client", "client.example", TEST_KEY_ECDSA},
+        } kinds[] = {
+                {"ca", "Test CA", TEST_IDENTITY_CA, TEST_KEY_ECDSA}, /* of those below */
+                {"server", "localhost", TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA},
+                {"rsa", "localhost", TEST_IDENTITY_LOOPBACK, TEST_KEY_RSA_2048},
+                {"ed25519", "localhost", TEST_IDENTITY_LOOPBACK, TEST_KEY_ED25519},
+                {"client", "client.example", TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA},
         };
+        static TestIdentity *made[G_N_ELEMENTS(kinds)];
 
-        test_identity_write(ca, directory, "ca");
-        for (size_t i = 0; i < G_N_ELEMENTS(leaves); i++) {
-                g_autoptr(TestIdentity) leaf =
-                        test_identity_new(leaves[i].cn, ca, TEST_IDENTITY_LOOPBACK, leaves[i].key);
-
-                test_identity_write(leaf, directory, leaves[i].name);
+        for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+                if (!made[i])
+                        made[i] = test_identity_new(kinds[i].cn, made[0], kinds[i].flags,
+                                                    kinds[i].key);
+                test_identity_write(made[i], directory, kinds[i].name);
         }
 }
 

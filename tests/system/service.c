@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -280,6 +282,32 @@ void service_restart(Service *service) {
         service_wait_name(service, NAME);
 }
 
+int service_lose_bus(Service *service) {
+        g_autofree char *path = in_directory(service, "bus");
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpuint(g_strlcpy(address.sun_path, path, sizeof address.sun_path), <,
+                         sizeof address.sun_path);
+        g_assert_cmpint(g_remove(path), ==, 0);
+        g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+        g_assert_cmpint(g_chmod(path, 0666), ==, 0);
+        g_assert_cmpint(listen(fd, SOMAXCONN), ==, 0);
+        g_assert_cmpint(kill(service->bus_pid, SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(service->bus_pid, NULL, 0), ==, service->bus_pid);
+        return fd;
+}
+
+void service_return_bus(Service *service, int fd) {
+        g_autofree char *path = in_directory(service, "bus");
+
+        (void)close(fd);
+        g_assert_cmpint(g_remove(path), ==, 0);
+        start_bus(service);
+        service_wait_name(service, NAME);
+}
+
 void service_restart_refused(Service *service) {
         int status = 0;
 
@@ -367,20 +395,31 @@ sd_bus *bus_leave(sd_bus *bus) {
         return sd_bus_flush_close_unref(bus);
 }
 
+void solo_set_up(Solo *solo, const void *unused) {
+        solo->service = service_start(NULL);
+        solo->bus = service_bus(solo->service, UID_ALICE);
+}
+
+void solo_tear_down(Solo *solo, const void *unused) {
+        (void)bus_leave(solo->bus);
+        service_stop(solo->service);
+}
+
 void bus_wait(sd_bus *bus, bool (*done)(void *userdata), void *userdata, const char *what) {
         gint64 limit = g_get_monotonic_time() + (gint64)SERVICE_LIMIT_USEC;
+        g_autofree char *printable = g_strescape(what, NULL);
         int r;
 
         while (!done(userdata)) {
                 if (g_get_monotonic_time() > limit)
-                        g_error("%s did not come within the limit", what);
+                        g_error("%s did not come within the limit", printable);
 
                 r = sd_bus_process(bus, NULL);
                 g_assert_cmpint(r, >=, 0);
                 if (r == 0)
                         (void)sd_bus_wait(bus, POLL_USEC);
         }
-        g_test_message("saw %s", what);
+        g_test_message("saw %s", printable);
 }
 
 static int call_v(sd_bus *bus, const char *path, const char *interface, const char *member,

@@ -48,6 +48,12 @@ void service_restart_refused(Service *service);
 /* Removes a directory of a test with everything in it. */
 void service_remove_directory(const char *path);
 
+/* Kills the bus; in its place is a socket that accepts and says nothing, as one of systemd's whose
+ * bus does not come up. Returns it. */
+int service_lose_bus(Service *service);
+/* A new bus at the same place; until the daemon has its name there. */
+void service_return_bus(Service *service, int fd);
+
 const char *service_directory(const Service *service);
 const char *service_address(const Service *service); /* of the bus */
 /* Until somebody has this name on the bus. */
@@ -67,6 +73,15 @@ bool service_has_users(void);
 sd_bus *service_bus(Service *service, uid_t uid);
 /* Closes it: the name leaves the bus. */
 sd_bus *bus_leave(sd_bus *bus);
+
+/* A fixture: alice, alone on a service. */
+typedef struct Solo {
+        Service *service;
+        sd_bus *bus;
+} Solo;
+
+void solo_set_up(Solo *solo, const void *unused);
+void solo_tear_down(Solo *solo, const void *unused);
 
 /* Processes @bus until @done says so; fails the test after SERVICE_LIMIT_USEC, naming @what. */
 void bus_wait(sd_bus *bus, bool (*done)(void *userdata), void *userdata, const char *what);

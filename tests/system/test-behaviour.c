@@ -33,6 +33,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define N_READS 3
+
 typedef struct World {
         Service *service;
         sd_bus *bus;
@@ -85,13 +87,14 @@ static void assert_error(World *world, const char *path, const char *beginning) 
 
 /* ---- driving by hand ---- */
 
-/* A client at which nothing happens by itself, and its peer, the test. */
+/* A client at which nothing happens by itself, and its peer, the test. It has a second until a
+ * timeout, so that what is asked before is before. */
 static char *begin_manually(World *world, uint16_t port) {
         sd_bus_message *m = begin_client(world, port);
 
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         add_text(m, "Retransmission", "manual");
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 50), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 1000), >=, 0);
         return options_end_path(world->bus, m);
 }
 
@@ -182,7 +185,7 @@ static void test_a_timeout_is_told_of_in_automatic_mode_too(World *world, const 
         sd_bus_message *m = begin_client(world, port);
         g_autofree char *client = NULL;
 
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 50), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 1000), >=, 0);
         client = options_end_path(world->bus, m);
         do_handshake(world->bus, client);
         wait_timeout(world, client, 1);
@@ -280,7 +283,7 @@ static void test_lost_hellos_are_sent_again_by_hand(World *world, const void *un
         bus_wait(world->bus, has_timed_out, &lossy, "a timeout");
         assert_handles(world, client, true);
         bus_wait(world->bus, is_complete, &lossy, "the end of the handshake");
-        g_assert_cmpuint(lossy.n_server_hellos, ==, 2);
+        g_assert_cmpuint(lossy.n_server_hellos, >=, 2); /* once in 50 ms until it is answered */
         assert_error(world, client, "NoError: ");
         (void)close(lossy.front_fd);
         (void)close(lossy.back_fd);
@@ -455,6 +458,17 @@ static void test_a_shutdown_is_told_to_the_peer(World *world, const void *unused
         assert_error(world, server, "RemoteClosedConnectionError: ");
 }
 
+/* Nothing else wakes the service meanwhile. */
+static void test_a_read_ends_when_its_time_is_over(World *world, const void *unused) {
+        uint16_t port;
+        g_autofree char *listener = listen_psk(world->bus, &port);
+        g_autofree char *client = open_client(world->bus, port, false);
+
+        for (int i = 0; i < N_READS; i++)
+                g_free(call_refused("TimedOut", world->bus, client, CONNECTION, "ReadDatagram",
+                                    "a{sv}", 1, "Timeout", "u", 1));
+}
+
 /* ---- what the table of members needs besides ---- */
 
 static void test_an_address_that_is_not_here_is_an_error_of_the_socket(World *world,
@@ -522,6 +536,7 @@ int main(int argc, char **argv) {
         ADD("a-servers-certificate-is-no-clients", test_a_servers_certificate_is_no_clients);
         ADD("what-is-too-long-ends-nothing", test_what_is_too_long_ends_nothing);
         ADD("a-shutdown-is-told-to-the-peer", test_a_shutdown_is_told_to_the_peer);
+        ADD("a-read-ends-when-its-time-is-over", test_a_read_ends_when_its_time_is_over);
         ADD("an-address-that-is-not-here-is-an-error-of-the-socket",
             test_an_address_that_is_not_here_is_an_error_of_the_socket);
         ADD("no-cookie-is-asked-for-when-told-so", test_no_cookie_is_asked_for_when_told_so);

@@ -12,21 +12,6 @@
 
 #define UNKNOWN "org.freedesktop.DBus.Error.UnknownObject"
 
-typedef struct World {
-        Service *service;
-        sd_bus *bus;
-} World;
-
-static void set_up(World *world, const void *unused) {
-        world->service = service_start(NULL);
-        world->bus = service_bus(world->service, UID_ALICE);
-}
-
-static void tear_down(World *world, const void *unused) {
-        (void)bus_leave(world->bus);
-        service_stop(world->service);
-}
-
 /* ---- verifiers ---- */
 
 static char *verify_refused(sd_bus *bus, const char *verifier, GBytes *datagram,
@@ -115,21 +100,21 @@ static GBytes *client_prove(sd_bus *bus, Stray *client, const char *verifier) {
 
 /* ---- the tests ---- */
 
-static void test_knows_a_client_by_its_cookie(World *world, const void *unused) {
-        g_autofree char *verifier = create_verifier(world->bus);
+static void test_knows_a_client_by_its_cookie(Solo *solo, const void *unused) {
+        g_autofree char *verifier = create_verifier(solo->bus);
         Stray client;
-        g_autoptr(GBytes) hello = client_prove(world->bus, &client, verifier);
+        g_autoptr(GBytes) hello = client_prove(solo->bus, &client, verifier);
         g_autoptr(GBytes) cut = g_bytes_new_from_bytes(hello, 0, g_bytes_get_size(hello) - 1);
         GBytes *reply;
 
-        g_assert_true(verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_true(verify_client(solo->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         g_assert_null(reply);
-        assert_hello(world->bus, verifier, hello);
+        assert_hello(solo->bus, verifier, hello);
 
         /* cut short it is noise, of which nothing is said or kept */
-        g_assert_false(verify_client(world->bus, verifier, cut, "127.0.0.1", client.port, &reply));
+        g_assert_false(verify_client(solo->bus, verifier, cut, "127.0.0.1", client.port, &reply));
         g_assert_null(reply);
-        assert_hello(world->bus, verifier, NULL);
+        assert_hello(solo->bus, verifier, NULL);
         (void)close(client.fd);
 }
 
@@ -141,53 +126,53 @@ static void assert_asked(sd_bus *bus, const char *verifier, GBytes *hello, const
         g_assert_nonnull(reply);
 }
 
-static void test_asks_again_from_elsewhere(World *world, const void *unused) {
-        g_autofree char *verifier = make_verifier(world->bus, "Sha384", "spice");
-        g_autofree char *same = make_verifier(world->bus, "Sha384", "spice");
-        g_autofree char *other_secret = make_verifier(world->bus, "Sha384", "sauce");
-        g_autofree char *other_hash = make_verifier(world->bus, "Sha512", "spice");
-        g_autofree char *random = create_verifier(world->bus);
+static void test_asks_again_from_elsewhere(Solo *solo, const void *unused) {
+        g_autofree char *verifier = make_verifier(solo->bus, "Sha384", "spice");
+        g_autofree char *same = make_verifier(solo->bus, "Sha384", "spice");
+        g_autofree char *other_secret = make_verifier(solo->bus, "Sha384", "sauce");
+        g_autofree char *other_hash = make_verifier(solo->bus, "Sha512", "spice");
+        g_autofree char *random = create_verifier(solo->bus);
         Stray client;
-        g_autoptr(GBytes) hello = client_prove(world->bus, &client, verifier);
+        g_autoptr(GBytes) hello = client_prove(solo->bus, &client, verifier);
         GBytes *reply;
 
-        g_assert_true(verify_client(world->bus, same, hello, "127.0.0.1", client.port, &reply));
-        assert_asked(world->bus, other_secret, hello, "127.0.0.1", client.port);
-        assert_asked(world->bus, other_hash, hello, "127.0.0.1", client.port);
-        assert_asked(world->bus, random, hello, "127.0.0.1", client.port);
-        assert_asked(world->bus, verifier, hello, "127.0.0.2", client.port);
-        assert_asked(world->bus, verifier, hello, "127.0.0.1", client.port ^ 1);
+        g_assert_true(verify_client(solo->bus, same, hello, "127.0.0.1", client.port, &reply));
+        assert_asked(solo->bus, other_secret, hello, "127.0.0.1", client.port);
+        assert_asked(solo->bus, other_hash, hello, "127.0.0.1", client.port);
+        assert_asked(solo->bus, random, hello, "127.0.0.1", client.port);
+        assert_asked(solo->bus, verifier, hello, "127.0.0.2", client.port);
+        assert_asked(solo->bus, verifier, hello, "127.0.0.1", client.port ^ 1);
         (void)close(client.fd);
 }
 
-static void test_arguments_that_cannot_be(World *world, const void *unused) {
+static void test_arguments_that_cannot_be(Solo *solo, const void *unused) {
         static const struct {
                 const char *address;
                 uint16_t port;
         } bad[] = {{"", 4711},          {"0.0.0.0", 4711}, {"::", 4711},
                    {"224.0.0.1", 4711}, {"ff02::1", 4711}, {"255.255.255.255", 4711},
                    {"localhost", 4711}, {"127.0.0.1", 0}};
-        g_autofree char *verifier = create_verifier(world->bus);
+        g_autofree char *verifier = create_verifier(solo->bus);
         Stray client;
-        g_autoptr(GBytes) hello = client_prove(world->bus, &client, verifier);
+        g_autoptr(GBytes) hello = client_prove(solo->bus, &client, verifier);
         g_autoptr(GBytes) empty = g_bytes_new(NULL, 0);
         g_autofree char *none = NULL;
         GBytes *reply;
 
-        g_assert_true(verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_true(verify_client(solo->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
                 g_autofree char *text =
-                        verify_refused(world->bus, verifier, hello, bad[i].address, bad[i].port);
+                        verify_refused(solo->bus, verifier, hello, bad[i].address, bad[i].port);
                 g_autofree char *expected = g_strconcat("InvalidInputParameters: ", text, NULL);
-                g_autofree char *error = get_error_of(world->bus, verifier, VERIFIER);
+                g_autofree char *error = get_error_of(solo->bus, verifier, VERIFIER);
 
                 g_assert_cmpstr(error, ==, expected);
         }
-        g_free(verify_refused(world->bus, verifier, empty, "127.0.0.1", client.port));
-        assert_hello(world->bus, verifier, hello); /* as in Qt, no such call changes it */
+        g_free(verify_refused(solo->bus, verifier, empty, "127.0.0.1", client.port));
+        assert_hello(solo->bus, verifier, hello); /* as in Qt, no such call changes it */
 
-        g_assert_true(verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
-        none = get_error_of(world->bus, verifier, VERIFIER);
+        g_assert_true(verify_client(solo->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        none = get_error_of(solo->bus, verifier, VERIFIER);
         g_assert_cmpstr(none, ==, "NoError: ");
         (void)close(client.fd);
 }
@@ -205,11 +190,11 @@ static void assert_parameters_refused(sd_bus *bus, const char *verifier, const c
         sd_bus_error_free(&error);
 }
 
-static void test_parameters_are_set_and_read(World *world, const void *unused) {
-        g_autofree char *verifier = create_verifier(world->bus);
-        g_autofree char *other = create_verifier(world->bus);
-        g_autoptr(GBytes) random = get_secret(world->bus, verifier, "Sha256");
-        g_autoptr(GBytes) random_too = get_secret(world->bus, other, "Sha256");
+static void test_parameters_are_set_and_read(Solo *solo, const void *unused) {
+        g_autofree char *verifier = create_verifier(solo->bus);
+        g_autofree char *other = create_verifier(solo->bus);
+        g_autoptr(GBytes) random = get_secret(solo->bus, verifier, "Sha256");
+        g_autoptr(GBytes) random_too = get_secret(solo->bus, other, "Sha256");
         g_autoptr(GBytes) spice = g_bytes_new_static("spice", 5);
         g_autoptr(GBytes) now = NULL, hello = NULL;
         Stray client;
@@ -218,19 +203,18 @@ static void test_parameters_are_set_and_read(World *world, const void *unused) {
         g_assert_cmpuint(g_bytes_get_size(random), ==, 32);
         g_assert_false(g_bytes_equal(random, random_too));
 
-        hello = client_prove(world->bus, &client, verifier);
-        g_assert_cmpint(set_parameters(world->bus, verifier, "Md5", "spice", NULL), >=, 0);
-        now = get_secret(world->bus, verifier, "Md5");
+        hello = client_prove(solo->bus, &client, verifier);
+        g_assert_cmpint(set_parameters(solo->bus, verifier, "Md5", "spice", NULL), >=, 0);
+        now = get_secret(solo->bus, verifier, "Md5");
         g_assert_true(g_bytes_equal(now, spice));
-        g_assert_false(
-                verify_client(world->bus, verifier, hello, "127.0.0.1", client.port, &reply));
+        g_assert_false(verify_client(solo->bus, verifier, hello, "127.0.0.1", client.port, &reply));
         g_assert_cmpuint(g_bytes_get_size(reply), ==, 25 + 3 + 16); /* a cookie of MD5's size */
         g_bytes_unref(reply);
 
-        assert_parameters_refused(world->bus, verifier, "Sha256", "", "1 to 1024");
-        assert_parameters_refused(world->bus, verifier, "Blake2s_256", "spice",
+        assert_parameters_refused(solo->bus, verifier, "Sha256", "", "1 to 1024");
+        assert_parameters_refused(solo->bus, verifier, "Blake2s_256", "spice",
                                   "Md5, Sha1, Sha224, Sha256, Sha384 or Sha512");
-        g_bytes_unref(get_secret(world->bus, verifier, "Md5"));
+        g_bytes_unref(get_secret(solo->bus, verifier, "Md5"));
         (void)close(client.fd);
 }
 
@@ -250,44 +234,44 @@ static bool object_is_gone(void *userdata) {
         return r < 0;
 }
 
-static void test_is_listed_and_goes_with_its_name(World *world, const void *unused) {
-        sd_bus *owner = service_bus(world->service, UID_ALICE);
-        g_autoptr(Ear) ear = ear_new(world->bus);
+static void test_is_listed_and_goes_with_its_name(Solo *solo, const void *unused) {
+        sd_bus *owner = service_bus(solo->service, UID_ALICE);
+        g_autoptr(Ear) ear = ear_new(solo->bus);
         g_autofree char *verifier = NULL, *added = NULL, *removed = NULL, *text = NULL;
         sd_bus_message *list = NULL;
         GString *all;
 
-        (void)sd_bus_message_unref(call(world->bus, ROOT, MANAGER, "Subscribe", "a{sv}", 0));
+        (void)sd_bus_message_unref(call(solo->bus, ROOT, MANAGER, "Subscribe", "a{sv}", 0));
         verifier = create_verifier(owner);
         added = g_strdup_printf("InterfacesAdded|" ROOT "|%s|", verifier);
         removed = g_strdup_printf("InterfacesRemoved|" ROOT "|%s|", verifier);
         (void)ear_wait(ear, added);
-        list = call(world->bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", "");
+        list = call(solo->bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", "");
         all = message_flatten(list);
         g_assert_nonnull(strstr(all->str, verifier));
         (void)g_string_free(all, TRUE);
         (void)sd_bus_message_unref(list);
 
         /* one's own other programs see it, and may not use it */
-        text = call_refused("NotAuthorized", world->bus, verifier, VERIFIER, "Close", "");
+        text = call_refused("NotAuthorized", solo->bus, verifier, VERIFIER, "Close", "");
         (void)bus_leave(owner);
-        bus_wait(world->bus, object_is_gone, &(Object){world->bus, verifier},
+        bus_wait(solo->bus, object_is_gone, &(Object){solo->bus, verifier},
                  "the end of the verifier");
         (void)ear_wait(ear, removed);
-        wait_statistic(world->bus, "VerifiersInUse", 0);
+        wait_statistic(solo->bus, "VerifiersInUse", 0);
 }
 
-static void test_closes(World *world, const void *unused) {
-        g_autofree char *verifier = create_verifier(world->bus);
+static void test_closes(Solo *solo, const void *unused) {
+        g_autofree char *verifier = create_verifier(solo->bus);
         g_autofree char *text = NULL;
 
-        close_object(world->bus, verifier, VERIFIER);
-        text = call_refused(UNKNOWN, world->bus, verifier, VERIFIER, "Close", "");
-        g_assert_cmpuint(get_statistic(world->bus, "VerifiersInUse"), ==, 0);
+        close_object(solo->bus, verifier, VERIFIER);
+        text = call_refused(UNKNOWN, solo->bus, verifier, VERIFIER, "Close", "");
+        g_assert_cmpuint(get_statistic(solo->bus, "VerifiersInUse"), ==, 0);
 }
 
 #define ADD(path, function)                                                                        \
-        g_test_add("/client-verifier/" path, World, NULL, set_up, function, tear_down)
+        g_test_add("/client-verifier/" path, Solo, NULL, solo_set_up, function, solo_tear_down)
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * kill -9 of each party: the application, the keyring, the peer.
+ * kill -9 of each party: the application, the keyring, the service, the peer.
  */
 
-#include "pair.h"
+#include "stage.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,6 +110,93 @@ static void test_keyring_killed(World *world, const void *unused) {
         (void)close(client_fd);
 }
 
+/* It cannot see that end, and would have its keys for as long as it is not looked for. */
+static void test_service_killed_with_a_stopped_keyring(World *world, const void *unused) {
+        pid_t pid = service_keyring_pid(world->service), daemon = service_pid(world->service);
+        int keyring = pidfd_open(pid, 0);
+
+        g_assert_cmpint(keyring, >=, 0);
+        g_assert_cmpint(kill(pid, SIGSTOP), ==, 0);
+        g_assert_cmpint(kill(daemon, SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(daemon, NULL, 0), ==, daemon);
+        (void)wait_fd(keyring);
+        (void)close(keyring);
+        service_restart(world->service);
+}
+
+static void expect_passed_on(int from, int to) {
+        char buffer[16];
+
+        g_assert_cmpint(send(from, "on and on", 9, MSG_NOSIGNAL), ==, 9);
+        g_assert_cmpint(wait_fd(to) & POLLIN, !=, 0);
+        g_assert_cmpint(recv(to, buffer, sizeof buffer, 0), ==, 9);
+}
+
+/* What a daemon waits for that comes on the bus again, channels do not. */
+static void test_bus_killed_and_another_deaf(World *world, const void *unused) {
+        g_autofree char *path = NULL, *again = NULL;
+        int client, server, deaf, attempt;
+
+        path = connect_client(world->bus, world->port, &client);
+        server = accept_channel(world->queue);
+        deaf = service_lose_bus(world->service);
+        g_assert_cmpint(wait_fd(deaf) & POLLIN, !=, 0);
+        attempt = accept(deaf, NULL, NULL);
+        g_assert_cmpint(attempt, >=, 0);
+        g_assert_cmpint(wait_fd(attempt) & POLLIN, !=, 0); /* its greeting */
+        expect_passed_on(client, server);
+        expect_passed_on(server, client);
+
+        service_return_bus(world->service, deaf);
+        (void)close(attempt);
+        (void)bus_leave(world->bus);
+        world->bus = service_bus(world->service, UID_ALICE);
+        again = get_string(world->bus, path, CONNECTION, "HandshakeState");
+        g_assert_cmpstr(again, ==, "HandshakeComplete");
+        expect_passed_on(client, server);
+        (void)close(client);
+        (void)close(server);
+}
+
+static void restart_bus(World *world) {
+        int deaf = service_lose_bus(world->service);
+
+        service_return_bus(world->service, deaf);
+        (void)bus_leave(world->bus);
+        world->bus = service_bus(world->service, UID_ALICE);
+}
+
+/* No name leaves any more when a program ends; its descriptors still close. */
+static void test_bus_killed_and_then_the_listening_program(World *world, const void *unused) {
+        int client, server;
+
+        g_free(connect_client(world->bus, world->port, &client));
+        server = accept_channel(world->queue);
+        restart_bus(world);
+        expect_passed_on(client, server);
+
+        (void)close(world->queue);
+        world->queue = -1;
+        g_assert_cmpint(wait_fd(server) & POLLHUP, !=, 0);
+        /* the client's program is there still, and can do nothing with an object that is over */
+        g_assert_cmpint(wait_fd(client) & POLLHUP, !=, 0);
+        wait_nothing_used(world->bus);
+        (void)close(client);
+        (void)close(server);
+}
+
+static void test_bus_killed_and_closed_by_the_user(World *world, const void *unused) {
+        g_autofree char *text = NULL;
+
+        restart_bus(world);
+        text = call_refused("NotAuthorized", world->bus, world->listener, LISTENER,
+                            "OpenAcceptQueue", "");
+        g_assert_nonnull(strstr(text, "The bus was lost"));
+        close_object(world->bus, world->listener, LISTENER);
+        g_assert_cmpint(wait_fd(world->queue) & POLLHUP, !=, 0);
+        wait_nothing_used(world->bus);
+}
+
 static void test_peer_killed(World *world, const void *unused) {
         /* a peer that vanishes says nothing: a datagram to it is lost, the connection stays, and an
          * ICMP error is only a hint */
@@ -145,6 +233,11 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         ADD("of-the-application-ends-its-connections", test_application_killed);
         ADD("of-the-keyring-ends-only-what-needs-it", test_keyring_killed);
+        ADD("of-the-service-ends-a-stopped-keyring", test_service_killed_with_a_stopped_keyring);
+        ADD("of-the-bus-holds-up-no-channel", test_bus_killed_and_another_deaf);
+        ADD("of-the-bus-and-then-its-program-ends-a-listener",
+            test_bus_killed_and_then_the_listening_program);
+        ADD("of-the-bus-leaves-what-its-user-may-close", test_bus_killed_and_closed_by_the_user);
         ADD("of-the-peer-is-only-silence", test_peer_killed);
         return g_test_run();
 }

@@ -450,8 +450,10 @@ static void carry_to_verdict(World *world, const TestIdentity *identity) {
         sd_bus_message *client = create_begin(world, "client");
         sd_bus_message *server = create_begin(world, "server");
 
-        g_assert_cmpint(sd_bus_message_append(client, "{sv}{sv}", "VerificationName", "s",
-                                              "localhost", "CaCertificates", "aay", 0),
+        /* no flight twice, so that it is seen that none goes before the verdict */
+        g_assert_cmpint(sd_bus_message_append(client, "{sv}{sv}{sv}", "VerificationName", "s",
+                                              "localhost", "CaCertificates", "aay", 0,
+                                              "RetransmitInitial", "u", 30000),
                         >=, 0);
         replace(world, &world->client, client);
         options_add_identity(server, identity);

@@ -91,7 +91,8 @@ static void test_descriptors_that_wait(void) {
         n_may_have = get_counter(bob, ROOT, MANAGER, "Limits", "FdsPerUser");
         flood_begin(&flood, service, buses);
         send_fds(&other, bob);
-        while (flood.n_answers < N_FLOOD || other.n_answers < N_OTHER) {
+        /* a service that keeps up refuses none, for a while */
+        while (flood.n_answers < N_FLOOD || other.n_answers < N_OTHER || flood.n_refused == 0) {
                 for (int i = 0; i < N_NAMES; i++)
                         g_assert_cmpint(sd_bus_process(buses[i], NULL), >=, 0);
                 g_assert_cmpint(sd_bus_process(bob, NULL), >=, 0);
@@ -101,7 +102,6 @@ static void test_descriptors_that_wait(void) {
                        flood.n_run, flood.n_refused, flood.n_bus, other.n_run, other.n_answers,
                        n_fds_max);
         g_assert_cmpuint(other.n_run, ==, other.n_answers);
-        g_assert_cmpuint(flood.n_refused, >, 0);
         g_assert_cmpuint(n_fds_max, <=, n_may_have);
 
         for (int i = 0; i < N_NAMES; i++)

@@ -289,6 +289,20 @@ static GBytes *encrypted(const TestIdentity *identity, const char *passphrase) {
         return bytes;
 }
 
+static void test_a_uri_has_a_length(World *world) {
+        g_autofree char *too_long = g_strnfill(1025, 'x');
+        const char *const uris[] = {"", too_long};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(uris); i++) {
+                sd_bus_message *m = import_begin(world->root, "x", world->first);
+                g_autofree char *text = NULL;
+
+                g_assert_cmpint(sd_bus_message_append(m, "{sv}", "KeyUri", "s", uris[i]), >=, 0);
+                text = options_end_refused("InvalidInputParameters", world->root, m);
+                g_assert_nonnull(strstr(text, "1 to 1024"));
+        }
+}
+
 static void test_an_encrypted_key_needs_its_passphrase(World *world) {
         g_autoptr(GBytes) key = NULL;
         g_autofree char *text = NULL;
@@ -306,6 +320,72 @@ static void test_an_encrypted_key_needs_its_passphrase(World *world) {
         import_add_key(m, key);
         options_add_secret(m, "Passphrase", "open sesame", 11);
         (void)sd_bus_message_unref(options_end(world->root, m));
+}
+
+/* ---- very many ---- */
+
+#ifdef __SANITIZE_ADDRESS__
+#define N_MANY 200 /* each is slower by an order of magnitude */
+#else
+#define N_MANY 2000
+#endif
+#define N_AT_ONCE 4 /* the keyring reads no more of a user's */
+
+static int on_imported(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        if (sd_bus_message_is_method_error(m, NULL))
+                g_error("ImportIdentity: %s", sd_bus_message_get_error(m)->message);
+        (*(unsigned *)userdata)++;
+        return 1;
+}
+
+static void import_very_many(sd_bus *bus, const TestIdentity *identity) {
+        unsigned n_asked = 0, n_kept = 0;
+
+        while (n_kept < N_MANY) {
+                int r;
+
+                for (; n_asked < N_MANY && n_asked - n_kept < N_AT_ONCE; n_asked++) {
+                        g_autofree char *name = g_strdup_printf("x%u", n_asked);
+                        sd_bus_message *m = import_begin(bus, name, identity);
+
+                        import_add_key(m, test_identity_key_pem(identity));
+                        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+                        g_assert_cmpint(sd_bus_call_async(bus, NULL, m, on_imported, &n_kept, 0),
+                                        >=, 0);
+                        (void)sd_bus_message_unref(m);
+                }
+                r = sd_bus_process(bus, NULL);
+                g_assert_cmpint(r, >=, 0);
+                if (r == 0)
+                        g_assert_cmpint(sd_bus_wait(bus, SERVICE_LIMIT_USEC), >, 0);
+        }
+}
+
+static unsigned count_managed(sd_bus *bus) {
+        sd_bus_message *reply = call(bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", "");
+        GString *text = message_flatten(reply);
+        unsigned n = 0;
+
+        for (const char *at = text->str; (at = strstr(at, "|" ROOT "/identity/")); at++)
+                n++;
+        (void)sd_bus_message_unref(reply);
+        (void)g_string_free(text, TRUE);
+        return n;
+}
+
+/* In one message, to whom may use them or ask to, also while another keyring says what there is. */
+static void test_very_many_are_listed(World *world) {
+        pid_t keyring = service_keyring_pid(world->service);
+
+        import_very_many(world->root, world->first);
+        import(world->alice, "u/1/mine", world->second);
+        g_assert_cmpuint(count_managed(world->root), ==, N_MANY + 1);
+        g_assert_cmpuint(count_managed(world->alice), ==, N_MANY + 1);
+        g_assert_cmpuint(count_managed(world->bob), ==, N_MANY);
+
+        g_assert_cmpint(kill(keyring, SIGKILL), ==, 0);
+        wait_keyring(world->service, keyring, world->alice, "u/1/mine");
+        g_assert_cmpuint(count_managed(world->root), ==, N_MANY + 1);
 }
 
 int main(int argc, char **argv) {
@@ -328,7 +408,10 @@ int main(int argc, char **argv) {
                    world_of_identities, test_the_administrators_are_not_everybodys_to_change);
         world_test("/identities/a-chain-costs-what-it-is", world_of_identities,
                    test_a_chain_costs_what_it_is);
+        world_test("/identities/a-uri-has-a-length", world_of_identities, test_a_uri_has_a_length);
         world_test("/identities/an-encrypted-key-needs-its-passphrase", world_of_identities,
                    test_an_encrypted_key_needs_its_passphrase);
+        world_test("/identities/very-many-are-listed", world_of_identities,
+                   test_very_many_are_listed);
         return g_test_run();
 }

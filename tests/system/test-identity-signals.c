@@ -345,6 +345,7 @@ static void test_lead_times_are_read_again(void) {
 
         configure(&world, "[Identities]\nExpiryLeadDays=60;20\n");
         (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
+        (void)ear_wait(world.alice_ear, told);
         (void)sd_bus_message_unref(call(world.root, ROOT, MANAGER, "Reload", ""));
         g_assert_cmpuint(ear_count(world.alice_ear, told), ==, 1);
         g_assert_cmpuint(ear_count(world.alice_ear, "ExpiresSoon|"), ==, 1);

@@ -153,26 +153,11 @@ static void assert_contract_is_kept(sd_bus *bus, const char *path, const char *i
 
 /* ---- the tests ---- */
 
-typedef struct World {
-        Service *service;
-        sd_bus *bus;
-} World;
-
-static void set_up(World *world, const void *unused) {
-        world->service = service_start(NULL);
-        world->bus = service_bus(world->service, UID_ALICE);
-}
-
-static void tear_down(World *world, const void *unused) {
-        (void)bus_leave(world->bus);
-        service_stop(world->service);
-}
-
 /* The keyring's interface is for the two processes alone. */
-static void test_the_keyring_is_not_on_the_bus(World *world, const void *unused) {
-        g_autofree char *root = introspect(world->bus, ROOT);
-        g_autofree char *error = call_refused("org.freedesktop.DBus.Error.UnknownMethod",
-                                              world->bus, ROOT, NAME ".Keyring", "Sign", "");
+static void test_the_keyring_is_not_on_the_bus(Solo *solo, const void *unused) {
+        g_autofree char *root = introspect(solo->bus, ROOT);
+        g_autofree char *error = call_refused("org.freedesktop.DBus.Error.UnknownMethod", solo->bus,
+                                              ROOT, NAME ".Keyring", "Sign", "");
 
         g_assert_null(strstr(root, "Keyring"));
 }
@@ -211,18 +196,18 @@ static void assert_all_readable(sd_bus *bus, const char *path, const char *inter
         (void)sd_bus_message_unref(call(bus, path, PROPERTIES, "GetAll", "s", interface));
 }
 
-static void test_introspection_is_the_contract(World *world, const void *unused) {
+static void test_introspection_is_the_contract(Solo *solo, const void *unused) {
         uint16_t port;
-        g_autofree char *listener = listen_psk(world->bus, &port);
-        g_autofree char *client = create_client(world->bus, port, false);
-        g_autofree char *verifier = create_verifier(world->bus);
-        g_autofree char *root = introspect(world->bus, ROOT);
+        g_autofree char *listener = listen_psk(solo->bus, &port);
+        g_autofree char *client = create_client(solo->bus, port, false);
+        g_autofree char *verifier = create_verifier(solo->bus);
+        g_autofree char *root = introspect(solo->bus, ROOT);
 
-        assert_contract_is_kept(world->bus, ROOT, MANAGER);
-        assert_contract_is_kept(world->bus, client, CONNECTION);
-        assert_contract_is_kept(world->bus, listener, LISTENER);
-        assert_contract_is_kept(world->bus, verifier, VERIFIER);
-        assert_all_readable(world->bus, verifier, VERIFIER);
+        assert_contract_is_kept(solo->bus, ROOT, MANAGER);
+        assert_contract_is_kept(solo->bus, client, CONNECTION);
+        assert_contract_is_kept(solo->bus, listener, LISTENER);
+        assert_contract_is_kept(solo->bus, verifier, VERIFIER);
+        assert_all_readable(solo->bus, verifier, VERIFIER);
         g_assert_nonnull(strstr(root, "interface name=\"" OBJECT_MANAGER "\""));
 }
 
@@ -233,37 +218,37 @@ static void assert_state(sd_bus *bus, const char *path, const char *state) {
         assert_all_readable(bus, path, CONNECTION);
 }
 
-static void test_properties_before_and_during_a_handshake(World *world, const void *unused) {
+static void test_properties_before_and_during_a_handshake(Solo *solo, const void *unused) {
         uint16_t port;
         int silent = udp_bind(&port);
         g_autofree char *bare =
-                options_end_path(world->bus, options_begin(world->bus, ROOT, MANAGER,
-                                                           "CreateConnection", "s", "client"));
-        g_autofree char *client = create_client(world->bus, port, false);
+                options_end_path(solo->bus, options_begin(solo->bus, ROOT, MANAGER,
+                                                          "CreateConnection", "s", "client"));
+        g_autofree char *client = create_client(solo->bus, port, false);
 
-        assert_state(world->bus, bare, "HandshakeNotStarted");
-        assert_state(world->bus, client, "HandshakeNotStarted");
-        do_handshake(world->bus, client);
-        assert_state(world->bus, client, "HandshakeInProgress");
+        assert_state(solo->bus, bare, "HandshakeNotStarted");
+        assert_state(solo->bus, client, "HandshakeNotStarted");
+        do_handshake(solo->bus, client);
+        assert_state(solo->bus, client, "HandshakeInProgress");
         (void)close(silent);
 }
 
-static void test_properties_of_both_ends_of_an_open_connection(World *world, const void *unused) {
-        g_autoptr(Ear) ear = ear_new(world->bus);
+static void test_properties_of_both_ends_of_an_open_connection(Solo *solo, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(solo->bus);
         uint16_t port;
-        g_autofree char *listener = listen_psk(world->bus, &port);
-        g_autofree char *client = open_client(world->bus, port, false);
+        g_autofree char *listener = listen_psk(solo->bus, &port);
+        g_autofree char *client = open_client(solo->bus, port, false);
         g_autofree char *server = ear_wait_connection(ear, listener, 1);
 
-        assert_state(world->bus, client, "HandshakeComplete");
-        assert_state(world->bus, server, "HandshakeComplete");
-        assert_all_readable(world->bus, listener, LISTENER);
-        assert_all_readable(world->bus, ROOT, MANAGER);
+        assert_state(solo->bus, client, "HandshakeComplete");
+        assert_state(solo->bus, server, "HandshakeComplete");
+        assert_all_readable(solo->bus, listener, LISTENER);
+        assert_all_readable(solo->bus, ROOT, MANAGER);
         /* over, but readable still */
-        (void)sd_bus_message_unref(call(world->bus, client, CONNECTION, "Shutdown", ""));
-        wait_string(world->bus, server, CONNECTION, "HandshakeState", "HandshakeNotStarted");
-        assert_state(world->bus, client, "HandshakeNotStarted");
-        assert_state(world->bus, server, "HandshakeNotStarted");
+        (void)sd_bus_message_unref(call(solo->bus, client, CONNECTION, "Shutdown", ""));
+        wait_string(solo->bus, server, CONNECTION, "HandshakeState", "HandshakeNotStarted");
+        assert_state(solo->bus, client, "HandshakeNotStarted");
+        assert_state(solo->bus, server, "HandshakeNotStarted");
 }
 
 static char *listen_certificate(sd_bus *bus, const TestIdentity *identity, uint16_t *ret_port) {
@@ -276,24 +261,24 @@ static char *listen_certificate(sd_bus *bus, const TestIdentity *identity, uint1
         return path;
 }
 
-static void test_properties_of_a_peer_that_is_not_trusted(World *world, const void *unused) {
+static void test_properties_of_a_peer_that_is_not_trusted(Solo *solo, const void *unused) {
         g_autoptr(TestIdentity) identity =
                 test_identity_new("localhost", NULL, TEST_IDENTITY_LOOPBACK, TEST_KEY_ECDSA);
         g_autoptr(TestIdentity) other =
                 test_identity_new("other", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
         uint16_t port;
-        g_autofree char *listener = listen_certificate(world->bus, identity, &port);
+        g_autofree char *listener = listen_certificate(solo->bus, identity, &port);
         g_autofree char *client = NULL;
         sd_bus_message *m;
 
-        m = options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+        m = options_begin(solo->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
         options_add_certificate(m, "CaCertificates", other);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "PeerAddress", "s", "127.0.0.1"), >=, 0);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "PeerPort", "q", port), >=, 0);
-        client = options_end_path(world->bus, m);
-        do_handshake(world->bus, client);
-        wait_string(world->bus, client, CONNECTION, "HandshakeState", "PeerVerificationFailed");
-        assert_state(world->bus, client, "PeerVerificationFailed");
+        client = options_end_path(solo->bus, m);
+        do_handshake(solo->bus, client);
+        wait_string(solo->bus, client, CONNECTION, "HandshakeState", "PeerVerificationFailed");
+        assert_state(solo->bus, client, "PeerVerificationFailed");
 }
 
 /* ---- bytes that are no text ---- */
@@ -361,52 +346,52 @@ static void assert_lists_work(sd_bus *bus) {
         (void)sd_bus_message_unref(reply);
 }
 
-static void test_bytes_that_are_no_text_break_no_getter(World *world, const void *unused) {
+static void test_bytes_that_are_no_text_break_no_getter(Solo *solo, const void *unused) {
         g_autoptr(TestIdentity) identity = test_identity_new("\xc3\xbf", NULL, 0, TEST_KEY_ECDSA);
-        g_autoptr(Ear) ear = ear_new(world->bus);
+        g_autoptr(Ear) ear = ear_new(solo->bus);
         uint16_t port;
-        g_autofree char *listener = odd_listener(world->bus, &port);
-        g_autofree char *client = odd_client(world->bus, port);
+        g_autofree char *listener = odd_listener(solo->bus, &port);
+        g_autofree char *client = odd_client(solo->bus, port);
         g_auto(GStrv) words = NULL;
 
-        ignore_odd_errors(world->bus, client, test_identity_der(identity));
-        do_handshake(world->bus, client);
+        ignore_odd_errors(solo->bus, client, test_identity_der(identity));
+        do_handshake(solo->bus, client);
         words = g_strsplit(ear_wait(ear, "PskRequired|")->str, "|", -1);
-        assert_bytes(world->bus, words[1], "PendingPsk");
-        assert_state(world->bus, words[1], "HandshakeInProgress");
-        assert_lists_work(world->bus);
+        assert_bytes(solo->bus, words[1], "PendingPsk");
+        assert_state(solo->bus, words[1], "HandshakeInProgress");
+        assert_lists_work(solo->bus);
 
-        provide_psk(world->bus, words[1], "", ODD_BYTES, ODD_SIZE);
-        wait_string(world->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
-        wait_string(world->bus, words[1], CONNECTION, "HandshakeState", "HandshakeComplete");
-        assert_bytes(world->bus, words[1], "PskIdentity");
-        assert_bytes(world->bus, client, "PskIdentity");
-        assert_state(world->bus, words[1], "HandshakeComplete");
-        assert_state(world->bus, client, "HandshakeComplete");
-        assert_all_readable(world->bus, listener, LISTENER);
-        assert_lists_work(world->bus);
+        provide_psk(solo->bus, words[1], "", ODD_BYTES, ODD_SIZE);
+        wait_string(solo->bus, client, CONNECTION, "HandshakeState", "HandshakeComplete");
+        wait_string(solo->bus, words[1], CONNECTION, "HandshakeState", "HandshakeComplete");
+        assert_bytes(solo->bus, words[1], "PskIdentity");
+        assert_bytes(solo->bus, client, "PskIdentity");
+        assert_state(solo->bus, words[1], "HandshakeComplete");
+        assert_state(solo->bus, client, "HandshakeComplete");
+        assert_all_readable(solo->bus, listener, LISTENER);
+        assert_lists_work(solo->bus);
 }
 
 /* A hint with odd bytes, and what a client that has to ask for its key hears of it. */
-static void test_odd_hint_is_shown_as_it_came(World *world, const void *unused) {
-        g_autoptr(Ear) ear = ear_new(world->bus);
+static void test_odd_hint_is_shown_as_it_came(Solo *solo, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(solo->bus);
         uint16_t port;
-        g_autofree char *listener = odd_listener(world->bus, &port);
+        g_autofree char *listener = odd_listener(solo->bus, &port);
         g_autofree char *client =
-                options_end_path(world->bus, options_begin(world->bus, ROOT, MANAGER,
-                                                           "CreateConnection", "s", "client"));
+                options_end_path(solo->bus, options_begin(solo->bus, ROOT, MANAGER,
+                                                          "CreateConnection", "s", "client"));
         g_autofree char *beginning = g_strdup_printf("PskRequired|%s|\xff\xfe||", client);
 
         (void)sd_bus_message_unref(
-                call(world->bus, client, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
-        do_handshake(world->bus, client);
+                call(solo->bus, client, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
+        do_handshake(solo->bus, client);
         (void)ear_wait(ear, beginning);
-        assert_state(world->bus, client, "HandshakeInProgress");
-        assert_lists_work(world->bus);
+        assert_state(solo->bus, client, "HandshakeInProgress");
+        assert_lists_work(solo->bus);
 }
 
 #define ADD(path, function)                                                                        \
-        g_test_add("/introspection/" path, World, NULL, set_up, function, tear_down)
+        g_test_add("/introspection/" path, Solo, NULL, solo_set_up, function, solo_tear_down)
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);

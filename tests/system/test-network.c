@@ -18,21 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-typedef struct World {
-        Service *service;
-        sd_bus *bus;
-} World;
-
-static void set_up(World *world, const void *unused) {
-        world->service = service_start(NULL);
-        world->bus = service_bus(world->service, UID_ALICE);
-}
-
-static void tear_down(World *world, const void *unused) {
-        (void)bus_leave(world->bus);
-        service_stop(world->service);
-}
-
 static char *listen_at(sd_bus *bus, const char *address, uint16_t port) {
         sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "Listen", "sq", address, port);
 
@@ -84,14 +69,14 @@ static void meet(sd_bus *bus, const char *listen_address, const char *address) {
         converse(bus, client, server, address);
 }
 
-static void test_ipv6(World *world, const void *unused) {
-        meet(world->bus, "::1", "::1");
+static void test_ipv6(Solo *solo, const void *unused) {
+        meet(solo->bus, "::1", "::1");
 }
 
-static void test_wildcard_answers_from_the_address_asked(World *world, const void *unused) {
-        meet(world->bus, "0.0.0.0", "127.0.0.5");
-        meet(world->bus, "0.0.0.0", "127.0.0.1");
-        meet(world->bus, "::", "::1");
+static void test_wildcard_answers_from_the_address_asked(Solo *solo, const void *unused) {
+        meet(solo->bus, "0.0.0.0", "127.0.0.5");
+        meet(solo->bus, "0.0.0.0", "127.0.0.1");
+        meet(solo->bus, "::", "::1");
 }
 
 /* ---- link-local, in a network of our own, which goes with the last process in it ---- */
@@ -124,7 +109,7 @@ static int give_link_local(void) {
 
 static void test_link_local_with_scope(void) {
         int outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        World world;
+        Solo solo;
         int r;
 
         g_assert_cmpint(outside, >=, 0);
@@ -138,11 +123,11 @@ static void test_link_local_with_scope(void) {
         if (r < 0) {
                 g_test_skip("no IPv6 here");
         } else {
-                set_up(&world, NULL);
-                meet(world.bus, "fe80::1%lo", "fe80::1%lo");
-                g_free(call_refused("UnderlyingSocketError", world.bus, ROOT, MANAGER, "Listen",
+                solo_set_up(&solo, NULL);
+                meet(solo.bus, "fe80::1%lo", "fe80::1%lo");
+                g_free(call_refused("UnderlyingSocketError", solo.bus, ROOT, MANAGER, "Listen",
                                     "sqa{sv}", "fe80::1", 0, 0));
-                tear_down(&world, NULL);
+                solo_tear_down(&solo, NULL);
         }
         g_assert_cmpint(setns(outside, CLONE_NEWNET), ==, 0);
         (void)close(outside);
@@ -151,28 +136,27 @@ static void test_link_local_with_scope(void) {
 /* ---- ports ---- */
 
 /* A peer with one port talks to two listeners: two connections, which do not mix. */
-static void test_one_port_to_two_listeners(World *world, const void *unused) {
-        g_autoptr(Ear) ear = ear_new(world->bus);
+static void test_one_port_to_two_listeners(Solo *solo, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(solo->bus);
         Wire *wire = wire_new();
         char *listeners[2], *clients[2], *servers[2];
 
         for (int i = 0; i < 2; i++) {
                 uint16_t peer;
 
-                listeners[i] = listen_at(world->bus, "127.0.0.1", 0);
-                clients[i] = open_client(
-                        world->bus, wire_lane(wire, get_port(world->bus, listeners[i])), false);
+                listeners[i] = listen_at(solo->bus, "127.0.0.1", 0);
+                clients[i] = open_client(solo->bus,
+                                         wire_lane(wire, get_port(solo->bus, listeners[i])), false);
                 servers[i] = ear_wait_connection(ear, listeners[i], 1);
-                g_assert_cmpint(sd_bus_get_property_trivial(world->bus, NAME, servers[i],
-                                                            CONNECTION, "PeerPort", NULL, 'q',
-                                                            &peer),
+                g_assert_cmpint(sd_bus_get_property_trivial(solo->bus, NAME, servers[i], CONNECTION,
+                                                            "PeerPort", NULL, 'q', &peer),
                                 >=, 0);
                 g_assert_cmpuint(peer, ==, wire_back_port(wire));
         }
         for (int i = 0; i < 2; i++)
-                write_datagram(world->bus, clients[i], listeners[i], strlen(listeners[i]));
+                write_datagram(solo->bus, clients[i], listeners[i], strlen(listeners[i]));
         for (int i = 0; i < 2; i++)
-                read_datagram(world->bus, servers[i], listeners[i]);
+                read_datagram(solo->bus, servers[i], listeners[i]);
         for (int i = 0; i < 2; i++) {
                 g_free(listeners[i]);
                 g_free(clients[i]);
@@ -182,27 +166,27 @@ static void test_one_port_to_two_listeners(World *world, const void *unused) {
 }
 
 /* Peers of one port at two addresses are two peers of one listener. */
-static void test_two_addresses_with_one_port(World *world, const void *unused) {
-        g_autoptr(Ear) ear = ear_new(world->bus);
-        g_autofree char *listener = listen_at(world->bus, "0.0.0.0", 0);
-        uint16_t port = get_port(world->bus, listener), from;
+static void test_two_addresses_with_one_port(Solo *solo, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(solo->bus);
+        g_autofree char *listener = listen_at(solo->bus, "0.0.0.0", 0);
+        uint16_t port = get_port(solo->bus, listener), from;
         int keeper = udp_bind(&from); /* of the port, at an address of its own */
-        g_autofree char *one = connect_from(world->bus, "127.0.0.2", from, "127.0.0.1", port);
-        g_autofree char *two = connect_from(world->bus, "127.0.0.3", from, "127.0.0.1", port);
+        g_autofree char *one = connect_from(solo->bus, "127.0.0.2", from, "127.0.0.1", port);
+        g_autofree char *two = connect_from(solo->bus, "127.0.0.3", from, "127.0.0.1", port);
         sd_bus_message *m;
 
-        wait_open(world->bus, one);
-        wait_open(world->bus, two);
+        wait_open(solo->bus, one);
+        wait_open(solo->bus, two);
         g_free(ear_wait_connection(ear, listener, 2));
-        g_assert_cmpuint(get_statistic(world->bus, "Replaced"), ==, 0);
+        g_assert_cmpuint(get_statistic(solo->bus, "Replaced"), ==, 0);
 
         /* one socket is one association: the same port again is taken */
-        m = options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
+        m = options_begin(solo->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "LocalAddress", "s", "127.0.0.2",
                                               "LocalPort", "q", from),
                         >=, 0);
-        g_free(options_end_refused("AlreadyExists", world->bus, m));
+        g_free(options_end_refused("AlreadyExists", solo->bus, m));
         (void)close(keeper);
 }
 
@@ -224,24 +208,24 @@ static int deaf_bind(uint16_t *ret_port) {
 
 /* The kernel says that nobody is there; but whoever forges that could end every handshake. So it
  * goes on, and a peer that comes later is found. */
-static void test_refusal_is_a_hint(World *world, const void *unused) {
+static void test_refusal_is_a_hint(Solo *solo, const void *unused) {
         uint16_t port;
         int fd = deaf_bind(&port);
         g_autofree char *client = NULL, *state = NULL;
         sd_bus_message *m =
-                options_begin(world->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
+                options_begin(solo->bus, ROOT, MANAGER, "CreateConnection", "s", "client");
 
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 50), >=, 0);
-        client = options_end_path(world->bus, m);
+        client = options_end_path(solo->bus, m);
         (void)sd_bus_message_unref(
-                call(world->bus, client, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
-        do_handshake(world->bus, client);
-        wait_statistic_reaches(world->bus, "IcmpErrors", 1);
-        state = get_string(world->bus, client, CONNECTION, "HandshakeState");
+                call(solo->bus, client, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
+        do_handshake(solo->bus, client);
+        wait_statistic_reaches(solo->bus, "IcmpErrors", 1);
+        state = get_string(solo->bus, client, CONNECTION, "HandshakeState");
         g_assert_cmpstr(state, ==, "HandshakeInProgress");
 
-        g_assert_cmpint(sd_bus_get_property_trivial(world->bus, NAME, client, CONNECTION,
+        g_assert_cmpint(sd_bus_get_property_trivial(solo->bus, NAME, client, CONNECTION,
                                                     "LocalPort", NULL, 'q', &port),
                         >=, 0);
         hear(fd, port);
@@ -250,16 +234,16 @@ static void test_refusal_is_a_hint(World *world, const void *unused) {
 }
 
 /* And when time is up the hint is part of the reason. */
-static void test_refusal_is_told_with_the_failure(World *world, const void *unused) {
+static void test_refusal_is_told_with_the_failure(Solo *solo, const void *unused) {
         uint16_t port;
         int fd = deaf_bind(&port);
         g_autofree char *text = NULL;
         sd_bus_message *m =
-                options_begin(world->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
+                options_begin(solo->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
 
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "HandshakeDeadline", "u", 200), >=, 0);
-        text = options_end_refused("TimedOut", world->bus, m);
+        text = options_end_refused("TimedOut", solo->bus, m);
         g_assert_nonnull(strstr(text, "Connection refused"));
         (void)close(fd);
 }
@@ -307,23 +291,23 @@ static void assert_sequence(int fd, size_t n) {
 
 /* The service stands still, so nothing is read off the channel: its writer, and nobody else, feels
  * it, and what it could write goes out in its order once the service goes on. */
-static void test_full_channel_is_felt_by_the_writer(World *world, const void *unused) {
+static void test_full_channel_is_felt_by_the_writer(Solo *solo, const void *unused) {
         int large = 32 * 1024 * 1024, front, channel;
-        g_autofree char *listener = listen_at(world->bus, "127.0.0.1", 0);
+        g_autofree char *listener = listen_at(solo->bus, "127.0.0.1", 0);
         Wire *wire = wire_new();
         g_autofree char *client =
-                open_client(world->bus, wire_lane(wire, get_port(world->bus, listener)), false);
+                open_client(solo->bus, wire_lane(wire, get_port(solo->bus, listener)), false);
         size_t n;
 
-        channel = open_channel(world->bus, client);
+        channel = open_channel(solo->bus, client);
         front = wire_cut(wire);
         if (setsockopt(front, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large) < 0) {
                 g_test_skip("only root has a receive buffer that loses nothing");
         } else {
-                g_assert_cmpint(kill(service_pid(world->service), SIGSTOP), ==, 0);
+                g_assert_cmpint(kill(service_pid(solo->service), SIGSTOP), ==, 0);
                 n = fill(channel);
                 g_assert_cmpuint(n, >, 0);
-                g_assert_cmpint(kill(service_pid(world->service), SIGCONT), ==, 0);
+                g_assert_cmpint(kill(service_pid(solo->service), SIGCONT), ==, 0);
                 assert_sequence(front, n);
                 /* and there is room again */
                 g_assert_cmpint(send(channel, "x", 1, MSG_DONTWAIT), ==, 1);
@@ -332,7 +316,8 @@ static void test_full_channel_is_felt_by_the_writer(World *world, const void *un
         (void)wire_free(wire);
 }
 
-#define ADD(path, function) g_test_add("/network/" path, World, NULL, set_up, function, tear_down)
+#define ADD(path, function)                                                                        \
+        g_test_add("/network/" path, Solo, NULL, solo_set_up, function, solo_tear_down)
 
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);

@@ -294,6 +294,38 @@ static void test_a_rule_can_limit_one_user(void) {
         world_free(&world);
 }
 
+static char *listen_for_good(sd_bus *bus) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+
+        options_add_psk(m, PSK_IDENTITY, PSK_KEY);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Persistent", "b", 1), >=, 0);
+        return options_end_path(bus, m);
+}
+
+/* Who made what outlives its program may have left the bus when the rules are read again. */
+static void test_a_limit_of_one_user_outlives_its_programs(void) {
+        g_autofree char *listener = NULL, *first = NULL, *second = NULL;
+        World world;
+        uint16_t port;
+
+        if (!world_of_users(&world))
+                return;
+
+        write_rules(&world, "[Few]\nSubjects=user:daemon\nVerdict=allow\nMay=persistent\n"
+                            "ConnectionsPerUser=1\n");
+        reload(&world);
+        listener = listen_for_good(world.alice);
+        port = get_port(world.alice, listener);
+        world.alice = sd_bus_flush_close_unref(world.alice);
+
+        first = open_client(world.bob, port, /* persistent= */ false);
+        reload(&world);
+        second = create_client(world.bob, port, /* persistent= */ false);
+        do_handshake(world.bob, second);
+        wait_statistic_reaches(world.root, "ConnectionsRefused", 1);
+        world_free(&world);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/policy/a-user-can-ask-what-it-may", test_a_user_can_ask_what_it_may);
@@ -309,5 +341,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/policy/a-picked-port-is-judged-too", test_a_picked_port_is_judged_too);
         g_test_add_func("/policy/rights-follow-the-rules", test_rights_follow_the_rules);
         g_test_add_func("/policy/a-rule-can-limit-one-user", test_a_rule_can_limit_one_user);
+        g_test_add_func("/policy/a-limit-of-one-user-outlives-its-programs",
+                        test_a_limit_of_one_user_outlives_its_programs);
         return g_test_run();
 }

@@ -8,6 +8,7 @@
 #include "authority.h"
 #include "world.h"
 
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -398,6 +399,21 @@ static void test_outlives_its_keyring_and_the_service(World *world) {
         second = open_to(world, get_port(world->alice, again), "one", OLD_KEY);
 }
 
+/* A stand-in for a machine under load: the keyring says late what it keeps. */
+static void test_is_known_after_a_slow_start(World *world) {
+        const char *directory = service_directory(world->service);
+        g_autofree char *keyring = g_build_filename(directory, "dtlsd-keyring", NULL);
+        g_autofree char *late = g_strconcat(keyring, "-late", NULL);
+        g_autofree char *script = g_strdup_printf("#!/bin/sh\nsleep 2\nexec %s \"$@\"\n", late);
+
+        set(world->root, "sensor-1", "one", OLD_KEY);
+        g_assert_cmpint(g_rename(keyring, late), ==, 0);
+        g_assert_true(g_file_set_contents(keyring, script, -1, NULL));
+        g_assert_cmpint(g_chmod(keyring, 0755), ==, 0);
+        world_restart(world);
+        assert_lists(world->root, "|sensor-1|one");
+}
+
 /* ---- what is given ---- */
 
 static void test_identity_and_key_have_their_sizes(World *world) {
@@ -452,6 +468,8 @@ int main(int argc, char **argv) {
         world_test("/psks/a-user-has-so-many", world_of_users, test_a_user_has_so_many);
         world_test("/psks/outlives-its-keyring-and-the-service", world_of_users,
                    test_outlives_its_keyring_and_the_service);
+        world_test("/psks/are-known-after-a-slow-start", world_of_users,
+                   test_is_known_after_a_slow_start);
         world_test("/psks/identity-and-key-have-their-sizes", world_of_users,
                    test_identity_and_key_have_their_sizes);
         return g_test_run();

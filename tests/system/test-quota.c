@@ -60,6 +60,34 @@ static void test_closing_gives_back(void) {
         service_stop(service);
 }
 
+static void close_unanswered(sd_bus *bus, const char *path) {
+        sd_bus_message *m;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(bus, &m, NAME, path, CONNECTION, "Close"),
+                        >=, 0);
+        g_assert_cmpint(sd_bus_message_set_expect_reply(m, false), >=, 0);
+        g_assert_cmpint(sd_bus_send(bus, m, NULL), >=, 0);
+        (void)sd_bus_message_unref(m);
+}
+
+/* Two that are read together. */
+static void test_closing_gives_back_to_the_next_call(void) {
+        Service *service = service_start("[Limits]\nConnectionsPerUser=1\n");
+        sd_bus *bus = service_bus(service, UID_ALICE);
+
+        for (int i = 0; i < 50; i++) {
+                sd_bus_message *reply =
+                        call(bus, ROOT, MANAGER, "CreateConnection", "sa{sv}", "client", 0);
+                const char *path;
+
+                g_assert_cmpint(sd_bus_message_read(reply, "o", &path), >=, 0);
+                close_unanswered(bus, path);
+                (void)sd_bus_message_unref(reply);
+        }
+        (void)bus_leave(bus);
+        service_stop(service);
+}
+
 static const char *const kinds[] = {"ConnectionsInUse", "ListenersInUse", "HalfOpenInUse",
                                     "SuspendedInUse",   "SigningInUse",   "FdsInUse",
                                     "BytesInUse",       "CallsInUse"};
@@ -154,6 +182,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/quota/a-user-at-its-limit-is-told-and-hurts-nobody",
                         test_user_at_its_limit_is_told_and_hurts_nobody);
         g_test_add_func("/quota/closing-gives-back", test_closing_gives_back);
+        g_test_add_func("/quota/closing-gives-back-to-the-next-call",
+                        test_closing_gives_back_to_the_next_call);
         g_test_add_func("/quota/everything-is-given-back-when-a-name-leaves",
                         test_everything_is_given_back_when_a_name_leaves);
         g_test_add_func("/quota/ports-of-two-users-do-not-overlap",

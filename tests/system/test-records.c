@@ -43,8 +43,9 @@ static void world_done(World *world) {
 }
 
 static Line line_new(const World *world) {
-        Line line = {.path = connect_client(world->bus, world->port, &line.near)};
+        Line line;
 
+        line.path = connect_client(world->bus, world->port, &line.near);
         line.far = accept_channel(world->queue);
         return line;
 }

@@ -232,12 +232,14 @@ static void generate(World *world, const char *name) {
 static void read_made_key(World *world) {
         g_autofree char *path = g_strdup_printf("%s/store/identity:u,%u,made",
                                                 service_directory(world->service), world->uid);
+        static const char begin[] = "-----BEGIN PRIVATE KEY";
         g_autofree char *contents = NULL;
         gnutls_x509_privkey_t key;
         gnutls_datum_t pem;
+        gsize size;
 
-        g_assert_true(g_file_get_contents(path, &contents, NULL, NULL));
-        pem.data = (unsigned char *)strstr(contents, "-----BEGIN PRIVATE KEY");
+        g_assert_true(g_file_get_contents(path, &contents, &size, NULL));
+        pem.data = memmem(contents, size, begin, strlen(begin)); /* there is a digest before it */
         g_assert_nonnull(pem.data);
         pem.size = (unsigned)strlen((char *)pem.data);
         g_assert_cmpint(gnutls_x509_privkey_init(&key), >=, 0);

@@ -149,3 +149,65 @@ void wait_turned_away(sd_bus *bus, const char *path) {
         if (!g_str_has_prefix(text, "TlsFatalError"))
                 g_error("turned away with '%s'", text);
 }
+
+/* ---- judged anew ---- */
+
+static void turned_away(const World *world, uint16_t port, GBytes *ticket) {
+        g_autofree char *path = world_create_certified(world, world->first, port, ticket);
+
+        do_handshake(world->bob, path);
+        wait_turned_away(world->bob, path);
+}
+
+void world_turn_bob_away(World *world, const char *listener, uint16_t port,
+                         void (*take)(const World *world), void (*give)(const World *world)) {
+        g_autofree char *open = NULL, *resumed = NULL, *again = NULL, *server_end = NULL;
+        g_autoptr(Ear) ear = ear_new(world->alice);
+        g_autoptr(GBytes) ticket = NULL;
+
+        world->first = test_identity_new("bob", world->other, 0, TEST_KEY_ECDSA);
+        open = world_create_certified(world, world->first, port, NULL);
+        shake(world->bob, open, "HandshakeComplete");
+        server_end = ear_wait_connection(ear, listener, 1);
+        ticket = get_ticket(world->bob, open);
+        resumed = world_create_certified(world, world->first, port, ticket);
+        shake(world->bob, resumed, "HandshakeComplete");
+        g_assert_true(is_resumed(world->bob, resumed));
+        close_object(world->bob, resumed, CONNECTION);
+
+        take(world);
+        write_datagram(world->bob, open, "still", 5);
+        read_datagram(world->alice, server_end, "still");
+        turned_away(world, port, NULL);
+        turned_away(world, port, ticket);
+
+        give(world);
+        again = world_create_certified(world, world->first, port, NULL);
+        shake(world->bob, again, "HandshakeComplete");
+}
+
+void world_turn_ticket_down(const World *world,
+                            char *(*create)(const World *world, uint16_t port, GBytes *ticket),
+                            void (*take)(const World *world)) {
+        sd_bus_message *m =
+                options_begin(world->bob, ROOT, MANAGER, "Listen", "sq", "127.0.0.1", 0);
+        g_autofree char *listener = NULL, *first = NULL, *second = NULL, *third = NULL;
+        g_autoptr(GBytes) ticket = NULL;
+        uint16_t port;
+
+        options_add_identity(m, world->server);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "SslOptions", "as", 0), >=, 0);
+        listener = options_end_path(world->bob, m);
+        port = get_port(world->bob, listener);
+
+        first = create(world, port, NULL);
+        shake(world->alice, first, "HandshakeComplete");
+        ticket = get_ticket(world->alice, first);
+        second = create(world, port, ticket);
+        shake(world->alice, second, "HandshakeComplete");
+        g_assert_true(is_resumed(world->alice, second));
+
+        take(world);
+        third = create(world, port, ticket);
+        shake(world->alice, third, "PeerVerificationFailed");
+}

@@ -32,6 +32,19 @@ Peer *world_start_server(const World *world, uint16_t *ret_port);
 char *world_create_certified(const World *world, const TestIdentity *identity, uint16_t port,
                              GBytes *ticket);
 
+/* ---- judged anew ---- */
+
+/* Bob comes to alice's listener, which trusts the other CA, and takes his session up. After @take
+ * he is in and stays, but comes in no more, by his ticket neither; after @give he does again. His
+ * certificate is world->first. */
+void world_turn_bob_away(World *world, const char *listener, uint16_t port,
+                         void (*take)(const World *world), void (*give)(const World *world));
+/* Alice's client, which @create makes, takes a session with Bob up, and after @take no more: the
+ * server shows no certificate then, and is judged all the same. @ticket: or NULL. */
+void world_turn_ticket_down(const World *world,
+                            char *(*create)(const World *world, uint16_t port, GBytes *ticket),
+                            void (*take)(const World *world));
+
 /* ---- connections, by their paths ---- */
 
 void shake(sd_bus *bus, const char *path, const char *state);

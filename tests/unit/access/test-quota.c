@@ -189,23 +189,6 @@ static void test_no_user_can_have_all_fds(void) {
         g_assert_cmpuint(limits.per_uid[QUOTA_LISTENERS], ==, 64);
 }
 
-static void test_who_has_most_is_known(void) {
-        const QuotaLimits limits = quota_limits_default(20000);
-        g_autoptr(Quota) quota = NULL;
-        uid_t uid = 0;
-
-        g_assert_cmpint(quota_new(&limits, &quota), ==, 0);
-        g_assert_false(quota_most(quota, QUOTA_CALLS, &uid));
-        for (uid_t other = 1; other <= 3; other++)
-                g_assert_cmpint(quota_charge(quota, other, QUOTA_CALLS, other % 3 + 1), ==, 0);
-        g_assert_cmpint(quota_charge(quota, 4, QUOTA_FDS, 100), ==, 0); /* of another kind */
-        g_assert_true(quota_most(quota, QUOTA_CALLS, &uid));
-        g_assert_cmpuint(uid, ==, 2);
-        for (uid_t other = 1; other <= 3; other++)
-                quota_discharge(quota, other, QUOTA_CALLS, other % 3 + 1);
-        quota_discharge(quota, 4, QUOTA_FDS, 100);
-}
-
 /* ---- so many a second ---- */
 
 #define SECOND UINT64_C(1000000)
@@ -327,7 +310,6 @@ int main(int argc, char **argv) {
         g_test_add_func("/quota/defaults/no-user-can-have-all-fds", test_no_user_can_have_all_fds);
         g_test_add_func("/quota/a-user-can-have-a-limit-of-its-own",
                         test_a_user_can_have_a_limit_of_its_own);
-        g_test_add_func("/quota/who-has-most-is-known", test_who_has_most_is_known);
         g_test_add_func("/quota/rate/without-one-everything-may-be-sent",
                         test_without_a_rate_everything_may_be_sent);
         g_test_add_func("/quota/rate/holds-a-tenth-of-a-second",

@@ -50,9 +50,25 @@ static void say_whose_they_are(void) {
         g_assert_cmpuint(entry_name_uid("u/4294967294/7"), ==, 4294967294);
 }
 
+static void are_listed_in_their_order(void) {
+        static const char *const kept[][2] = {
+                {"b", "third"}, {"u/9/a", "fourth"}, {"a", "second"}, {"B", "first"}};
+        static const char *const expected[] = {"first", "second", "third", "fourth"};
+        g_autoptr(GHashTable) by_name = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GPtrArray) list = NULL;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
+                g_hash_table_insert(by_name, (void *)kept[i][0], (void *)kept[i][1]);
+        list = entry_list(by_name);
+        g_assert_cmpuint(list->len, ==, G_N_ELEMENTS(expected));
+        for (guint i = 0; i < list->len; i++)
+                g_assert_cmpstr(list->pdata[i], ==, expected[i]);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/entry/names-are-words", names_are_words);
         g_test_add_func("/entry/names-say-whose-they-are", say_whose_they_are);
+        g_test_add_func("/entry/what-is-kept-is-listed-in-their-order", are_listed_in_their_order);
         return g_test_run();
 }

@@ -166,7 +166,6 @@ static void test_the_largest_identity_fits(Pair *pair, const void *data) {
 
         facts.psk_identity = identity;
         g_assert_cmpint(accept_queue_push(pair->queue, &facts, pair->given_fd), ==, 0);
-        g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, 1);
         fd = app_takes(pair, buffer, &size);
         assert_field(buffer, size, OPENED_PSK_IDENTITY, large, UINT16_MAX);
 }
@@ -186,13 +185,13 @@ static void test_the_fd_is_the_one_that_was_given(Pair *pair, const void *data) 
 
 static void test_at_most_64_wait(Pair *pair, const void *data) {
         for (uint32_t i = 0; i < ACCEPT_QUEUE_UNDELIVERED_MAX; i++) {
-                g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, i);
+                g_assert_false(accept_queue_is_full(pair->queue));
                 g_assert_cmpint(push(pair, i), ==, 0);
         }
 
-        g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, ACCEPT_QUEUE_UNDELIVERED_MAX);
+        g_assert_true(accept_queue_is_full(pair->queue));
         g_assert_cmpint(push(pair, 64), ==, ACCEPT_QUEUE_E_FULL);
-        g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, ACCEPT_QUEUE_UNDELIVERED_MAX);
+        g_assert_true(accept_queue_is_full(pair->queue));
 }
 
 static void test_what_is_taken_makes_room(Pair *pair, const void *data) {
@@ -201,39 +200,51 @@ static void test_what_is_taken_makes_room(Pair *pair, const void *data) {
 
         for (uint32_t i = 0; i < 200; i++) {
                 app_takes_one(pair);
-                g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==,
-                                 ACCEPT_QUEUE_UNDELIVERED_MAX - 1);
+                g_assert_false(accept_queue_is_full(pair->queue));
                 g_assert_cmpint(push(pair, i), ==, 0);
                 g_assert_cmpint(push(pair, i), ==, ACCEPT_QUEUE_E_FULL);
         }
 
         for (uint32_t i = 0; i < ACCEPT_QUEUE_UNDELIVERED_MAX; i++)
                 app_takes_one(pair);
-        g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, 0);
+        for (uint32_t i = 0; i < ACCEPT_QUEUE_UNDELIVERED_MAX; i++)
+                g_assert_cmpint(push(pair, i), ==, 0);
+        g_assert_cmpint(push(pair, 64), ==, ACCEPT_QUEUE_E_FULL);
 }
 
-static void test_packets_of_unequal_size_are_counted_too(Pair *pair, const void *data) {
-        g_autofree uint8_t *bytes = g_malloc0(3000);
-        size_t n_pushed = 0, n_taken = 0;
+static int push_long(Pair *pair, size_t size) {
+        g_autofree uint8_t *bytes = g_malloc0(size);
+        g_autoptr(GBytes) identity = g_bytes_new(bytes, size);
+        OpenedFacts facts = facts_of(1);
+
+        facts.psk_identity = identity;
+        return accept_queue_push(pair->queue, &facts, pair->given_fd);
+}
+
+static void test_of_long_packets_no_more_wait_and_all_can_be_taken(Pair *pair, const void *data) {
+        size_t n_waiting = 0;
 
         for (int round = 0; round < 20; round++) {
-                for (int i = 0; i < 13; i++) {
-                        g_autoptr(GBytes) identity =
-                                g_bytes_new(bytes, (size_t)(i * 211 + round * 17) % 3000);
-                        OpenedFacts facts = facts_of(1);
+                for (size_t size = (size_t)round * 17; push_long(pair, size) == 0;
+                     size = (size + 211) % 3000)
+                        n_waiting++;
+                g_assert_cmpuint(n_waiting, >, 0);
+                g_assert_cmpuint(n_waiting, <=, ACCEPT_QUEUE_UNDELIVERED_MAX);
 
-                        facts.psk_identity = identity;
-                        if (accept_queue_push(pair->queue, &facts, pair->given_fd) == 0)
-                                n_pushed++;
-                }
-                g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, n_pushed - n_taken);
-
-                for (int i = 0; i < 11; i++, n_taken++)
+                /* some are left from time to time */
+                for (; n_waiting > (size_t)round % 3 * 20; n_waiting--)
                         app_takes_one(pair);
-                g_assert_cmpuint(accept_queue_undelivered(pair->queue), ==, n_pushed - n_taken);
         }
+}
 
-        g_assert_cmpuint(n_pushed, ==, 20 * 13);
+static void test_the_first_64_wait_however_long_they_are(Pair *pair, const void *data) {
+        for (uint32_t i = 0; i < ACCEPT_QUEUE_UNDELIVERED_MAX; i++)
+                g_assert_cmpint(push_long(pair, 1000), ==, 0);
+        g_assert_cmpint(push_long(pair, 1000), ==, ACCEPT_QUEUE_E_FULL);
+
+        for (uint32_t i = 0; i < ACCEPT_QUEUE_UNDELIVERED_MAX; i++)
+                app_takes_one(pair);
+        g_assert_cmpint(push_long(pair, 1000), ==, 0);
 }
 
 static void test_says_when_nobody_is_there(Pair *pair, const void *data) {
@@ -296,8 +307,10 @@ int main(int argc, char **argv) {
         add("the-fd-is-the-one-that-was-given", test_the_fd_is_the_one_that_was_given);
         add("at-most-64-wait", test_at_most_64_wait);
         add("what-is-taken-makes-room", test_what_is_taken_makes_room);
-        add("packets-of-unequal-size-are-counted-too",
-            test_packets_of_unequal_size_are_counted_too);
+        add("of-long-packets-no-more-wait-and-all-can-be-taken",
+            test_of_long_packets_no_more_wait_and_all_can_be_taken);
+        add("the-first-64-wait-however-long-they-are",
+            test_the_first_64_wait_however_long_they_are);
         add("says-when-nobody-is-there", test_says_when_nobody_is_there);
         add("what-the-application-says-is-refused", test_what_the_application_says_is_refused);
         add("free-lets-the-application-take-the-rest",

@@ -200,6 +200,7 @@ static void test_collect_follows_what_comes(Pair *pair, const void *data) {
         for (int i = 0; i < 8; i++) {
                 app_sends(pair, "x");
                 g_assert_cmpuint(collected(pair), ==, 1);
+                g_assert_false(channel_has_more(pair->channel));
         }
 
         for (int i = 0; i < 100; i++)
@@ -294,6 +295,31 @@ static void test_collect_takes_half_a_goodbye_for_one(Pair *pair, const void *da
 
         g_assert_cmpint(collect(pair), ==, CHANNEL_E_HANGUP);
         assert_collected(pair, 0, "last");
+}
+
+/* With a read of 0 bytes for each place that is over, and empty packets that are none. */
+static void test_collect_brings_all_after_a_hangup_that_was_seen(Pair *pair, const void *data) {
+        size_t n = 0;
+        int r = 0;
+
+        for (int i = 0; i < 50; i++) {
+                app_sends(pair, "x");
+                for (int k = 0; k < i % 7; k++)
+                        g_assert_cmpint(send(pair->app_fd, NULL, 0, 0), ==, 0);
+        }
+        autofd_close(&pair->app_fd);
+        pair->app_fd = -1;
+        channel_note_hangup(pair->channel);
+
+        for (int i = 0; r == 0 && i < 300; i++) {
+                r = collect(pair);
+                n += datagram_batch_count(pair->batch);
+        }
+        g_assert_cmpint(r, ==, CHANNEL_E_HANGUP);
+        g_assert_cmpuint(n, ==, 50);
+        g_assert_cmpuint(channel_stats(pair->channel).n_collected, ==, 50);
+        g_assert_cmpint(collect(pair), ==, CHANNEL_E_HANGUP);
+        g_assert_cmpuint(datagram_batch_count(pair->batch), ==, 0);
 }
 
 /* ---- stray fds ---- */
@@ -395,6 +421,18 @@ static void test_free_never_resets_the_application(Pair *pair, const void *data)
         app_sends(pair, "unread behind an empty one");
         g_assert_cmpint(send(pair->app_fd, NULL, 0, 0), ==, 0);
         g_assert_cmpint(send(pair->app_fd, NULL, 0, 0), ==, 0);
+        pair->channel = channel_free(pair->channel);
+
+        assert_app_reads(pair, "one");
+        assert_app_sees_the_end(pair);
+}
+
+/* It did not close its end: what was delivered can still be read. */
+static void test_free_never_resets_who_shut_down_both_ways(Pair *pair, const void *data) {
+        deliver(pair, "one");
+        app_sends(pair, "unread");
+        g_assert_cmpint(shutdown(pair->app_fd, SHUT_RDWR), ==, 0);
+        channel_note_hangup(pair->channel);
         pair->channel = channel_free(pair->channel);
 
         assert_app_reads(pair, "one");
@@ -507,6 +545,8 @@ int main(int argc, char **argv) {
             test_collect_leaves_what_has_no_room_for_the_next_turn);
         add("collect/brings-the-last-words-before-the-end",
             test_collect_brings_the_last_words_before_the_end);
+        add("collect/brings-all-after-a-hangup-that-was-seen",
+            test_collect_brings_all_after_a_hangup_that_was_seen);
         add("collect/takes-half-a-goodbye-for-one", test_collect_takes_half_a_goodbye_for_one);
         add("stray/fds-are-refused-at-their-sender", test_fds_are_refused_at_their_sender);
         add("stray/fds-that-come-are-closed-and-the-bytes-count",
@@ -517,6 +557,8 @@ int main(int argc, char **argv) {
         add("free/lets-the-application-read-all-first",
             test_free_lets_the_application_read_all_first);
         add("free/never-resets-the-application", test_free_never_resets_the_application);
+        add("free/never-resets-who-shut-down-both-ways",
+            test_free_never_resets_who_shut_down_both_ways);
         add("free/of-a-full-channel-never-resets-either",
             test_free_of_a_full_channel_never_resets_either);
         add("free/while-the-application-sends-never-resets-it",

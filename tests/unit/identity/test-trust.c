@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* trust: sets of anchors, each once, within bounds. */
 
+#include "identity/certificate.h"
 #include "identity/trust.h"
 #include "lib/certificates.h"
 
@@ -125,6 +126,74 @@ static void test_the_system_has_anchors_or_says_that_it_has_none(void) {
         g_assert_false(trust_has(trust, test_identity_der(root)));
 }
 
+static guint n_read(const Trust *trust) {
+        g_autoptr(GPtrArray) anchors = trust_anchors(trust);
+
+        return anchors->len;
+}
+
+static void look_for(const Trust *trust, GBytes *der) {
+        certificate_auto certificate = NULL;
+
+        g_assert_cmpint(certificate_import(der, &certificate), ==, 0);
+        trust_look_for(trust, certificate, der);
+}
+
+/* Which takes most of the time that a set takes. */
+static void test_of_a_kept_one_is_read_what_is_looked_for(void) {
+        g_autoptr(TestIdentity) leaf = test_identity_new("leaf", root, 0, TEST_KEY_ECDSA);
+        g_autoptr(TestIdentity) alone = test_identity_new("alone", NULL, 0, TEST_KEY_ECDSA);
+        g_autoptr(GPtrArray) ders = test_blobs(test_identity_der(root), test_identity_der(other),
+                                               test_identity_der(root), NULL);
+        g_autoptr(Trust) given = NULL;
+        g_autoptr(Trust) kept = trust_new_kept(ders);
+
+        g_assert_cmpint(trust_new(ders, &given), ==, 0);
+        g_assert_cmpuint(trust_memory(kept), ==, trust_memory(given));
+        g_assert_true(g_strv_equal(trust_fingerprints(kept), trust_fingerprints(given)));
+        g_assert_true(trust_has(kept, test_identity_der(other)));
+        g_assert_cmpuint(n_read(kept), ==, 0);
+
+        look_for(kept, test_identity_der(alone));
+        g_assert_cmpuint(n_read(kept), ==, 0);
+        look_for(kept, test_identity_der(leaf)); /* whose issuer it is */
+        g_assert_cmpuint(n_read(kept), ==, 1);
+        look_for(kept, test_identity_der(leaf));
+        look_for(kept, test_identity_der(root));
+        g_assert_cmpuint(n_read(kept), ==, 1);
+        look_for(kept, test_identity_der(other)); /* itself */
+        g_assert_cmpuint(n_read(kept), ==, 2);
+}
+
+/* So that nobody has all of it read at once, by a name that all have. */
+static void test_of_one_name_so_many_issue(void) {
+        g_autoptr(GPtrArray) ders = test_blobs(NULL, NULL);
+        g_autoptr(TestIdentity) last = NULL;
+        g_autoptr(Trust) kept = NULL;
+
+        for (int i = 0; i < TRUST_ISSUERS_MAX + 1; i++) {
+                g_clear_pointer(&last, test_identity_free);
+                last = test_identity_new("same", NULL, TEST_IDENTITY_CA, TEST_KEY_ECDSA);
+                g_ptr_array_add(ders, g_bytes_ref(test_identity_der(last)));
+        }
+        kept = trust_new_kept(ders);
+        look_for(kept, ders->pdata[0]);
+        g_assert_cmpuint(n_read(kept), ==, TRUST_ISSUERS_MAX);
+        look_for(kept, test_identity_der(last));
+        g_assert_cmpuint(n_read(kept), ==, TRUST_ISSUERS_MAX + 1);
+}
+
+static void test_a_damaged_kept_one_trusts_nobody(void) {
+        g_autoptr(GBytes) noise = g_bytes_new_static("noise", 5);
+        g_autoptr(GBytes) cut = g_bytes_new_from_bytes(test_identity_der(root), 0, 100);
+        g_autoptr(GPtrArray) ders = test_blobs(noise, cut, NULL);
+        g_autoptr(Trust) kept = trust_new_kept(ders);
+
+        g_assert_null(trust_fingerprints(kept)[0]);
+        look_for(kept, test_identity_der(root));
+        g_assert_cmpuint(n_read(kept), ==, 0);
+}
+
 static void test_a_reference_outlives_its_maker(void) {
         g_autoptr(GPtrArray) blobs = test_blobs(test_identity_der(root), NULL);
         Trust *trust = NULL, *kept;
@@ -157,6 +226,11 @@ int main(int argc, char **argv) {
                         test_more_than_the_limit_is_refused);
         g_test_add_func("/trust/new/too-many-bytes-are-refused-unread",
                         test_too_many_bytes_are_refused_unread);
+        g_test_add_func("/trust/kept/of-it-is-read-what-is-looked-for",
+                        test_of_a_kept_one_is_read_what_is_looked_for);
+        g_test_add_func("/trust/kept/of-one-name-so-many-issue", test_of_one_name_so_many_issue);
+        g_test_add_func("/trust/kept/a-damaged-one-trusts-nobody",
+                        test_a_damaged_kept_one_trusts_nobody);
         g_test_add_func("/trust/system/has-anchors-or-says-that-it-has-none",
                         test_the_system_has_anchors_or_says_that_it_has_none);
         g_test_add_func("/trust/ref/outlives-its-maker", test_a_reference_outlives_its_maker);

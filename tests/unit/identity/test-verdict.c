@@ -37,42 +37,49 @@ typedef struct Case {
 
 static bool reached[N_VERDICT_CODES]; /* which errors were expected, and came */
 
-static Trust *trust_in(const TestIdentity *identity) {
-        g_autoptr(GPtrArray) blobs = test_chain_ders(identity, NULL);
-        Trust *trust = NULL;
+static GArray *reach_by(const Trust *trust, VerdictQuestion question) {
+        GArray *errors = NULL;
 
-        g_assert_cmpint(trust_new(blobs, &trust), ==, 0);
-        return trust;
+        question.trust = trust;
+        g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
+        return errors;
+}
+
+/* By a set that is given, and by one that was kept: they say the same. */
+static GArray *reach_under(const TestIdentity *anchor, const VerdictQuestion *question) {
+        g_autoptr(GPtrArray) blobs = test_chain_ders(anchor, NULL);
+        g_autoptr(Trust) given = NULL;
+        g_autoptr(Trust) kept = trust_new_kept(blobs);
+        g_autoptr(GArray) same = reach_by(kept, *question);
+        GArray *errors;
+
+        g_assert_cmpint(trust_new(blobs, &given), ==, 0);
+        errors = reach_by(given, *question);
+        g_assert_cmpuint(errors->len, ==, same->len);
+        g_assert_true(verdict_all_ignored(errors, same, NULL));
+        return errors;
 }
 
 static GArray *reach(GPtrArray *chain, const TestIdentity *anchor, const char *name) {
-        g_autoptr(Trust) trust = trust_in(anchor);
-        VerdictQuestion question = {
-                .trust = trust, .chain = chain, .name = name, .peer_is_server = true};
-        GArray *errors = NULL;
+        const VerdictQuestion question = {.chain = chain, .name = name, .peer_is_server = true};
 
-        g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
-        return errors;
+        return reach_under(anchor, &question);
 }
 
 static GArray *reach_case(const Case *c) {
-        g_autoptr(Trust) trust = trust_in(c->trust ? c->trust : root);
         g_autoptr(GPtrArray) chain =
                 test_chain_ders(c->chain[0], c->chain[1], c->chain[2], c->chain[3], NULL);
-        VerdictQuestion question = {.trust = trust,
-                                    .chain = chain,
-                                    .name = c->name,
-                                    .peer_is_server = !c->peer_is_client,
-                                    .depth = c->depth,
-                                    .revocations = c->revocations,
-                                    .pins = c->pins,
-                                    .vouched = c->vouched,
-                                    .wants_ocsp = c->wants_ocsp,
-                                    .ocsp_response = c->response};
-        GArray *errors = NULL;
+        const VerdictQuestion question = {.chain = chain,
+                                          .name = c->name,
+                                          .peer_is_server = !c->peer_is_client,
+                                          .depth = c->depth,
+                                          .revocations = c->revocations,
+                                          .pins = c->pins,
+                                          .vouched = c->vouched,
+                                          .wants_ocsp = c->wants_ocsp,
+                                          .ocsp_response = c->response};
 
-        g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
-        return errors;
+        return reach_under(c->trust ? c->trust : root, &question);
 }
 
 static bool has(const GArray *errors, VerdictCode code, GBytes *certificate) {
@@ -577,18 +584,15 @@ static void test_what_cannot_be_read_is_the_only_error(void) {
 static void test_a_damaged_leaf_is_never_good(void) {
         gsize size;
         const uint8_t *data = g_bytes_get_data(test_identity_der(leaf), &size);
-        g_autoptr(Trust) trust = trust_in(root);
 
         for (size_t i = 0; i < size; i++) {
                 uint8_t *copy = g_memdup2(data, size);
                 g_autoptr(GBytes) der = g_bytes_new_take(copy, size);
                 g_autoptr(GPtrArray) chain = test_blobs(der, test_identity_der(inter), NULL);
-                VerdictQuestion question = {
-                        .trust = trust, .chain = chain, .name = NAME, .peer_is_server = true};
                 g_autoptr(GArray) errors = NULL;
 
                 copy[i] ^= (uint8_t)(1 << i % 8);
-                g_assert_cmpint(verdict_reach(&question, &errors), ==, 0);
+                errors = reach(chain, root, NAME);
                 g_assert_cmpuint(errors->len, >, 0);
         }
 }

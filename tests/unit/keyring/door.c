@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define LIMIT_USEC (30 * G_USEC_PER_SEC)
 
@@ -27,8 +28,9 @@ void door_set_up(Door *door, gconstpointer data) {
 
         g_assert_cmpint(sd_event_new(&door->event), >=, 0);
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-        g_assert_cmpint(server_new(door->event, pair[1], NULL, on_closed, NULL, &door->server), ==,
-                        0);
+        g_assert_cmpint(
+                server_new(door->event, pair[1], door->store, on_closed, NULL, &door->server), ==,
+                0);
         g_assert_cmpint(sd_bus_new(&door->client), >=, 0);
         g_assert_cmpint(sd_bus_set_fd(door->client, pair[0], pair[0]), >=, 0);
         g_assert_cmpint(sd_bus_negotiate_fds(door->client, true), >=, 0);
@@ -62,6 +64,17 @@ void door_call(Door *door, sd_bus_message *call) {
                         0);
         while (!door->reply)
                 door_turn(door, limit);
+}
+
+int door_open_uses(Door *door) {
+        g_autoptr(sd_bus_message) m = door_new_call(door, "OpenUses");
+        int fd;
+
+        door_call(door, m);
+        g_assert_cmpint(sd_bus_message_read(door->reply, "h", &fd), >, 0);
+        fd = dup(fd);
+        g_assert_cmpint(fd, >=, 0);
+        return fd;
 }
 
 void door_refuses(Door *door, sd_bus_message *call, const char *error, const char *text) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* door: a keyring's server without a store, and the other end of its socket. */
+/* door: a keyring's server, and the other end of its socket. */
 
 #include "base/terms.h"
 #include "keyring/server.h"
@@ -11,6 +11,7 @@
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 
 typedef struct Door {
+        Store *store; /* set before; NULL: nothing is kept. Borrowed */
         sd_event *event;
         Server *server;
         sd_bus *client;
@@ -24,6 +25,8 @@ void door_tear_down(Door *door, gconstpointer data);
 sd_bus_message *door_new_call(Door *door, const char *method);
 /* The answer is door->reply. */
 void door_call(Door *door, sd_bus_message *call);
+/* Where keys are used; the caller's. */
+int door_open_uses(Door *door);
 /* It is this error (a name after DTLSD_ERROR_PREFIX) and says @text. */
 void door_refuses(Door *door, sd_bus_message *call, const char *error, const char *text);
 /* A method that takes a user and a name refuses every name: what is none, another user's, and, as

@@ -24,5 +24,7 @@ void ground_done(Ground *ground);
 /* After ground_close(): all files, by their names, to be freed; and back to them, quickly. */
 GHashTable *ground_save(const Ground *ground);
 void ground_restore(const Ground *ground, GHashTable *files);
-/* An entry's file with this in it, header and all. */
+/* As if this had been kept, whatever it is. */
 void ground_write(const Ground *ground, StoreKind kind, const char *name, const char *contents);
+/* Nothing is left in an entry's file. */
+void ground_empty(const Ground *ground, StoreKind kind, const char *name);

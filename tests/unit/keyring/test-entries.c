@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* entries: how many there may be, and in which order they are. */
+/* entries: how many there may be, and what is done to all kinds alike. */
 
 #include "keyring/entries.h"
+
+#include "ground.h"
 
 static GHashTable *table(const char *const *names) {
         GHashTable *by_name = g_hash_table_new(g_str_hash, g_str_equal);
@@ -31,14 +33,47 @@ static void what_is_there_has_its_room(void) {
         g_assert_true(entries_have_room(by_name, "a", 2, 3));
 }
 
-static void are_listed_by_their_names(void) {
-        g_autoptr(GHashTable) by_name = table((const char *const[]){"b", "u/9/a", "a", "B", NULL});
-        g_autoptr(GPtrArray) list = entries_list(by_name);
-        const char *const expected[] = {"B", "a", "b", "u/9/a"};
+static void note(void *names, const char *name) {
+        g_ptr_array_add(names, g_strdup(name));
+}
 
-        g_assert_cmpuint(list->len, ==, G_N_ELEMENTS(expected));
-        for (guint i = 0; i < list->len; i++)
-                g_assert_cmpstr(list->pdata[i], ==, expected[i]);
+static void those_of_a_kind_are_loaded(void) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        Ground ground = ground_new(/* sealed= */ false);
+
+        ground_write(&ground, STORE_PSK, "b", "x");
+        ground_write(&ground, STORE_TRUST, "other", "x");
+        ground_write(&ground, STORE_PSK, "u/1000/a", "x");
+        g_assert_cmpint(entries_load(ground.store, STORE_PSK, note, names), ==, 0);
+        g_assert_cmpint(entries_load(NULL, STORE_PSK, note, names), ==, 0);
+        g_assert_cmpuint(names->len, ==, 2);
+        g_assert_cmpstr(names->pdata[0], ==, "b");
+        g_assert_cmpstr(names->pdata[1], ==, "u/1000/a");
+
+        ground_close(&ground);
+        ground_done(&ground);
+}
+
+static void what_is_removed_is_gone_from_disk_and_table(void) {
+        g_autoptr(GHashTable) by_name = table((const char *const[]){"a", "kept", NULL});
+        Ground ground = ground_new(/* sealed= */ false);
+        g_autoptr(Secret) contents = NULL;
+
+        g_assert_cmpint(entries_remove(NULL, STORE_PSK, by_name, "a"), ==, ENTRIES_E_NO_STORE);
+        g_assert_cmpint(entries_remove(ground.store, STORE_PSK, by_name, "no"), ==,
+                        ENTRIES_E_UNKNOWN);
+        g_assert_cmpuint(g_hash_table_size(by_name), ==, 2);
+
+        ground_write(&ground, STORE_PSK, "a", "x");
+        ground_write(&ground, STORE_PSK, "damaged", "x"); /* and so not in the table */
+        g_assert_cmpint(entries_remove(ground.store, STORE_PSK, by_name, "a"), ==, 0);
+        g_assert_cmpint(entries_remove(ground.store, STORE_PSK, by_name, "damaged"), ==, 0);
+        g_assert_cmpint(store_get(ground.store, STORE_PSK, "a", &contents), ==, STORE_E_UNKNOWN);
+        g_assert_false(g_hash_table_contains(by_name, "a"));
+        g_assert_true(g_hash_table_contains(by_name, "kept"));
+
+        ground_close(&ground);
+        ground_done(&ground);
 }
 
 int main(int argc, char **argv) {
@@ -46,6 +81,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/entries/a-user-has-a-share-and-the-administrator-what-is-left",
                         a_user_has_a_share_and_the_administrator_what_is_left);
         g_test_add_func("/entries/what-is-there-has-its-room", what_is_there_has_its_room);
-        g_test_add_func("/entries/are-listed-by-their-names", are_listed_by_their_names);
+        g_test_add_func("/entries/those-of-a-kind-are-loaded", those_of_a_kind_are_loaded);
+        g_test_add_func("/entries/what-is-removed-is-gone-from-disk-and-table",
+                        what_is_removed_is_gone_from_disk_and_table);
         return g_test_run();
 }

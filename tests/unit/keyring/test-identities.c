@@ -123,7 +123,7 @@ static void what_does_not_fit_leaves_the_last_good_pair(void) {
         put(&world, "x", world.first);
         n_keys = vault_count(world.ground.vault, 0);
         g_assert_cmpint(put_pair(&world, "x", world.second, world.first, &identity, &text), ==,
-                        IDENTITIES_E_BAD_SECRET);
+                        ENTRIES_E_BAD);
         g_assert_nonnull(strstr(text, "not that of the first certificate"));
         g_assert_cmpuint(vault_count(world.ground.vault, 0), ==, n_keys);
         world_again(&world);
@@ -167,14 +167,14 @@ static bool is(const World *world, const TestIdentity *in_use, bool waits) {
 static void a_key_waits_for_its_certificate(void) {
         World world = world_new();
 
-        g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_UNKNOWN);
+        g_assert_cmpint(install(&world, "x", world.first), ==, ENTRIES_E_UNKNOWN);
         g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
         g_assert_true(is(&world, NULL, true));
         g_assert_cmpuint(vault_count(world.ground.vault, 0), ==, 0); /* nobody signs with it */
         world_again(&world);
         g_assert_true(is(&world, NULL, true));
 
-        g_assert_cmpint(install(&world, "x", world.second), ==, IDENTITIES_E_BAD_SECRET);
+        g_assert_cmpint(install(&world, "x", world.second), ==, ENTRIES_E_BAD);
         g_assert_true(is(&world, NULL, true));
         g_assert_cmpint(install(&world, "x", world.first), ==, 0);
         g_assert_true(is(&world, world.first, false));
@@ -196,13 +196,13 @@ static void a_key_waits_beside_the_pair_in_use(void) {
         /* renewed with the same key, the other goes on waiting; so it does after a refusal */
         g_assert_cmpint(install(&world, "x", world.first), ==, 0);
         g_assert_true(is(&world, world.first, true));
-        g_assert_cmpint(install(&world, "x", third), ==, IDENTITIES_E_BAD_SECRET);
+        g_assert_cmpint(install(&world, "x", third), ==, ENTRIES_E_BAD);
         world_again(&world);
         g_assert_true(is(&world, world.first, true));
 
         g_assert_cmpint(install(&world, "x", world.second), ==, 0);
         g_assert_true(is(&world, world.second, false));
-        g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_BAD_SECRET);
+        g_assert_cmpint(install(&world, "x", world.first), ==, ENTRIES_E_BAD);
         world_done(&world);
 }
 
@@ -212,7 +212,7 @@ static void the_last_key_is_the_one_that_waits(void) {
         g_assert_cmpint(wait_key(&world, "x", world.first), ==, 0);
         g_assert_cmpint(wait_key(&world, "x", world.second), ==, 0);
         world_again(&world);
-        g_assert_cmpint(install(&world, "x", world.first), ==, IDENTITIES_E_BAD_SECRET);
+        g_assert_cmpint(install(&world, "x", world.first), ==, ENTRIES_E_BAD);
         g_assert_cmpint(install(&world, "x", world.second), ==, 0);
 
         /* who brings a pair of his own does without */
@@ -231,13 +231,12 @@ static void a_damaged_one_is_left_out_and_can_be_removed(void) {
         put(&world, "bad", world.first);
         put(&world, "good", world.second);
         file = store_file(world.ground.store, STORE_IDENTITY, "bad");
-        ground_write(&world.ground, STORE_IDENTITY, "bad",
-                     "dtlsd-store 1 plain identity bad\nnonsense");
+        ground_write(&world.ground, STORE_IDENTITY, "bad", "nonsense");
         world_again(&world);
 
         assert_listed(&world, (const char *const[]){"good", NULL});
         g_assert_cmpint(identities_remove(world.identities, "bad"), ==, 0);
-        g_assert_cmpint(identities_remove(world.identities, "bad"), ==, IDENTITIES_E_UNKNOWN);
+        g_assert_cmpint(identities_remove(world.identities, "bad"), ==, ENTRIES_E_UNKNOWN);
         g_assert_false(g_file_test(file, G_FILE_TEST_EXISTS));
         world_done(&world);
 }
@@ -253,7 +252,7 @@ static void a_user_has_so_many(void) {
                 put(&world, name, world.first);
         }
         g_assert_cmpint(put_pair(&world, "u/1000/x", world.first, world.first, &identity, &text),
-                        ==, IDENTITIES_E_FULL);
+                        ==, ENTRIES_E_FULL);
         put(&world, "u/1000/0", world.second); /* in its place */
         put(&world, "u/1001/x", world.second);
         put(&world, "x", world.second);
@@ -285,7 +284,7 @@ static void a_user_has_so_many_bytes(void) {
                 n_keys = vault_count(world.ground.vault, 1000);
                 r = identities_put(world.identities, name, chain, key, &identity, &text);
         }
-        g_assert_cmpint(r, ==, IDENTITIES_E_FULL);
+        g_assert_cmpint(r, ==, ENTRIES_E_FULL);
         g_assert_nonnull(strstr(text, "512 KiB"));
         g_assert_cmpuint(vault_count(world.ground.vault, 1000), ==, n_keys);
         put(&world, "u/1000/0", world.second); /* in the place of a long one */
@@ -299,7 +298,7 @@ static void without_a_store_nothing_is_kept(void) {
         g_autoptr(Identities) identities = NULL;
 
         g_assert_cmpint(identities_new(NULL, vault, &identities), ==, 0);
-        g_assert_cmpint(identities_remove(identities, "x"), ==, IDENTITIES_E_NO_STORE);
+        g_assert_cmpint(identities_remove(identities, "x"), ==, ENTRIES_E_NO_STORE);
 }
 
 int main(int argc, char **argv) {

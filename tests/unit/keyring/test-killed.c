@@ -338,7 +338,7 @@ static int pin_of_a_new_table(const World *world) {
 }
 
 static int pin_of_the_first_time(const World *world) {
-        return pin(world, "u/1000/pins", "valve", 3, true);
+        return pin(world, "u/1000/pins", "pump", 3, true);
 }
 
 static int pin_added(const World *world) {

@@ -135,6 +135,19 @@ static void the_first_one_is_the_first(void) {
         world_done(&world);
 }
 
+/* Who asked whether there was any may have been told no before the administrator said. */
+static void none_is_the_first_beside_the_administrators(void) {
+        World world = world_new();
+
+        g_assert_cmpint(add_to(&world, "pins", HOST, 5684, world.first, false), ==, 0);
+        g_assert_cmpint(add(&world, world.second, true), ==, PINS_E_TAKEN);
+        g_assert_false(has(&world, OWN, HOST, 5684, world.second));
+        g_assert_cmpint(add(&world, world.first, true), ==, 0);
+        g_assert_cmpint(add(&world, world.second, false), ==, 0);
+        g_assert_cmpint(add_to(&world, OWN, HOST, 5685, world.second, true), ==, 0);
+        world_done(&world);
+}
+
 static void places_have_one_spelling(void) {
         static const char *const tables[] = {"",         "x",         "pins/x",
                                              "u/1000/x", "u/01/pins", "u/x/pins"};
@@ -166,13 +179,10 @@ static void a_damaged_table_stays_until_it_is_let_go(void) {
 
         g_assert_cmpint(add_to(&world, "pins", HOST, 1, world.first, false), ==, 0);
         for (size_t i = 0; i < G_N_ELEMENTS(bodies); i++) {
-                g_autofree char *text =
-                        g_strconcat("dtlsd-store 1 plain pins " OWN "\n", bodies[i], NULL);
-
                 g_test_message("%s", bodies[i]);
-                ground_write(&world.ground, STORE_PINS, OWN, text);
+                ground_write(&world.ground, STORE_PINS, OWN, bodies[i]);
                 world_again(&world);
-                g_assert_cmpuint(count(&world), ==, 1);
+                g_assert_cmpuint(count(&world), ==, 2); /* it is told of, with nothing in it */
                 g_assert_cmpint(add(&world, world.first, true), ==, PINS_E_DAMAGED);
                 g_assert_cmpint(drop(&world, HOST, 5684, NULL), ==, PINS_E_DAMAGED);
         }
@@ -188,10 +198,10 @@ static void a_damaged_table_stays_until_it_is_let_go(void) {
 static void nothing_is_first_where_the_administrators_are_damaged(void) {
         World world = world_new();
 
-        ground_write(&world.ground, STORE_PINS, "pins", "dtlsd-store 1 plain pins pins\nnonsense");
+        ground_write(&world.ground, STORE_PINS, "pins", "nonsense");
         world_again(&world);
         g_assert_cmpint(add(&world, world.first, true), ==, PINS_E_DAMAGED);
-        g_assert_cmpuint(count(&world), ==, 0);
+        g_assert_cmpuint(count(&world), ==, 1);
         g_assert_cmpint(add(&world, world.first, false), ==, 0);
         world_done(&world);
 }
@@ -264,6 +274,8 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/pins/are-there-again", are_there_again);
         g_test_add_func("/pins/the-first-one-is-the-first", the_first_one_is_the_first);
+        g_test_add_func("/pins/none-is-the-first-beside-the-administrators",
+                        none_is_the_first_beside_the_administrators);
         g_test_add_func("/pins/places-have-one-spelling", places_have_one_spelling);
         g_test_add_func("/pins/a-damaged-table-stays-until-it-is-let-go",
                         a_damaged_table_stays_until_it_is_let_go);

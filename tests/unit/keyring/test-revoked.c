@@ -87,7 +87,7 @@ static void are_put_replaced_and_removed(void) {
         assert_listed(&world, "stolen:195");
         world_again(&world);
         assert_listed(&world, "stolen:195");
-        g_assert_cmpint(revoked_remove(world.revoked, "u/1000/own"), ==, REVOKED_E_UNKNOWN);
+        g_assert_cmpint(revoked_remove(world.revoked, "u/1000/own"), ==, ENTRIES_E_UNKNOWN);
         world_done(&world);
 }
 
@@ -95,10 +95,10 @@ static void nonsense_leaves_all_as_it_was(void) {
         World world = world_new();
 
         g_assert_cmpint(put(&world, "stolen", HASH), ==, 0);
-        g_assert_cmpint(put(&world, "stolen", "nonsense"), ==, REVOKED_E_BAD);
+        g_assert_cmpint(put(&world, "stolen", "nonsense"), ==, ENTRIES_E_BAD);
         g_assert_nonnull(strstr(world.text, "SHA-256"));
-        g_assert_cmpint(put(&world, "stolen", ""), ==, REVOKED_E_BAD);
-        g_assert_cmpint(put_long(&world, "stolen", REVOCATION_TEXT_MAX + 1), ==, REVOKED_E_BAD);
+        g_assert_cmpint(put(&world, "stolen", ""), ==, ENTRIES_E_BAD);
+        g_assert_cmpint(put_long(&world, "stolen", REVOCATION_TEXT_MAX + 1), ==, ENTRIES_E_BAD);
         g_assert_nonnull(strstr(world.text, "256 KiB"));
         assert_listed(&world, "stolen:65");
         world_again(&world);
@@ -112,17 +112,16 @@ static void a_damaged_one_is_told_and_stays(void) {
 
         g_assert_cmpint(put(&world, "bad", HASH), ==, 0);
         g_assert_cmpint(put(&world, "good", HASH), ==, 0);
-        ground_write(&world.ground, STORE_REVOCATIONS, "bad",
-                     "dtlsd-store 1 plain revocations bad\nnonsense");
+        ground_write(&world.ground, STORE_REVOCATIONS, "bad", "nonsense");
         world_again(&world);
         assert_listed(&world, "bad:damaged good:65");
-        ground_write(&world.ground, STORE_REVOCATIONS, "bad", "");
+        ground_empty(&world.ground, STORE_REVOCATIONS, "bad");
         world_again(&world);
         assert_listed(&world, "bad:damaged good:65");
 
         g_assert_cmpint(put(&world, "bad", HASH HASH), ==, 0);
         assert_listed(&world, "bad:130 good:65");
-        ground_write(&world.ground, STORE_REVOCATIONS, "bad", "");
+        ground_empty(&world.ground, STORE_REVOCATIONS, "bad");
         world_again(&world);
         g_assert_cmpint(revoked_remove(world.revoked, "bad"), ==, 0);
         assert_listed(&world, "good:65");
@@ -137,11 +136,11 @@ static void a_user_has_so_many_and_so_much(void) {
 
                 g_assert_cmpint(put(&world, name, HASH), ==, 0);
         }
-        g_assert_cmpint(put(&world, "u/1000/x", HASH), ==, REVOKED_E_FULL);
+        g_assert_cmpint(put(&world, "u/1000/x", HASH), ==, ENTRIES_E_FULL);
         g_assert_nonnull(strstr(world.text, "16"));
         g_assert_cmpint(put(&world, "u/1000/0", HASH HASH), ==, 0);
         g_assert_cmpint(put_long(&world, "u/1000/0", REVOCATION_TEXT_MAX - 100), ==,
-                        REVOKED_E_FULL);
+                        ENTRIES_E_FULL);
         g_assert_cmpint(put_long(&world, "u/1001/x", REVOCATION_TEXT_MAX - 100), ==, 0);
         g_assert_cmpint(put_long(&world, "x", REVOCATION_TEXT_MAX - 100), ==, 0);
         g_assert_cmpint(put_long(&world, "y", REVOCATION_TEXT_MAX - 100), ==, 0);
@@ -162,12 +161,12 @@ static void a_user_has_so_many_lists(void) {
                 g_ptr_array_add(blobs, g_bytes_ref(crl));
         g_assert_cmpint(revocation_text_new(blobs, none, &text), ==, 0);
         g_assert_cmpint(put_bytes(&world, "u/1000/x", g_bytes_ref(text)), ==, 0);
-        g_assert_cmpint(put_bytes(&world, "u/1000/y", g_bytes_ref(text)), ==, REVOKED_E_FULL);
+        g_assert_cmpint(put_bytes(&world, "u/1000/y", g_bytes_ref(text)), ==, ENTRIES_E_FULL);
         g_assert_cmpint(put(&world, "u/1000/y", HASH), ==, 0);
 
         g_ptr_array_add(blobs, g_bytes_ref(crl));
         g_assert_cmpint(revocation_text_new(blobs, none, &more), ==, 0);
-        g_assert_cmpint(put_bytes(&world, "u/1000/x", g_bytes_ref(more)), ==, REVOKED_E_FULL);
+        g_assert_cmpint(put_bytes(&world, "u/1000/x", g_bytes_ref(more)), ==, ENTRIES_E_FULL);
         g_assert_cmpint(put_bytes(&world, "x", g_bytes_ref(more)), ==, 0);
         world_done(&world);
 }
@@ -180,7 +179,7 @@ static void the_administrator_has_so_many(void) {
 
                 g_assert_cmpint(put(&world, name, HASH), ==, 0);
         }
-        g_assert_cmpint(put(&world, "x", HASH), ==, REVOKED_E_FULL);
+        g_assert_cmpint(put(&world, "x", HASH), ==, ENTRIES_E_FULL);
         g_assert_nonnull(strstr(world.text, "256"));
         g_assert_cmpint(put(&world, "0", HASH HASH), ==, 0);
         world_done(&world);
@@ -192,8 +191,8 @@ static void without_a_store_nothing_is_kept(void) {
         const char *why;
 
         g_assert_cmpint(revoked_new(NULL, &revoked), ==, 0);
-        g_assert_cmpint(revoked_put(revoked, "x", text, &why), ==, REVOKED_E_NO_STORE);
-        g_assert_cmpint(revoked_remove(revoked, "x"), ==, REVOKED_E_NO_STORE);
+        g_assert_cmpint(revoked_put(revoked, "x", text, &why), ==, ENTRIES_E_NO_STORE);
+        g_assert_cmpint(revoked_remove(revoked, "x"), ==, ENTRIES_E_NO_STORE);
 }
 
 int main(int argc, char **argv) {

@@ -2,11 +2,14 @@
 
 #include "base/log.h"
 #include "base/memfd.h"
+#include "base/use.h"
 #include "door.h"
 #include "keyring/vault.h"
 #include "material.h"
 
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define ALICE 1000
@@ -15,7 +18,7 @@
 #define TEXT "what is signed"
 #define ERROR_NAME(x) (DTLSD_ERROR_PREFIX x)
 
-typedef struct Answer { /* of a signal Used */
+typedef struct Answer {
         uint64_t ticket;
         char *error, *text;
         GBytes *bytes;
@@ -25,7 +28,10 @@ typedef struct Fixture {
         Door door;
         uint64_t last_ticket;
         GPtrArray *answers;
-        unsigned n_signals;
+        unsigned n_packets;
+        int fd; /* where keys are used */
+        sd_event_source *source;
+        UsePacket *packet;
 } Fixture;
 
 static void answer_free(void *data) {
@@ -37,39 +43,49 @@ static void answer_free(void *data) {
         g_free(answer);
 }
 
-static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+static int on_answers(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Fixture *f = userdata;
+        void *bytes;
+        Use use;
 
-        if (!sd_bus_message_is_signal(m, DTLSD_INTERFACE_KEYRING, "Used"))
-                return 0;
-
-        f->n_signals++;
-        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "(tssay)"), >, 0);
-        while (sd_bus_message_enter_container(m, 'r', "tssay") > 0) {
+        g_assert_cmpint(use_receive(f->packet, fd), ==, 0);
+        f->n_packets++;
+        while (use_next(f->packet, &use, &bytes)) {
                 Answer *answer = g_new0(Answer, 1);
-                const char *error, *text;
-                const void *data;
-                size_t size;
 
-                g_assert_cmpint(sd_bus_message_read(m, "tss", &answer->ticket, &error, &text), >,
-                                0);
-                g_assert_cmpint(sd_bus_message_read_array(m, 'y', &data, &size), >=, 0);
-                g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
-                answer->error = g_strdup(error);
-                answer->text = g_strdup(text);
-                answer->bytes = g_bytes_new(data, size);
+                answer->ticket = use.ticket;
+                answer->error = g_strconcat(*use.word ? DTLSD_ERROR_PREFIX : "", use.word, NULL);
+                answer->text = g_strndup(bytes, *use.word ? use.size : 0);
+                answer->bytes = g_bytes_new(bytes, *use.word ? 0 : use.size);
                 g_ptr_array_add(f->answers, answer);
         }
-        return 1;
+        g_assert_false(use_has_more(f->packet));
+        return 0;
+}
+
+static void open_uses(Fixture *f) {
+        f->fd = door_open_uses(&f->door);
+        g_assert_cmpint(sd_event_add_io(f->door.event, &f->source, f->fd, EPOLLIN, on_answers, f),
+                        >=, 0);
+}
+
+static void close_uses(Fixture *f) {
+        f->source = sd_event_source_disable_unref(f->source);
+        if (f->fd >= 0)
+                (void)close(f->fd);
+        f->fd = -1;
 }
 
 static void fixture_set_up(Fixture *f, gconstpointer data) {
         f->answers = g_ptr_array_new_with_free_func(answer_free);
         door_set_up(&f->door, NULL);
-        g_assert_cmpint(sd_bus_add_filter(f->door.client, NULL, on_signal, f), >=, 0);
+        f->packet = use_packet_new();
+        open_uses(f);
 }
 
 static void fixture_tear_down(Fixture *f, gconstpointer data) {
+        close_uses(f);
+        use_packet_free(f->packet);
         door_tear_down(&f->door, NULL);
         g_ptr_array_unref(f->answers);
 }
@@ -120,36 +136,25 @@ static uint64_t import_key(Fixture *f, gnutls_pk_algorithm_t algorithm, unsigned
 
 /* ---- uses ---- */
 
-static sd_bus_message *uses_begin(Fixture *f) {
-        sd_bus_message *m = door_new_call(&f->door, "Use");
-
-        g_assert_cmpint(sd_bus_message_set_expect_reply(m, false), >=, 0);
-        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "(ttusbay)"), >=, 0);
-        return m;
-}
-
 /* @algorithm "": the PSK. Returns the ticket. */
-static uint64_t uses_add(Fixture *f, sd_bus_message *m, uint64_t id, uid_t uid,
-                         const char *algorithm, GBytes *input) {
-        const bool is_hash = *algorithm && !g_str_equal(algorithm, "EdDSA-Ed25519");
+static uint64_t uses_add(Fixture *f, UsePacket *uses, uint64_t id, uid_t uid, const char *algorithm,
+                         GBytes *input) {
+        const Use use = {
+                .ticket = ++f->last_ticket,
+                .key = id,
+                .uid = uid,
+                .size = input ? (uint32_t)g_bytes_get_size(input) : 0,
+                .is_hash = *algorithm && !g_str_equal(algorithm, "EdDSA-Ed25519"),
+        };
 
-        g_assert_cmpint(sd_bus_message_open_container(m, 'r', "ttusbay"), >=, 0);
-        g_assert_cmpint(sd_bus_message_append(m, "ttusb", ++f->last_ticket, id, (uint32_t)uid,
-                                              algorithm, (int)is_hash),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_append_array(m, 'y',
-                                                    input ? g_bytes_get_data(input, NULL) : NULL,
-                                                    input ? g_bytes_get_size(input) : 0),
-                        >=, 0);
-        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_true(use_put(uses, &use, algorithm, input ? g_bytes_get_data(input, NULL) : NULL));
         return f->last_ticket;
 }
 
-/* Takes @m. */
-static void uses_send(Fixture *f, sd_bus_message *m) {
-        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
-        g_assert_cmpint(sd_bus_send(f->door.client, m, NULL), >=, 0);
-        sd_bus_message_unref(m);
+/* Takes @uses. */
+static void uses_send(Fixture *f, UsePacket *uses) {
+        g_assert_cmpint(use_send(uses, f->fd, 0), ==, 0);
+        use_packet_free(uses);
 }
 
 static const Answer *wait_answer(Fixture *f, uint64_t ticket) {
@@ -162,7 +167,7 @@ static const Answer *wait_answer(Fixture *f, uint64_t ticket) {
 }
 
 static const Answer *use(Fixture *f, uint64_t id, uid_t uid, const char *algorithm, GBytes *input) {
-        sd_bus_message *m = uses_begin(f);
+        UsePacket *m = use_packet_new();
         uint64_t ticket = uses_add(f, m, id, uid, algorithm, input);
 
         uses_send(f, m);
@@ -259,7 +264,7 @@ static void test_answers_several_at_once(Fixture *f, gconstpointer data) {
         g_autoptr(GBytes) spki = NULL;
         uint64_t key = import_key(f, GNUTLS_PK_ECDSA, 256, &spki);
         uint64_t psk = import_psk(f, "secret");
-        sd_bus_message *m = uses_begin(f);
+        UsePacket *m = use_packet_new();
         uint64_t last = 0;
 
         for (int i = 0; i < 20; i++) {
@@ -271,8 +276,8 @@ static void test_answers_several_at_once(Fixture *f, gconstpointer data) {
         (void)wait_answer(f, last);
 
         g_assert_cmpuint(f->answers->len, ==, 60);
-        g_assert_cmpuint(f->n_signals, <=, 10);
-        g_assert_cmpuint(f->n_signals, >, 1); /* none waits for all */
+        g_assert_cmpuint(f->n_packets, <=, 10);
+        g_assert_cmpuint(f->n_packets, >, 1); /* none waits for all */
         for (uint64_t ticket = 1; ticket <= last; ticket += 3) {
                 assert_verifies(wait_answer(f, ticket), spki, GNUTLS_SIGN_ECDSA_SHA256);
                 assert_refused(wait_answer(f, ticket + 1), ERROR_NAME("UnknownKey"), "no such key");
@@ -285,14 +290,14 @@ static void test_answers_what_is_cheap_first(Fixture *f, gconstpointer data) {
         g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
         uint64_t rsa = import_key(f, GNUTLS_PK_RSA, 2048, NULL);
         uint64_t psk = import_psk(f, "secret");
-        sd_bus_message *m = uses_begin(f);
+        UsePacket *m = use_packet_new();
         uint64_t slow = uses_add(f, m, rsa, ALICE, "RSA-SHA256", hash);
         uint64_t fast = uses_add(f, m, psk, ALICE, "", NULL);
 
         uses_send(f, m);
         (void)wait_answer(f, slow);
         g_assert_cmpuint(((const Answer *)f->answers->pdata[0])->ticket, ==, fast);
-        g_assert_cmpuint(f->n_signals, ==, 2);
+        g_assert_cmpuint(f->n_packets, ==, 2);
 }
 
 /* More at once than may wait: some are refused, all are answered, and it goes on. */
@@ -300,7 +305,7 @@ static void test_answers_a_flood(Fixture *f, gconstpointer data) {
         g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
         g_autoptr(GBytes) spki = NULL;
         uint64_t id = import_key(f, GNUTLS_PK_RSA, 2048, &spki);
-        sd_bus_message *m = uses_begin(f);
+        UsePacket *m = use_packet_new();
         unsigned n_refused = 0;
 
         for (unsigned i = 0; i < 200; i++)
@@ -322,23 +327,125 @@ static void test_answers_a_flood(Fixture *f, gconstpointer data) {
 static void test_survives_a_caller_that_goes(Fixture *f, gconstpointer data) {
         g_autoptr(GBytes) hash = material_hash(GNUTLS_DIG_SHA256, TEXT);
         uint64_t id = import_key(f, GNUTLS_PK_RSA, 2048, NULL);
-        sd_bus_message *m = uses_begin(f);
+        UsePacket *m = use_packet_new();
 
         for (unsigned i = 0; i < 20; i++)
                 (void)uses_add(f, m, id, ALICE, "RSA-SHA256", hash);
         uses_send(f, m);
-        g_assert_cmpint(sd_bus_flush(f->door.client), >=, 0);
-        f->door.client = sd_bus_close_unref(f->door.client);
+        close_uses(f);
         for (unsigned i = 0; i < 50; i++) /* the signatures come back to nobody */
                 (void)sd_event_run(f->door.event, 10000);
 }
 
-static void test_refuses_wrong_arguments(Fixture *f, gconstpointer data) {
-        g_autoptr(sd_bus_message) m = door_new_call(&f->door, "Use");
+static void test_passes_over_what_is_no_use(Fixture *f, gconstpointer data) {
+        const uint64_t id = import_psk(f, "secret");
 
-        g_assert_cmpint(sd_bus_message_append(m, "s", "hello"), >=, 0);
+        g_assert_cmpint(send(f->fd, "hello", 5, 0), ==, 5);
+        assert_answered(use(f, id, ALICE, "", NULL), "secret", 6);
+}
+
+/* Whatever comes: each head of noise is a use, or its packet is refused, and the next one is read.
+ */
+static void test_survives_noise(Fixture *f, gconstpointer data) {
+        const uint64_t id = import_psk(f, "secret");
+        GRand *rand = g_rand_new_with_seed(1);
+        uint8_t packet[400];
+
+        for (int i = 0; i < 2000; i++) {
+                const Use head = {.ticket = 1 + (uint64_t)i, .key = id, .uid = ALICE};
+                const gint32 size = g_rand_int_range(rand, 1, sizeof(packet));
+
+                for (size_t j = 0; j < sizeof(packet); j++)
+                        packet[j] = (uint8_t)g_rand_int(rand);
+                if (i % 2) { /* a whole one, but for some bytes */
+                        memcpy(packet, &head, sizeof(head));
+                        for (int j = 0; j < 3; j++)
+                                packet[g_rand_int_range(rand, 0, sizeof(head))] =
+                                        (uint8_t)g_rand_int(rand);
+                }
+                g_assert_cmpint(send(f->fd, packet, (size_t)size, 0), ==, size);
+                (void)sd_event_run(f->door.event, 0);
+                (void)sd_event_run(f->door.event, 0);
+        }
+        g_rand_free(rand);
+        f->last_ticket = UINT64_C(1) << 32;
+        assert_answered(use(f, id, ALICE, "", NULL), "secret", 6);
+}
+
+/* More than the socket holds answers, which are not read yet. Returns the last ticket. */
+static uint64_t ask_too_much(Fixture *f, uint64_t id) {
+        UsePacket *m = use_packet_new();
+
+        g_assert_cmpint(sd_event_source_set_enabled(f->source, SD_EVENT_OFF), >=, 0);
+        for (unsigned i = 0; i < 2500; i++)
+                (void)uses_add(f, m, id, ALICE, "", NULL);
+        uses_send(f, m);
+        (void)import_psk(f, "another"); /* other work goes on */
+        return f->last_ticket;
+}
+
+/* The keyring reads no more until they are; then each is answered, once and in its order. */
+static void test_keeps_what_is_not_read(Fixture *f, gconstpointer data) {
+        g_autofree char *psk = g_strnfill(512, 'x');
+        const uint64_t n = ask_too_much(f, import_psk(f, psk));
+
+        g_assert_cmpint(sd_event_source_set_enabled(f->source, SD_EVENT_ON), >=, 0);
+        (void)wait_answer(f, n);
+        g_assert_cmpuint(f->answers->len, ==, n);
+        for (guint i = 0; i < n; i++) {
+                const Answer *answer = f->answers->pdata[i];
+
+                g_assert_cmpuint(answer->ticket, ==, i + 1);
+                assert_answered(answer, psk, 512);
+        }
+}
+
+/* It ends with the keyring, and with the socket. */
+static void test_forgets_what_is_not_read(Fixture *f, gconstpointer data) {
+        g_autofree char *psk = g_strnfill(512, 'x');
+        const uint64_t id = import_psk(f, psk);
+        const int before = f->fd;
+
+        (void)ask_too_much(f, id);
+        f->source = sd_event_source_disable_unref(f->source);
+        open_uses(f);
+        (void)close(before);
+        assert_answered(use(f, id, ALICE, "", NULL), psk, 512);
+        g_assert_cmpuint(f->answers->len, ==, 1);
+        (void)ask_too_much(f, id);
+}
+
+/* What was asked before is answered. */
+static void test_removes_behind_uses(Fixture *f, gconstpointer data) {
+        const uint64_t id = import_psk(f, "secret");
+        g_autoptr(sd_bus_message) m = door_new_call(&f->door, "Remove");
+        const uint64_t n = 20; /* packets: more than turns until the call is made */
+
+        for (uint64_t i = 0; i < n; i++) {
+                UsePacket *packet = use_packet_new();
+
+                (void)uses_add(f, packet, id, ALICE, "", NULL);
+                uses_send(f, packet);
+        }
+        g_assert_cmpint(sd_bus_message_append(m, "t", id), >=, 0);
         door_call(&f->door, m);
-        g_assert_true(sd_bus_message_is_method_error(f->door.reply, SD_BUS_ERROR_INVALID_ARGS));
+        (void)wait_answer(f, n);
+        for (guint i = 0; i < n; i++)
+                assert_answered(f->answers->pdata[i], "secret", 6);
+        assert_refused(use(f, id, ALICE, "", NULL), ERROR_NAME("UnknownKey"), "no such key");
+}
+
+/* Of two ends the first is closed. */
+static void test_opens_anew(Fixture *f, gconstpointer data) {
+        const uint64_t id = import_psk(f, "secret");
+        int before = dup(f->fd);
+        uint8_t byte;
+
+        close_uses(f);
+        open_uses(f);
+        g_assert_cmpint(recv(before, &byte, sizeof(byte), 0), ==, 0);
+        (void)close(before);
+        assert_answered(use(f, id, ALICE, "", NULL), "secret", 6);
 }
 
 static void add(const char *name, void (*test)(Fixture *, gconstpointer)) {
@@ -356,7 +463,12 @@ int main(int argc, char **argv) {
         add("/server-uses/sign/survives-a-caller-that-goes", test_survives_a_caller_that_goes);
         add("/server-uses/psk/is-given-to-its-uid", test_gives_a_psk_to_its_uid);
         add("/server-uses/key/is-hidden-from-other-uids", test_hides_keys_from_others);
-        add("/server-uses/call/refuses-wrong-arguments", test_refuses_wrong_arguments);
+        add("/server-uses/call/passes-over-what-is-no-use", test_passes_over_what_is_no_use);
+        add("/server-uses/call/survives-noise", test_survives_noise);
+        add("/server-uses/use/keeps-what-is-not-read", test_keeps_what_is_not_read);
+        add("/server-uses/use/forgets-what-is-not-read", test_forgets_what_is_not_read);
+        add("/server-uses/key/is-removed-behind-its-uses", test_removes_behind_uses);
+        add("/server-uses/call/opens-anew", test_opens_anew);
         g_test_add_func("/server-uses/sign/names-raw-rsa-as-gnutls-does",
                         test_names_algorithms_as_gnutls_does);
         add("/server-uses/key/is-gone-when-it-is-removed", test_does_not_know_what_is_removed);

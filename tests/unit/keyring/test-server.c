@@ -248,7 +248,7 @@ static void test_is_as_its_interface_says(Fixture *f, gconstpointer data) {
 
         expected = members_of(written);
         found = members_of(served);
-        g_assert_nonnull(strstr(expected, "method Use"));
+        g_assert_nonnull(strstr(expected, "method OpenUses"));
         g_assert_cmpstr(found, ==, expected);
 }
 

@@ -192,14 +192,13 @@ static void damage_is_seen_and_kept_to_one_entry(gconstpointer sealed) {
         g_autoptr(Store) store = open_store(&world);
         g_autofree char *file = store_file(store, STORE_IDENTITY, "a");
         g_autofree char *contents = NULL;
-        gsize size, n_header;
+        gsize size;
 
         g_assert_cmpint(put(store, STORE_IDENTITY, "a", OLD), ==, 0);
         g_assert_cmpint(put(store, STORE_IDENTITY, "b", NEW), ==, 0);
         g_assert_true(g_file_get_contents(file, &contents, &size, NULL));
-        n_header = (gsize)(strchr(contents, '\n') + 1 - contents);
 
-        for (gsize i = 0; i < (sealed ? size : n_header); i++) {
+        for (gsize i = 0; i < size; i++) {
                 g_autoptr(Secret) read = NULL;
 
                 contents[i] ^= 1;
@@ -207,7 +206,7 @@ static void damage_is_seen_and_kept_to_one_entry(gconstpointer sealed) {
                 g_assert_cmpint(store_get(store, STORE_IDENTITY, "a", &read), ==, STORE_E_DAMAGED);
                 contents[i] ^= 1;
         }
-        for (gsize length = 0; length < (sealed ? size : n_header); length++) {
+        for (gsize length = 0; length < size; length++) {
                 g_autoptr(Secret) read = NULL;
 
                 overwrite(file, contents, length);
@@ -273,6 +272,18 @@ static void assert_folder_refused(const World *world, const char *expected) {
         g_assert_cmpint(store_open(world->path, NULL, &store, &text), ==, STORE_E_FOLDER);
         g_assert_true(g_str_has_prefix(text, world->path));
         g_assert_nonnull(strstr(text, expected));
+}
+
+/* Else one would sweep away what the other is about to rename. */
+static void refuses_a_folder_that_another_uses(void) {
+        World world = world_new(false);
+        Store *store = open_store(&world);
+
+        assert_folder_refused(&world, "another dtlsd-keyring uses it");
+        g_assert_cmpint(put(store, STORE_PSK, "a", "one"), ==, 0);
+        store_free(store);
+        store_free(open_store(&world));
+        world_done(&world);
 }
 
 static void refuses_a_folder_that_is_not_its_own(void) {
@@ -368,6 +379,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/store/sealed/another-seal-opens-nothing", another_seal_opens_nothing);
         g_test_add_func("/store/refuses-a-folder-that-is-not-its-own",
                         refuses_a_folder_that_is_not_its_own);
+        g_test_add_func("/store/refuses-a-folder-that-another-uses",
+                        refuses_a_folder_that_another_uses);
         g_test_add_data_func("/store/plain/killed-anywhere-it-is-the-old-or-the-new", NULL,
                              killed_anywhere_it_is_the_old_or_the_new);
         g_test_add_data_func("/store/sealed/killed-anywhere-it-is-the-old-or-the-new", "",

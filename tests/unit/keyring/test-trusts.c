@@ -110,7 +110,7 @@ static void grows_and_shrinks_and_is_there_again(void) {
         g_assert_false(has(&world, "u/1000/own", world.first));
 
         g_assert_cmpint(drop(&world, "field", world.first), ==, 0);
-        g_assert_cmpint(drop(&world, "field", world.first), ==, TRUSTS_E_UNKNOWN);
+        g_assert_cmpint(drop(&world, "field", world.first), ==, ENTRIES_E_UNKNOWN);
         world_again(&world);
         g_assert_false(has(&world, "field", world.first));
         g_assert_true(has(&world, "field", world.second));
@@ -120,7 +120,7 @@ static void grows_and_shrinks_and_is_there_again(void) {
         assert_listed(&world, (const char *const[]){"u/1000/own", NULL});
         world_again(&world);
         assert_listed(&world, (const char *const[]){"u/1000/own", NULL});
-        g_assert_cmpint(drop(&world, "field", world.second), ==, TRUSTS_E_UNKNOWN);
+        g_assert_cmpint(drop(&world, "field", world.second), ==, ENTRIES_E_UNKNOWN);
         world_done(&world);
 }
 
@@ -133,12 +133,12 @@ static void what_is_no_anchor_leaves_the_set_as_it_is(void) {
         const char *text = NULL;
 
         add(&world, "field", world.first);
-        g_assert_cmpint(add_blob(&world, "field", noise, &text), ==, TRUSTS_E_BAD);
+        g_assert_cmpint(add_blob(&world, "field", noise, &text), ==, ENTRIES_E_BAD);
         g_assert_nonnull(strstr(text, "not certificates"));
-        g_assert_cmpint(add_blob(&world, "field", cut, &text), ==, TRUSTS_E_BAD);
+        g_assert_cmpint(add_blob(&world, "field", cut, &text), ==, ENTRIES_E_BAD);
         g_assert_cmpint(add_blob(&world, "field", test_identity_key_pem(world.second), &text), ==,
-                        TRUSTS_E_BAD);
-        g_assert_cmpint(trusts_add(world.trusts, "new", none, &set, &text), ==, TRUSTS_E_BAD);
+                        ENTRIES_E_BAD);
+        g_assert_cmpint(trusts_add(world.trusts, "new", none, &set, &text), ==, ENTRIES_E_BAD);
         world_again(&world);
         assert_listed(&world, (const char *const[]){"field", NULL});
         g_assert_true(has(&world, "field", world.first));
@@ -150,7 +150,7 @@ static void the_systems_name_is_the_systems(void) {
         const char *text = NULL;
 
         g_assert_cmpint(add_blob(&world, "system", test_identity_der(world.first), &text), ==,
-                        TRUSTS_E_BAD);
+                        ENTRIES_E_BAD);
         g_assert_nonnull(strstr(text, "what the system trusts"));
         add(&world, "u/1000/system", world.first); /* cannot be mistaken for it */
         world_done(&world);
@@ -163,19 +163,19 @@ static void a_damaged_one_is_left_out_and_made_anew(void) {
         add(&world, "bad", world.first);
         add(&world, "good", world.second);
         file = store_file(world.ground.store, STORE_TRUST, "bad");
-        ground_write(&world.ground, STORE_TRUST, "bad", "dtlsd-store 1 plain trust bad\nnonsense");
+        ground_write(&world.ground, STORE_TRUST, "bad", "nonsense");
         world_again(&world);
         assert_listed(&world, (const char *const[]){"good", NULL});
-        g_assert_cmpint(drop(&world, "bad", world.first), ==, TRUSTS_E_UNKNOWN);
+        g_assert_cmpint(drop(&world, "bad", world.first), ==, ENTRIES_E_UNKNOWN);
         g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
         add(&world, "bad", world.second);
         g_assert_true(has(&world, "bad", world.second));
 
-        ground_write(&world.ground, STORE_TRUST, "bad", "");
+        ground_empty(&world.ground, STORE_TRUST, "bad");
         world_again(&world);
         g_assert_cmpint(drop_all(&world, "bad"), ==, 0);
         g_assert_false(g_file_test(file, G_FILE_TEST_EXISTS));
-        g_assert_cmpint(drop_all(&world, "bad"), ==, TRUSTS_E_UNKNOWN);
+        g_assert_cmpint(drop_all(&world, "bad"), ==, ENTRIES_E_UNKNOWN);
         world_done(&world);
 }
 
@@ -189,7 +189,7 @@ static void a_user_has_so_many(void) {
                 add(&world, name, world.first);
         }
         g_assert_cmpint(add_blob(&world, "u/1000/x", test_identity_der(world.first), &text), ==,
-                        TRUSTS_E_FULL);
+                        ENTRIES_E_FULL);
         g_assert_nonnull(strstr(text, "16"));
         add(&world, "u/1000/0", world.second);
         add(&world, "u/1001/x", world.second);
@@ -223,7 +223,7 @@ static void a_user_has_so_many_bytes(void) {
 
                 r = add_many(&world, name, 100, &text);
         }
-        g_assert_cmpint(r, ==, TRUSTS_E_FULL);
+        g_assert_cmpint(r, ==, ENTRIES_E_FULL);
         g_assert_nonnull(strstr(text, "256 KiB"));
         add(&world, "u/1001/x", world.first);
         world_done(&world);
@@ -236,8 +236,8 @@ static void without_a_store_nothing_is_kept(void) {
         const char *text;
 
         g_assert_cmpint(trusts_new(NULL, &trusts), ==, 0);
-        g_assert_cmpint(trusts_add(trusts, "x", none, &set, &text), ==, TRUSTS_E_NO_STORE);
-        g_assert_cmpint(trusts_remove(trusts, "x", NULL, 0, &set, &text), ==, TRUSTS_E_NO_STORE);
+        g_assert_cmpint(trusts_add(trusts, "x", none, &set, &text), ==, ENTRIES_E_NO_STORE);
+        g_assert_cmpint(trusts_remove(trusts, "x", NULL, 0, &set, &text), ==, ENTRIES_E_NO_STORE);
 }
 
 int main(int argc, char **argv) {

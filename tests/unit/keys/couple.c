@@ -49,6 +49,7 @@ Couple *couple_new(void) {
         g_assert_cmpint(sd_event_new(&couple->event), >=, 0);
         g_assert_cmpint(store_open(couple->path, NULL, &couple->store, &text), ==, 0);
         g_assert_cmpint(keys_new(couple->event, &couple->keys), ==, 0);
+        host_serve(&couple->host, couple->event, couple->keys);
         couple_connect(couple);
         return couple;
 }

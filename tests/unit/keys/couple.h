@@ -4,6 +4,7 @@
 /* couple: the client of the keyring and the keyring's server, both real, over a socket and a store.
  */
 
+#include "host.h"
 #include "keyring/server.h"
 #include "keys/keys.h"
 #include "lib/certificates.h"
@@ -17,6 +18,7 @@ typedef struct Couple {
         Store *store;
         Server *server;
         Keys *keys;
+        Host host;
         TestIdentity *first, *second;
         GString *changes; /* names, each with a space behind it; "*": any */
 

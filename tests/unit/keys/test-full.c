@@ -16,14 +16,22 @@ static TestIdentity *long_identity(void) {
 
 /* As if it had been stored so many times, but for what a thousand times to sync takes. */
 static void fill(Store *store, StoreKind kind, const char *word, const GString *text, size_t n) {
+        g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+        guint8 digest[32];
+        gsize size = sizeof digest;
+
+        g_checksum_update(checksum, (const guchar *)text->str, (gssize)text->len);
+        g_checksum_get_digest(checksum, digest, &size);
         for (size_t i = 0; i < n; i++) {
                 g_autofree char *name = g_strdup_printf("%zu", i);
                 g_autofree char *file = store_file(store, kind, name);
-                g_autofree char *contents =
-                        g_strdup_printf("dtlsd-store 1 plain %s %s\n%s", word, name, text->str);
+                g_autoptr(GString) contents = g_string_new(NULL);
 
-                g_assert_true(g_file_set_contents_full(file, contents, -1, G_FILE_SET_CONTENTS_NONE,
-                                                       0600, NULL));
+                g_string_printf(contents, "dtlsd-store 1 plain %s %s\n", word, name);
+                g_string_append_len(contents, (const char *)digest, sizeof digest);
+                g_string_append_len(contents, text->str, (gssize)text->len);
+                g_assert_true(g_file_set_contents_full(file, contents->str, (gssize)contents->len,
+                                                       G_FILE_SET_CONTENTS_NONE, 0600, NULL));
         }
 }
 

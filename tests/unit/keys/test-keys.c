@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/memfd.h"
 #include "base/terms.h"
+#include "base/use.h"
+#include "host.h"
 #include "keyring/server.h"
 #include "material.h"
 
@@ -24,11 +26,14 @@
 typedef struct Fixture {
         sd_event *event;
         Keys *keys;
+        Host host;
         Server *server; /* a real keyring */
         int other_fd;   /* the keyring's end, while nobody serves it */
 
         sd_bus *fake; /* a keyring that does as the test says */
         sd_bus_message *held;
+        int uses_fd; /* the fake's */
+        bool refuses_uses;
         unsigned n_removed;
         uint64_t last_id;
 
@@ -142,12 +147,26 @@ static int fake_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         return sd_bus_reply_method_return(m, "");
 }
 
-/* ImportPsk answers at once; ImportPrivateKey and Use are held back. */
+static int fake_open_uses(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Fixture *f = userdata;
+        int pair[2], r;
+
+        if (f->refuses_uses)
+                return sd_bus_error_set(ret_error, DTLSD_ERROR_PREFIX "Failed", "no fd is left");
+
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), ==, 0);
+        f->uses_fd = pair[0];
+        r = sd_bus_reply_method_return(m, "h", pair[1]);
+        (void)close(pair[1]);
+        return r;
+}
+
+/* ImportPsk answers at once; ImportPrivateKey is held back, and what is used not looked at. */
 static const sd_bus_vtable fake_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("ImportPrivateKey", "uh", "tay", hold, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ImportPsk", "uh", "t", fake_import, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("Use", "a(ttusbay)", "", hold, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("OpenUses", "", "h", fake_open_uses, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Remove", "t", "", fake_remove, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -163,20 +182,32 @@ static void serve_fake(Fixture *f) {
                         >=, 0);
         g_assert_cmpint(sd_bus_set_fd(f->fake, f->other_fd, f->other_fd), >=, 0);
         f->other_fd = -1;
+        g_assert_cmpint(sd_bus_negotiate_fds(f->fake, true), >=, 0);
         g_assert_cmpint(sd_bus_start(f->fake), >=, 0);
         g_assert_cmpint(sd_bus_attach_event(f->fake, f->event, 0), >=, 0);
 }
 
+static bool is_asked(const Fixture *f) {
+        uint8_t byte;
+
+        return recv(f->uses_fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void answer_use(Fixture *f, uint64_t ticket) {
-        g_assert_cmpint(sd_bus_emit_signal(f->fake, DTLSD_ROOT_PATH, DTLSD_INTERFACE_KEYRING,
-                                           "Used", "a(tssay)", 1, ticket, "", "", 3, 1, 2, 3),
-                        >=, 0);
+        const Use use = {.ticket = ticket, .size = 3};
+        UsePacket *packet = use_packet_new();
+
+        g_assert_true(use_put(packet, &use, "", "\1\2\3"));
+        g_assert_cmpint(use_send(packet, f->uses_fd, 0), ==, 0);
+        use_packet_free(packet);
 }
 
 static void fixture_set_up(Fixture *f, gconstpointer data) {
         f->other_fd = -1;
+        f->uses_fd = -1;
         g_assert_cmpint(sd_event_new(&f->event), >=, 0);
         g_assert_cmpint(keys_new(f->event, &f->keys), ==, 0);
+        host_serve(&f->host, f->event, f->keys);
 }
 
 static void fixture_tear_down(Fixture *f, gconstpointer data) {
@@ -186,6 +217,8 @@ static void fixture_tear_down(Fixture *f, gconstpointer data) {
         sd_bus_close_unref(f->fake);
         if (f->other_fd >= 0)
                 (void)close(f->other_fd);
+        if (f->uses_fd >= 0)
+                (void)close(f->uses_fd);
         sd_event_unref(f->event);
 }
 
@@ -408,7 +441,7 @@ static void test_is_late_once(Fixture *f, gconstpointer data) {
         wait_for(f, &heard.n_answers, 1);
         g_assert_cmpint(heard.outcome, ==, KEYS_E_LATE);
 
-        g_assert_nonnull(f->held);
+        g_assert_true(is_asked(f));
         answer_use(f, ticket);
         settle(f);
         g_assert_cmpuint(heard.n_answers, ==, 1);
@@ -444,7 +477,7 @@ static void test_does_not_answer_who_forgot(Fixture *f, gconstpointer data) {
         serve_fake(f);
         key = import_psk(f, "secret");
         ticket = keys_fetch_psk(f->keys, key, ALICE, on_fetched, &heard);
-        while (!f->held)
+        while (!is_asked(f))
                 turn(f, G_MAXINT64);
         keys_forget(f->keys, ticket);
         keys_forget(f->keys, ticket);
@@ -489,11 +522,7 @@ static void test_refuses_an_answer_that_is_none(Fixture *f, gconstpointer data) 
         serve_fake(f);
         key = import_psk(f, "secret");
         ask_signature(f, key, &heard);
-        while (!f->held)
-                turn(f, G_MAXINT64);
-        g_assert_cmpint(sd_bus_emit_signal(f->fake, DTLSD_ROOT_PATH, DTLSD_INTERFACE_KEYRING,
-                                           "Used", "s", "nonsense"),
-                        >=, 0);
+        g_assert_cmpint(send(f->uses_fd, "nonsense", 8, 0), ==, 8);
         wait_for(f, &heard.n_answers, 1);
         g_assert_cmpint(heard.outcome, ==, KEYS_E_REFUSED);
 }
@@ -557,6 +586,20 @@ static void test_lives_on_with_a_new_keyring(Fixture *f, gconstpointer data) {
         wait_for(f, &heard.n_answers, 2);
         g_assert_cmpint(heard.outcome, ==, 0);
         f->reconnects = false;
+}
+
+/* It would be none for any handshake. */
+static void test_loses_a_keyring_that_opens_no_uses(Fixture *f, gconstpointer data) {
+        g_auto(Heard) heard = {0};
+
+        f->refuses_uses = true;
+        connect_keys(f);
+        ask_psk(f, "secret", &heard);
+        serve_fake(f);
+        wait_for(f, &f->n_lost, 1);
+        wait_for(f, &heard.n_answers, 1);
+        g_assert_cmpint(heard.outcome, ==, KEYS_E_GONE);
+        g_assert_false(keys_connected(f->keys));
 }
 
 static void test_drops_a_connection_for_another(Fixture *f, gconstpointer data) {
@@ -656,6 +699,8 @@ int main(int argc, char **argv) {
         add("/keys/death/answers-everybody-once", test_answers_everybody_once_when_it_dies);
         add("/keys/death/of-a-killed-process-is-noticed", test_notices_a_killed_process);
         add("/keys/death/is-mended-by-a-new-keyring", test_lives_on_with_a_new_keyring);
+        add("/keys/death/is-that-of-a-keyring-that-opens-no-uses",
+            test_loses_a_keyring_that_opens_no_uses);
         add("/keys/connect/drops-the-connection-before", test_drops_a_connection_for_another);
         return g_test_run();
 }

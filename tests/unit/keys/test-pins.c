@@ -105,6 +105,35 @@ static void before_they_are_known_no_key_is_right(void) {
         couple_free(couple);
 }
 
+static void damage(Couple *couple, const char *file) {
+        g_autofree char *path = g_build_filename(couple->path, file, NULL);
+
+        couple->server = server_free(couple->server);
+        g_assert_true(g_file_set_contents(path, "nonsense", -1, NULL));
+        couple_connect(couple);
+}
+
+/* Nobody is let in because a file broke. */
+static void of_a_damaged_table_no_key_is_right(void) {
+        Couple *couple = couple_new();
+
+        g_assert_cmpint(pin(couple, ALICE, false, 'a', false), ==, 0);
+        g_assert_cmpint(pin(couple, BOB, false, 'b', false), ==, 0);
+        damage(couple, "pins:u,1000,pins");
+        assert_pins(couple, ALICE, "");
+        assert_pins(couple, BOB, "b");
+        g_assert_cmpint(unpin(couple, ALICE, false, "", 0, 0), ==, 0);
+        assert_pins(couple, ALICE, NULL);
+
+        g_assert_cmpint(pin(couple, 0, true, 'c', false), ==, 0);
+        damage(couple, "pins:pins");
+        assert_pins(couple, ALICE, "");
+        assert_pins(couple, BOB, "");
+        g_assert_cmpint(unpin(couple, 0, true, "", 0, 0), ==, 0);
+        assert_pins(couple, BOB, "b");
+        couple_free(couple);
+}
+
 static void outlive_the_keyring_and_are_as_the_next_says(void) {
         Couple *couple = couple_new();
 
@@ -150,6 +179,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/pins/the-first-one-is-the-first", the_first_one_is_the_first);
         g_test_add_func("/pins/before-they-are-known-no-key-is-right",
                         before_they_are_known_no_key_is_right);
+        g_test_add_func("/pins/of-a-damaged-table-no-key-is-right",
+                        of_a_damaged_table_no_key_is_right);
         g_test_add_func("/pins/outlive-the-keyring-and-are-as-the-next-says",
                         outlive_the_keyring_and_are_as_the_next_says);
         g_test_add_func("/pins/are-shown-to-whom-they-count-for", are_shown_to_whom_they_count_for);

@@ -2,6 +2,7 @@
 /* psks, as dtlsd knows them, and the keyring's methods about them: both real, over a socket. */
 
 #include "base/memfd.h"
+#include "host.h"
 #include "keyring/server.h"
 #include "keys/keys.h"
 
@@ -20,6 +21,7 @@ typedef struct World {
         Store *store;
         Server *server;
         Keys *keys;
+        Host host;
 
         bool answered;
         int outcome;
@@ -57,6 +59,7 @@ static void set_up(World *world, gconstpointer data) {
         g_assert_cmpint(sd_event_new(&world->event), >=, 0);
         g_assert_cmpint(store_open(world->path, NULL, &world->store, &text), ==, 0);
         g_assert_cmpint(keys_new(world->event, &world->keys), ==, 0);
+        host_serve(&world->host, world->event, world->keys);
         connect_both(world);
 }
 

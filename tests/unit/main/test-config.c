@@ -4,6 +4,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct Fixture {
         char *folder;
@@ -33,11 +34,21 @@ static int read_text(Fixture *f, const char *contents) {
         return config_read(f->path, true, &f->config, &f->text);
 }
 
+static void assert_is_as(const Config *before, const Config *config) {
+        g_assert_cmpmem(&before->limits, sizeof before->limits, &config->limits,
+                        sizeof config->limits);
+        g_assert_cmpmem(&before->lead_times, sizeof before->lead_times, &config->lead_times,
+                        sizeof config->lead_times);
+        g_assert_true(config->deny_list == before->deny_list);
+        g_assert_true(config->revocation_lists == before->revocation_lists);
+        g_assert_cmpuint(config->direct_after, ==, before->direct_after);
+}
+
 static void test_missing_default_is_fine(Fixture *f, gconstpointer data) {
         const Config before = f->config;
 
         g_assert_cmpint(config_read(f->path, false, &f->config, &f->text), ==, 0);
-        g_assert_cmpmem(&before, sizeof(before), &f->config, sizeof(f->config));
+        assert_is_as(&before, &f->config);
 }
 
 static void test_missing_given_file_is_an_error(Fixture *f, gconstpointer data) {
@@ -47,6 +58,24 @@ static void test_missing_given_file_is_an_error(Fixture *f, gconstpointer data) 
 
 static void test_takes_an_empty_device(Fixture *f, gconstpointer data) {
         g_assert_cmpint(config_read("/dev/null", true, &f->config, &f->text), ==, 0);
+}
+
+/* Nobody writes into the FIFO, and of the device there is no end. */
+static void test_what_is_no_file_is_an_error(Fixture *f, gconstpointer data) {
+        g_assert_cmpint(mkfifo(f->path, 0600), ==, 0);
+        g_assert_cmpint(config_read(f->path, true, &f->config, &f->text), ==, CONFIG_E_BROKEN);
+        g_assert_true(g_str_has_prefix(f->text, f->path));
+        g_clear_pointer(&f->text, g_free);
+        g_assert_cmpint(config_read("/dev/zero", true, &f->config, &f->text), ==, CONFIG_E_BROKEN);
+        g_assert_true(g_str_has_prefix(f->text, "/dev/zero: "));
+}
+
+static void test_rules_that_are_no_file_are_an_error(Fixture *f, gconstpointer data) {
+        g_autoptr(Access) access = access_new();
+
+        g_assert_cmpint(mkfifo(f->path, 0600), ==, 0);
+        g_assert_cmpint(policy_read(f->folder, access, &f->text), ==, CONFIG_E_BROKEN);
+        g_assert_true(g_str_has_prefix(f->text, f->path));
 }
 
 static void test_overrides_limits(Fixture *f, gconstpointer data) {
@@ -117,7 +146,7 @@ static void refuse(Fixture *f, const char *contents, const char *group, const ch
         g_assert_nonnull(strstr(f->text, f->path));
         g_assert_nonnull(strstr(f->text, group));
         g_assert_nonnull(strstr(f->text, key));
-        g_assert_cmpmem(&before, sizeof(before), &f->config, sizeof(f->config));
+        assert_is_as(&before, &f->config);
 }
 
 static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
@@ -128,6 +157,9 @@ static void test_says_where_it_is_broken(Fixture *f, gconstpointer data) {
         refuse(f, "[Limits]\nConnectionsPerUser=99999999999999999999\n", "[Limits]",
                "ConnectionsPerUser");
         refuse(f, "[Limits]\nConnectionsTotal=5\nConnections=5\n", "[Limits]", "Connections:");
+        refuse(f, "[Limits]\nConnectionsTotal=5\nConnectionsTotal=6\n", "[Limits]", "twice");
+        refuse(f, "[Trust]\nDenyList=/x\n[Limits]\n[Trust]\nDenyList=/y\n", "DenyList", "twice");
+        refuse(f, "[Limits]\nConnectionsTotal[de]=5\n", "[Limits]", "ConnectionsTotal[de]:");
         refuse(f, "[Limits]\nNoSuchThingTotal=5\n", "[Limits]", "NoSuchThingTotal");
         refuse(f, "[Limits]\nConnectionsTotal=5\n[Limit]\nx=1\n", "[Limit]", "group");
         refuse(f, "[Trust]\nDenied=/x\n", "[Trust]", "Denied:");
@@ -169,6 +201,8 @@ int main(int argc, char **argv) {
         add("/config/file/may-be-missing-where-nobody-named-it", test_missing_default_is_fine);
         add("/config/file/must-be-there-when-it-was-named", test_missing_given_file_is_an_error);
         add("/config/file/may-be-an-empty-device", test_takes_an_empty_device);
+        add("/config/file/is-a-file", test_what_is_no_file_is_an_error);
+        add("/config/rules/are-files", test_rules_that_are_no_file_are_an_error);
         add("/config/limits/override-the-defaults", test_overrides_limits);
         add("/config/limits/every-kind-has-its-keys", test_every_kind_has_its_keys);
         add("/config/trust/names-files", test_names_files_of_trust);

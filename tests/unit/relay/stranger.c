@@ -79,7 +79,7 @@ static void stranger_flush(Stranger *stranger) {
         datagram_batch_reset(stranger->app);
 }
 
-static void stranger_answer(Stranger *stranger) {
+void stranger_answer(Stranger *stranger) {
         const SessionQuestion *asked = session_question(stranger->session);
         g_autoptr(GBytes) identity = g_bytes_new("stranger", 8);
         g_autoptr(Secret) key = NULL;
@@ -90,6 +90,7 @@ static void stranger_answer(Stranger *stranger) {
         key = secret_new(stranger->psk, strlen(stranger->psk));
         (void)session_answer_psk(stranger->session, asked->serial, (uint64_t)g_get_monotonic_time(),
                                  identity, key, stranger->net, stranger->app);
+        stranger_flush(stranger);
 }
 
 void stranger_start(Stranger *stranger) {

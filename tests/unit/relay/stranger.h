@@ -28,6 +28,8 @@ Stranger *stranger_free(Stranger *stranger);
 void stranger_start(Stranger *stranger);
 /* Takes what has come, answers. */
 void stranger_step(Stranger *stranger);
+/* Its session's question, with its PSK if it has one. */
+void stranger_answer(Stranger *stranger);
 bool stranger_is_open(const Stranger *stranger);
 void stranger_say(Stranger *stranger, const char *text);
 void stranger_resend_hello(Stranger *stranger);

@@ -4,7 +4,7 @@
 #include "world.h"
 
 #include "base/cleanup.h"
-#include "channel/accept-queue.h"
+#include "relay/private.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -150,6 +150,29 @@ static void tells_the_owner_when_the_queue_is_closed(World *world, gconstpointer
         world_wait_state(world, client, HANDSHAKE_COMPLETE);
 }
 
+/* Found when the next is to be given, with some still waiting. */
+static void ends_a_listener_that_nobody_has_any_more(World *world, gconstpointer unused) {
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        const unsigned n_clients = ACCEPT_QUEUE_UNDELIVERED_MAX + 20;
+        Reason reason = {0};
+        int queue;
+
+        world_use_psk(world, "someone", PSK);
+        g_assert_cmpint(listener_open_accept_queue(listener, &queue, &reason), ==, 0);
+        for (unsigned i = 0; i < n_clients; i++)
+                world_wait_state(world,
+                                 world_start(world, world_client_spec(), listener, "127.0.0.1"),
+                                 HANDSHAKE_COMPLETE);
+        world_wait(world, listener_facts(listener).backlog == 20);
+
+        relay_owners_lost(world->relay);
+        close(queue);
+        backlog_retry(listener, relay_now(world->relay));
+        world_wait(world, world->n_removed == 2 * n_clients);
+        g_assert_cmpuint(world->n_listeners_removed, ==, 1);
+        g_assert_cmpuint(world->n_announced, ==, 0);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/backlog/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -161,5 +184,6 @@ int main(int argc, char **argv) {
         CASE("lets-the-rest-wait-for-a-slow-acceptor", lets_the_rest_wait_for_a_slow_acceptor);
         CASE("forgets-who-left-while-it-waited", forgets_who_left_while_it_waited);
         CASE("tells-the-owner-when-the-queue-is-closed", tells_the_owner_when_the_queue_is_closed);
+        CASE("ends-a-listener-that-nobody-has-any-more", ends_a_listener_that_nobody_has_any_more);
         return g_test_run();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/cleanup.h"
+#include "relay/private.h"
 #include "world.h"
 
 #include <sys/socket.h>
@@ -60,6 +61,29 @@ static void empty_and_foreign_packets_move_nothing(World *world, gconstpointer u
         connection_close(connection, END_CLOSE);
 }
 
+static void note_turn(Connection *connection, unsigned mask, void *userdata) {
+        const WatchUser **ret = userdata;
+
+        *ret = connection->relay->watches.serving;
+}
+
+/* As its sockets and channels are: however busy it is, others have theirs between. */
+static void is_read_in_its_users_turn(World *world, gconstpointer unused) {
+        static const RelayObserver observer = {.connection_changed = note_turn};
+        Connection *connection = carrier_client(world);
+        const WatchUser *turn = NULL;
+        Reason reason = {0};
+        int fd;
+
+        g_assert_cmpint(connection_open_carrier(connection, &fd, &reason), ==, 0);
+        relay_observe(world->relay, &observer, &turn);
+        autofd_close(&fd);
+        world_wait(world, connection_facts(connection).error == DTLS_UNDERLYING_SOCKET_ERROR);
+        relay_observe(world->relay, NULL, NULL);
+        g_assert_nonnull(turn);
+        connection_close(connection, END_CLOSE);
+}
+
 #define ADD(path, test) g_test_add("/carrier/" path, World, NULL, world_setup, test, world_teardown)
 
 int main(int argc, char **argv) {
@@ -68,5 +92,6 @@ int main(int argc, char **argv) {
         ADD("without-a-taker-datagrams-are-lost", without_a_taker_datagrams_are_lost);
         ADD("is-charged-until-it-is-closed", is_charged_until_it_is_closed);
         ADD("empty-and-foreign-packets-move-nothing", empty_and_foreign_packets_move_nothing);
+        ADD("is-read-in-its-users-turn", is_read_in_its_users_turn);
         return g_test_run();
 }

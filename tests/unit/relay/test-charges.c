@@ -109,7 +109,7 @@ static void bound_certificates(World *world, gconstpointer unused) {
                                                 &connection, &reason),
                         ==, 0);
 
-        /* another object, and the same one twice at a time */
+        /* another object; but what takes the place of another has it */
         g_assert_cmpint(relay_create_connection(world->relay,
                                                 with_trust(world_client_spec(), trust_ref(trust)),
                                                 &connection, &reason),
@@ -118,10 +118,28 @@ static void bound_certificates(World *world, gconstpointer unused) {
         g_assert_cmpint(connection_set_spec(connection,
                                             with_trust(world_client_spec(), trust_ref(trust)),
                                             &reason),
-                        ==, RELAY_E_QUOTA);
+                        ==, 0);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, trust_memory(trust));
         g_assert_cmpint(connection_set_spec(connection, world_client_spec(), &reason), ==, 0);
         g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, 0);
         trust_unref(trust);
+}
+
+static void count_a_listeners_certificates_once(World *world, gconstpointer unused) {
+        QuotaLimits limits = quota_limits_default(4096);
+        Trust *trust = trust_of(2);
+        Reason reason = {0};
+        Listener *listener;
+
+        limits.per_uid[QUOTA_BYTES] = trust_memory(trust) * 3 / 2;
+        world_setup_limits(world, &limits);
+        listener = world_listen(world,
+                                with_trust(world_listener_spec("127.0.0.1", 0), trust_ref(trust)));
+        g_assert_cmpint(listener_set_spec(listener,
+                                          with_trust(world_listener_spec("127.0.0.1", 0), trust),
+                                          &reason),
+                        ==, 0);
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_BYTES), ==, trust_memory(trust));
 }
 
 static void bound_errors_to_ignore(World *world, gconstpointer unused) {
@@ -227,6 +245,8 @@ int main(int argc, char **argv) {
                         keep_nothing_of_what_was_refused);
         g_test_add("/charges/count-certificates-once-for-all-copies", World, NULL, world_setup,
                    count_certificates_once_for_all_copies, world_teardown);
+        g_test_add("/charges/count-a-listeners-certificates-once", World, NULL, NULL,
+                   count_a_listeners_certificates_once, world_teardown);
         g_test_add("/charges/bound-certificates", World, NULL, NULL, bound_certificates,
                    world_teardown);
         g_test_add_func("/charges/count-whatever-may-be-long", count_whatever_may_be_long);

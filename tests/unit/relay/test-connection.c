@@ -4,6 +4,7 @@
 #include "world.h"
 
 #include "base/cleanup.h"
+#include "relay/private.h"
 #include "session/session.h"
 
 #include <string.h>
@@ -38,6 +39,20 @@ static void opens_and_carries_datagrams(World *world, gconstpointer unused) {
         g_assert_cmpuint(world_counter(connection_counters(server), "DatagramsSent"), >=, 3);
 }
 
+static void expect_to_be_woken_with_all_others(const Connection *connection) {
+        if (connection->alarm.iter)
+                g_assert_cmpuint(connection->alarm.at_usec % (30 * G_USEC_PER_SEC), ==, 0);
+}
+
+/* The deadlines of its handshake would wake the daemon once for every connection. */
+static void an_open_one_has_no_deadline_of_its_own(World *world, gconstpointer unused) {
+        Connection *client, *server;
+
+        world_pair(world, &client, &server);
+        expect_to_be_woken_with_all_others(client);
+        expect_to_be_woken_with_all_others(server);
+}
+
 static void tells_every_transition(World *world, gconstpointer unused) {
         Connection *client, *server;
         Reason reason = {0};
@@ -61,6 +76,7 @@ static void tells_every_transition(World *world, gconstpointer unused) {
 static void stays_readable_after_the_peer_closed(World *world, gconstpointer unused) {
         Connection *client, *server;
         g_autoptr(GBytes) bytes = NULL;
+        ConnectionFacts facts;
         Reason reason = {0};
 
         world_pair(world, &client, &server);
@@ -70,7 +86,12 @@ static void stays_readable_after_the_peer_closed(World *world, gconstpointer unu
 
         g_assert_cmpint(connection_read(server, &bytes, &reason), ==, 0);
         g_assert_cmpmem("last words", 10, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
-        g_assert_cmpint(connection_facts(server).error, ==, DTLS_REMOTE_CLOSED_CONNECTION_ERROR);
+        facts = connection_facts(server);
+        g_assert_cmpint(facts.error, ==, DTLS_REMOTE_CLOSED_CONNECTION_ERROR);
+        g_assert_false(facts.encrypted);
+        g_assert_cmpuint(facts.data_mtu, ==, 0);
+        g_assert_cmpstr(facts.session.protocol, ==, "DtlsV1_2"); /* as in Qt */
+        g_assert_cmpstr(facts.session.cipher_name, !=, "");
         g_assert_cmpint(connection_read(server, &bytes, &reason), ==, RELAY_E_CLOSED);
         g_assert_cmpstr(reason.text, !=, "");
 }
@@ -210,6 +231,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_assert_cmpint(session_global_init(), ==, 0);
 
+        CASE("an-open-one-has-no-deadline-of-its-own", an_open_one_has_no_deadline_of_its_own);
         CASE("opens-and-carries-datagrams-both-ways", opens_and_carries_datagrams);
         CASE("tells-the-observer-every-transition", tells_every_transition);
         CASE("stays-readable-after-the-peer-closed", stays_readable_after_the_peer_closed);

@@ -7,8 +7,10 @@
 #include "lib/capture.h"
 #include "relay/private.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static Endpoint *open_at(World *world, uid_t uid, const char *address, uint16_t port) {
         Endpoint *endpoint = NULL;
@@ -142,6 +144,22 @@ static void ends_a_listener_with_its_socket(World *world, gconstpointer unused) 
         g_assert_true(connection_facts(client).encrypted); /* nothing could be said to it */
 }
 
+/* What belongs to it ends all together, and one of those is what found out. */
+static void breaks_under_a_goodbye(World *world, gconstpointer unused) {
+        g_autofd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        Connection *client, *server;
+        uint32_t id;
+
+        world_pair(world, &client, &server);
+        id = connection_facts(server).id;
+        g_assert_cmpint(dup2(null, udp_fd(server->endpoint->udp)), >=, 0);
+        connection_end(server, END_SHUTDOWN);
+        world_wait(world, !world_has(world, id));
+        g_assert_cmpuint(world->n_listeners_removed, ==, 1);
+        g_assert_cmpuint(world->n_removed, ==, 1);
+        g_assert_cmpuint(g_hash_table_size(world->relay->lingering), ==, 0);
+}
+
 #define CASE(name, function)                                                                       \
         g_test_add("/endpoint/" name, World, NULL, world_setup, function, world_teardown)
 
@@ -156,5 +174,6 @@ int main(int argc, char **argv) {
         CASE("keeps-no-more-than-a-batch", keeps_no_more_than_a_batch);
         CASE("ends-a-client-with-its-socket", ends_a_client_with_its_socket);
         CASE("ends-a-listener-with-its-socket", ends_a_listener_with_its_socket);
+        CASE("breaks-under-a-goodbye", breaks_under_a_goodbye);
         return g_test_run();
 }

@@ -4,9 +4,12 @@
 #include "app.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "lib/capture.h"
 #include "relay/private.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 static uint32_t id_of(const Connection *connection) {
         return connection_facts(connection).id;
@@ -206,6 +209,30 @@ static void test_what_cannot_be_ends_its_packet_alone(App *app, gconstpointer un
         assert_reads(app, client, "and on it goes");
 }
 
+/* A new channel is no new ration of lines. */
+static void test_nonsense_is_told_within_the_users_ration(App *app, gconstpointer unused) {
+        g_autofree char *told = NULL;
+        g_auto(GStrv) lines = NULL;
+
+        log_set_level(LOG_INFO);
+        capture_begin();
+        for (unsigned i = 1; i <= 100; i++) {
+                g_autofd int fd = -1;
+                uint32_t number;
+                Reason reason;
+
+                g_assert_cmpint(relay_open_channel(app->world.relay, WORLD_UID, WORLD_OWNER, &fd,
+                                                   &number, &reason),
+                                ==, 0);
+                g_assert_cmpint(send(fd, "nonsense", 8, MSG_NOSIGNAL), ==, 8);
+                world_wait(&app->world, counter_of(app, "DroppedFrames") == i);
+        }
+        told = capture_end();
+        lines = g_strsplit(told, "\n", 0);
+        g_assert_cmpuint(g_strv_length(lines), >, 10);
+        g_assert_cmpuint(g_strv_length(lines), <=, 21);
+}
+
 static void test_please_close(App *app, gconstpointer unused) {
         Connection *client, *other;
         uint32_t number = pair(app, &client), other_number = pair(app, &other);
@@ -224,6 +251,18 @@ static void test_please_close(App *app, gconstpointer unused) {
         app_expects(app, "%u closed Close", number);
         g_assert_false(world_has(&app->world, number));
         g_assert_true(world_has(&app->world, other_number));
+}
+
+/* Who closes knows it. */
+static void test_an_own_close_wakes_nobody_at_once(App *app, gconstpointer unused) {
+        Connection *client;
+        uint32_t number = pair(app, &client);
+        gint64 closed_usec = g_get_monotonic_time();
+
+        app_add(app, number, FRAME_CLOSED, NULL, 0);
+        app_flush(app);
+        app_expects(app, "%u closed Close", number);
+        g_assert_cmpint(g_get_monotonic_time() - closed_usec, >=, 5000);
 }
 
 static void test_a_long_packet_takes_turns(App *app, gconstpointer unused) {
@@ -299,7 +338,10 @@ int main(int argc, char **argv) {
         add("what-is-too-long-is-told", test_what_is_too_long_is_told);
         add("a-full-socket-stops-nobody-else", test_a_full_socket_stops_nobody_else);
         add("what-cannot-be-ends-its-packet-alone", test_what_cannot_be_ends_its_packet_alone);
+        add("nonsense-is-told-within-the-users-ration",
+            test_nonsense_is_told_within_the_users_ration);
         add("please-close", test_please_close);
+        add("an-own-close-wakes-nobody-at-once", test_an_own_close_wakes_nobody_at_once);
         add("a-long-packet-takes-turns", test_a_long_packet_takes_turns);
         add("many-ends-take-turns", test_many_ends_take_turns);
         add("noise-does-no-harm", test_noise_does_no_harm);

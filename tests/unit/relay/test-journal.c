@@ -32,12 +32,28 @@ static void rations_what_a_stranger_can_cause(World *world, gconstpointer unused
         g_assert_cmpuint(count_lines(flood), >=, 10);
 
         /* a time later there is one more, and it says how many there were */
-        listener->brake.since_usec -= UINT64_C(3600) * G_USEC_PER_SEC;
+        brakes_of(listener->relay->brakes, listener->spec->uid)->since_usec -=
+                UINT64_C(3600) * G_USEC_PER_SEC;
         capture_begin();
         log_listener(listener, LOG_INFO, NULL, "once more");
         after = capture_end();
         g_assert_cmpuint(count_lines(after), ==, 1);
         g_assert_nonnull(strstr(after, "lines left out"));
+}
+
+/* Another user's lines, and those about an object that is new, have no part in it. */
+static void rations_each_user_whatever_it_makes(World *world, gconstpointer unused) {
+        Spec *other = world_listener_spec("127.0.0.1", 0);
+        g_autofree char *flood = NULL;
+
+        other->uid = 4711;
+        log_set_level(LOG_INFO);
+        capture_begin();
+        for (int i = 0; i < 50; i++)
+                (void)listener_close(world_listen(world, world_listener_spec("127.0.0.1", 0)));
+        (void)world_listen(world, other);
+        flood = capture_end();
+        g_assert_cmpuint(count_lines(flood), ==, 21);
 }
 
 static void is_silent_below_its_level(World *world, gconstpointer unused) {
@@ -84,6 +100,8 @@ int main(int argc, char **argv) {
 
         g_test_add("/journal/rations-what-a-stranger-can-cause", World, NULL, world_setup,
                    rations_what_a_stranger_can_cause, world_teardown);
+        g_test_add("/journal/rations-each-user-whatever-it-makes", World, NULL, world_setup,
+                   rations_each_user_whatever_it_makes, world_teardown);
         g_test_add("/journal/is-silent-below-its-level", World, NULL, world_setup,
                    is_silent_below_its_level, world_teardown);
         g_test_add("/journal/tells-of-a-connection-from-birth-to-end", World, NULL, world_setup,

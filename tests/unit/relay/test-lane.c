@@ -165,7 +165,6 @@ static void test_nobody_is_told_of_without_bound(App *app, gconstpointer unused)
                 uint64_t n_before;
 
                 spec->uid = WORLD_OTHER_UID;
-                spec->handshake_deadline_usec = 100 * 1000;
                 n_before = world_counter(relay_counters(app->world.relay), "DroppedQuota");
                 other = world_start(&app->world, spec, app->listener, "127.0.0.1");
                 world_wait(&app->world, connection_facts(other).encrypted ||

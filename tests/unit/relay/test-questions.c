@@ -183,6 +183,57 @@ static void forgets_the_peer_when_aborted(Fixture *fixture, gconstpointer unused
                         RELAY_E_INVALID_OPERATION);
 }
 
+/* A client without a certificate comes to a listener with an accept queue. */
+static Connection *come_without_certificate(Fixture *fixture, bool announce, int *ret_queue) {
+        World *world = &fixture->world;
+        Spec *spec = world_listener_spec("127.0.0.1", 0);
+        Listener *listener;
+        Reason reason = {0};
+
+        be(fixture, spec, fixture->server);
+        trust(spec, fixture->ca);
+        spec->verify_mode = VERIFY_PEER;
+        spec->announce = announce;
+        listener = world_listen(world, spec);
+        g_assert_cmpint(listener_open_accept_queue(listener, ret_queue, &reason), ==, 0);
+        return world_start(world, client_that_trusts(fixture->ca, "server.example"), listener,
+                           "127.0.0.1");
+}
+
+static void asks_about_who_is_announced_alone(Fixture *fixture, gconstpointer unused) {
+        World *world = &fixture->world;
+        g_autofd int first = -1, second = -1;
+        Connection *client = come_without_certificate(fixture, /* announce= */ true, &first);
+
+        world_wait(world, quota_used(world->quota, WORLD_UID, QUOTA_SUSPENDED) == 1);
+        g_assert_cmpint(connection_facts(client).state, ==, HANDSHAKE_IN_PROGRESS);
+
+        client = come_without_certificate(fixture, /* announce= */ false, &second);
+        world_wait_state(world, client, HANDSHAKE_NOT_STARTED);
+        /* RFC 5246, 7.4.6 */
+        g_assert_nonnull(strstr(connection_facts(client).error_text, "handshake_failure"));
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_SUSPENDED), ==, 1);
+}
+
+static void asks_nobody_when_the_bus_was_lost(Fixture *fixture, gconstpointer unused) {
+        World *world = &fixture->world;
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        Spec *spec = world_client_spec();
+        g_autofd int queue = -1;
+        Connection *client;
+        Reason reason = {0};
+
+        g_assert_cmpint(listener_open_accept_queue(listener, &queue, &reason), ==, 0);
+        relay_owners_lost(world->relay);
+        spec->psk_identity = g_bytes_new_static("device", 6);
+        spec->psk = world_import_psk(world, WORLD_UID, "a shared secret");
+        client = world_start(world, spec, listener, "127.0.0.1");
+        world_wait_state(world, client, HANDSHAKE_NOT_STARTED);
+        g_assert_cmpuint(world->n_psk_required, ==, 0);
+        g_assert_nonnull(strstr(connection_facts(client).error_text, "decrypt_error"));
+        g_assert_nonnull(strstr(connection_facts(client).error_text, "or the server would not"));
+}
+
 static void ignores_what_was_said_before(Fixture *fixture, gconstpointer unused) {
         World *world = &fixture->world;
         Spec *spec = client_that_trusts(fixture->ca, "other.example");
@@ -343,6 +394,8 @@ int main(int argc, char **argv) {
              matches_the_address_when_there_is_no_name);
         CASE("resumes-when-every-error-is-ignored", resumes_when_every_error_is_ignored);
         CASE("forgets-the-peer-when-aborted", forgets_the_peer_when_aborted);
+        CASE("asks-about-who-is-announced-alone", asks_about_who_is_announced_alone);
+        CASE("asks-nobody-when-the-bus-was-lost", asks_nobody_when_the_bus_was_lost);
         CASE("ignores-what-was-said-before", ignores_what_was_said_before);
         CASE("fetches-psks-of-objects", fetches_psks_of_objects);
         CASE("hides-whether-an-identity-exists", hides_whether_an_identity_exists);

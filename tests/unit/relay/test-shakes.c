@@ -23,6 +23,7 @@ static void crowd_begin(Crowd *crowd, World *world, uid_t uid, size_t n_listener
 
                 spec->cookies = false;
                 spec->uid = uid;
+                spec->handshake_deadline_usec = 2 * WORLD_LIMIT_USEC; /* none ends meanwhile */
                 crowd->listeners[i] = world_listen(world, spec);
         }
         for (size_t i = 0; i < n_listeners * HELLOS; i++)
@@ -101,6 +102,35 @@ static void go_on_beside_what_is_always_ready(World *world, gconstpointer unused
         crowd_end(&crowd);
 }
 
+/* As much time as the established take, and no more than nine times that of handshakes. */
+static void leave_time_to_what_is_established(void) {
+        g_assert_cmpint(shakes_share_of_others(0, 200), ==, 0);
+        g_assert_cmpint(shakes_share_of_others(1, 200), >, 0);
+        g_assert_cmpint(shakes_share_of_others(1, 200), <, 100);
+        g_assert_cmpint(shakes_share_of_others(10000, 200), ==, 9 * 200);
+}
+
+/* Whatever they took elsewhere counts too. */
+static void leave_time_for_what_the_keyring_took(World *world, gconstpointer unused) {
+        Relay *relay = world->relay;
+        uint64_t begun_usec, at_usec;
+        Crowd crowd;
+
+        crowd_begin(&crowd, world, WORLD_OTHER_UID, LISTENERS);
+        crowd_say_hello(&crowd);
+        world_wait(world, !g_queue_is_empty(&relay->shakers));
+        begun_usec = (uint64_t)g_get_monotonic_time();
+        relay->n_passed = 1000000;
+        shakes_spend(relay, 100000);
+        world_wait(world, relay->n_passed == 0);
+        g_assert_cmpint(sd_event_source_get_time(relay->shakes_timer, &at_usec), >=, 0);
+        g_assert_cmpuint(at_usec, >=, begun_usec + 900000);
+
+        for (size_t i = 0; i < LISTENERS; i++)
+                (void)listener_close(crowd.listeners[i]);
+        crowd_end(&crowd);
+}
+
 static void go_with_their_listener(World *world, gconstpointer unused) {
         g_autoptr(GArray) left = NULL;
         Crowd crowd;
@@ -127,6 +157,9 @@ int main(int argc, char **argv) {
         CASE("of-a-user-do-not-wait-for-all-of-anothers",
              of_a_user_do_not_wait_for_all_of_anothers);
         CASE("go-on-beside-what-is-always-ready", go_on_beside_what_is_always_ready);
+        g_test_add_func("/shakes/leave-time-to-what-is-established",
+                        leave_time_to_what_is_established);
+        CASE("leave-time-for-what-the-keyring-took", leave_time_for_what_the_keyring_took);
         CASE("go-with-their-listener", go_with_their_listener);
         return g_test_run();
 }

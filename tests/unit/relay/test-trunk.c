@@ -132,6 +132,37 @@ static void test_others_have_their_turns_meanwhile(App *app, gconstpointer unuse
         close(ends[1]);
 }
 
+#define N_SOCKETS 4
+
+static void test_what_comes_on_several_sockets_leaves_in_a_packet(App *app, gconstpointer unused) {
+        Listener *listener = world_listen(&app->world, world_listener_spec("127.0.0.1", 0));
+        Connection *servers[N_SOCKETS];
+        uint32_t numbers[N_SOCKETS];
+        size_t n_packets = N_SOCKETS;
+
+        for (int i = 0; i < N_SOCKETS; i++) {
+                Connection *client =
+                        world_start(&app->world, app_client_spec(app), listener, "127.0.0.1");
+
+                numbers[i] = id_of(client);
+                app_expects(app, "%u opened", numbers[i]);
+                servers[i] = world_other_end(&app->world, client);
+                world_wait_state(&app->world, servers[i], HANDSHAKE_COMPLETE);
+        }
+
+        /* again where all took their time, for want of a processor */
+        for (int n_tries = 0; n_packets >= N_SOCKETS; n_tries++) {
+                size_t n_before = app->n_packets;
+
+                g_assert_cmpint(n_tries, <, 100);
+                for (int i = 0; i < N_SOCKETS; i++)
+                        world_send(servers[i], "hello");
+                for (int i = 0; i < N_SOCKETS; i++)
+                        app_expects(app, "%u data hello", numbers[i]);
+                n_packets = app->n_packets - n_before;
+        }
+}
+
 static void test_many_go_in_turns(App *app, gconstpointer unused) {
         uint64_t n = 1000, n_before;
 
@@ -257,6 +288,8 @@ int main(int argc, char **argv) {
         add("many-go-in-turns", test_many_go_in_turns);
         add("others-have-their-turns-meanwhile", test_others_have_their_turns_meanwhile);
         add("several-are-kept-apart", test_several_are_kept_apart);
+        add("what-comes-on-several-sockets-leaves-in-a-packet",
+            test_what_comes_on_several_sockets_leaves_in_a_packet);
         add("it-takes-the-place-of-other-channels", test_it_takes_the_place_of_other_channels);
         add("announced-if-told-so", test_announced_if_told_so);
         return g_test_run();

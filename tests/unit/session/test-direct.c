@@ -9,7 +9,10 @@
 #include "pair.h"
 #include "session/private.h"
 
+#include <fcntl.h>
 #include <gnutls/crypto.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const ciphers[] = {
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -575,12 +578,223 @@ static void test_our_last_number_ends_the_session(void) {
         pair_send(pair, &pair->client, "last", 4);
         pair_assert_received(&pair->server, 1, "last", 4);
         g_assert_cmpint(session_send(client, "one", 3, pair->client.net), ==, SESSION_E_FAILED);
-        g_assert_nonnull(strstr(session_failure(client)->text, "record numbers are used up"));
+        g_assert_nonnull(strstr(session_failure(client)->text, "as its keys may protect"));
         pair_collect(pair, &pair->client);
         pair_run(pair);
         assert_numbers_rise(&pair->client);
         g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OVER);
         g_assert_cmpint(session_failure(pair->server.session)->alert_received, >=, 0);
+}
+
+/* RFC 9325, 4.4: with AES-GCM what 2^24.5 records of 2^14 bytes have in blocks of 16: 2^34.5. */
+#define BLOCKS_MAX UINT64_C(24296004000)
+
+static void test_our_last_block_ends_the_session(void) {
+        g_autoptr(Pair) pair = pair_with(ciphers[0], 1, PAIR_NEVER_DIRECT);
+        g_autoptr(Pair) other = pair_with(ciphers[2], 1, PAIR_NEVER_DIRECT);
+        Session *client = pair->client.session;
+        uint64_t before;
+
+        pair_start(pair);
+        pair_send(pair, &pair->client, "sixteen bytes ok", 16); /* by GnuTLS: the first so long */
+        before = client->direct.n_blocks;
+        pair_send(pair, &pair->client, "sixteen bytes ok", 16);
+        g_assert_cmpuint(client->direct.n_blocks - before, >=, 2);
+        g_assert_cmpuint(client->direct.n_blocks - before, <=, 3);
+
+        client->direct.n_blocks = BLOCKS_MAX - 2048;
+        pair_send(pair, &pair->client, "one of the last", 15);
+        pair_assert_received(&pair->server, 2, "one of the last", 15);
+        client->direct.n_blocks = BLOCKS_MAX;
+        g_assert_cmpint(session_send(client, "more", 4, pair->client.net), ==, SESSION_E_FAILED);
+        g_assert_nonnull(strstr(session_failure(client)->text, "as its keys may protect"));
+        pair_collect(pair, &pair->client);
+        pair_run(pair);
+        g_assert_cmpint(session_state(pair->server.session), ==, SESSION_OVER);
+        g_assert_cmpuint(pair->server.received->len, ==, 3);
+
+        /* the numbers end sooner than ChaCha20-Poly1305 does */
+        pair_start(other);
+        pair_send(other, &other->client, "say it", 6);
+        other->client.session->direct.n_blocks = UINT64_C(1) << 48;
+        pair_send(other, &other->client, "and on", 6);
+        g_assert_cmpuint(session_stats(other->client.session).n_direct, ==, 1);
+        pair_assert_open(other);
+}
+
+/* RFC 9147, 4.5.3, whoever opens them: 2^36 that are not authentic, and no more. */
+static void test_too_many_forgeries_end_the_session(void) {
+        static const uint32_t afters[] = {1, PAIR_NEVER_DIRECT};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(afters); i++) {
+                g_autoptr(Pair) pair = pair_with(ciphers[0], PAIR_NEVER_DIRECT, afters[i]);
+                Scene scene = {.pair = pair, .peer = &pair->client, .subject = &pair->server};
+                Session *server = pair->server.session;
+                g_autoptr(GBytes) good = NULL, forgery = NULL;
+                g_autofree uint8_t *bytes = NULL;
+                gsize size;
+
+                pair_start(pair);
+                pair_assert_talks(pair);
+                good = data_from(&pair->client, "good");
+                bytes = g_memdup2(g_bytes_get_data(good, &size), g_bytes_get_size(good));
+                bytes[g_bytes_get_size(good) - 1] ^= 1;
+                forgery = g_bytes_new(bytes, g_bytes_get_size(good));
+
+                server->stats.n_discarded = (UINT64_C(1) << 36) - 2;
+                bring(&scene, forgery);
+                pair_assert_open(pair);
+                bring(&scene, good);
+                pair_assert_received(&pair->server, 1, "good", 4);
+                bring(&scene, forgery);
+                g_assert_cmpint(pair->server.result, ==, SESSION_E_FAILED);
+                g_assert_nonnull(strstr(session_failure(server)->text, "forged"));
+                g_assert_cmpint(session_state(pair->client.session), ==, SESSION_OVER);
+                g_assert_cmpint(session_failure(pair->client.session)->alert_received, ==,
+                                GNUTLS_A_INTERNAL_ERROR);
+        }
+}
+
+/* ---- keys in memory ---- */
+
+#define KEY_SIZE 16
+#define REGION_MAX (UINT64_C(1) << 30) /* larger ones are a sanitizer's */
+
+/* So that the test itself is no place where they are. */
+typedef struct Masked {
+        uint8_t bytes[KEY_SIZE];
+} Masked;
+
+static Masked mask_key(Session *session, unsigned read) {
+        gnutls_datum_t mac, iv, key;
+        Masked masked;
+
+        g_assert_cmpint(gnutls_record_get_state(session->gnutls, read, &mac, &iv, &key, NULL), ==,
+                        0);
+        g_assert_cmpuint(key.size, >=, KEY_SIZE);
+        for (size_t i = 0; i < KEY_SIZE; i++)
+                masked.bytes[i] = key.data[i] ^ 0xff;
+        return masked;
+}
+
+static size_t count_in(const uint8_t *bytes, size_t size, const Masked *masked) {
+        size_t n = 0, i;
+
+        for (size_t at = 0; at + KEY_SIZE <= size; at++) {
+                for (i = 0; i < KEY_SIZE && (bytes[at + i] ^ masked->bytes[i]) == 0xff; i++)
+                        continue;
+                n += i == KEY_SIZE;
+        }
+
+        return n;
+}
+
+/* In all that this process can write to but where it is read to. */
+static size_t count_in_memory(const Masked *masked) {
+        g_autofree char *maps = NULL;
+        g_auto(GStrv) lines = NULL;
+        int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+        size_t n = 0;
+
+        g_assert_cmpint(mem, >=, 0);
+        g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+        lines = g_strsplit(maps, "\n", -1);
+        for (char **line = lines; *line; line++) {
+                char *rest;
+                uint64_t begin = g_ascii_strtoull(*line, &rest, 16);
+                uint64_t end = *rest == '-' ? g_ascii_strtoull(rest + 1, &rest, 16) : 0;
+                uint8_t *bytes;
+                ssize_t size;
+
+                if (!g_str_has_prefix(rest, " rw") || rest[4] == 's' || end - begin > REGION_MAX)
+                        continue;
+
+                bytes = mmap(NULL, end - begin, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                             -1, 0);
+                g_assert_true(bytes != MAP_FAILED);
+                size = pread(mem, bytes, end - begin, (off_t)begin);
+                n += size > 0 ? count_in(bytes, (size_t)size, masked) : 0;
+                g_assert_cmpint(munmap(bytes, end - begin), ==, 0);
+        }
+        (void)close(mem);
+        return n;
+}
+
+typedef void (*Ending)(Pair *pair);
+
+static void end_by_us(Pair *pair) {
+        session_close(pair->server.session, pair->server.net);
+}
+
+static void end_by_the_peer(Pair *pair) {
+        session_close(pair->client.session, pair->client.net);
+        pair_collect(pair, &pair->client);
+        pair_run(pair);
+}
+
+static void end_by_an_alert(Pair *pair) {
+        Scene scene = {.pair = pair, .peer = &pair->client, .subject = &pair->server};
+        g_autoptr(GBytes) alert =
+                alert_from(&pair->client, GNUTLS_AL_FATAL, GNUTLS_A_DECRYPT_ERROR);
+
+        bring(&scene, alert);
+}
+
+static void end_by_a_limit(Pair *pair) {
+        pair->server.session->direct.next = (UINT64_C(2) << 48) - 1;
+        pair->server.session->direct.ahead = true;
+        (void)session_send(pair->server.session, "x", 1, pair->server.net);
+}
+
+static void end_without_a_word(Pair *pair) {
+        pair->server.session = session_free(pair->server.session);
+}
+
+static void count_keys(const Masked keys[2], size_t ret[2]) {
+        for (unsigned read = 0; read < 2; read++)
+                ret[read] = count_in_memory(&keys[read]);
+}
+
+/* Ours go with the end, and the last with the session. */
+static void assert_no_key_is_left(const char *cipher, Ending ending) {
+        g_autoptr(Pair) pair = pair_with(cipher, PAIR_NEVER_DIRECT, 2);
+        Session *server = pair->server.session;
+        size_t before[2], now[2];
+        Masked keys[2];
+
+        pair_start(pair);
+        keys[0] = mask_key(server, 0);
+        keys[1] = mask_key(server, 1);
+        count_keys(keys, before);
+        for (unsigned n = 0; n < 3; n++)
+                pair_assert_talks(pair);
+        count_keys(keys, now);
+        g_assert_cmpuint(now[0], >, before[0]);
+        g_assert_cmpuint(now[1], >, before[1]);
+
+        ending(pair);
+        count_keys(keys, now);
+        g_assert_cmpuint(now[0], <=, before[0]);
+        g_assert_cmpuint(now[1], <=, before[1]);
+
+        pair->server.session = session_free(pair->server.session);
+        pair->client.session = session_free(pair->client.session);
+        count_keys(keys, now);
+        g_assert_cmpuint(now[0] + now[1], ==, 0);
+}
+
+static void test_no_key_is_left_in_memory(void) {
+        static const Ending endings[] = {end_by_us, end_by_the_peer, end_by_an_alert,
+                                         end_by_a_limit, end_without_a_word};
+
+#ifdef __SANITIZE_ADDRESS__
+        g_test_skip("The sanitizer's own memory takes minutes to look through");
+        return;
+#endif
+        for (size_t i = 0; i < G_N_ELEMENTS(endings); i++) {
+                assert_no_key_is_left(ciphers[0], endings[i]);
+                assert_no_key_is_left(ciphers[2], endings[i]);
+        }
 }
 
 /* RFC 8449. */
@@ -720,6 +934,11 @@ int main(int argc, char **argv) {
                         test_keys_are_made_late_and_gone_at_the_end);
         g_test_add_func("/session/direct/our-last-number-ends-the-session",
                         test_our_last_number_ends_the_session);
+        g_test_add_func("/session/direct/our-last-block-ends-the-session",
+                        test_our_last_block_ends_the_session);
+        g_test_add_func("/session/direct/too-many-forgeries-end-the-session",
+                        test_too_many_forgeries_end_the_session);
+        g_test_add_func("/session/direct/no-key-is-left-in-memory", test_no_key_is_left_in_memory);
         g_test_add_func("/session/direct/the-peers-limit-is-kept", test_the_peers_limit_is_kept);
         g_test_add_func("/session/direct/last-flight-is-sent-again-behind-own-records",
                         test_last_flight_is_sent_again_behind_own_records);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "messages.h"
+
 #include "session/filter.h"
 
 #include <glib.h>
@@ -10,21 +12,6 @@ enum {
         ALERT = 21,
         HANDSHAKE = 22,
         DATA = 23
-};
-
-enum {
-        HELLO_REQUEST = 0,
-        CLIENT_HELLO = 1,
-        SERVER_HELLO = 2,
-        HELLO_VERIFY_REQUEST = 3,
-        NEW_SESSION_TICKET = 4,
-        CERTIFICATE = 11,
-        SERVER_KEY_EXCHANGE = 12,
-        CERTIFICATE_REQUEST = 13,
-        SERVER_HELLO_DONE = 14,
-        CERTIFICATE_VERIFY = 15,
-        CLIENT_KEY_EXCHANGE = 16,
-        FINISHED = 20,
 };
 
 #define PAYLOAD_OFFSET 13
@@ -352,14 +339,14 @@ static void test_takes_so_many_hello_verify_requests(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
         for (unsigned i = 0; i < 10; i++) {
-                bool good = i < FILTER_HELLO_VERIFY_MAX;
+                bool good = i < ORDER_HELLO_VERIFY_MAX;
 
                 add_message(stage, HELLO_VERIFY_REQUEST, i, 19);
                 g_assert_cmpuint(pass(stage), ==, good);
                 if (good)
                         consume(stage, HELLO_VERIFY_REQUEST, 19);
         }
-        add_message(stage, SERVER_HELLO, FILTER_HELLO_VERIFY_MAX, 60);
+        add_message(stage, SERVER_HELLO, ORDER_HELLO_VERIFY_MAX, 60);
         g_assert_cmpuint(pass(stage), ==, 1);
 }
 
@@ -372,7 +359,7 @@ static void test_drops_malformed_fragments(void) {
                 {CERTIFICATE, 1, 0, 1, 0},          /* behind nothing */
                 {CERTIFICATE, 1, 60, 0xfffff0, 32}, /* wraps in 24 bits */
                 {CERTIFICATE, 1, 0xfffff0, 0, 30},  /* 16 MB */
-                {CERTIFICATE, 1, FILTER_MESSAGE_MAX + 1, 0, 30},
+                {CERTIFICATE, 1, ORDER_MESSAGE_MAX + 1, 0, 30},
                 {SERVER_HELLO_DONE, 1, 1, 0, 1},        /* never has a body */
                 {SERVER_KEY_EXCHANGE, 1, 32768, 0, 30}, /* never so long */
         };
@@ -462,7 +449,7 @@ static void test_gives_no_message_before_the_one_that_is_next(void) {
 
 static void test_gives_a_long_message_in_several_records(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
-        uint32_t length = FILTER_MESSAGE_MAX, given = 0;
+        uint32_t length = ORDER_MESSAGE_MAX, given = 0;
 
         consume(stage, SERVER_HELLO, 40);
         for (uint32_t offset = 0; offset < length; offset += 1024)
@@ -576,12 +563,12 @@ static void test_what_can_no_longer_come_is_forgotten(void) {
 static void test_forgets_a_claim_with_its_message(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
-        add_piece(stage, (Piece){CERTIFICATE, 0, FILTER_MESSAGE_MAX, 0, 100});
-        add_piece(stage, (Piece){CERTIFICATE_REQUEST, 1, FILTER_MESSAGE_MAX, 0, 100});
+        add_piece(stage, (Piece){CERTIFICATE, 0, ORDER_MESSAGE_MAX, 0, 100});
+        add_piece(stage, (Piece){CERTIFICATE_REQUEST, 1, ORDER_MESSAGE_MAX, 0, 100});
         g_assert_cmpuint(pass(stage), ==, 0);
         g_assert_cmpuint(stage->filter.n_dropped, ==, 1);
         consume(stage, CERTIFICATE, 40);
-        add_piece(stage, (Piece){CERTIFICATE_REQUEST, 1, FILTER_MESSAGE_MAX, 0, 100});
+        add_piece(stage, (Piece){CERTIFICATE_REQUEST, 1, ORDER_MESSAGE_MAX, 0, 100});
         g_assert_cmpuint(pass(stage), ==, 0);
         g_assert_cmpuint(stage->filter.n_dropped, ==, 1);
 }
@@ -600,7 +587,7 @@ static void test_bounds_what_fragments_can_claim(void) {
         static const uint8_t types[] = {
                 SERVER_HELLO,        CERTIFICATE,         22,
                 SERVER_KEY_EXCHANGE, CERTIFICATE_REQUEST, SERVER_HELLO_DONE};
-        static const uint32_t lengths[] = {0xfffff0, 0x10000, FILTER_MESSAGE_MAX, 8192, 4096};
+        static const uint32_t lengths[] = {0xfffff0, 0x10000, ORDER_MESSAGE_MAX, 8192, 4096};
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
         for (size_t l = 0; l < G_N_ELEMENTS(lengths); l++)
@@ -786,8 +773,8 @@ static void test_takes_tickets_where_they_are_wanted(void) {
         add_message(stage, NEW_SESSION_TICKET, 2, 100);
         g_assert_cmpuint(pass(stage), ==, 0);
 
-        client->filter.tickets = true;
-        add_piece(client, (Piece){NEW_SESSION_TICKET, 0, FILTER_MESSAGE_MAX + 1, 0, 100});
+        client->filter.order.tickets = true;
+        add_piece(client, (Piece){NEW_SESSION_TICKET, 0, ORDER_MESSAGE_MAX + 1, 0, 100});
         g_assert_cmpuint(pass(client), ==, 0);
         g_assert_cmpuint(client->filter.n_dropped, ==, 1);
         add_message(client, NEW_SESSION_TICKET, 0, 100);
@@ -797,7 +784,7 @@ static void test_takes_tickets_where_they_are_wanted(void) {
 static void test_holds_the_change_until_a_promised_ticket_was_consumed(void) {
         g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
-        stage->filter.tickets = true;
+        stage->filter.order.tickets = true;
         add(stage, CHANGE, 0, 1, "\x01", 1);
         consume_hello(stage, 35, SIZE_MAX);
         consume(stage, SERVER_HELLO_DONE, 0);
@@ -811,7 +798,7 @@ static void test_waits_for_no_ticket_that_was_not_promised(void) {
         for (size_t cut = 0; cut <= 44; cut++) {
                 g_autoptr(Stage) stage = stage_new(DTLS_CLIENT);
 
-                stage->filter.tickets = true;
+                stage->filter.order.tickets = true;
                 add(stage, CHANGE, 0, 1, "\x01", 1);
                 consume_hello(stage, cut < 44 ? 35 : 23, cut);
                 consume(stage, SERVER_HELLO_DONE, 0);
@@ -829,7 +816,7 @@ static void test_a_resumed_session_needs_no_more_messages(void) {
         filter_resume(&client->filter);
         g_assert_cmpuint(pass(client), ==, 1);
 
-        renewed->filter.tickets = true;
+        renewed->filter.order.tickets = true;
         add(renewed, CHANGE, 0, 1, "\x01", 1);
         consume_hello(renewed, 35, SIZE_MAX);
         filter_resume(&renewed->filter);
@@ -890,8 +877,8 @@ static void test_what_waits_leaves_room_for_the_rest(void) {
         for (unsigned i = 0; i < 1000; i++)
                 add(stage, i % 2 ? DATA : HANDSHAKE, 1, i, "garbage", 7);
         g_assert_cmpuint(pass(stage), ==, 0);
-        g_assert_cmpuint(stage->filter.n_queued, ==, 2 * FILTER_HELD_MAX);
-        g_assert_cmpuint(stage->filter.n_dropped_full, ==, 1000 - 2 * FILTER_HELD_MAX);
+        g_assert_cmpuint(stage->filter.queue.n, ==, 2 * FILTER_HELD_MAX);
+        g_assert_cmpuint(stage->filter.queue.n_dropped, ==, 1000 - 2 * FILTER_HELD_MAX);
 
         add_message(stage, SERVER_HELLO, 0, 60);
         g_assert_cmpuint(pass(stage), ==, 1);
@@ -928,8 +915,8 @@ static void test_the_queue_is_bounded_and_drops_the_newest(void) {
                 add(stage, DATA, 1, i, payload, 10);
         filter_input(filter, stage->datagram, stage->size);
         filter_keep(filter);
-        g_assert_cmpuint(filter->n_queued, ==, FILTER_QUEUE_RECORDS_MAX);
-        g_assert_cmpuint(filter->n_dropped_full, ==, 5);
+        g_assert_cmpuint(filter->queue.n, ==, FILTER_QUEUE_RECORDS_MAX);
+        g_assert_cmpuint(filter->queue.n_dropped, ==, 5);
         for (unsigned i = 0; i < FILTER_QUEUE_RECORDS_MAX; i++) {
                 uint8_t sequence[6];
 
@@ -945,8 +932,8 @@ static void test_the_queue_is_bounded_and_drops_the_newest(void) {
                 filter_input(filter, stage->datagram, stage->size);
                 filter_keep(filter);
         }
-        g_assert_cmpuint(filter->n_queued_bytes, <=, FILTER_QUEUE_BYTES_MAX);
-        g_assert_cmpuint(filter->n_queued_bytes, >, FILTER_QUEUE_BYTES_MAX - 6013);
+        g_assert_cmpuint(filter->queue.n_bytes, <=, FILTER_QUEUE_BYTES_MAX);
+        g_assert_cmpuint(filter->queue.n_bytes, >, FILTER_QUEUE_BYTES_MAX - 6013);
 }
 
 static void test_a_message_too_long_for_its_reader_may_come_again(void) {
