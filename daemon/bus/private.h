@@ -149,7 +149,7 @@ int caller_set_defaults(Bus *bus, sd_bus_message *m, Spec *defaults);
 /* A name that is on the bus and whose credentials are known, or NULL. */
 const Caller *caller_by_name(Bus *bus, const char *name);
 
-/* ---- queue.c: calls that wait, and whose turn it is ---- */
+/* ---- queue.c: calls that wait; queue-users.c: whose turn it is ---- */
 
 int queues_new(Bus *bus, Queues **ret);
 Queues *queues_free(Queues *queues); /* when all its queues are */
