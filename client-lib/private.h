@@ -88,6 +88,10 @@ int dtlsd_last_error(sd_bus *bus, const char *path, const char *interface, sd_bu
 /* Asks for the port. On failure the service's listener is closed. */
 int dtlsd_listener_new(sd_bus *bus, const char *path, dtlsd_listener **ret, sd_bus_error *error);
 
+/* All of it, to be freed. @error names a file that cannot be read. */
+int dtlsd_file_read(const char *path, uint8_t **ret, size_t *ret_size, sd_bus_error *error);
+/* A sealed memfd, or a negative errno. */
+int dtlsd_secret_memfd(const void *data, size_t size);
 /* Appends the a{sv}. The memfds of secrets are duplicated into the message and closed here. @peer,
  * @port: for OPTIONS_FOR_CREATE, where they are options; NULL and 0: none. @error names a file that
  * cannot be used. */
