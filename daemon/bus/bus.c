@@ -6,6 +6,7 @@
  */
 
 #include "bus/bus.h"
+#include "base/brake.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/terms.h"
@@ -212,8 +213,6 @@ static int bus_make_parts(Bus *bus) {
         if (r >= 0)
                 r = errands_new(bus, &bus->errands);
         if (r >= 0)
-                r = asks_new(bus, &bus->asks);
-        if (r >= 0)
                 r = pending_new(bus, &bus->pending);
         if (r >= 0)
                 r = queues_new(bus, &bus->queues);
@@ -259,6 +258,7 @@ int bus_new(sd_bus *connection, sd_event *event, Relay *relay, Keys *keys, Quota
         bus->access = access;
         bus->host = *host;
         bus->slots = g_ptr_array_new_with_free_func(slot_unref);
+        bus->brakes = brakes_new();
         bus_register(bus);
 
         r = turns_new(bus);
@@ -297,7 +297,7 @@ Bus *bus_free(Bus *bus) {
         bus->queues = queues_free(bus->queues);
         bus->pending = pending_free(bus->pending);
         bus->store_calls = store_calls_free(bus->store_calls);
-        bus->asks = asks_free(bus->asks);
+        g_hash_table_unref(bus->brakes);
         bus->bin = bin_free(bus->bin);
         bus_unregister(bus);
         (void)sd_event_unref(bus->event);

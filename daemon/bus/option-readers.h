@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The readers of single options, for the table in options.c; nobody else includes this.
+ * What the files that read options see of each other; nobody else includes this. The readers of
+ * single options are for the table in options.c.
  */
 
 #include "bus/private.h"
@@ -25,6 +26,9 @@ typedef struct Options {
 
 #define MSEC_USEC UINT64_C(1000)
 #define IDLE_TIMEOUT_MAX (7 * 86400000ul) /* ms, a week */
+
+/* option-joins.c: refuses what does not go together, and completes the spec. 1 or negative. */
+int options_join(Options *options, OptionsFor what, sd_bus_error *error);
 
 /* What comes next in m. 1 or negative. */
 int options_read_word(sd_bus_message *m, const char **ret, sd_bus_error *error);

@@ -47,7 +47,6 @@ typedef enum BusError {
 typedef struct Callers Callers;
 typedef struct Queues Queues;
 typedef struct Queue Queue;
-typedef struct Asks Asks;
 typedef struct News News;
 typedef struct Pending Pending;
 typedef struct Errands Errands;
@@ -65,12 +64,13 @@ struct Bus {
         Queues *queues;
         Callers *callers;
         Errands *errands;
-        Asks *asks;
         News *news;
         Pending *pending;
         StoreCalls *store_calls;
         Managed *managed;
         Bin *bin;
+        GHashTable *brakes;     /* of lines about refusals in the journal, by uid */
+        uint64_t n_asked;       /* questions to polkit, ever */
         GPtrArray *slots;       /* what bus.c put on the connection */
         Watch *socket;          /* what arrives, and room for what is to leave */
         int socket_events;      /* that it is watched for */
@@ -187,7 +187,7 @@ size_t fds_used(void); /* of this process */
 
 /* ---- errand.c: what was found out for a call that had to wait ---- */
 
-typedef struct Asked Asked;               /* ask.c: polkit's verdicts */
+typedef struct Asked Asked;               /* polkit.c: its verdicts */
 typedef struct Taken Taken;               /* intake.c: keys the keyring took */
 typedef struct ManagedReply ManagedReply; /* managed.c: what of an answer is there */
 
@@ -230,7 +230,7 @@ Asked *asked_free(Asked *asked);
 Taken *taken_free(Taken *taken);
 ManagedReply *managed_reply_free(ManagedReply *reply);
 
-/* ---- ask.c: whether it may be ---- */
+/* ---- owner.c: whose an object is ---- */
 
 bool bus_may_see_uid(Bus *bus, const Caller *caller, uid_t owner);
 bool bus_may_see(Bus *bus, const Caller *caller, const Spec *spec);
@@ -245,8 +245,9 @@ int bus_may_call(sd_bus_message *m, const Spec *spec,
                  sd_bus_error *error); /* its owner: the same */
 /* Its owner; of what belongs to no name any more its user, and root. */
 int bus_may_close(sd_bus_message *m, const Spec *spec, sd_bus_error *error);
-int asks_new(Bus *bus, Asks **ret);
-Asks *asks_free(Asks *asks);
+
+/* ---- ask.c: whether it may be ---- */
+
 /* @about may be NULL. 1, 0 parked, negative. */
 int bus_ask(Bus *bus, sd_bus_message *m, AccessVerb verb, const Address *about,
             sd_bus_error *error);
@@ -255,6 +256,15 @@ int bus_check_port(Bus *bus, sd_bus_message *m, const Address *bound, sd_bus_err
 /* @entry: "identity:NAME". The same. */
 int bus_ask_entry(Bus *bus, sd_bus_message *m, AccessVerb verb, const char *entry,
                   sd_bus_error *error);
+/* A line about what this user has caused, and may cause as often as it likes. */
+void ask_log(Bus *bus, uid_t uid, int level, const char *message_id, const char *const *fields,
+             const char *text);
+
+/* ---- polkit.c: what the rules leave to it ---- */
+
+/* 1: it has said why not, or NULL: it may. 0 parked, negative. */
+int polkit_may(Bus *bus, sd_bus_message *m, const AccessQuestion *question,
+               const char **ret_why_not, sd_bus_error *error);
 
 /* ---- intake.c: secrets that come with a call go to the keyring before the call runs ---- */
 
