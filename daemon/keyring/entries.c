@@ -3,6 +3,18 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
+#include "keyring/journal.h"
+
+static void entries_load_one(Store *store, const StoreName *entry, EntriesLoad load,
+                             void *userdata) {
+        const char *why = "it is damaged, not of this user alone, or sealed with another key";
+        g_autofree char *file = store_file(store, entry->kind, entry->name);
+        g_autoptr(Secret) contents = NULL;
+
+        (void)store_get(store, entry->kind, entry->name, &contents); /* NULL says that it failed */
+        if (load(userdata, entry->name, contents, &why))
+                journal_left_out(file, why);
+}
 
 int entries_load(Store *store, StoreKind kind, EntriesLoad load, void *userdata) {
         g_autoptr(GPtrArray) names = NULL;
@@ -16,7 +28,7 @@ int entries_load(Store *store, StoreKind kind, EntriesLoad load, void *userdata)
                 const StoreName *name = names->pdata[i];
 
                 if (name->kind == kind)
-                        load(userdata, name->name);
+                        entries_load_one(store, name, load, userdata);
         }
 
         return 0;

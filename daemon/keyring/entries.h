@@ -22,7 +22,9 @@ typedef enum EntriesOutcome {
         ENTRIES_E_NO_STORE, /* the keyring was started without one */
 } EntriesOutcome;
 
-typedef void (*EntriesLoad)(void *userdata, const char *name);
+/* @contents NULL: they cannot be read. Not 0: the journal hears that it is left out, and why. */
+typedef int (*EntriesLoad)(void *userdata, const char *name, const Secret *contents,
+                           const char **ret_why);
 
 /* Has each of this kind loaded that is on the disk. @store: may be NULL. */
 int entries_load(Store *store, StoreKind kind, EntriesLoad load, void *userdata);

@@ -10,7 +10,6 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "identity/pem.h"
-#include "keyring/journal.h"
 
 #include <string.h>
 
@@ -204,21 +203,17 @@ static void identities_take(Identities *identities, Identity *identity) {
         (void)g_hash_table_replace(identities->by_name, identity->name, identity);
 }
 
-static void identities_load(void *userdata, const char *name) {
+static int identities_load(void *userdata, const char *name, const Secret *contents,
+                           const char **ret_why) {
         Identities *identities = userdata;
-        g_autofree char *file = store_file(identities->store, STORE_IDENTITY, name);
-        const char *why = "it is damaged, not of this user alone, or sealed with another key";
-        g_autoptr(Secret) text = NULL;
-        Identity *identity = NULL;
+        Identity *identity;
         int r;
 
-        r = store_get(identities->store, STORE_IDENTITY, name, &text);
+        r = contents ? identity_read(identities, name, contents, &identity, ret_why)
+                     : ENTRIES_E_BAD;
         if (r == 0)
-                r = identity_read(identities, name, text, &identity, &why);
-        if (r)
-                journal_left_out(file, why);
-        else
                 identities_take(identities, identity);
+        return r;
 }
 
 int identities_new(Store *store, Vault *vault, Identities **ret) {

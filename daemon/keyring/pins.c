@@ -10,7 +10,6 @@
 #include "base/fault.h"
 #include "base/host.h"
 #include "keyring/entries.h"
-#include "keyring/journal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -132,29 +131,28 @@ static bool table_is_sound(PinTable *table) {
         return table->n_places <= PINS_PER_USER_MAX;
 }
 
-static bool table_read(Store *store, PinTable *table) {
-        g_autoptr(Secret) text = NULL;
-
-        return store_get(store, STORE_PINS, table->name, &text) == 0 &&
+static bool table_read(PinTable *table, const Secret *text) {
+        return text &&
                g_key_file_load_from_data(table->file, (const char *)secret_peek(text),
                                          secret_size(text), G_KEY_FILE_NONE, NULL) &&
                table_is_sound(table);
 }
 
-static void pins_load(void *userdata, const char *name) {
-        Pins *pins = userdata;
-        g_autofree char *file = store_file(pins->store, STORE_PINS, name);
+static int pins_load(void *userdata, const char *name, const Secret *contents,
+                     const char **ret_why) {
         PinTable *table = table_new(name);
+        Pins *pins = userdata;
 
-        if (!table_read(pins->store, table)) {
-                journal_left_out(file, "it is damaged, not of this user alone, or sealed with "
-                                       "another key; nothing can be pinned there");
-                table->damaged = true;
+        table->damaged = !table_read(table, contents);
+        if (table->damaged) {
+                *ret_why = "it is damaged, not of this user alone, or sealed with another key; "
+                           "nothing can be pinned there";
                 table->n_places = 0;
         }
 
         pins->n_places += table->n_places;
         (void)g_hash_table_replace(pins->tables, table->name, table);
+        return table->damaged ? ENTRIES_E_BAD : 0;
 }
 
 int pins_new(Store *store, Pins **ret) {

@@ -8,7 +8,6 @@
 
 #include "base/entry.h"
 #include "base/fault.h"
-#include "keyring/journal.h"
 
 #include <string.h>
 
@@ -95,21 +94,16 @@ static void psks_take(Psks *psks, StoredPsk *psk) {
         (void)g_hash_table_replace(psks->by_name, psk->name, psk);
 }
 
-static void psks_load(void *userdata, const char *name) {
+static int psks_load(void *userdata, const char *name, const Secret *contents,
+                     const char **ret_why) {
         Psks *psks = userdata;
-        g_autofree char *file = store_file(psks->store, STORE_PSK, name);
-        const char *why = "it is damaged, not of this user alone, or sealed with another key";
-        g_autoptr(Secret) contents = NULL;
-        StoredPsk *psk = NULL;
+        StoredPsk *psk;
         int r;
 
-        r = store_get(psks->store, STORE_PSK, name, &contents);
+        r = contents ? psk_read(psks, name, contents, &psk, ret_why) : ENTRIES_E_BAD;
         if (r == 0)
-                r = psk_read(psks, name, contents, &psk, &why);
-        if (r)
-                journal_left_out(file, why);
-        else
                 psks_take(psks, psk);
+        return r;
 }
 
 int psks_new(Store *store, Vault *vault, Psks **ret) {

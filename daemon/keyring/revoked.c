@@ -6,7 +6,6 @@
 #include "base/entry.h"
 #include "base/fault.h"
 #include "identity/revocation-text.h"
-#include "keyring/journal.h"
 
 struct Revoked {
         Store *store;
@@ -73,26 +72,20 @@ static void revoked_take(Revoked *revoked, RevokedEntry *entry) {
         (void)g_hash_table_replace(revoked->by_name, entry->name, entry);
 }
 
-static void revoked_load(void *userdata, const char *name) {
+static int revoked_load(void *userdata, const char *name, const Secret *contents,
+                        const char **ret_why) {
         Revoked *revoked = userdata;
-        g_autofree char *file = store_file(revoked->store, STORE_REVOCATIONS, name);
-        const char *why = "it is damaged, not of this user alone, or sealed with another key";
-        g_autoptr(Secret) secret = NULL;
         g_autoptr(GBytes) text = NULL;
         RevokedEntry *entry = NULL;
-        int r;
+        int r = ENTRIES_E_BAD;
 
-        r = store_get(revoked->store, STORE_REVOCATIONS, name, &secret);
-        if (r == 0) {
-                text = g_bytes_new(secret_peek(secret), secret_size(secret));
-                r = entry_read(revoked, name, text, &entry, &why);
-        }
-        if (r) {
-                journal_left_out(file, why);
-                entry = entry_new(name, NULL, 0);
+        if (contents) {
+                text = g_bytes_new(secret_peek(contents), secret_size(contents));
+                r = entry_read(revoked, name, text, &entry, ret_why);
         }
 
-        revoked_take(revoked, entry);
+        revoked_take(revoked, entry ? entry : entry_new(name, NULL, 0));
+        return r;
 }
 
 int revoked_new(Store *store, Revoked **ret) {

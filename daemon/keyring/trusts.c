@@ -9,7 +9,6 @@
 #include "base/fault.h"
 #include "identity/pem.h"
 #include "identity/trust.h"
-#include "keyring/journal.h"
 
 #include <string.h>
 
@@ -114,21 +113,16 @@ static void trusts_take(Trusts *trusts, TrustSet *set) {
         (void)g_hash_table_replace(trusts->by_name, set->name, set);
 }
 
-static void trusts_load(void *userdata, const char *name) {
+static int trusts_load(void *userdata, const char *name, const Secret *contents,
+                       const char **ret_why) {
         Trusts *trusts = userdata;
-        g_autofree char *file = store_file(trusts->store, STORE_TRUST, name);
-        const char *why = "it is damaged, not of this user alone, or sealed with another key";
-        g_autoptr(Secret) text = NULL;
-        TrustSet *set = NULL;
+        TrustSet *set;
         int r;
 
-        r = store_get(trusts->store, STORE_TRUST, name, &text);
+        r = contents ? set_read(trusts, name, contents, &set, ret_why) : ENTRIES_E_BAD;
         if (r == 0)
-                r = set_read(trusts, name, text, &set, &why);
-        if (r)
-                journal_left_out(file, why);
-        else
                 trusts_take(trusts, set);
+        return r;
 }
 
 int trusts_new(Store *store, Trusts **ret) {

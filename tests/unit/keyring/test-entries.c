@@ -33,22 +33,24 @@ static void what_is_there_has_its_room(void) {
         g_assert_true(entries_have_room(by_name, "a", 2, 3));
 }
 
-static void note(void *names, const char *name) {
-        g_ptr_array_add(names, g_strdup(name));
+static int note(void *heard, const char *name, const Secret *contents, const char **ret_why) {
+        g_string_append_printf(heard, "%s=%.*s ", name, contents ? (int)secret_size(contents) : 1,
+                               contents ? (const char *)secret_peek(contents) : "?");
+        return 0;
 }
 
 static void those_of_a_kind_are_loaded(void) {
-        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GString) heard = g_string_new(NULL);
         Ground ground = ground_new(/* sealed= */ false);
 
         ground_write(&ground, STORE_PSK, "b", "x");
         ground_write(&ground, STORE_TRUST, "other", "x");
-        ground_write(&ground, STORE_PSK, "u/1000/a", "x");
-        g_assert_cmpint(entries_load(ground.store, STORE_PSK, note, names), ==, 0);
-        g_assert_cmpint(entries_load(NULL, STORE_PSK, note, names), ==, 0);
-        g_assert_cmpuint(names->len, ==, 2);
-        g_assert_cmpstr(names->pdata[0], ==, "b");
-        g_assert_cmpstr(names->pdata[1], ==, "u/1000/a");
+        ground_write(&ground, STORE_PSK, "u/1000/a", "y");
+        ground_write(&ground, STORE_PSK, "damaged", "z");
+        ground_empty(&ground, STORE_PSK, "damaged");
+        g_assert_cmpint(entries_load(ground.store, STORE_PSK, note, heard), ==, 0);
+        g_assert_cmpint(entries_load(NULL, STORE_PSK, note, heard), ==, 0);
+        g_assert_cmpstr(heard->str, ==, "b=x damaged=? u/1000/a=y ");
 
         ground_close(&ground);
         ground_done(&ground);
