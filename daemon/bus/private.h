@@ -73,7 +73,6 @@ struct Bus {
         uint64_t n_asked;       /* questions to polkit, ever */
         GPtrArray *slots;       /* what bus.c put on the connection */
         Watch *socket;          /* what arrives, and room for what is to leave */
-        int socket_events;      /* that it is watched for */
         sd_event_source *calls; /* those that wait, and what sd-bus waits for */
         uint64_t calls_usec;    /* when; UINT64_MAX: nothing is */
         sd_event_source *turn;  /* its end, where no message brings it about */

@@ -91,11 +91,8 @@ static void turns_await(Bus *bus) {
         int events = turns_events(bus);
 
         turns_wake_at(bus, MIN(turns_calls_at(bus), turns_bus_at(bus)));
-        if (events < 0 || events == bus->socket_events)
-                return;
-
-        bus->socket_events = events;
-        watch_set(bus->socket, (uint32_t)events);
+        if (events >= 0)
+                watch_set(bus->socket, (uint32_t)events);
 }
 
 /* As each round of the loop begins: others may have had something to say. */
@@ -244,7 +241,6 @@ int turns_begin(Bus *bus) {
         if (r < 0)
                 return fault(r);
 
-        bus->socket_events = EPOLLIN;
         r = sd_event_source_set_prepare(bus->calls, on_round);
         return r < 0 ? fault(r) : 0;
 }

@@ -7,11 +7,9 @@
  * Knows: who goes with whom. Does not know: how a connection ends.
  */
 
-#include "base/fault.h"
 #include "relay/private.h"
 
 #define CLOSING_MAX 16 /* in a turn, as of a shared channel */
-#define CLOSING_ACCURACY_USEC 1
 
 struct Owner {
         char *name;
@@ -138,16 +136,9 @@ void owner_gone(Relay *relay, const char *name) {
 /* ---- all of them ---- */
 
 int closings_new(Relay *relay) {
-        int r;
-
         relay->owners = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, owner_free);
         g_queue_init(&relay->closings);
-        r = sd_event_add_time(relay->event, &relay->closings_timer, CLOCK_MONOTONIC, 0,
-                              CLOSING_ACCURACY_USEC, on_closings, relay);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(relay->closings_timer, SD_EVENT_OFF);
-
-        return r < 0 ? fault(r) : 0;
+        return watches_new_timer(relay, on_closings, relay, &relay->closings_timer);
 }
 
 void closings_free(Relay *relay) {

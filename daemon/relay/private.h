@@ -161,7 +161,10 @@ typedef struct Watches {
 
 int watches_new(Relay *relay);
 void watches_free(Relay *relay);
-/* Sets a timer of the loop's, which is seen before it sleeps: tests/fences has nobody set one
+/* A timer of the loop's that is not set. */
+int watches_new_timer(Relay *relay, sd_event_time_handler_t handler, void *userdata,
+                      sd_event_source **ret);
+/* Sets one, which is seen before it sleeps: tests/fences has nobody set one
  * otherwise. What is due at once comes behind all that is ready; a deferred source would come
  * before. */
 void watches_set_timer(Relay *relay, sd_event_source *timer, uint64_t at_usec);

@@ -7,11 +7,9 @@
  * Knows: which have to be made anew. Does not know: how, nor what has changed.
  */
 
-#include "base/fault.h"
 #include "relay/private.h"
 
 #define REFRESHES_MAX 8 /* in a turn: each takes 0.1 ms */
-#define REFRESHES_ACCURACY_USEC 1
 
 static bool refresh_waits(const Listener *listener) {
         return listener->refresh_link.data;
@@ -68,15 +66,8 @@ void refresh_listeners(Relay *relay, RefreshIf has_changed, const void *what) {
 }
 
 int refreshes_new(Relay *relay) {
-        int r;
-
         g_queue_init(&relay->refreshes);
-        r = sd_event_add_time(relay->event, &relay->refreshes_timer, CLOCK_MONOTONIC, 0,
-                              REFRESHES_ACCURACY_USEC, on_refreshes, relay);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(relay->refreshes_timer, SD_EVENT_OFF);
-
-        return r < 0 ? fault(r) : 0;
+        return watches_new_timer(relay, on_refreshes, relay, &relay->refreshes_timer);
 }
 
 void refreshes_free(Relay *relay) {

@@ -11,7 +11,6 @@
  * Knows: users, time. Does not know: what a handshake is.
  */
 
-#include "base/fault.h"
 #include "relay/private.h"
 
 #include <sched.h>
@@ -156,11 +155,7 @@ static int on_shakes(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 int shakes_new(Relay *relay) {
-        int r;
-
-        r = sd_event_add_time(relay->event, &relay->shakes_timer, CLOCK_MONOTONIC, SESSION_NEVER,
-                              /* accuracy= */ 1, on_shakes, relay);
-        return r < 0 ? fault(r) : 0;
+        return watches_new_timer(relay, on_shakes, relay, &relay->shakes_timer);
 }
 
 /* No endpoint is left. */

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#define TRUNK_ACCURACY_USEC 1 /* sd-event's least */
 #define TRUNK_LATER_USEC 5000 /* who closes a connection need not be woken to hear of it */
 
 /* Off until somebody wants it. */
@@ -310,8 +309,7 @@ static int trunk_open(Trunk *trunk, int *ret_fd, Reason *reason) {
         if (r < 0)
                 return fault(r);
 
-        r = sd_event_add_time(trunk->relay->event, &trunk->more, CLOCK_MONOTONIC, SESSION_NEVER,
-                              TRUNK_ACCURACY_USEC, on_trunk_more, trunk);
+        r = watches_new_timer(trunk->relay, on_trunk_more, trunk, &trunk->more);
         if (r < 0)
                 return fault(r);
 

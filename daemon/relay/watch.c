@@ -19,6 +19,7 @@
 
 /* of a user; and no longer a shared channel's packet waits for others' turns */
 #define WATCHES_SLICE_USEC 250
+#define WATCHES_ACCURACY_USEC 1  /* sd-event's least: none of the timers is to be coalesced */
 #define WATCH_NOBODY ((uid_t)-1) /* the service's own: a user like others */
 
 struct WatchUser {
@@ -172,6 +173,15 @@ void relay_stir(Relay *relay) {
         relay->watches.is_stirred = true;
 }
 
+int watches_new_timer(Relay *relay, sd_event_time_handler_t handler, void *userdata,
+                      sd_event_source **ret) {
+        int r;
+
+        r = sd_event_add_time(relay->event, ret, CLOCK_MONOTONIC, SESSION_NEVER,
+                              WATCHES_ACCURACY_USEC, handler, userdata);
+        return r < 0 ? fault(r) : 0;
+}
+
 void watches_set_timer(Relay *relay, sd_event_source *timer, uint64_t at_usec) {
         relay_stir(relay);
         /* neither can fail for a timer of ours */
@@ -283,7 +293,7 @@ int watch_new(Relay *relay, uid_t uid, int fd, uint32_t events, WatchHandler han
 void watch_set(Watch *watch, uint32_t events) {
         int operation = EPOLL_CTL_MOD;
 
-        if (events == 0 && watch->events == 0)
+        if (events == watch->events && (events & EPOLLET) == 0)
                 return;
 
         if (events == 0)
