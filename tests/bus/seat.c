@@ -11,8 +11,6 @@
 #define DRIVER "org.freedesktop.DBus"
 #define POLKIT "org.freedesktop.PolicyKit1"
 #define SEAT_QUIET_USEC 5000
-#define SEAT_ANSWER_USEC (10 * G_USEC_PER_SEC)
-#define CALL_USEC (20 * UINT64_C(1000000))
 
 static void must(int r, const char *what) {
         if (r < 0)
@@ -278,7 +276,7 @@ Call *seat_send(Seat *seat, sd_bus_message *m) {
         Call *call = g_new0(Call, 1);
 
         call->seat = seat;
-        must(sd_bus_call_async(seat->theirs, NULL, m, on_reply, call, CALL_USEC), "call");
+        must(sd_bus_call_async(seat->theirs, NULL, m, on_reply, call, SEAT_LIMIT_USEC), "call");
         must(sd_bus_message_get_cookie(m, &call->cookie), "cookie");
         (void)sd_bus_message_unref(m);
         return call;
@@ -310,7 +308,7 @@ static bool call_is_answered(void *userdata) {
 const char *call_error(const Call *call) {
         const sd_bus_error *error;
 
-        (void)seat_run_until(call->seat, call_is_answered, (void *)call, SEAT_ANSWER_USEC);
+        (void)seat_run_until(call->seat, call_is_answered, (void *)call, SEAT_LIMIT_USEC);
         error = sd_bus_message_get_error(call->reply);
         return error ? error->name : NULL;
 }

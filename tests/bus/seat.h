@@ -16,6 +16,9 @@
 #define MANAGER NAME ".Manager"
 #define ERROR_PREFIX NAME ".Error."
 
+/* nothing here takes that long unless it broke, sanitized and beside all other tests */
+#define SEAT_LIMIT_USEC (60 * UINT64_C(1000000))
+
 typedef struct Seat {
         sd_event *event;
         sd_bus *ours, *theirs;

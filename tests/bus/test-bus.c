@@ -15,7 +15,7 @@
 
 #define NAME "io.github.dtlsd.Dtlsd1"
 #define ROOT "/io/github/dtlsd/Dtlsd1"
-#define LIMIT_USEC (5 * UINT64_C(1000000))
+#define LIMIT_USEC (60 * UINT64_C(1000000))
 
 typedef struct Daemon {
         char *directory, *config, *address;

@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LIMIT_USEC (5 * UINT64_C(1000000))
 #define KEYRING_ERROR ERROR_PREFIX "BadSecret"
 
 typedef struct Keyring {
@@ -189,7 +188,7 @@ static void runs_again_beside_what_is_always_ready(void) {
         }
 
         keyring_answers(&keyring, NULL);
-        (void)seat_run_until(seat, is_answered, call, LIMIT_USEC);
+        (void)seat_run_until(seat, is_answered, call, SEAT_LIMIT_USEC);
         g_assert_null(call_error(call));
         for (size_t i = 0; i < G_N_ELEMENTS(sources); i++) {
                 sd_event_source_disable_unref(sources[i]);

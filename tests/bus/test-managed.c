@@ -21,8 +21,6 @@
 #define TOO_MANY 13000
 #define OBJECT_BYTES 2048        /* as charged */
 #define REST_USEC G_USEC_PER_SEC /* the longest there is */
-#define SOON_USEC (10 * G_USEC_PER_SEC)
-#define LATE_USEC (30 * G_USEC_PER_SEC) /* sanitized, and beside other tests */
 
 int64_t __wrap_cpu_usec(void);
 
@@ -67,7 +65,7 @@ static bool is_answered(void *call) {
 }
 
 static const char *late_error(Call *call) {
-        (void)seat_run_until(call->seat, is_answered, call, LATE_USEC);
+        (void)seat_run_until(call->seat, is_answered, call, SEAT_LIMIT_USEC);
         return call_error(call);
 }
 
@@ -77,7 +75,7 @@ static bool is_charged(void *seat) {
 
 /* Some of it is there, and charged. */
 static void run_until_begun(Seat *seat) {
-        (void)seat_run_until(seat, is_charged, seat, SOON_USEC);
+        (void)seat_run_until(seat, is_charged, seat, SEAT_LIMIT_USEC);
 }
 
 /* ---- what is in it ---- */
@@ -289,7 +287,7 @@ static void one_of_a_user_is_made_after_the_other(void) {
         second = list(seat, ":1.2");
         while (!first->reply || !second->reply) {
                 n_most = MAX(n_most, charged(seat, ALICE));
-                g_assert_cmpint(sd_event_run(seat->event, SOON_USEC), >, 0);
+                g_assert_cmpint(sd_event_run(seat->event, SEAT_LIMIT_USEC), >, 0);
         }
 
         g_assert_cmpuint(first->order, <, second->order);
@@ -446,7 +444,7 @@ static void what_happens_meanwhile_is_told_behind_it(void) {
         fake_state(changed, HANDSHAKE_IN_PROGRESS, DTLS_NO_ERROR, "");
         fake_removed(later);
         (void)fake_connection(seat->relay, ALICE, ":1.1", true);
-        (void)seat_run_until(seat, is_answered, call, SOON_USEC);
+        (void)seat_run_until(seat, is_answered, call, SEAT_LIMIT_USEC);
 
         paths = paths_in(call);
         g_assert_true(g_hash_table_contains(paths, ROOT "/connection/1"));

@@ -64,7 +64,7 @@ static bool is_answered(void *userdata) {
 }
 
 static void wait_answer(Seat *seat, Call *call) {
-        (void)seat_run_until(seat, is_answered, call, 10 * G_USEC_PER_SEC);
+        (void)seat_run_until(seat, is_answered, call, SEAT_LIMIT_USEC);
         g_assert_null(call_error(call));
 }
 

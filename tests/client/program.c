@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIMIT_USEC (20 * G_USEC_PER_SEC)
+#define LIMIT_USEC (60 * G_USEC_PER_SEC)
 
 struct Program {
         char *line;

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PEER_LIMIT_USEC (10 * G_USEC_PER_SEC)
+#define PEER_LIMIT_USEC (60 * G_USEC_PER_SEC)
 
 struct Peer {
         char *name;

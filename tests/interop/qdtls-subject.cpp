@@ -27,7 +27,7 @@
 
 namespace {
 
-constexpr qint64 timeout_limit_msec = 5000;
+constexpr qint64 timeout_limit_msec = 60000;
 
 using Words = QByteArrayList;
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define VERIFIER NAME ".ClientVerifier"
-#define WAIT_LIMIT_USEC (5 * G_USEC_PER_SEC)
+#define WAIT_LIMIT_USEC (60 * G_USEC_PER_SEC)
 
 typedef struct DtlsdSubject {
         Subject subject;

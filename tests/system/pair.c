@@ -209,7 +209,7 @@ void write_datagram(sd_bus *bus, const char *path, const void *data, size_t size
 
 void read_datagram(sd_bus *bus, const char *path, const char *expected) {
         sd_bus_message *reply =
-                call(bus, path, CONNECTION, "ReadDatagram", "a{sv}", 1, "Timeout", "u", 5000);
+                call(bus, path, CONNECTION, "ReadDatagram", "a{sv}", 1, "Timeout", "u", 30000);
         const void *data;
         size_t size;
 

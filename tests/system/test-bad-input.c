@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROMPT_USEC (3 * G_USEC_PER_SEC) /* far below what a close() that lingers would take */
+#define LINGER_SECONDS 60
+#define PROMPT_USEC (20 * G_USEC_PER_SEC) /* far below what a close() that lingers would take */
 
 static void tear_down(Solo *solo, const void *unused) {
         /* whatever happened, it still serves */
@@ -241,7 +242,7 @@ static void test_keys_that_do_not_fit(Solo *solo, const void *unused) {
 static int lingering_socket(int *ret_listener, int *ret_peer) {
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        struct linger linger = {.l_onoff = 1, .l_linger = 20};
+        struct linger linger = {.l_onoff = 1, .l_linger = LINGER_SECONDS};
         socklen_t size = sizeof address;
         static const char block[65536];
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -369,7 +370,7 @@ static void test_channel_that_is_never_read(Solo *solo, const void *unused) {
         for (int i = 0; i < 4000; i++) {
                 struct pollfd p = {.fd = client_fd, .events = POLLOUT};
 
-                g_assert_cmpint(poll(&p, 1, 8000), ==, 1);
+                g_assert_cmpint(poll(&p, 1, (int)(SERVICE_LIMIT_USEC / 1000)), ==, 1);
                 (void)send(client_fd, block, 1200, MSG_DONTWAIT | MSG_NOSIGNAL);
         }
         g_assert_cmpuint(get_counter(solo->bus, ROOT, MANAGER, "Statistics", "DroppedAppFull"), >,

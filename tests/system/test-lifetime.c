@@ -188,7 +188,7 @@ static void test_idle_connection_ends(void) {
         uint16_t port;
         int fd;
         g_autofree char *listener = listen_psk(bus, &port);
-        g_autofree char *client = connect_client_with(bus, port, "IdleTimeout", 100, &fd);
+        g_autofree char *client = connect_client_with(bus, port, "IdleTimeout", 1000, &fd);
         char byte;
 
         g_assert_cmpint(wait_fd(fd) & POLLHUP, !=, 0);

@@ -242,7 +242,7 @@ static void test_refusal_is_told_with_the_failure(Solo *solo, const void *unused
                 options_begin(solo->bus, ROOT, MANAGER, "Connect", "sq", "127.0.0.1", port);
 
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "HandshakeDeadline", "u", 200), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "HandshakeDeadline", "u", 1000), >=, 0);
         text = options_end_refused("TimedOut", solo->bus, m);
         g_assert_nonnull(strstr(text, "Connection refused"));
         (void)close(fd);

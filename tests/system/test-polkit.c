@@ -348,6 +348,43 @@ static void test_a_question_goes_with_its_caller(void) {
 #define N_USERS 9 /* of whom eight may ask for all that the service asks at once */
 #define N_EACH 8
 
+typedef struct Askers {
+        sd_bus *buses[N_USERS];
+        Sent sent[N_USERS][N_EACH];
+} Askers;
+
+/* The last that was; NULL: none. */
+static const Sent *find_answered(Askers *askers, unsigned *ret_n) {
+        const Sent *found = NULL;
+
+        *ret_n = 0;
+        for (unsigned i = 0; i < N_USERS; i++) {
+                while (sd_bus_process(askers->buses[i], NULL) > 0)
+                        ;
+                for (unsigned j = 0; j < N_EACH; j++) {
+                        if (!askers->sent[i][j].is_answered)
+                                continue;
+                        found = &askers->sent[i][j];
+                        (*ret_n)++;
+                }
+        }
+        return found;
+}
+
+static bool somebody_is_answered(void *userdata) {
+        unsigned n;
+
+        return find_answered(userdata, &n);
+}
+
+static void askers_done(Askers *askers) {
+        for (unsigned i = 0; i < N_USERS; i++) {
+                for (unsigned j = 0; j < N_EACH; j++)
+                        sent_done(&askers->sent[i][j]);
+                (void)bus_leave(askers->buses[i]);
+        }
+}
+
 static bool agent_has_as_many(void *userdata) {
         World *world = userdata;
 
@@ -357,42 +394,34 @@ static bool agent_has_as_many(void *userdata) {
 
 /* Users that every Debian has: daemon, bin, sys, sync, games, man, lp, mail, news. */
 static void test_users_whose_questions_stay_open_leave_room_for_others(void) {
+        Askers askers = {0};
+        const Sent *refused;
+        unsigned n_refused;
         World world;
-        sd_bus *buses[N_USERS];
-        Sent sent[N_USERS][N_EACH];
-        unsigned n_refused = 0;
 
         if (!world_new(&world, SOMEBODY_MUST_AUTHENTICATE))
                 return;
 
         agent_register(&world, UID_ALICE);
         for (uid_t i = 0; i < N_USERS; i++) {
-                buses[i] = service_bus(world.service, i + 1);
+                askers.buses[i] = service_bus(world.service, i + 1);
                 for (unsigned j = 0; j < (i < N_USERS - 1 ? N_EACH : 1); j++)
-                        send_interactive(&world, buses[i], &sent[i][j]);
+                        send_interactive(&world, askers.buses[i], &askers.sent[i][j]);
                 if (i == N_USERS - 2)
                         wait_statistic(world.root, "CallsInUse", (N_USERS - 1) * N_EACH);
         }
 
         /* the ninth's question comes to the agent, and somebody is told that theirs does not wait
          */
-        bus_wait(buses[N_USERS - 1], agent_has_as_many, &world, "all questions");
+        bus_wait(askers.buses[N_USERS - 1], agent_has_as_many, &world, "all questions");
         g_assert_cmpuint(get_statistic(world.root, "CallsInUse"), ==, (N_USERS - 1) * N_EACH);
-        g_assert_false(sent[N_USERS - 1][0].is_answered);
+        g_assert_false(askers.sent[N_USERS - 1][0].is_answered);
         bus_wait(world.bob, agent_is_released, &world, "that one is taken back");
-        for (unsigned i = 0; i < N_USERS; i++) {
-                while (sd_bus_process(buses[i], NULL) > 0)
-                        ;
-                for (unsigned j = 0; j < (i < N_USERS - 1 ? N_EACH : 1); j++) {
-                        if (sent[i][j].is_answered) {
-                                g_assert_cmpstr(sent[i][j].error, ==, ERROR_PREFIX "QuotaExceeded");
-                                n_refused++;
-                        }
-                        sent_done(&sent[i][j]);
-                }
-                (void)bus_leave(buses[i]);
-        }
+        bus_wait(world.bob, somebody_is_answered, &askers, "the refusal");
+        refused = find_answered(&askers, &n_refused);
         g_assert_cmpuint(n_refused, ==, 1);
+        g_assert_cmpstr(refused->error, ==, ERROR_PREFIX "QuotaExceeded");
+        askers_done(&askers);
         wait_statistic(world.root, "CallsInUse", 0);
         agent_done(&world.agent);
         world_free(&world);

@@ -191,7 +191,7 @@ static char *listen_with(const World *world, uint16_t *ret_port) {
         options_add_identity(m, world->server);
         options_add_certificate(m, "CaCertificates", world->other);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerVerifyMode", "s",
-                                              "VerifyPeer", "AnswerDeadline", "u", 100,
+                                              "VerifyPeer", "AnswerDeadline", "u", 1000,
                                               "SslOptions", "as", 0),
                         >=, 0);
         listener = options_end_path(world->alice, m);

@@ -93,7 +93,9 @@ static struct dtlsd_frame take(const Owner *owner) {
         int r;
 
         while ((r = dtlsd_channel_receive(owner->channel, &frame)) == -EAGAIN)
-                g_assert_cmpint(dtlsd_channel_wait(owner->channel, POLLIN, 8000), ==, 0);
+                g_assert_cmpint(dtlsd_channel_wait(owner->channel, POLLIN,
+                                                   (int)(SERVICE_LIMIT_USEC / 1000)),
+                                ==, 0);
         g_assert_cmpint(r, ==, 0);
         return frame;
 }
@@ -257,7 +259,7 @@ static void test_a_slow_reader_is_alone(World *world, const void *config) {
                 for (int i = 0; i < 200; i++) {
                         struct pollfd look = {.fd = fd, .events = POLLOUT};
 
-                        g_assert_cmpint(poll(&look, 1, 8000), ==, 1);
+                        g_assert_cmpint(poll(&look, 1, (int)(SERVICE_LIMIT_USEC / 1000)), ==, 1);
                         n_sent += send(fd, block, 1200, MSG_DONTWAIT | MSG_NOSIGNAL) == 1200;
                 }
         }
@@ -342,7 +344,7 @@ static void test_a_killed_application_leaves_nothing(World *world, const void *c
 
         (void)close(ready[1]);
         look = (struct pollfd){.fd = ready[0], .events = POLLIN};
-        g_assert_cmpint(poll(&look, 1, 60000), ==, 1);
+        g_assert_cmpint(poll(&look, 1, (int)(SERVICE_LIMIT_USEC / 1000)), ==, 1);
         g_assert_true(look.revents & POLLIN);
         g_assert_cmpuint(get_statistic(world->bob.bus, "ConnectionsInUse"), ==, 2 * MANY + 2);
 
@@ -375,7 +377,7 @@ static void test_a_name_that_leaves_ends_it_all(World *world, const void *config
         g_assert_cmpint(wait_fd(fd) & POLLHUP, !=, 0);
         g_assert_cmpuint(expect(&world->alice, DTLSD_FRAME_CLOSED, "OwnerGone"), ==, number);
         while ((r = dtlsd_channel_receive(world->alice.channel, &frame)) == -EAGAIN)
-                g_assert_cmpint(poll(&look, 1, 8000), ==, 1);
+                g_assert_cmpint(poll(&look, 1, (int)(SERVICE_LIMIT_USEC / 1000)), ==, 1);
         g_assert_cmpint(r, ==, -ECONNRESET);
         (void)close(fd);
 }
@@ -428,7 +430,7 @@ static void test_garbage_harms_nobody(World *world, const void *config) {
         for (int i = 0; i < 3000; i++) {
                 struct pollfd look = {.fd = bobs_channel, .events = POLLOUT};
 
-                g_assert_cmpint(poll(&look, 1, 8000), ==, 1);
+                g_assert_cmpint(poll(&look, 1, (int)(SERVICE_LIMIT_USEC / 1000)), ==, 1);
                 (void)send(bobs_channel, packet, garbage(random, packet, numbers), MSG_DONTWAIT);
                 if (i % 2 == 0) /* and reads half of the time */
                         while (recv(bobs_channel, read, 65536, MSG_DONTWAIT) > 0)

@@ -232,7 +232,7 @@ static void test_policy_can_deny_what_comes_and_spares_what_is(void) {
 /* ---- races ---- */
 
 #define ROUNDS 60
-#define PUMP_LIMIT_MSEC 5000
+#define PUMP_LIMIT_MSEC ((int)(SERVICE_LIMIT_USEC / 1000))
 
 /* The peer speaks without a pause, and the owner reads each word before the next. (A change of user
  * in another thread, as service_bus() makes them, interrupts it.) */

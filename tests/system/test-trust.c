@@ -247,7 +247,7 @@ static char *listen_with(const World *world, const char *trust, uint16_t *ret_po
         options_add_identity(m, world->server);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "Trust", "s", trust,
                                               "PeerVerifyMode", "s", "VerifyPeer", "AnswerDeadline",
-                                              "u", 100, "SslOptions", "as", 0),
+                                              "u", 1000, "SslOptions", "as", 0),
                         >=, 0);
         listener = options_end_path(world->alice, m);
         *ret_port = get_port(world->alice, listener);

@@ -17,8 +17,9 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-#define LINGER_SECONDS 5
-#define LINGER_AT_ONCE_USEC (G_USEC_PER_SEC / 2) /* what a busy machine may take for "at once" */
+#define LINGER_SECONDS 60
+/* what a busy machine may take for "at once" */
+#define LINGER_AT_ONCE_USEC (LINGER_SECONDS * G_USEC_PER_SEC / 3)
 
 /* @ret_peer: keep it open, and do not read it. */
 static inline int linger_new(int *ret_peer) {

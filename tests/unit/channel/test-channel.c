@@ -365,7 +365,7 @@ static void test_fds_that_come_are_closed_and_the_bytes_count(Pair *pair, const 
         g_assert_cmpuint(channel_stats(pair->channel).n_stray_fds, ==, 4);
 
         look.fd = ends[0];
-        g_assert_cmpint(poll(&look, 1, 10000), ==, 1);
+        g_assert_cmpint(poll(&look, 1, LINGER_SECONDS * 1000), ==, 1);
         g_assert_true(look.revents & POLLHUP);
         close(ends[0]);
 }
@@ -468,7 +468,7 @@ static void test_free_while_the_application_sends_never_resets_it(Pair *pair, co
                 struct pollfd look = {.fd = channel_fd(pair->channel), .events = POLLIN};
 
                 deliver(pair, "one");
-                g_assert_cmpint(poll(&look, 1, 10000), ==, 1);
+                g_assert_cmpint(poll(&look, 1, LINGER_SECONDS * 1000), ==, 1);
                 pair->channel = channel_free(pair->channel);
 
                 g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, EPIPE);

@@ -23,7 +23,7 @@
 #define ALICE 1000
 #define BOB 1001
 #define LIMIT_USEC (30 * G_USEC_PER_SEC)
-#define HELD_MAX_USEC (5 * G_USEC_PER_SEC) /* who waits for it in the loop waits no longer */
+#define HELD_MAX_USEC LIMIT_USEC /* who waits for it in the loop waits no longer */
 #define REVOKED "abcd000000000000000000000000000000000000000000000000000000000001\n"
 
 typedef struct Fixture {

@@ -97,8 +97,8 @@ void stranger_start(Stranger *stranger) {
         SessionSpec spec = {.config = stranger->config,
                             .retransmit_initial_usec = 200 * 1000,
                             .retransmit_max_usec = 1000 * 1000,
-                            .handshake_deadline_usec = 5 * 1000 * 1000,
-                            .answer_deadline_usec = 5 * 1000 * 1000};
+                            .handshake_deadline_usec = 30 * 1000 * 1000,
+                            .answer_deadline_usec = 30 * 1000 * 1000};
         uint64_t now_usec = (uint64_t)g_get_monotonic_time();
 
         stranger->session = session_free(stranger->session);

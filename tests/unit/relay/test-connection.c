@@ -149,7 +149,7 @@ static void goes_idle_and_says_so(World *world, gconstpointer unused) {
         Spec *spec = world_client_spec();
         Connection *client, *server;
 
-        spec->idle_timeout_usec = 300 * 1000;
+        spec->idle_timeout_usec = 1500 * 1000;
         world_use_psk(world, "someone", "secret");
         client = world_start(world, spec, listener, "127.0.0.1");
         world_wait_state(world, client, HANDSHAKE_COMPLETE);
@@ -158,9 +158,9 @@ static void goes_idle_and_says_so(World *world, gconstpointer unused) {
         server = relay_find_connection(world->relay, world->last_accepted);
 
         /* what hears or speaks is not idle */
-        for (int i = 0; i < 10; i++) {
-                world_spend(world, 100 * 1000);
-                world_send(i < 5 ? client : server, "here");
+        for (int i = 0; i < 8; i++) {
+                world_spend(world, 300 * 1000);
+                world_send(i < 4 ? client : server, "here");
         }
         g_assert_true(connection_facts(client).encrypted);
 

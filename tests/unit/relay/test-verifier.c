@@ -25,8 +25,8 @@ static Client *client_new(const char *address, uint16_t port) {
                                     .verify_mode = VERIFY_NONE};
         SessionSpec spec = {.retransmit_initial_usec = 200 * 1000,
                             .retransmit_max_usec = 1000 * 1000,
-                            .handshake_deadline_usec = 5 * 1000 * 1000,
-                            .answer_deadline_usec = 5 * 1000 * 1000};
+                            .handshake_deadline_usec = 30 * 1000 * 1000,
+                            .answer_deadline_usec = 30 * 1000 * 1000};
         Client *client = g_new0(Client, 1);
 
         g_assert_cmpint(address_parse(address, port, &client->address), ==, 0);
@@ -277,8 +277,8 @@ static void assert_starts_a_server(Client *client, GByteArray *const *hello, siz
                                          .verify_mode = VERIFY_NONE};
         SessionSpec spec = {.retransmit_initial_usec = 200 * 1000,
                             .retransmit_max_usec = 1000 * 1000,
-                            .handshake_deadline_usec = 5 * 1000 * 1000,
-                            .answer_deadline_usec = 5 * 1000 * 1000};
+                            .handshake_deadline_usec = 30 * 1000 * 1000,
+                            .answer_deadline_usec = 30 * 1000 * 1000};
         g_autoptr(DatagramBatch) net = datagram_batch_new(64, 256 * 1024);
         g_autoptr(DatagramBatch) app = datagram_batch_new(64, 256 * 1024);
         SessionConfig *config;

@@ -315,8 +315,8 @@ void world_use_psk(World *world, const char *identity, const char *key) {
 
 static void world_shorten(Spec *spec) {
         spec->retransmit_initial_usec = 200 * 1000;
-        spec->handshake_deadline_usec = 5 * 1000 * 1000;
-        spec->answer_deadline_usec = 5 * 1000 * 1000;
+        spec->handshake_deadline_usec = 30 * 1000 * 1000;
+        spec->answer_deadline_usec = 30 * 1000 * 1000;
 }
 
 Spec *world_client_spec(void) {

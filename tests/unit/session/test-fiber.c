@@ -207,7 +207,7 @@ static void test_overflow_ends_at_the_guard_page(void) {
                 _exit(0); /* must not get here */
         }
 
-        g_test_trap_subprocess(NULL, 20 * G_USEC_PER_SEC, G_TEST_SUBPROCESS_DEFAULT);
+        g_test_trap_subprocess(NULL, 60 * G_USEC_PER_SEC, G_TEST_SUBPROCESS_DEFAULT);
         g_test_trap_assert_failed();
 }
 

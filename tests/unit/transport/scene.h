@@ -8,7 +8,7 @@
 #include <glib.h>
 #include <poll.h>
 
-#define WAIT_MSEC 10000 /* limit of any wait */
+#define WAIT_MSEC 60000 /* limit of any wait */
 #define CARS 150        /* more than go as one */
 
 typedef struct Scene {
