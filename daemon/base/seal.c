@@ -12,7 +12,6 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 
-#define KEY_SIZE 32
 #define NONCE_SIZE 12
 #define TAG_SIZE 16
 
@@ -22,19 +21,27 @@ struct Seal {
         gnutls_aead_cipher_hd_t cipher;
 };
 
-int seal_new(Seal **ret) {
-        g_autoptr(Secret) key = secret_new_zero(KEY_SIZE);
-        gnutls_datum_t datum = {secret_data(key), KEY_SIZE};
+int seal_new_of(const Secret *key, Seal **ret) {
+        gnutls_datum_t datum = {(unsigned char *)secret_peek(key), SEAL_KEY_SIZE};
         gnutls_aead_cipher_hd_t cipher;
 
-        if (gnutls_rnd(GNUTLS_RND_KEY, datum.data, datum.size) < 0)
-                return fault(-ENOTRECOVERABLE);
+        g_assert(secret_size(key) == SEAL_KEY_SIZE);
+
         if (gnutls_aead_cipher_init(&cipher, GNUTLS_CIPHER_AES_256_GCM, &datum) < 0)
                 return fault(-ENOMEM);
 
         *ret = g_new0(Seal, 1);
         (*ret)->cipher = cipher;
         return 0;
+}
+
+int seal_new(Seal **ret) {
+        g_autoptr(Secret) key = secret_new_zero(SEAL_KEY_SIZE);
+
+        if (gnutls_rnd(GNUTLS_RND_KEY, secret_data(key), SEAL_KEY_SIZE) < 0)
+                return fault(-ENOTRECOVERABLE);
+
+        return seal_new_of(key, ret);
 }
 
 Seal *seal_free(Seal *seal) {

@@ -4,13 +4,14 @@
 /*
  * Seal: secrets that are given away and come back. Only the seal that closed one opens it, and only
  * for whom it was bound to: whoever keeps it can neither read nor change it. Its key is random and
- * never leaves the process.
+ * never leaves the process, or another's, and then all that have this key are one.
  *
  * Knows: AES-256-GCM. Does not know: what is in them, or whose they are.
  */
 
 #include "base/secret.h"
 
+#define SEAL_KEY_SIZE 32
 #define SEAL_OVERHEAD (12 + 16) /* bytes: nonce and tag */
 
 typedef struct Seal Seal;
@@ -20,6 +21,7 @@ typedef enum SealOutcome {
 } SealOutcome;
 
 int seal_new(Seal **ret);
+int seal_new_of(const Secret *key, Seal **ret); /* SEAL_KEY_SIZE bytes */
 Seal *seal_free(Seal *seal);
 
 /* @bound may be NULL when @bound_size is 0. */

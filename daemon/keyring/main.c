@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/seal.h"
 #include "base/secret.h"
 #include "keyring/journal.h"
 #include "keyring/server.h"
@@ -162,13 +163,13 @@ static int read_seal_key(Secret **ret) {
         if (!g_file_get_contents(path, &contents, &size, NULL))
                 return fault(-EIO);
 
-        if (size < STORE_SEAL_KEY_SIZE) {
+        if (size < SEAL_KEY_SIZE) {
                 log_write(LOG_ERR, MSG_STORE_UNUSABLE, NULL,
                           "the credential " SEAL_CREDENTIAL " has %zu bytes; it has to have %d",
-                          size, STORE_SEAL_KEY_SIZE);
+                          size, SEAL_KEY_SIZE);
                 r = -EINVAL;
         } else {
-                *ret = secret_new_zero(STORE_SEAL_KEY_SIZE);
+                *ret = secret_new_zero(SEAL_KEY_SIZE);
                 r = gnutls_hash_fast(GNUTLS_DIG_SHA256, contents, size, secret_data(*ret)) < 0
                             ? fault(-EIO)
                             : 0;

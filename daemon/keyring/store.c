@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Store, see store.h. An entry's file is one line that says version, form, kind and name, and then
- * the contents: plain, behind their SHA-256, or a nonce and what AES-256-GCM made of them, with the
- * line as what is authenticated beside them. The line is compared, never parsed: what it has to be
- * follows from the file's name.
+ * the contents: plain, behind their SHA-256, or sealed (base/seal.h), bound to the line. The line
+ * is compared, never parsed: what it has to be follows from the file's name.
  */
 
 #include "keyring/store.h"
@@ -11,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/entry.h"
 #include "base/fault.h"
+#include "base/seal.h"
 #include "keyring/journal.h"
 
 #include <errno.h>
@@ -28,14 +28,10 @@
 #define STORE_ASIDE_PREFIX ".new-"
 #define STORE_LOCK_WAIT_MSEC 3000u /* longer than dtlsd lets a keyring that is to end live */
 #define STORE_LOCK_TRY_MSEC 20u
-#define STORE_NONCE_SIZE 12
-#define STORE_TAG_SIZE 16
-#define STORE_SEAL_SIZE (STORE_NONCE_SIZE + STORE_TAG_SIZE)
 #define STORE_DIGEST GNUTLS_DIG_SHA256
 #define STORE_DIGEST_SIZE 32
 #define STORE_HEADER_MAX 160
-#define STORE_FILE_MAX                                                                             \
-        (STORE_HEADER_MAX + STORE_ENTRY_MAX + MAX(STORE_SEAL_SIZE, STORE_DIGEST_SIZE))
+#define STORE_FILE_MAX (STORE_HEADER_MAX + STORE_ENTRY_MAX + MAX(SEAL_OVERHEAD, STORE_DIGEST_SIZE))
 
 struct Store {
         char *path;
@@ -111,34 +107,22 @@ static int store_header(const Store *store, StoreKind kind, const char *name,
         return length;
 }
 
-static int store_cipher(const Store *store, gnutls_aead_cipher_hd_t *ret) {
-        gnutls_datum_t key = {(unsigned char *)secret_peek(store->seal_key),
-                              (unsigned)secret_size(store->seal_key)};
-
-        return gnutls_aead_cipher_init(ret, GNUTLS_CIPHER_AES_256_GCM, &key) < 0 ? fault(-ENOMEM)
-                                                                                 : 0;
-}
-
 /* @file: the header, and room for the rest. */
 static int store_encrypt(const Store *store, size_t n_header, const Secret *contents,
                          Secret *file) {
-        uint8_t *nonce = secret_data(file) + n_header;
-        size_t size = secret_size(contents) + STORE_TAG_SIZE;
-        gnutls_aead_cipher_hd_t cipher;
+        g_autoptr(GBytes) sealed = NULL;
+        g_autoptr(Seal) seal = NULL;
         int r;
 
-        r = store_cipher(store, &cipher);
+        r = seal_new_of(store->seal_key, &seal);
+        if (r == 0)
+                r = seal_close(seal, secret_peek(file), n_header, contents, &sealed);
         if (r < 0)
                 return r;
 
-        r = gnutls_rnd(GNUTLS_RND_NONCE, nonce, STORE_NONCE_SIZE);
-        if (r >= 0)
-                r = gnutls_aead_cipher_encrypt(cipher, nonce, STORE_NONCE_SIZE, secret_data(file),
-                                               n_header, STORE_TAG_SIZE, secret_peek(contents),
-                                               secret_size(contents), nonce + STORE_NONCE_SIZE,
-                                               &size);
-        gnutls_aead_cipher_deinit(cipher);
-        return r < 0 ? fault(-EIO) : 0;
+        memcpy(secret_data(file) + n_header, g_bytes_get_data(sealed, NULL),
+               g_bytes_get_size(sealed));
+        return 0;
 }
 
 /* Finds damage, of a disk or of hands; who may write here may write this too. The same. */
@@ -154,7 +138,7 @@ static int store_digest(size_t n_header, const Secret *contents, Secret *file) {
 
 /* What a file has beside its header and its contents. */
 static size_t store_overhead(const Store *store) {
-        return store->seal_key ? STORE_SEAL_SIZE : STORE_DIGEST_SIZE;
+        return store->seal_key ? SEAL_OVERHEAD : STORE_DIGEST_SIZE;
 }
 
 static int store_wrap(const Store *store, StoreKind kind, const char *name, const Secret *contents,
@@ -176,26 +160,15 @@ static int store_wrap(const Store *store, StoreKind kind, const char *name, cons
 }
 
 static int store_decrypt(const Store *store, const Secret *file, size_t n_header, Secret **ret) {
-        const uint8_t *nonce = secret_peek(file) + n_header;
-        size_t n_sealed = secret_size(file) - n_header - STORE_NONCE_SIZE;
-        size_t size = n_sealed - STORE_TAG_SIZE;
-        g_autoptr(Secret) contents = secret_new_zero(size);
-        gnutls_aead_cipher_hd_t cipher;
+        g_autoptr(GBytes) sealed =
+                g_bytes_new_static(secret_peek(file) + n_header, secret_size(file) - n_header);
+        g_autoptr(Seal) seal = NULL;
         int r;
 
-        r = store_cipher(store, &cipher);
-        if (r < 0)
-                return r;
-
-        r = gnutls_aead_cipher_decrypt(cipher, nonce, STORE_NONCE_SIZE, secret_peek(file), n_header,
-                                       STORE_TAG_SIZE, nonce + STORE_NONCE_SIZE, n_sealed,
-                                       secret_data(contents), &size);
-        gnutls_aead_cipher_deinit(cipher);
-        if (r < 0)
-                return STORE_E_DAMAGED;
-
-        *ret = g_steal_pointer(&contents);
-        return 0;
+        r = seal_new_of(store->seal_key, &seal);
+        if (r == 0)
+                r = seal_open(seal, secret_peek(file), n_header, sealed, ret);
+        return r > 0 ? STORE_E_DAMAGED : r;
 }
 
 static int store_compare(const Secret *file, size_t n_header, Secret **ret) {
@@ -404,7 +377,7 @@ int store_open(const char *path, const Secret *seal_key, Store **ret, char **ret
         g_autoptr(Store) store = g_new0(Store, 1);
         int r;
 
-        g_assert(!seal_key || secret_size(seal_key) == STORE_SEAL_KEY_SIZE);
+        g_assert(!seal_key || secret_size(seal_key) == SEAL_KEY_SIZE);
 
         store->folder_fd = -1;
         store->path = g_strdup(path);

@@ -17,7 +17,6 @@
 #include <stdbool.h>
 
 #define STORE_ENTRY_MAX ((size_t)256 * 1024)
-#define STORE_SEAL_KEY_SIZE 32
 
 typedef enum StoreKind {
         STORE_IDENTITY,
@@ -43,8 +42,8 @@ typedef enum StoreOutcome {
 typedef struct Store Store;
 
 /* @path: a folder of mode 0700 that belongs to this user; made when it is not there. What a killed
- * write left is swept out. @seal_key: STORE_SEAL_KEY_SIZE bytes, or NULL: entries are as they are.
- * @ret_text: for people, when it is refused. */
+ * write left is swept out. @seal_key: SEAL_KEY_SIZE bytes (base/seal.h), or NULL: entries are as
+ * they are. @ret_text: for people, when it is refused. */
 int store_open(const char *path, const Secret *seal_key, Store **ret, char **ret_text);
 Store *store_free(Store *store);
 

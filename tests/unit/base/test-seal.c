@@ -88,6 +88,23 @@ static void test_nothing_can_be_sealed_too(World *world, gconstpointer unused) {
         g_assert_cmpuint(secret_size(back), ==, 0);
 }
 
+/* AES-256-GCM's own test, case 14: nonce, ciphertext, tag. What is on disks is of this form. */
+static void test_a_key_opens_what_it_closed_elsewhere(void) {
+        static const uint8_t elsewhere[SEAL_OVERHEAD + 16] =
+                "\0\0\0\0\0\0\0\0\0\0\0\0"
+                "\xce\xa7\x40\x3d\x4d\x60\x6b\x6e\x07\x4e\xc5\xd3\xba\xf3\x9d\x18"
+                "\xd0\xd1\xc8\xa7\x99\x99\x6b\xf0\x26\x5b\x98\xb5\xd4\x8a\xb9\x19";
+        g_autoptr(GBytes) sealed = g_bytes_new_static(elsewhere, sizeof elsewhere);
+        g_autoptr(Secret) key = secret_new_zero(SEAL_KEY_SIZE);
+        g_autoptr(Secret) zeros = secret_new_zero(16);
+        g_autoptr(Secret) secret = NULL;
+        g_autoptr(Seal) seal = NULL;
+
+        g_assert_cmpint(seal_new_of(key, &seal), ==, 0);
+        g_assert_cmpint(seal_open(seal, NULL, 0, sealed, &secret), ==, 0);
+        g_assert_cmpmem(secret_peek(secret), secret_size(secret), secret_peek(zeros), 16);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/seal/comes-back", World, NULL, set_up, test_comes_back, tear_down);
@@ -97,5 +114,7 @@ int main(int argc, char **argv) {
         g_test_add("/seal/is-for-one-alone", World, NULL, set_up, test_is_for_one_alone, tear_down);
         g_test_add("/seal/nothing-can-be-sealed-too", World, NULL, set_up,
                    test_nothing_can_be_sealed_too, tear_down);
+        g_test_add_func("/seal/a-key-opens-what-it-closed-elsewhere",
+                        test_a_key_opens_what_it_closed_elsewhere);
         return g_test_run();
 }

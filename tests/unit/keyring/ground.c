@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ground.h"
 
+#include "base/seal.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,7 +37,7 @@ Ground ground_new(bool sealed) {
         Ground ground = {.path = ground_make_folder()};
 
         if (sealed)
-                ground.seal = secret_new("thirty-two bytes that seal it all", STORE_SEAL_KEY_SIZE);
+                ground.seal = secret_new("thirty-two bytes that seal it all", SEAL_KEY_SIZE);
         ground_open(&ground);
         return ground;
 }

@@ -5,6 +5,8 @@
  */
 
 #include "keyring/store.h"
+
+#include "base/seal.h"
 #include "killer.h"
 
 #include <errno.h>
@@ -28,7 +30,7 @@ static World world_new(bool sealed) {
         world.parent = g_dir_make_tmp("dtlsd-store.XXXXXX", NULL);
         world.path = g_build_filename(world.parent, "store", NULL);
         if (sealed)
-                world.seal = secret_new("thirty-two bytes that seal it all", STORE_SEAL_KEY_SIZE);
+                world.seal = secret_new("thirty-two bytes that seal it all", SEAL_KEY_SIZE);
         return world;
 }
 
