@@ -2,7 +2,8 @@
 /*
  * Connection: a session, a channel and a peer, and what becomes of them: opened, failed, ended,
  * gone. The state is written here alone. What the owner may ask of it is in commands.c, what it
- * knows in facts.c, how plaintext comes and goes in delivery.c.
+ * knows in facts.c, how plaintext comes and goes in delivery.c, what it does at some time in
+ * deadlines.c.
  *
  * Knows: what every outcome of a session means for the object. Does not know: who asks, D-Bus.
  */
@@ -12,9 +13,6 @@
 #include "relay/private.h"
 
 #include <string.h>
-
-#define CONNECTION_TOGETHER_USEC                                                                   \
-        (30 * UINT64_C(1000000)) /* a thousand cost two wake-ups a minute */
 
 const char *end_reason_name(EndReason reason) {
         static const char *const names[N_END_REASONS] = {
@@ -41,96 +39,6 @@ void connection_set_state(Connection *connection, HandshakeState state) {
         relay_tell(connection->relay, connection_state, connection, state, connection->error,
                    connection->error_text);
         connection_changed(connection, CHANGED_STATE);
-}
-
-/* ---- time ---- */
-
-void connection_touch(Connection *connection) {
-        connection->active_usec = relay_now(connection->relay);
-}
-
-/* A persistent object that nobody uses goes too, associated or not: it has no name that could
- * leave. One that shakes hands has deadlines of its own. */
-static uint64_t connection_idle_at(const Connection *connection) {
-        uint64_t idle_usec = connection->spec->idle_timeout_usec;
-        bool lone = connection->spec->persistent && !connection->session && !connection->listener;
-
-        if (idle_usec == 0 || (connection->state != HANDSHAKE_COMPLETE && !lone))
-                return SESSION_NEVER;
-
-        return connection->active_usec + idle_usec;
-}
-
-/* What an open session has to do at some time is done for all of them at one time. */
-static uint64_t connection_session_at(const Connection *connection) {
-        uint64_t at_usec = session_deadline_usec(connection->session);
-
-        if (connection->state != HANDSHAKE_COMPLETE || at_usec == SESSION_NEVER)
-                return at_usec;
-
-        return (at_usec / CONNECTION_TOGETHER_USEC + 1) * CONNECTION_TOGETHER_USEC;
-}
-
-static uint64_t connection_wakes_at(const Connection *connection) {
-        uint64_t at_usec = connection_idle_at(connection);
-
-        if (connection->session)
-                at_usec = MIN(at_usec, connection_session_at(connection));
-        if (connection->linger_usec > 0)
-                at_usec = MIN(at_usec, connection->linger_usec);
-
-        return at_usec;
-}
-
-void connection_schedule(Connection *connection) {
-        uint64_t at_usec;
-
-        if (connection->gone)
-                return;
-
-        /* an alarm that is early costs one look; moving it for every datagram would cost more */
-        at_usec = connection_wakes_at(connection);
-        if (!connection->alarm.iter || at_usec < connection->alarm.at_usec)
-                alarm_set(connection->relay, &connection->alarm, at_usec);
-}
-
-static void connection_idle_out(Connection *connection) {
-        log_connection(connection, LOG_DEBUG, NULL, "was idle too long");
-
-        if (connection->spec->persistent)
-                connection_close(connection, END_IDLE_TIMEOUT);
-        else
-                connection_end(connection, END_IDLE_TIMEOUT);
-}
-
-static void connection_expire(Connection *connection, uint64_t now_usec) {
-        Relay *relay = connection->relay;
-        int r;
-
-        connection_prepare(connection);
-        r = session_expire(connection->session, now_usec, relay->net, relay->app);
-        if (r == SESSION_E_TIMEOUT) {
-                relay_tell(relay, connection_timeout, connection);
-                r = 0;
-        }
-
-        connection_finish(connection, r);
-}
-
-static void connection_ring(void *owner, uint64_t now_usec) {
-        Connection *connection = owner;
-
-        if (connection->linger_usec > 0 && now_usec >= connection->linger_usec) {
-                connection_close(connection, END_CLOSE);
-                return;
-        }
-
-        if (connection->session && session_deadline_usec(connection->session) <= now_usec)
-                connection_expire(connection, now_usec);
-        if (!connection->gone && connection_idle_at(connection) <= now_usec)
-                connection_idle_out(connection);
-
-        connection_schedule(connection);
 }
 
 /* ---- birth and death ---- */

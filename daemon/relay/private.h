@@ -641,10 +641,14 @@ void connection_went_by(Connection *connection);
 /* The association is over; the object stays, lingers or goes. */
 void connection_end(Connection *connection, EndReason why);
 void connection_fail(Connection *connection, int r);
-void connection_touch(Connection *connection);
-void connection_schedule(Connection *connection);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
+
+/* ---- deadlines.c: what a connection does at some time ---- */
+
+void connection_touch(Connection *connection); /* it is not idle */
+void connection_schedule(Connection *connection);
+void connection_ring(void *owner, uint64_t now_usec); /* of its alarm */
 
 /* ---- lingering.c: a listener's that are over and can be read for a while ---- */
 
