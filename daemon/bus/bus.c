@@ -77,43 +77,11 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 /* ---- the end of the connection ---- */
 
-/* Nobody can leave a bus that is not there. What has no other sign of life than its owner's name
- * goes; what has an open channel lives as long as that. */
-static void bus_end_unreachable(Bus *bus) {
-        g_autoptr(GArray) connections = relay_list_connections(bus->relay, 0, G_MAXUINT32);
-        g_autoptr(GArray) listeners = relay_list_listeners(bus->relay, 0, G_MAXUINT32);
-        g_autoptr(GArray) verifiers = relay_list_verifiers(bus->relay, 0, G_MAXUINT32);
-
-        for (guint i = 0; i < connections->len; i++) {
-                Connection *connection =
-                        relay_find_connection(bus->relay, g_array_index(connections, uint32_t, i));
-                ConnectionFacts facts = connection_facts(connection);
-
-                if (!facts.spec->persistent && !facts.channel_open && !facts.listener)
-                        connection_close(connection, END_OWNER_GONE);
-        }
-
-        for (guint i = 0; i < listeners->len; i++) {
-                Listener *listener =
-                        relay_find_listener(bus->relay, g_array_index(listeners, uint32_t, i));
-                ListenerFacts facts = listener_facts(listener);
-
-                if (!facts.spec->persistent && !facts.accept_queue_open && facts.spec->channel == 0)
-                        (void)listener_close(listener);
-        }
-
-        for (guint i = 0; i < verifiers->len; i++)
-                verifier_close(
-                        relay_find_verifier(bus->relay, g_array_index(verifiers, uint32_t, i)));
-
-        relay_owners_lost(bus->relay);
-}
-
 void bus_lose(Bus *bus) {
         log_warning("The bus is gone");
         turns_end(bus);
         bus->is_lost = true;
-        bus_end_unreachable(bus);
+        relay_owners_lost(bus->relay); /* nobody can leave a bus that is not there */
         bus_turn(bus);
 }
 

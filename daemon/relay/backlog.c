@@ -26,6 +26,14 @@ static void backlog_changed(Listener *listener) {
         relay_tell(listener->relay, listener_changed, listener, CHANGED_BACKLOG);
 }
 
+/* Nobody hears of connections any more; those that have a channel live as long as that. */
+static void backlog_lost_everything(Listener *listener) {
+        for (GList *link = listener->connections.head; link; link = link->next)
+                owner_lost(link->data);
+        owner_gone(listener->relay, SPEC_NOBODY);
+        listener_end_unused(listener);
+}
+
 /* Without the queue the owner hears of connections over the bus; without an owner nobody does. */
 static void backlog_lost_queue(Listener *listener) {
         Connection *connection;
@@ -35,7 +43,7 @@ static void backlog_lost_queue(Listener *listener) {
         charges_drop(&listener->charges, QUOTA_FDS, 1);
         alarm_clear(listener->relay, &listener->alarm);
         if (spec_is_disowned(listener->spec)) {
-                (void)listener_close(listener);
+                backlog_lost_everything(listener);
                 return;
         }
 
@@ -115,7 +123,7 @@ static bool backlog_pushed(Listener *listener, Connection *connection, int r) {
         case ACCEPT_QUEUE_E_HANGUP:
                 connection_drop_channel(connection);
                 backlog_lost_queue(listener);
-                if (!listener->gone)
+                if (listener_is_heard(listener))
                         backlog_announce(listener, connection);
                 return true;
         }
@@ -126,7 +134,7 @@ static bool backlog_pushed(Listener *listener, Connection *connection, int r) {
 void listener_take(Listener *listener, Connection *connection) {
         int r = ACCEPT_QUEUE_E_FULL;
 
-        if (listener->gone)
+        if (!listener_is_heard(listener))
                 return;
         if (connection->handed) /* its shared channel says it */
                 return;
@@ -162,7 +170,7 @@ void backlog_retry(void *owner, uint64_t now_usec) {
                 (void)backlog_pushed(listener, connection, r);
         }
 
-        if (listener->gone)
+        if (!listener->queue)
                 return;
         if (listener->backlog.length != n_before) {
                 listener->retry_usec = LISTENER_RETRY_USEC;

@@ -93,15 +93,15 @@ static Owner *owner_of(Relay *relay, const char *name) {
         return owner;
 }
 
-void owner_join(Connection *connection) {
-        const Spec *spec = connection->spec;
-
-        if (spec->persistent || connection->trunk || connection->listener)
-                return;
-
-        connection->owner = owner_of(connection->relay, spec->owner);
+static void owner_take(Connection *connection) {
+        connection->owner = owner_of(connection->relay, connection->spec->owner);
         connection->link.data = connection;
         g_queue_push_tail_link(&connection->owner->connections, &connection->link);
+}
+
+void owner_join(Connection *connection) {
+        if (!connection->spec->persistent && !connection->trunk && !connection->listener)
+                owner_take(connection);
 }
 
 /* One whose name left is not in the table any more, and goes when all that it had is closed. */
@@ -121,9 +121,20 @@ void owner_leave(Connection *connection) {
                 (void)g_hash_table_remove(connection->relay->owners, owner->name);
 }
 
+/* One that still is to be given to somebody has a channel that nobody has. */
+static bool owner_has_hold(const Connection *connection) {
+        return connection->trunk || (connection->outlet && connection->handing_fd < 0) ||
+               (connection->listener && listener_is_heard(connection->listener));
+}
+
 void owner_lost(Connection *connection) {
-        if (connection->owner && owner_is_there(connection->relay, connection->owner))
-                owner_leave(connection);
+        if (connection->owner && !owner_is_there(connection->relay, connection->owner))
+                return; /* it goes already */
+
+        owner_leave(connection);
+        spec_disown(connection->spec);
+        if (spec_is_disowned(connection->spec) && !owner_has_hold(connection))
+                owner_take(connection);
 }
 
 void owner_gone(Relay *relay, const char *name) {

@@ -89,7 +89,7 @@ Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *
         Reason reason = {0};
         int r;
 
-        if (listener->gone)
+        if (!listener_is_heard(listener))
                 return NULL;
 
         refresh_before_use(listener);
@@ -117,6 +117,17 @@ void listener_forget(Listener *listener, Connection *connection) {
         g_queue_unlink(&listener->connections, &connection->listener_link);
         if (connection->in_backlog)
                 backlog_forget(listener, connection);
+        listener_end_unused(listener);
+}
+
+bool listener_is_heard(const Listener *listener) {
+        return !listener->gone &&
+               (listener->queue || listener->trunk || !spec_is_disowned(listener->spec));
+}
+
+void listener_end_unused(Listener *listener) {
+        if (!listener_is_heard(listener) && g_queue_is_empty(&listener->connections))
+                (void)listener_close(listener);
 }
 
 /* ---- configuration ---- */

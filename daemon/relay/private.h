@@ -232,7 +232,9 @@ void closings_finish(Relay *relay); /* all of them, now */
 /* A connection that goes with its bus name is among that name's from birth to death. */
 void owner_join(Connection *connection);
 void owner_leave(Connection *connection); /* if it is */
-void owner_lost(Connection *connection);  /* the bus is, and no name leaves it any more */
+/* The bus is, and no name leaves it any more: it is SPEC_NOBODY's, and goes with that if there is
+ * nothing else by which its owner has hold of it. */
+void owner_lost(Connection *connection);
 void owner_gone(Relay *relay, const char *name);
 
 /* ---- the objects ---- */
@@ -747,6 +749,10 @@ Connection *listener_greet(Listener *listener, const Datagram *in);
 Connection *listener_admit(Listener *listener, const Datagram *in, const Hello *hello,
                            Connection *predecessor);
 void listener_forget(Listener *listener, Connection *connection);
+/* Whether who completes a handshake there comes to anybody. */
+bool listener_is_heard(const Listener *listener);
+/* If it is not, and has no connection any more. */
+void listener_end_unused(Listener *listener);
 /* What its spec names is another now: handshakes that begin later have it. */
 void listener_refresh(Listener *listener);
 

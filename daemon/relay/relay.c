@@ -344,18 +344,20 @@ void relay_owners_lost(Relay *relay) {
         g_autoptr(GArray) connections = relay_list_connections(relay, 0, SIZE_MAX);
         g_autoptr(GArray) listeners = relay_list_listeners(relay, 0, SIZE_MAX);
 
-        for (guint i = 0; i < connections->len; i++) {
-                Connection *connection =
-                        relay_find_connection(relay, g_array_index(connections, uint32_t, i));
-
-                if (!connection)
-                        continue;
-                spec_disown(connection->spec);
-                owner_lost(connection);
-        }
         for (guint i = 0; i < listeners->len; i++)
                 spec_disown(
                         relay_find_listener(relay, g_array_index(listeners, uint32_t, i))->spec);
+        for (guint i = 0; i < connections->len; i++)
+                owner_lost(relay_find_connection(relay, g_array_index(connections, uint32_t, i)));
+        owner_gone(relay, SPEC_NOBODY);
+        for (guint i = 0; i < listeners->len; i++) {
+                Listener *listener =
+                        relay_find_listener(relay, g_array_index(listeners, uint32_t, i));
+
+                if (listener) /* it may have gone with its last connection */
+                        listener_end_unused(listener);
+        }
+        relay_close_verifiers(relay, NULL);
         trunks_name_gone(relay, NULL);
         sharing_name_gone(relay, NULL);
 }

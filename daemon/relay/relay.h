@@ -208,9 +208,10 @@ Counters relay_counters(const Relay *relay); /* of the whole service */
 
 /* A name left the bus: its objects go, and its channels to those of others. */
 void relay_owner_gone(Relay *relay, const char *owner);
-/* The bus went away, and the next one hands the same names out again: what is still there belongs
- * to no name any more. It lives until its channel or accept queue closes, or a connection's
- * association ends. */
+/* The bus went away, and the next one hands the same names out again: all that is there belongs to
+ * no name any more, unless it is persistent. A connection that is on no channel goes, if it does
+ * not wait for an accept queue; others live until their channel closes or their association ends. A
+ * listener goes when it has neither accept queue nor shared channel, with its last connection. */
 void relay_owners_lost(Relay *relay);
 
 /* ---- connections: ids count up and are never reused ---- */

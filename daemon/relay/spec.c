@@ -242,11 +242,11 @@ void spec_disown(Spec *spec) {
                 return;
 
         g_free(spec->owner);
-        spec->owner = g_strdup(""); /* nobody's name */
+        spec->owner = g_strdup(SPEC_NOBODY);
 }
 
 bool spec_is_disowned(const Spec *spec) {
-        return g_strcmp0(spec->owner, "") == 0;
+        return g_strcmp0(spec->owner, SPEC_NOBODY) == 0;
 }
 
 void spec_share_as(Spec *spec, const Spec *other) {

@@ -119,6 +119,8 @@ Spec *spec_free(Spec *spec);
 /* As whom its rules are asked; borrows its groups. */
 AccessSubject spec_subject(const Spec *spec);
 
+#define SPEC_NOBODY "" /* an owner's name that no bus hands out */
+
 /* The name that it belonged to is gone with the bus: it is nobody's, unless it is persistent. */
 void spec_disown(Spec *spec);
 bool spec_is_disowned(const Spec *spec);

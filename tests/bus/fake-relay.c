@@ -42,7 +42,7 @@ struct Relay {
         const RelayObserver *observer;
         void *userdata;
         EndReason close_reason;
-        unsigned n_owners_gone;
+        unsigned n_owners_gone, n_owners_lost;
         bool is_stirred;
 };
 
@@ -235,6 +235,10 @@ unsigned fake_n_owners_gone(const Relay *relay) {
         return relay->n_owners_gone;
 }
 
+unsigned fake_n_owners_lost(const Relay *relay) {
+        return relay->n_owners_lost;
+}
+
 bool fake_take_stir(Relay *relay) {
         bool is_stirred = relay->is_stirred;
 
@@ -345,6 +349,7 @@ void relay_owner_gone(Relay *relay, const char *owner) {
 }
 
 void relay_owners_lost(Relay *relay) {
+        relay->n_owners_lost++;
 }
 
 int relay_create_connection(Relay *relay, Spec *spec, Connection **ret, Reason *reason) {

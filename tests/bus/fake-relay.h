@@ -31,5 +31,6 @@ void fake_new_connection(Listener *listener, Connection *connection);
 /* How connection_close() was last called; N_END_REASONS: it was not. */
 EndReason fake_close_reason(const Relay *relay);
 unsigned fake_n_owners_gone(const Relay *relay);
+unsigned fake_n_owners_lost(const Relay *relay);
 /* Whether relay_stir() was called since the last time. */
 bool fake_take_stir(Relay *relay);

@@ -177,12 +177,36 @@ static void test_bus_killed_and_then_the_listening_program(World *world, const v
 
         (void)close(world->queue);
         world->queue = -1;
-        g_assert_cmpint(wait_fd(server) & POLLHUP, !=, 0);
+        expect_passed_on(client, server);
+        (void)close(server);
         /* the client's program is there still, and can do nothing with an object that is over */
         g_assert_cmpint(wait_fd(client) & POLLHUP, !=, 0);
         wait_nothing_used(world->bus);
         (void)close(client);
+}
+
+/* Whose connections were told over the bus that is lost. */
+static void test_bus_killed_with_a_listener_without_queue(World *world, const void *unused) {
+        g_autoptr(Ear) ear = ear_new(world->bus);
+        g_autofree char *listener = NULL, *path = NULL;
+        uint16_t port;
+        int client, server;
+
+        listener = listen_psk(world->bus, &port);
+        g_free(connect_client(world->bus, port, &client));
+        path = ear_wait_connection(ear, listener, 1);
+        server = open_channel(world->bus, path);
+        ear = ear_free(ear);
+        restart_bus(world);
+        expect_passed_on(client, server);
+        expect_passed_on(server, client);
+
+        (void)close(world->queue);
+        world->queue = -1;
         (void)close(server);
+        g_assert_cmpint(wait_fd(client) & POLLHUP, !=, 0);
+        wait_nothing_used(world->bus);
+        (void)close(client);
 }
 
 static void test_bus_killed_and_closed_by_the_user(World *world, const void *unused) {
@@ -237,6 +261,8 @@ int main(int argc, char **argv) {
         ADD("of-the-bus-holds-up-no-channel", test_bus_killed_and_another_deaf);
         ADD("of-the-bus-and-then-its-program-ends-a-listener",
             test_bus_killed_and_then_the_listening_program);
+        ADD("of-the-bus-ends-no-channel-of-a-listener-without-queue",
+            test_bus_killed_with_a_listener_without_queue);
         ADD("of-the-bus-leaves-what-its-user-may-close", test_bus_killed_and_closed_by_the_user);
         ADD("of-the-peer-is-only-silence", test_peer_killed);
         return g_test_run();

@@ -159,16 +159,19 @@ static void ends_a_listener_that_nobody_has_any_more(World *world, gconstpointer
 
         world_use_psk(world, "someone", PSK);
         g_assert_cmpint(listener_open_accept_queue(listener, &queue, &reason), ==, 0);
-        for (unsigned i = 0; i < n_clients; i++)
-                world_wait_state(world,
-                                 world_start(world, world_client_spec(), listener, "127.0.0.1"),
+        for (unsigned i = 0; i < n_clients; i++) {
+                Spec *spec = world_client_spec();
+
+                spec->persistent = true;
+                world_wait_state(world, world_start(world, spec, listener, "127.0.0.1"),
                                  HANDSHAKE_COMPLETE);
+        }
         world_wait(world, listener_facts(listener).backlog == 20);
 
         relay_owners_lost(world->relay);
         close(queue);
         backlog_retry(listener, relay_now(world->relay));
-        world_wait(world, world->n_removed == 2 * n_clients);
+        world_wait(world, world->n_removed == n_clients);
         g_assert_cmpuint(world->n_listeners_removed, ==, 1);
         g_assert_cmpuint(world->n_announced, ==, 0);
 }

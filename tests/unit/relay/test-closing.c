@@ -123,8 +123,13 @@ static void the_end_of_all_does_not_wait(World *world, gconstpointer unused) {
 static void a_lost_bus_takes_no_names_along(World *world, gconstpointer unused) {
         Listener *listener = listen_with(world, N, WORLD_OTHER_OWNER);
         Connection *other = world_start(world, world_client_spec(), listener, "127.0.0.1");
+        g_autofd int channel = -1, queue = -1;
+        Reason reason = {0};
+        uint32_t mtu;
 
         world_wait_state(world, other, HANDSHAKE_COMPLETE);
+        g_assert_cmpint(connection_open_channel(other, &channel, &mtu, &reason), ==, 0);
+        g_assert_cmpint(listener_open_accept_queue(listener, &queue, &reason), ==, 0);
         relay_owner_gone(world->relay, WORLD_OTHER_OWNER);
         relay_owners_lost(world->relay);
         relay_owner_gone(world->relay, WORLD_OWNER);

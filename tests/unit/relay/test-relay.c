@@ -88,10 +88,61 @@ static void lets_the_objects_of_a_name_go(World *world, gconstpointer unused) {
         g_assert_nonnull(strstr(world->closed->str, "2:ListenerClosed "));
 }
 
+static int open_channel(Connection *connection) {
+        Reason reason = {0};
+        uint32_t mtu;
+        int fd;
+
+        g_assert_cmpint(connection_open_channel(connection, &fd, &mtu, &reason), ==, 0);
+        return fd;
+}
+
+static Connection *start_persistent(World *world, const Listener *listener) {
+        Spec *spec = world_client_spec();
+
+        spec->persistent = true;
+        spec->handshake_deadline_usec = 500 * 1000;
+        return world_start(world, spec, listener, "127.0.0.1");
+}
+
+static void leaves_what_has_a_channel_when_the_bus_is_lost(World *world, gconstpointer unused) {
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        Connection *first, *second, *third;
+        int fd;
+
+        world_use_psk(world, "someone", "secret");
+        first = start_persistent(world, listener);
+        second = start_persistent(world, listener);
+        world_wait_state(world, first, HANDSHAKE_COMPLETE);
+        world_wait_state(world, second, HANDSHAKE_COMPLETE);
+        world_wait(world, world->n_announced == 2);
+        fd = open_channel(world_other_end(world, first));
+
+        relay_owners_lost(world->relay);
+        world_wait_state(world, second, HANDSHAKE_NOT_STARTED);
+        g_assert_cmpuint(listener_facts(listener).n_connections, ==, 1);
+        g_assert_cmpuint(world->n_listeners_removed, ==, 0);
+        world_send(first, "on and on");
+        g_autofree char *heard = world_recv(world, fd);
+        g_assert_cmpstr(heard, ==, "on and on");
+
+        /* there is nobody to whom one more would come */
+        third = start_persistent(world, listener);
+        world_wait_state(world, third, HANDSHAKE_NOT_STARTED);
+        g_assert_cmpuint(world->n_added, ==, 5);
+
+        close(fd);
+        world_wait(world, world->n_listeners_removed == 1);
+        world_wait_state(world, first, HANDSHAKE_NOT_STARTED);
+}
+
 static void takes_objects_from_names_that_a_new_bus_hands_out(World *world, gconstpointer unused) {
+        g_autofd int client_fd = -1, server_fd = -1;
         Connection *client, *server;
 
         world_pair(world, &client, &server);
+        client_fd = open_channel(client);
+        server_fd = open_channel(server);
         relay_owners_lost(world->relay);
         /* somebody else, who got the same name from the bus that came back, leaves */
         relay_owner_gone(world->relay, WORLD_OWNER);
@@ -181,6 +232,8 @@ int main(int argc, char **argv) {
         CASE("frees-at-the-end-of-the-turn", frees_at_the_end_of_the_turn);
         CASE("does-not-keep-the-loop-busy", does_not_keep_the_loop_busy);
         CASE("lets-the-objects-of-a-name-go", lets_the_objects_of_a_name_go);
+        CASE("leaves-what-has-a-channel-when-the-bus-is-lost",
+             leaves_what_has_a_channel_when_the_bus_is_lost);
         CASE("takes-objects-from-names-that-a-new-bus-hands-out",
              takes_objects_from_names_that_a_new_bus_hands_out);
         CASE("says-goodbye-for-an-owner-that-left", says_goodbye_for_an_owner_that_left);
