@@ -427,6 +427,13 @@ void connection_close(Connection *connection, EndReason why) {
         relay_bury(relay, connection, connection_release);
 }
 
+void connection_give_way(Connection *connection, Endpoint *endpoint, const char *text) {
+        endpoint_flush(endpoint); /* before its own, which need not be the same */
+        tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
+        connection_set_error(connection, DTLS_TLS_FATAL_ERROR, text);
+        connection_end(connection, END_FAILED);
+}
+
 /* The bulkhead of one association: a fault in it ends it, and nothing else. */
 void connection_fail(Connection *connection, int r) {
         g_autofree char *text = NULL;

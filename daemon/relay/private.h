@@ -259,6 +259,7 @@ struct Relay {
         uint32_t last_connection, last_listener, last_verifier;
         GHashTable *lingering; /* uid to GQueue of Connections, the oldest first */
         GHashTable *crowds;    /* uid to Crowd, of those with handshakes that are not complete */
+        GQueue suspended;      /* Connections that wait for their owners' answers, oldest first */
         GHashTable *paces;     /* uid to Pace, of those with something that waits */
         GHashTable *sharers;   /* Outlets by the name that has opened them (names.c) */
         GHashTable *trunks;    /* by id, */
@@ -343,6 +344,7 @@ typedef struct Question {
         uint32_t serial;
         SessionWant want;
         uint64_t ticket;  /* of the keyring's answer; 0: it is not asked */
+        GList *suspended; /* in relay->suspended; NULL: it does not wait for its owner */
         GBytes *identity; /* of the PSK it is asked for, */
         Key *psk_key;     /* and which it is */
         PendingPsk psk;   /* with references of its own */
@@ -643,6 +645,8 @@ void connection_went_by(Connection *connection);
 /* The association is over; the object stays, lingers or goes. */
 void connection_end(Connection *connection, EndReason why);
 void connection_fail(Connection *connection, int r);
+/* Ends, of too many, for another one, at whose @endpoint the turn is. */
+void connection_give_way(Connection *connection, Endpoint *endpoint, const char *text);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
 

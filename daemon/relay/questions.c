@@ -38,6 +38,9 @@ void question_drop(Connection *connection) {
         g_clear_pointer(&connection->question.identity, g_bytes_unref);
         g_clear_pointer(&connection->question.psk_key, key_unref);
         question_forget_psk(connection);
+        if (connection->question.suspended)
+                g_queue_delete_link(&connection->relay->suspended,
+                                    g_steal_pointer(&connection->question.suspended));
         charges_drop_all(&connection->charges, QUOTA_SUSPENDED);
         charges_drop_all(&connection->charges, QUOTA_SIGNING);
         connection->question.open = false;
@@ -153,6 +156,62 @@ static void on_pinned(int outcome, const char *text, void *userdata) {
                                                           : NULL));
 }
 
+/* ---- how many wait for their owners: the session bounds how long ---- */
+
+/* The oldest of the user who has most; NULL: nobody has more than @uid would. */
+static Connection *question_of_another(const Relay *relay, uid_t uid) {
+        uint64_t n_most = quota_used(relay->quota, uid, QUOTA_SUSPENDED) + 1;
+        Connection *oldest = NULL;
+
+        for (const GList *link = relay->suspended.head; link; link = link->next) {
+                Connection *connection = link->data;
+                uint64_t n = quota_used(relay->quota, connection->spec->uid, QUOTA_SUSPENDED);
+
+                if (n > n_most) {
+                        n_most = n;
+                        oldest = connection;
+                }
+        }
+
+        return oldest;
+}
+
+static void question_make_room(Connection *connection) {
+        const Quota *quota = connection->relay->quota;
+        uid_t uid = connection->spec->uid;
+        Connection *other;
+
+        if (quota_has_room(quota, uid, QUOTA_SUSPENDED, 1) ||
+            quota_used(quota, uid, QUOTA_SUSPENDED) >= quota_limit(quota, uid, QUOTA_SUSPENDED))
+                return;
+
+        other = question_of_another(connection->relay, uid);
+        if (!other)
+                return;
+
+        connection_give_way(other, connection->endpoint,
+                            "There is no room for all handshakes that wait for an answer, and its "
+                            "user has most");
+        connection_prepare(connection);
+}
+
+/* False: there is no room; or no session any more, when a socket broke on the way. */
+static bool question_suspend(Connection *connection, Reason *reason) {
+        Relay *relay = connection->relay;
+
+        question_make_room(connection);
+        if (!connection->session)
+                return false;
+        if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, reason)) {
+                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
+                return false;
+        }
+
+        g_queue_push_tail(&relay->suspended, connection);
+        connection->question.suspended = relay->suspended.tail;
+        return true;
+}
+
 /* ---- asking; each returns what the session said when it was answered at once, else 0 ---- */
 
 static int question_ask_signature(Connection *connection, const SessionQuestion *asked) {
@@ -211,11 +270,8 @@ static int question_ask_owner_psk(Connection *connection, const SessionQuestion 
                 return question_refuse_psk(connection, "The bus was lost, and with it the name "
                                                        "that would be asked for the key");
 
-        /* the session bounds how long, this bounds how many */
-        if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, &reason)) {
-                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
-                return question_refuse_psk(connection, reason.text);
-        }
+        if (!question_suspend(connection, &reason))
+                return connection->session ? question_refuse_psk(connection, reason.text) : 0;
 
         psk->pending = true;
         psk->hint = asked->hint ? g_bytes_ref(asked->hint) : NULL;
@@ -292,10 +348,8 @@ static int question_ask_verdict(Connection *connection) {
         /* nobody knows its number before it is complete, or is there to say anything */
         if (!connection->announced || spec_is_disowned(connection->spec))
                 return question_reject(connection);
-        if (charges_add(&connection->charges, QUOTA_SUSPENDED, 1, NULL)) {
-                tally_connection(connection, TALLY_DROPPED_QUOTA, 1);
-                return question_reject(connection);
-        }
+        if (!question_suspend(connection, NULL))
+                return connection->session ? question_reject(connection) : 0;
 
         connection_learn_peer(connection);
         connection->agreed = session_facts(connection->session); /* of a late verdict */

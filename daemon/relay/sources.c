@@ -96,6 +96,7 @@ static void crowd_free(void *userdata) {
 void sources_open(Relay *relay) {
         relay->crowds = g_hash_table_new_full(NULL, NULL, NULL, crowd_free);
         relay->crowds_by_size = g_sequence_new(NULL);
+        g_queue_init(&relay->suspended);
 }
 
 void sources_close(Relay *relay) {
@@ -223,18 +224,6 @@ static Source *source_of_another(const Relay *relay, const Crowd *crowd) {
         return strangers ? strangers : &largest->own;
 }
 
-static void source_shrink(Source *source) {
-        Connection *oldest = g_queue_peek_head(&source->waiting);
-
-        tally_connection(oldest, TALLY_DROPPED_QUOTA, 1);
-        connection_set_error(oldest, DTLS_TLS_FATAL_ERROR,
-                             source->by_size ? "There is no room for all unfinished handshakes, "
-                                               "and its host has most"
-                                             : "There is no room for all unfinished handshakes, "
-                                               "and its user has most");
-        connection_end(oldest, END_FAILED);
-}
-
 void sources_make_room(Connection *connection) {
         const Relay *relay = connection->relay;
         const Quota *quota = relay->quota;
@@ -252,6 +241,9 @@ void sources_make_room(Connection *connection) {
         if (!source)
                 return;
 
-        endpoint_flush(connection->endpoint); /* before the other's, which need not be the same */
-        source_shrink(source);
+        connection_give_way(
+                g_queue_peek_head(&source->waiting), connection->endpoint,
+                source->by_size
+                        ? "There is no room for all unfinished handshakes, and its host has most"
+                        : "There is no room for all unfinished handshakes, and its user has most");
 }

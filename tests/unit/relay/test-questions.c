@@ -362,6 +362,40 @@ static void does_not_wait_beyond_the_quota(Fixture *unused_fixture, gconstpointe
         world_teardown(&world, NULL);
 }
 
+static Connection *wait_for_a_key(Fixture *fixture, const Listener *listener, uid_t uid) {
+        Spec *spec = world_client_spec();
+
+        spec->uid = uid;
+        return world_start(&fixture->world, spec, listener, "127.0.0.1");
+}
+
+/* Whatever it waits for; and not to and fro between two who have as many. */
+static void the_user_with_most_gives_way_to_another(Fixture *fixture, gconstpointer unused) {
+        World *world = &fixture->world;
+        QuotaLimits limits = quota_limits_default(4096);
+        Listener *listener = world_listen(world, world_listener_spec("127.0.0.1", 0));
+        Connection *first = distrusted(fixture), *hers[3], *his[3];
+
+        limits.total[QUOTA_SUSPENDED] = 1 + G_N_ELEMENTS(hers);
+        quota_set_limits(world->quota, &limits);
+        for (size_t i = 0; i < G_N_ELEMENTS(hers); i++) {
+                hers[i] = wait_for_a_key(fixture, listener, WORLD_UID);
+                world_wait(world, connection_facts(hers[i]).psk.pending);
+        }
+        for (size_t i = 0; i < 2; i++) {
+                his[i] = wait_for_a_key(fixture, listener, WORLD_OTHER_UID);
+                world_wait(world, connection_facts(his[i]).psk.pending);
+        }
+
+        g_assert_cmpint(connection_facts(first).state, ==, HANDSHAKE_NOT_STARTED);
+        g_assert_cmpint(connection_facts(hers[0]).state, ==, HANDSHAKE_NOT_STARTED);
+        g_assert_nonnull(strstr(connection_facts(hers[0]).error_text, "its user has most"));
+        his[2] = wait_for_a_key(fixture, listener, WORLD_OTHER_UID);
+        world_wait_state(world, his[2], HANDSHAKE_NOT_STARTED);
+        g_assert_nonnull(strstr(connection_facts(his[2]).error_text, "4 of 4"));
+        g_assert_cmpuint(quota_used(world->quota, WORLD_UID, QUOTA_SUSPENDED), ==, 2);
+}
+
 static void asks_with_the_hint_of_the_server(Fixture *fixture, gconstpointer unused) {
         World *world = &fixture->world;
         Spec *spec = world_listener_spec("127.0.0.1", 0);
@@ -402,6 +436,7 @@ int main(int argc, char **argv) {
         CASE("says-when-the-keyring-died", says_when_the_keyring_died);
         CASE("fails-what-waits-for-a-dying-keyring", fails_what_waits_for_a_dying_keyring);
         CASE("does-not-wait-beyond-the-quota", does_not_wait_beyond_the_quota);
+        CASE("the-user-with-most-gives-way-to-another", the_user_with_most_gives_way_to_another);
         CASE("asks-with-the-hint-of-the-server", asks_with_the_hint_of_the_server);
         return g_test_run();
 }
