@@ -42,34 +42,25 @@ static void failure_alert_name(uint8_t description, char ret[static ALERT_NAME_M
         (void)g_strlcpy(ret, lower, ALERT_NAME_MAX);
 }
 
-/* A server that will not, or has no room to ask for its key, goes on with one of chance. */
-static const char *failure_psk_advice(const Session *session) {
-        if (!session->psk_identity)
-                return "";
-
-        return session->config->spec.role == DTLS_CLIENT
-                       ? "; the pre-shared keys differ, or the server would not use its own"
-                       : "; the pre-shared keys differ";
-}
-
+/* NULL: there is none. */
 static const char *failure_alert_advice(const Session *session, uint8_t description) {
         switch (description) {
         case GNUTLS_A_UNKNOWN_CA:
         case GNUTLS_A_BAD_CERTIFICATE:
         case GNUTLS_A_CERTIFICATE_UNKNOWN:
-                return "; it does not accept our certificate";
+                return "it does not accept our certificate";
         case GNUTLS_A_HANDSHAKE_FAILURE:
         case GNUTLS_A_INSUFFICIENT_SECURITY:
-                return "; no cipher suite in common, or it wants a certificate of ours";
+                return "no cipher suite in common, or it wants a certificate of ours";
         case GNUTLS_A_PROTOCOL_VERSION:
-                return "; no DTLS version in common";
+                return "no DTLS version in common";
         case GNUTLS_A_UNKNOWN_PSK_IDENTITY:
-                return "; it does not know the identity of our pre-shared key";
+                return "it does not know the identity of our pre-shared key";
         case GNUTLS_A_DECRYPT_ERROR:
         case GNUTLS_A_BAD_RECORD_MAC:
-                return failure_psk_advice(session);
+                return session->psk_identity ? mismatch_why(session) : NULL;
         default:
-                return "";
+                return NULL;
         }
 }
 
@@ -94,6 +85,7 @@ int failure_end(Session *session, int alert) {
 }
 
 int failure_from_alert(Session *session, uint8_t description) {
+        const char *advice = failure_alert_advice(session, description);
         char name[ALERT_NAME_MAX];
 
         failure_alert_name(description, name);
@@ -102,8 +94,8 @@ int failure_from_alert(Session *session, uint8_t description) {
                 failure_set(session, DTLS_REMOTE_CLOSED_CONNECTION_ERROR,
                             "the peer closed the connection during the handshake");
         else
-                failure_set(session, DTLS_TLS_FATAL_ERROR, "peer sent alert: %s(%u)%s", name,
-                            description, failure_alert_advice(session, description));
+                failure_set(session, DTLS_TLS_FATAL_ERROR, "peer sent alert: %s(%u)%s%s", name,
+                            description, advice ? "; " : "", advice ? advice : "");
 
         return failure_end(session, SESSION_NO_ALERT);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The two ends have different pre-shared keys.
+ * The two ends have different pre-shared keys, or the server has none for this identity.
  *
  * Nobody says so: a Finished message that does not decrypt looks like one that was damaged on its
  * way, and most drop it without a word. It has to be told from loss, and from forgery.
@@ -28,6 +28,13 @@
 #define MISMATCH_TRIES 9
 /* Enough when the handshake ends anyway. */
 #define MISMATCH_TRIES_AT_DEADLINE 3
+
+/* A server with no key for an identity goes on with one of chance, and shows a stranger no
+ * difference; so does one that will not use its key, or has no room to ask for it. */
+#define MISMATCH_OF_CLIENT                                                                         \
+        "the server has another pre-shared key for our identity, or none that it would use; "      \
+        "check "                                                                                   \
+        "identity and key at both ends"
 
 #define HELLO_EPOCH_OFFSET 3
 #define HELLO_TYPE_OFFSET 13
@@ -123,21 +130,27 @@ bool mismatch_is_likely(const Session *session) {
         return session->mismatch.n_refused >= MISMATCH_TRIES_AT_DEADLINE;
 }
 
+const char *mismatch_why(const Session *session) {
+        if (session->config->spec.role == DTLS_CLIENT)
+                return MISMATCH_OF_CLIENT;
+
+        return session->psk_unknown ? "no pre-shared key was given for its identity"
+                                    : "the pre-shared keys differ; compare them at both ends";
+}
+
 const char *mismatch_hint(const Session *session) {
         if (session->mismatch.finished)
-                return "; the peer does not answer our Finished message: most likely the "
-                       "pre-shared keys differ";
+                return "; the peer does not answer our Finished message: most "
+                       "likely " MISMATCH_OF_CLIENT;
 
         return session->psk_identity ? "; the peer's pre-shared key may be another" : "";
 }
 
 int mismatch_end(Session *session) {
-        const char *why = session->psk_unknown ? "no pre-shared key was given for its identity"
-                                               : "the pre-shared keys differ";
         const char *what = session->mismatch.finished
                                    ? "the peer does not accept our Finished message"
                                    : "the peer's Finished message cannot be decrypted";
 
-        failure_set(session, DTLS_TLS_FATAL_ERROR, "%s: %s", what, why);
+        failure_set(session, DTLS_TLS_FATAL_ERROR, "%s: %s", what, mismatch_why(session));
         return failure_end(session, GNUTLS_A_DECRYPT_ERROR);
 }

@@ -263,8 +263,10 @@ void mismatch_note_finished(Session *session);
 void mismatch_note_turn(Session *session);
 /* Each datagram, behind the filter and GnuTLS. 0, SESSION_E_FAILED, or a fault. */
 int mismatch_take(Session *session, const Datagram *in);
-bool mismatch_is_seen(const Session *session);     /* by a server */
-bool mismatch_is_likely(const Session *session);   /* for a client whose handshake ends anyway */
+bool mismatch_is_seen(const Session *session);   /* by a server */
+bool mismatch_is_likely(const Session *session); /* for a client whose handshake ends anyway */
+/* What must be wrong with the pre-shared keys, where they are. */
+const char *mismatch_why(const Session *session);
 const char *mismatch_hint(const Session *session); /* for a deadline's text; "": none */
 /* With decrypt_error; SESSION_E_FAILED. */
 int mismatch_end(Session *session);

@@ -208,7 +208,7 @@ static void test_server_psk_is_wrong(Scene *scene, const void *unused) {
         /* behind it may stand what the network said, while the peer was not there yet */
         g_assert_true(g_str_has_prefix(
                 text, "TimedOut: the handshake was not complete in time; the peer does not answer "
-                      "our Finished message: most likely the pre-shared keys differ"));
+                      "our Finished message: most likely the server has another pre-shared key"));
         (void)peer_stop(peer);
 }
 

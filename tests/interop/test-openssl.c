@@ -401,7 +401,8 @@ static void test_server_psk_is_wrong(Scene *scene, const void *unused) {
         text = scene_refused_key(scene, port, 0);
         g_assert_cmpstr(text, ==,
                         "TlsFatalError: the peer does not accept our Finished message: the "
-                        "pre-shared keys differ");
+                        "server has another pre-shared key for our identity, or none that it would "
+                        "use; check identity and key at both ends");
         (void)peer_stop(peer);
 }
 
