@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,100 +23,127 @@
 
 /* ---- parsing ---- */
 
-/* Whom to trust, and whom to share with. */
-static void add_others_entries(GOptionContext *context, Settings *settings) {
-        const GOptionEntry entries[] = {
-                {"trust", 0, 0, G_OPTION_ARG_STRING, &settings->trust,
-                 "Instead of --ca: a trust set, by its name in the service's store", "NAME"},
-                {"trust-on-first-use", 0, 0, G_OPTION_ARG_NONE, &settings->first_use,
-                 "connect: pin the key that the server has at the first time", NULL},
-                {"administrator", 0, 0, G_OPTION_ARG_NONE, &settings->administrator,
-                 "pin, unpin: for everybody", NULL},
-                {"share", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->share,
-                 "Share the connection, or the listener's: uid:N or gid:N may read, write, "
-                 "inspect, control; repeat",
-                 "SUBJECT=RIGHT,..."},
-                {NULL},
-        };
+/* One table for the command line, for the help, and for which command has use for what. */
+typedef struct Option {
+        const char *name;
+        char letter;
+        GOptionArg type;
+        size_t field; /* of Settings */
+        unsigned commands;
+        const char *text, *value;
+} Option;
 
-        g_option_context_add_main_entries(context, entries, NULL);
+#define FIELD(name) offsetof(Settings, name)
+#define ENDS (COMMAND_CONNECT | COMMAND_LISTEN)
+
+static const Option known_options[] = {
+        {"ca", 'a', G_OPTION_ARG_FILENAME_ARRAY, FIELD(ca_files), ENDS,
+         "Certificates that vouch for the peer, PEM (default: the system's; listen: clients are "
+         "not verified)",
+         "FILE"},
+        {"name", 'n', G_OPTION_ARG_STRING, FIELD(name), COMMAND_CONNECT,
+         "connect: name the server's certificate must have (default: HOST)", "NAME"},
+        {"certificate", 'c', G_OPTION_ARG_FILENAME_ARRAY, FIELD(certificate_files),
+         ENDS | COMMAND_IMPORT,
+         "Own certificate, PEM; its chain in the same file or by repeating this", "FILE"},
+        {"key", 'k', G_OPTION_ARG_FILENAME, FIELD(key_file), ENDS | COMMAND_IMPORT,
+         "Own private key, PEM", "FILE"},
+        {"identity", 0, G_OPTION_ARG_STRING, FIELD(identity), ENDS,
+         "Instead of these two: both by their name in the service's store", "NAME"},
+        {"user", 0, G_OPTION_ARG_STRING, FIELD(user), COMMAND_POLICY,
+         "policy check: about this user (for root)", "NAME"},
+        {"psk-identity", 'i', G_OPTION_ARG_STRING, FIELD(psk_identity), ENDS | COMMAND_SET_PSK,
+         "Identity of the pre-shared key", "TEXT"},
+        {"psk-file", 'p', G_OPTION_ARG_FILENAME, FIELD(psk_file), ENDS | COMMAND_SET_PSK,
+         "Pre-shared key, 1 to 512 bytes in hexadecimal", "FILE"},
+        {"psks", 0, G_OPTION_ARG_STRING_ARRAY, FIELD(psks), ENDS,
+         "Instead of these two: pre-shared keys by their names in the service's store, or "
+         "patterns; connect: exactly one",
+         "NAME"},
+        {"psk-hint", 0, G_OPTION_ARG_STRING, FIELD(psk_hint), COMMAND_LISTEN,
+         "listen: identity hint for clients", "TEXT"},
+        {"profile", 0, G_OPTION_ARG_STRING, FIELD(profile), ENDS,
+         "Cipher suites: default, iot, legacy", "NAME"},
+        {"cipher", 0, G_OPTION_ARG_STRING_ARRAY, FIELD(ciphers), ENDS,
+         "Instead of a profile: a suite, by IANA's name or OpenSSL's; repeat, best first", "NAME"},
+        {"protocol", 0, G_OPTION_ARG_STRING, FIELD(protocol), ENDS,
+         "DtlsV1_2, DtlsV1_0, or either with OrLater (default: DtlsV1_2OrLater)", "NAME"},
+        {"alpn", 0, G_OPTION_ARG_STRING_ARRAY, FIELD(alpn), ENDS,
+         "An application protocol that is spoken; repeat, best first", "NAME"},
+        {"session-ticket", 0, G_OPTION_ARG_FILENAME, FIELD(ticket_file), COMMAND_CONNECT,
+         "connect: take up the session in this file, and keep the new one there", "FILE"},
+        {"dh-parameters", 0, G_OPTION_ARG_FILENAME, FIELD(dh_file), COMMAND_LISTEN,
+         "listen: Diffie-Hellman parameters, PEM", "FILE"},
+        {"insecure", 0, G_OPTION_ARG_NONE, FIELD(insecure), COMMAND_CONNECT,
+         "connect: do not verify the server (for tests)", NULL},
+        {"wait", 'w', G_OPTION_ARG_INT, FIELD(wait_seconds), COMMAND_CONNECT | COMMAND_ATTACH,
+         "connect, attach: at the end of input go on until the peer was quiet that long (default "
+         "1)",
+         "SECONDS"},
+        {"echo", 'e', G_OPTION_ARG_NONE, FIELD(echo), COMMAND_LISTEN,
+         "listen: send every datagram back", NULL},
+        {"no-cookies", 0, G_OPTION_ARG_NONE, FIELD(cookies_off), COMMAND_LISTEN,
+         "listen: do not ask clients for cookies", NULL},
+        {"version", 0, G_OPTION_ARG_NONE, FIELD(version), COMMAND_MISSING, "Print the version",
+         NULL},
+        {"trust", 0, G_OPTION_ARG_STRING, FIELD(trust), ENDS,
+         "Instead of --ca: a trust set, by its name in the service's store", "NAME"},
+        {"trust-on-first-use", 0, G_OPTION_ARG_NONE, FIELD(first_use), COMMAND_CONNECT,
+         "connect: pin the key that the server has at the first time", NULL},
+        {"administrator", 0, G_OPTION_ARG_NONE, FIELD(administrator), COMMAND_PIN,
+         "pin, unpin: for everybody", NULL},
+        {"share", 0, G_OPTION_ARG_STRING_ARRAY, FIELD(share), ENDS,
+         "Share the connection, or the listener's: uid:N or gid:N may read, write, inspect, "
+         "control; repeat",
+         "SUBJECT=RIGHT,..."},
+        {"passphrase-file", 0, G_OPTION_ARG_FILENAME, FIELD(passphrase_file), COMMAND_IMPORT,
+         "import: passphrase of the key, one line", "FILE"},
+        {"key-uri", 0, G_OPTION_ARG_STRING, FIELD(key_uri), COMMAND_IMPORT,
+         "import: instead of --key: one in a token; its PIN is the passphrase", "URI"},
+        {"pkcs12", 0, G_OPTION_ARG_FILENAME, FIELD(pkcs12_file), COMMAND_IMPORT,
+         "import: PKCS#12 file with key and certificates", "FILE"},
+        {"key-type", 0, G_OPTION_ARG_STRING, FIELD(key_type), COMMAND_GENERATE,
+         "generate: ECDSA-P256 (default), RSA-2048, RSA-3072, RSA-4096 or Ed25519", "TYPE"},
+        {"subject", 0, G_OPTION_ARG_STRING, FIELD(subject), COMMAND_GENERATE,
+         "generate: whose certificate it is to be (default: CN=NAME)", "NAME"},
+        {"alt-name", 0, G_OPTION_ARG_STRING_ARRAY, FIELD(alt_names), COMMAND_GENERATE,
+         "generate: a DNS name or an address for the certificate; repeat for more", "NAME"},
+        {"help", 'h', G_OPTION_ARG_NONE, FIELD(help), EVERY_COMMAND,
+         "Show this; with a command, what there is for it", NULL},
+};
+
+static void *option_field(const Option *option, Settings *settings) {
+        return (uint8_t *)settings + option->field;
 }
 
-static void add_store_entries(GOptionContext *context, Settings *settings) {
-        const GOptionEntry entries[] = {
-                {"passphrase-file", 0, 0, G_OPTION_ARG_FILENAME, &settings->passphrase_file,
-                 "import: passphrase of the key, one line", "FILE"},
-                {"key-uri", 0, 0, G_OPTION_ARG_STRING, &settings->key_uri,
-                 "import: instead of --key: one in a token; its PIN is the passphrase", "URI"},
-                {"pkcs12", 0, 0, G_OPTION_ARG_FILENAME, &settings->pkcs12_file,
-                 "import: PKCS#12 file with key and certificates", "FILE"},
-                {"key-type", 0, 0, G_OPTION_ARG_STRING, &settings->key_type,
-                 "generate: ECDSA-P256 (default), RSA-2048, RSA-3072, RSA-4096 or Ed25519", "TYPE"},
-                {"subject", 0, 0, G_OPTION_ARG_STRING, &settings->subject,
-                 "generate: whose certificate it is to be (default: CN=NAME)", "NAME"},
-                {"alt-name", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->alt_names,
-                 "generate: a DNS name or an address for the certificate; repeat for more", "NAME"},
-                {NULL},
-        };
+/* Shows those for any of @commands, and knows all. */
+static GOptionContext *settings_context(Settings *settings, unsigned commands) {
+        GOptionContext *context = g_option_context_new("COMMAND [ARGUMENT...]");
+        GOptionEntry entries[G_N_ELEMENTS(known_options) + 1] = {{0}};
 
+        for (size_t i = 0; i < G_N_ELEMENTS(known_options); i++)
+                entries[i] = (GOptionEntry){
+                        .long_name = known_options[i].name,
+                        .short_name = known_options[i].letter,
+                        .flags = known_options[i].commands & commands ? 0 : G_OPTION_FLAG_HIDDEN,
+                        .arg = known_options[i].type,
+                        .arg_data = option_field(&known_options[i], settings),
+                        .description = known_options[i].text,
+                        .arg_description = known_options[i].value,
+                };
+
+        g_option_context_set_help_enabled(context, FALSE); /* GLib's knows no commands */
         g_option_context_add_main_entries(context, entries, NULL);
+        return context;
 }
 
-static void add_entries(GOptionContext *context, Settings *settings) {
-        const GOptionEntry entries[] = {
-                {"ca", 'a', 0, G_OPTION_ARG_FILENAME_ARRAY, &settings->ca_files,
-                 "Certificates that vouch for the peer, PEM (default: the system's; listen: "
-                 "clients are not verified)",
-                 "FILE"},
-                {"name", 'n', 0, G_OPTION_ARG_STRING, &settings->name,
-                 "connect: name the server's certificate must have (default: HOST)", "NAME"},
-                {"certificate", 'c', 0, G_OPTION_ARG_FILENAME_ARRAY, &settings->certificate_files,
-                 "Own certificate, PEM; its chain in the same file or by repeating this", "FILE"},
-                {"key", 'k', 0, G_OPTION_ARG_FILENAME, &settings->key_file, "Own private key, PEM",
-                 "FILE"},
-                {"identity", 0, 0, G_OPTION_ARG_STRING, &settings->identity,
-                 "Instead of these two: both by their name in the service's store", "NAME"},
-                {"user", 0, 0, G_OPTION_ARG_STRING, &settings->user,
-                 "policy check: about this user (for root)", "NAME"},
-                {"psk-identity", 'i', 0, G_OPTION_ARG_STRING, &settings->psk_identity,
-                 "Identity of the pre-shared key", "TEXT"},
-                {"psk-file", 'p', 0, G_OPTION_ARG_FILENAME, &settings->psk_file,
-                 "Pre-shared key, 1 to 512 bytes in hexadecimal", "FILE"},
-                {"psks", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->psks,
-                 "Instead of these two: pre-shared keys by their names in the service's store, or "
-                 "patterns; connect: exactly one",
-                 "NAME"},
-                {"psk-hint", 0, 0, G_OPTION_ARG_STRING, &settings->psk_hint,
-                 "listen: identity hint for clients", "TEXT"},
-                {"profile", 0, 0, G_OPTION_ARG_STRING, &settings->profile,
-                 "Cipher suites: default, iot, legacy", "NAME"},
-                {"cipher", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->ciphers,
-                 "Instead of a profile: a suite, by IANA's name or OpenSSL's; repeat, best first",
-                 "NAME"},
-                {"protocol", 0, 0, G_OPTION_ARG_STRING, &settings->protocol,
-                 "DtlsV1_2, DtlsV1_0, or either with OrLater (default: DtlsV1_2OrLater)", "NAME"},
-                {"alpn", 0, 0, G_OPTION_ARG_STRING_ARRAY, &settings->alpn,
-                 "An application protocol that is spoken; repeat, best first", "NAME"},
-                {"session-ticket", 0, 0, G_OPTION_ARG_FILENAME, &settings->ticket_file,
-                 "connect: take up the session in this file, and keep the new one there", "FILE"},
-                {"dh-parameters", 0, 0, G_OPTION_ARG_FILENAME, &settings->dh_file,
-                 "listen: Diffie-Hellman parameters, PEM", "FILE"},
-                {"insecure", 0, 0, G_OPTION_ARG_NONE, &settings->insecure,
-                 "connect: do not verify the server (for tests)", NULL},
-                {"wait", 'w', 0, G_OPTION_ARG_INT, &settings->wait_seconds,
-                 "connect, attach: at the end of input go on until the peer was quiet that long "
-                 "(default "
-                 "1)",
-                 "SECONDS"},
-                {"echo", 'e', 0, G_OPTION_ARG_NONE, &settings->echo,
-                 "listen: send every datagram back", NULL},
-                {"no-cookies", 0, 0, G_OPTION_ARG_NONE, &settings->cookies_off,
-                 "listen: do not ask clients for cookies", NULL},
-                {"version", 0, 0, G_OPTION_ARG_NONE, &settings->version, "Print the version", NULL},
-                {NULL},
-        };
+char *settings_help(unsigned commands, const char *summary, const char *description) {
+        Settings settings = {0};
+        g_autoptr(GOptionContext) context = settings_context(&settings, commands);
 
-        g_option_context_add_main_entries(context, entries, NULL);
+        g_option_context_set_summary(context, summary);
+        g_option_context_set_description(context, description);
+        return g_option_context_get_help(context, /* main_help= */ TRUE, NULL);
 }
 
 /* GLib leaves the "--" where something like an option follows it. */
@@ -126,16 +154,10 @@ static void drop_separator(char **arguments) {
                 arguments[0] = arguments[1];
 }
 
-bool settings_parse(Settings *settings, const char *description, int argc, char **argv,
-                    char ***ret_arguments) {
-        g_autoptr(GOptionContext) context = g_option_context_new("COMMAND [ARGUMENT...]");
+bool settings_parse(Settings *settings, int argc, char **argv, char ***ret_arguments) {
+        g_autoptr(GOptionContext) context = settings_context(settings, EVERY_COMMAND);
         g_autoptr(GError) error = NULL;
 
-        g_option_context_set_summary(context, "Looks into dtlsd and uses it, from the shell.");
-        g_option_context_set_description(context, description);
-        add_entries(context, settings);
-        add_others_entries(context, settings);
-        add_store_entries(context, settings);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {
                 (void)say_usage("%s", error->message);
                 return false;
@@ -287,52 +309,29 @@ static char *commands_text(unsigned commands) {
         return g_string_free(text, FALSE);
 }
 
-static bool check_for_command(const Settings *settings, CommandKind kind) {
-        const unsigned both = COMMAND_CONNECT | COMMAND_LISTEN;
-        const struct {
-                const char *option;
-                bool given;
-                unsigned commands;
-        } rules[] = {
-                {"ca", settings->ca_files, both},
-                {"trust", settings->trust, both},
-                {"trust-on-first-use", settings->first_use, COMMAND_CONNECT},
-                {"administrator", settings->administrator, COMMAND_PIN},
-                {"certificate", settings->certificate_files, both | COMMAND_IMPORT},
-                {"key", settings->key_file, both | COMMAND_IMPORT},
-                {"identity", settings->identity, both},
-                {"psk-identity", settings->psk_identity, both | COMMAND_SET_PSK},
-                {"psk-file", settings->psk_file, both | COMMAND_SET_PSK},
-                {"psks", settings->psks, both},
-                {"profile", settings->profile, both},
-                {"cipher", settings->ciphers, both},
-                {"protocol", settings->protocol, both},
-                {"alpn", settings->alpn, both},
-                {"share", settings->share, both},
-                {"name", settings->name, COMMAND_CONNECT},
-                {"insecure", settings->insecure, COMMAND_CONNECT},
-                {"session-ticket", settings->ticket_file, COMMAND_CONNECT},
-                {"dh-parameters", settings->dh_file, COMMAND_LISTEN},
-                {"wait", settings->wait_seconds != G_MININT, COMMAND_CONNECT | COMMAND_ATTACH},
-                {"psk-hint", settings->psk_hint, COMMAND_LISTEN},
-                {"echo", settings->echo, COMMAND_LISTEN},
-                {"no-cookies", settings->cookies_off, COMMAND_LISTEN},
-                {"passphrase-file", settings->passphrase_file, COMMAND_IMPORT},
-                {"pkcs12", settings->pkcs12_file, COMMAND_IMPORT},
-                {"key-uri", settings->key_uri, COMMAND_IMPORT},
-                {"user", settings->user, COMMAND_POLICY},
-                {"key-type", settings->key_type, COMMAND_GENERATE},
-                {"subject", settings->subject, COMMAND_GENERATE},
-                {"alt-name", settings->alt_names, COMMAND_GENERATE},
-        };
+static bool option_is_given(const Option *option, Settings *settings) {
+        const void *field = option_field(option, settings);
 
-        for (size_t i = 0; i < G_N_ELEMENTS(rules); i++)
-                if (rules[i].given && !(rules[i].commands & kind)) {
-                        g_autofree char *commands = commands_text(rules[i].commands);
+        if (option->type == G_OPTION_ARG_NONE)
+                return *(const gboolean *)field;
+        if (option->type == G_OPTION_ARG_INT)
+                return *(const int *)field != G_MININT;
 
-                        (void)say_usage("--%s is for %s", rules[i].option, commands);
-                        return false;
-                }
+        return *(void *const *)field;
+}
+
+static bool check_for_command(Settings *settings, CommandKind kind) {
+        for (size_t i = 0; i < G_N_ELEMENTS(known_options); i++) {
+                const Option *option = &known_options[i];
+                g_autofree char *commands = NULL;
+
+                if (option->commands & kind || !option_is_given(option, settings))
+                        continue;
+
+                commands = commands_text(option->commands);
+                (void)say_usage("--%s is for %s", option->name, commands);
+                return false;
+        }
 
         return true;
 }

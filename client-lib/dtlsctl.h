@@ -30,8 +30,11 @@ typedef enum CommandKind {
         COMMAND_PIN = 1 << 5, /* and unpin */
         COMMAND_GENERATE = 1 << 6,
         COMMAND_ATTACH = 1 << 7,
-        COMMAND_OTHER = 1 << 8, /* takes none */
+        COMMAND_OTHER = 1 << 8,   /* takes none */
+        COMMAND_MISSING = 1 << 9, /* for an option that stands alone */
 } CommandKind;
+
+#define EVERY_COMMAND (~0u)
 
 /* What the command line says of a connection or a listener. */
 typedef struct Settings {
@@ -40,7 +43,7 @@ typedef struct Settings {
         char *identity, *passphrase_file, *pkcs12_file, *key_uri, *user, *ticket_file, *dh_file,
                 *trust;
         char *key_type, *subject, **alt_names;
-        gboolean insecure, echo, cookies_off, version, first_use, administrator;
+        gboolean insecure, echo, cookies_off, version, help, first_use, administrator;
         int wait_seconds;             /* G_MININT: none was given */
         int passphrase_fd;            /* what passphrase_file is then; 0: a file of its own */
         struct dtlsd_options options; /* made of the above; borrows from them */
@@ -52,10 +55,10 @@ typedef struct Settings {
 
 /* ---- the command line ---- */
 
-/* What is left after the options is *ret_arguments. False: has said why. @description: of the
- * commands, for --help. */
-bool settings_parse(Settings *settings, const char *description, int argc, char **argv,
-                    char ***ret_arguments);
+/* What is left after the options is *ret_arguments. False: has said why. */
+bool settings_parse(Settings *settings, int argc, char **argv, char ***ret_arguments);
+/* A page with the options of @commands, a set of CommandKind. To be freed. */
+char *settings_help(unsigned commands, const char *summary, const char *description);
 /* Fills options for this command from the rest; false: has said why it cannot be. */
 bool settings_complete(Settings *settings, CommandKind kind);
 /* How long connect and attach go on after the end of input. */

@@ -57,6 +57,43 @@ static void test_help_has_examples(Scene *scene, const void *unused) {
         expect("LC_ALL=C dtlsctl --help", 0, "COMMAND [ARGUMENT...]", "");
 }
 
+/* Whatever there is of others is not there. */
+static void expect_no(const char *line, const char *text) {
+        g_autoptr(Program) program = program_start(line);
+
+        program_end_input(program);
+        g_assert_cmpint(program_wait(program), ==, 0);
+        g_assert_null(strstr(program_output(program), text));
+}
+
+static void test_help_with_one_command(Scene *scene, const void *unused) {
+        static const char *const lines[] = {"dtlsctl listen --help", "dtlsctl help listen",
+                                            "dtlsctl -h listen 0.0.0.0"};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                expect(lines[i], 0, "Usage:\n  dtlsctl listen [OPTION...] ADDRESS PORT\n", "");
+                expect(lines[i], 0, "\n  listen ADDRESS PORT  take connections", "");
+                expect(lines[i], 0, "\n  --psk-hint=TEXT ", "");
+                expect(lines[i], 0, "\n  dtlsctl listen --certificate cert.pem", "");
+                expect_no(lines[i], "--insecure");
+                expect_no(lines[i], "dtlsctl connect");
+        }
+        expect("dtlsctl help", 0, "dtlsctl [OPTION...] COMMAND [ARGUMENT...]\n", "");
+        expect("dtlsctl help trust remove", 0, "dtlsctl trust add NAME FILE... | remove", "");
+        expect_no("dtlsctl help list", "--ca");
+}
+
+static void test_usage_errors_name_the_nearest_help(Scene *scene, const void *unused) {
+        expect("dtlsctl", 2, "", "\nTry `dtlsctl --help`.\n");
+        expect("dtlsctl conect connect 1", 2, "", "\nTry `dtlsctl --help`.\n");
+        expect("dtlsctl help conect", 2, "", "no command 'conect'\nTry `dtlsctl --help`.\n");
+        expect("dtlsctl --nonsense conect", 2, "", "\nTry `dtlsctl --help`.\n");
+        expect("dtlsctl --nonsense list", 2, "", "--nonsense\nTry `dtlsctl list --help`.\n");
+        expect("dtlsctl connect h", 2, "", "\nTry `dtlsctl connect --help`.\n");
+        expect("dtlsctl --echo connect h 1", 2, "", "\nTry `dtlsctl connect --help`.\n");
+        expect("dtlsctl trust x", 2, "", "\nTry `dtlsctl trust --help`.\n");
+}
+
 static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
         const struct {
                 const char *line, *text;
@@ -169,7 +206,7 @@ static void test_usage_errors_end_with_2(Scene *scene, const void *unused) {
 
         for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
                 expect(wrong[i].line, 2, "", wrong[i].text);
-                expect(wrong[i].line, 2, "", "\nTry `dtlsctl --help`.\n");
+                expect(wrong[i].line, 2, "", " --help`.\n");
         }
 }
 
@@ -868,6 +905,8 @@ int main(int argc, char **argv) {
         shell_init("DTLSD_PROGRAMS");
 
         ADD("help/has-examples", test_help_has_examples);
+        ADD("help/with-one-command-is-about-that", test_help_with_one_command);
+        ADD("help/is-named-by-errors", test_usage_errors_name_the_nearest_help);
         ADD("usage/errors-end-with-2", test_usage_errors_end_with_2);
         ADD("usage/a-key-file-that-is-none-is-named", test_a_key_file_that_is_none_is_named);
         ADD("connect/is-a-conversation", test_connect_is_a_conversation);
