@@ -63,12 +63,7 @@ void party_assert_refused(const Party *party, sd_bus *bus, const char *error, co
 }
 
 char *party_attached(const Party *party) {
-        sd_bus_message *reply =
-                call(party->alice, party->path, PROPERTIES, "Get", "ss", CONNECTION, "Attached");
-        GString *text = message_flatten(reply);
-
-        (void)sd_bus_message_unref(reply);
-        return g_string_free(text, FALSE);
+        return get_values(party->alice, party->path, CONNECTION, "Attached");
 }
 
 typedef struct Gone {

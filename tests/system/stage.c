@@ -44,6 +44,12 @@ void options_add_bytes(sd_bus_message *m, const char *key, const void *data, siz
         close_option(m);
 }
 
+void options_add_ticket(sd_bus_message *m, GBytes *ticket) {
+        if (ticket)
+                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
+                                  g_bytes_get_size(ticket));
+}
+
 void options_add_secret(sd_bus_message *m, const char *key, const void *data, size_t size) {
         int fd = sealed_memfd(data, size);
 
@@ -325,6 +331,17 @@ GString *message_flatten(sd_bus_message *m) {
 
         flatten_into(m, text);
         return text;
+}
+
+char *message_text(sd_bus_message *m) {
+        GString *text = message_flatten(m);
+
+        (void)sd_bus_message_unref(m);
+        return g_string_free(text, FALSE);
+}
+
+char *get_values(sd_bus *bus, const char *path, const char *interface, const char *property) {
+        return message_text(call(bus, path, PROPERTIES, "Get", "ss", interface, property));
 }
 
 struct Ear {

@@ -21,6 +21,7 @@
 sd_bus_message *options_begin(sd_bus *bus, const char *path, const char *interface,
                               const char *member, const char *types, ...);
 void options_add_bytes(sd_bus_message *m, const char *key, const void *data, size_t size);
+void options_add_ticket(sd_bus_message *m, GBytes *ticket); /* NULL: none */
 /* As a sealed memfd. */
 void options_add_secret(sd_bus_message *m, const char *key, const void *data, size_t size);
 void options_add_psk(sd_bus_message *m, const char *identity, const char *key);
@@ -67,6 +68,10 @@ void wait_nothing_used(sd_bus *bus);
 /* What is left of @m, every value after a '|': text and byte arrays as they are (so NULs too),
  * numbers in decimal. */
 GString *message_flatten(sd_bus_message *m);
+/* The same of what has no NULs, and lets go of @m. */
+char *message_text(sd_bus_message *m);
+/* So, of a property. */
+char *get_values(sd_bus *bus, const char *path, const char *interface, const char *property);
 
 /* Ear: every signal that comes to a name, "Member|path|values…". */
 typedef struct Ear Ear;

@@ -131,15 +131,12 @@ static sd_bus_message *begin_near(Subject *subject, sd_bus_message *far) {
 }
 
 static char *find_at_listener(const Subject *subject) {
-        sd_bus_message *reply =
-                call(subject->world->bus, ROOT, MANAGER, "ListConnections", "tua{sv}", (uint64_t)0,
-                     1, 1, "Listener", "o", subject->listener);
-        GString *text = message_flatten(reply);
-        g_auto(GStrv) fields = g_strsplit(text->str, "|", 3);
+        g_autofree char *text =
+                message_text(call(subject->world->bus, ROOT, MANAGER, "ListConnections", "tua{sv}",
+                                  (uint64_t)0, 1, 1, "Listener", "o", subject->listener));
+        g_auto(GStrv) fields = g_strsplit(text, "|", 3);
         char *path = fields[0] ? g_strdup(fields[1]) : NULL;
 
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
         return path;
 }
 

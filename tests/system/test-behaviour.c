@@ -296,14 +296,10 @@ static void add_names(sd_bus_message *m, const char *key, const char *first, con
 }
 
 static bool has_cipher(World *world, const char *path, const char *name) {
-        sd_bus_message *reply =
-                call(world->bus, path, PROPERTIES, "Get", "ss", CONNECTION, "SessionCipher");
         g_autofree char *entry = g_strdup_printf("|Name|%s|", name);
-        GString *text = message_flatten(reply);
-        bool has = strstr(text->str, entry);
+        g_autofree char *text = get_values(world->bus, path, CONNECTION, "SessionCipher");
+        bool has = strstr(text, entry);
 
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
         return has;
 }
 

@@ -50,16 +50,12 @@ static char *listen_plainly(sd_bus *bus) {
 
 /* An entry of Configuration is there, "KEY|VALUE". */
 static void assert_has(sd_bus *bus, const char *path, const char *interface, const char *entry) {
-        sd_bus_message *reply =
-                call(bus, path, PROPERTIES, "Get", "ss", interface, "Configuration");
-        GString *text = message_flatten(reply);
-        g_autofree char *all = g_strdup_printf("%s|", text->str);
+        g_autofree char *text = get_values(bus, path, interface, "Configuration");
+        g_autofree char *all = g_strdup_printf("%s|", text);
         g_autofree char *wanted = g_strdup_printf("|%s|", entry);
 
         if (!strstr(all, wanted))
                 g_error("no %s in %s", entry, all);
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
 }
 
 /* ---- the tests ---- */

@@ -362,14 +362,12 @@ static void import_very_many(sd_bus *bus, const TestIdentity *identity) {
 }
 
 static unsigned count_managed(sd_bus *bus) {
-        sd_bus_message *reply = call(bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", "");
-        GString *text = message_flatten(reply);
+        g_autofree char *text =
+                message_text(call(bus, ROOT, OBJECT_MANAGER, "GetManagedObjects", ""));
         unsigned n = 0;
 
-        for (const char *at = text->str; (at = strstr(at, "|" ROOT "/identity/")); at++)
+        for (const char *at = text; (at = strstr(at, "|" ROOT "/identity/")); at++)
                 n++;
-        (void)sd_bus_message_unref(reply);
-        (void)g_string_free(text, TRUE);
         return n;
 }
 

@@ -84,11 +84,7 @@ static sd_bus_message *for_all(sd_bus_message *m) {
 }
 
 static char *list(sd_bus *bus) {
-        sd_bus_message *reply = call(bus, ROOT, MANAGER, "ListPins", "");
-        GString *text = message_flatten(reply);
-
-        (void)sd_bus_message_unref(reply);
-        return g_string_free(text, FALSE);
+        return message_text(call(bus, ROOT, MANAGER, "ListPins", ""));
 }
 
 /* ---- using ---- */

@@ -66,11 +66,7 @@ static char *wait_asked(World *world, sd_bus_message *m) {
 }
 
 static char *get_pending(sd_bus *bus, const char *path) {
-        sd_bus_message *reply = call(bus, path, PROPERTIES, "Get", "ss", CONNECTION, "PendingPsk");
-        GString *text = message_flatten(reply);
-
-        (void)sd_bus_message_unref(reply);
-        return g_string_free(text, FALSE);
+        return get_values(bus, path, CONNECTION, "PendingPsk");
 }
 
 static void provide_bytes(sd_bus *bus, const char *path, const void *identity, size_t identity_size,

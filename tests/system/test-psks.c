@@ -61,11 +61,7 @@ static void remove_psk(sd_bus *bus, const char *name) {
 
 /* Names and identities, with a '|' before each. */
 static char *list(sd_bus *bus) {
-        sd_bus_message *reply = call(bus, ROOT, MANAGER, "ListPsks", "");
-        GString *text = message_flatten(reply);
-
-        (void)sd_bus_message_unref(reply);
-        return g_string_free(text, FALSE);
+        return message_text(call(bus, ROOT, MANAGER, "ListPsks", ""));
 }
 
 static void assert_lists(sd_bus *bus, const char *expected) {
@@ -130,12 +126,9 @@ static void assert_wrong_key(const World *world, uint16_t port, const char *iden
 }
 
 static void assert_identity(sd_bus *bus, const char *path, const char *expected) {
-        sd_bus_message *reply = call(bus, path, PROPERTIES, "Get", "ss", CONNECTION, "PskIdentity");
-        GString *text = message_flatten(reply);
+        g_autofree char *text = get_values(bus, path, CONNECTION, "PskIdentity");
 
-        g_assert_cmpstr(text->str + 1, ==, expected);
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
+        g_assert_cmpstr(text + 1, ==, expected);
 }
 
 static void test_one_key_for_many_programs(World *world) {

@@ -18,24 +18,18 @@ static char *create(Solo *solo) {
 
 /* A property with its values flattened: "|" before each. */
 static void assert_property(Solo *solo, const char *path, const char *name, const char *value) {
-        sd_bus_message *reply = call(solo->bus, path, PROPERTIES, "Get", "ss", CONNECTION, name);
-        GString *text = message_flatten(reply);
+        g_autofree char *text = get_values(solo->bus, path, CONNECTION, name);
 
-        if (!g_str_equal(text->str, value))
-                g_error("%s is '%s', not '%s'", name, text->str, value);
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
+        if (!g_str_equal(text, value))
+                g_error("%s is '%s', not '%s'", name, text, value);
 }
 
 static void assert_property_has(Solo *solo, const char *path, const char *name,
                                 const char *expected) {
-        sd_bus_message *reply = call(solo->bus, path, PROPERTIES, "Get", "ss", CONNECTION, name);
-        GString *text = message_flatten(reply);
+        g_autofree char *text = get_values(solo->bus, path, CONNECTION, name);
 
-        if (!strstr(text->str, expected))
-                g_error("'%s' is not in %s: '%s'", expected, name, text->str);
-        (void)g_string_free(text, TRUE);
-        (void)sd_bus_message_unref(reply);
+        if (!strstr(text, expected))
+                g_error("'%s' is not in %s: '%s'", expected, name, text);
 }
 
 static void assert_reply(sd_bus_message *reply, const char *value) {
@@ -279,14 +273,10 @@ static void test_what_is_supported_is_listed(Solo *solo, const void *unused) {
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {
-                sd_bus_message *reply =
-                        call(solo->bus, ROOT, PROPERTIES, "Get", "ss", MANAGER, lists[i].name);
-                GString *text = message_flatten(reply);
+                g_autofree char *text = get_values(solo->bus, ROOT, MANAGER, lists[i].name);
 
-                if (!strstr(text->str, lists[i].one))
-                        g_error("%s has no %s: '%s'", lists[i].name, lists[i].one, text->str);
-                (void)g_string_free(text, TRUE);
-                (void)sd_bus_message_unref(reply);
+                if (!strstr(text, lists[i].one))
+                        g_error("%s has no %s: '%s'", lists[i].name, lists[i].one, text);
         }
 }
 

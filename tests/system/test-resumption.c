@@ -14,22 +14,9 @@
 
 #define DEVICE "u/5/device"
 
-static sd_bus_message *client_begin(const World *world, uint16_t port, GBytes *ticket) {
-        sd_bus_message *m =
-                options_begin(world->alice, ROOT, MANAGER, "CreateConnection", "s", "client");
-
-        options_add_certificate(m, "CaCertificates", world->ca);
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
-                                              "PeerPort", "q", port, "SslOptions", "as", 0),
-                        >=, 0);
-        if (ticket)
-                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                                  g_bytes_get_size(ticket));
-        return m;
-}
-
 static char *open_at(const World *world, uint16_t port, GBytes *ticket) {
-        char *path = options_end_path(world->alice, client_begin(world, port, ticket));
+        char *path = options_end_path(world->alice,
+                                      world_client_begin(world, world->alice, port, ticket));
 
         shake(world->alice, path, "HandshakeComplete");
         return path;
@@ -60,7 +47,8 @@ static bool begin(World *world, uint16_t *ret_port, GBytes **ret_ticket) {
 
 static void refuse_the_server(const World *world, uint16_t port, GBytes *ticket,
                               const char *error) {
-        g_autofree char *path = options_end_path(world->alice, client_begin(world, port, ticket));
+        g_autofree char *path = options_end_path(
+                world->alice, world_client_begin(world, world->alice, port, ticket));
         g_autofree char *text = NULL;
 
         shake(world->alice, path, "PeerVerificationFailed");
@@ -125,7 +113,7 @@ static void test_the_rules_are_asked(void) {
 
         service_rule(world.service, "[No]\nSubjects=uid:1\nVerdict=deny\nConnect=127.0.0.1\n");
         text = options_end_refused("NotAuthorized", world.alice,
-                                   client_begin(&world, port, ticket));
+                                   world_client_begin(&world, world.alice, port, ticket));
         g_assert_nonnull(strstr(text, "may not connect"));
 
         service_rule(world.service, "");

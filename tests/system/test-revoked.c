@@ -65,11 +65,7 @@ static void set_refused(sd_bus *bus, sd_bus_message *m, const char *error, const
 }
 
 static char *list(sd_bus *bus) {
-        sd_bus_message *reply = call(bus, ROOT, MANAGER, "ListRevocations", "");
-        GString *text = message_flatten(reply);
-
-        (void)sd_bus_message_unref(reply);
-        return g_string_free(text, FALSE);
+        return message_text(call(bus, ROOT, MANAGER, "ListRevocations", ""));
 }
 
 static void assert_lists(sd_bus *bus, const char *expected) {
@@ -81,16 +77,7 @@ static void assert_lists(sd_bus *bus, const char *expected) {
 /* ---- using ---- */
 
 static char *create(const World *world, sd_bus *bus, uint16_t port, GBytes *ticket) {
-        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateConnection", "s", "client");
-
-        options_add_certificate(m, "CaCertificates", world->ca);
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
-                                              "PeerPort", "q", port, "SslOptions", "as", 0),
-                        >=, 0);
-        if (ticket)
-                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                                  g_bytes_get_size(ticket));
-        return options_end_path(bus, m);
+        return options_end_path(bus, world_client_begin(world, bus, port, ticket));
 }
 
 /* A new client of this user's; @error NULL: it opens. */

@@ -100,20 +100,12 @@ static sd_bus_message *begin_client(const World *world, uint16_t port, const cha
         return m;
 }
 
-static void add_ticket(sd_bus_message *m, GBytes *ticket) {
-        gsize size;
-        const void *data = g_bytes_get_data(ticket, &size);
-
-        options_add_bytes(m, "SessionTicket", data, size);
-}
-
 /* @ticket: NULL: without. */
 static char *make_client(const World *world, uint16_t port, const char *name, GBytes *ticket) {
         sd_bus_message *m = begin_client(world, port, name);
 
         add_options(m, NULL);
-        if (ticket)
-                add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         return options_end_path(world->bus, m);
 }
 
@@ -228,7 +220,7 @@ static void test_connect_takes_one_too(World *world, const void *unused) {
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "VerificationName", "s", "localhost"), >=,
                         0);
         add_options(m, NULL);
-        add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         reply = options_end(world->bus, m);
         g_assert_cmpint(sd_bus_message_read(reply, "o", &path), >=, 0);
         g_assert_true(is_resumed(world, path));
@@ -307,7 +299,7 @@ static void test_one_can_be_a_default(World *world, const void *unused) {
         sd_bus_message *m = options_begin(world->bus, ROOT, MANAGER, "SetDefaultConfiguration", "");
 
         add_options(m, NULL);
-        add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         (void)sd_bus_message_unref(options_end(world->bus, m));
         good = options_end_path(world->bus, begin_client(world, port, "localhost"));
         do_handshake(world->bus, good);
@@ -337,7 +329,7 @@ static void expect_foreign(const World *world, uint16_t port, GBytes *ticket) {
         g_autofree char *text = NULL;
 
         add_options(m, NULL);
-        add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         text = options_end_refused("InvalidInputParameters", world->bus, m);
         g_assert_nonnull(strstr(text, "connect without it"));
 }
@@ -361,12 +353,12 @@ static void test_an_altered_one_is_refused(World *world, const void *unused) {
         /* of an object that is there already, too; and the good one is taken */
         m = options_begin(world->bus, client, CONNECTION, "SetConfiguration", "");
         add_options(m, NULL);
-        add_ticket(m, altered);
+        options_add_ticket(m, altered);
         g_free(options_end_refused("InvalidInputParameters", world->bus, m));
         m = options_begin(world->bus, client, CONNECTION, "SetConfiguration", "");
         options_add_certificate(m, "CaCertificates", world->authority);
         add_options(m, NULL);
-        add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         (void)sd_bus_message_unref(options_end(world->bus, m));
         do_handshake(world->bus, client);
         wait_state(world, client, "HandshakeComplete");
@@ -423,14 +415,14 @@ static void test_one_of_another_connection_is_refused(World *world, const void *
         add_options(m, NULL);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "PeerVerifyMode", "s", "QueryPeer"), >=,
                         0);
-        add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         trusting = options_end_path(world->bus, m);
         expect_other(world, trusting);
 
         m = begin_client(world, port, "localhost");
         add_options(m, NULL);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}", "PeerVerifyDepth", "u", 1), >=, 0);
-        add_ticket(m, ticket);
+        options_add_ticket(m, ticket);
         shallow = options_end_path(world->bus, m);
         expect_other(world, shallow);
 

@@ -96,11 +96,7 @@ static void drop(sd_bus *bus, const char *name, const TestIdentity *anchor) {
 /* ---- listing ---- */
 
 static char *list_text(sd_bus *bus, const char *member, const char *types, const char *name) {
-        sd_bus_message *reply = call(bus, ROOT, MANAGER, member, types, name);
-        GString *text = message_flatten(reply);
-
-        (void)sd_bus_message_unref(reply);
-        return g_string_free(text, FALSE);
+        return message_text(call(bus, ROOT, MANAGER, member, types, name));
 }
 
 static char *list(sd_bus *bus) {
@@ -275,9 +271,7 @@ static void test_a_live_listener_follows_it(World *world) {
 static char *create_again(const World *world, uint16_t port, GBytes *ticket) {
         sd_bus_message *m = client_begin(world->alice, "u/1/mine", port);
 
-        if (ticket)
-                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                                  g_bytes_get_size(ticket));
+        options_add_ticket(m, ticket);
         return options_end_path(world->alice, m);
 }
 

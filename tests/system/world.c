@@ -89,19 +89,22 @@ Peer *world_start_server(const World *world, uint16_t *ret_port) {
         return peer;
 }
 
-char *world_create_certified(const World *world, const TestIdentity *identity, uint16_t port,
-                             GBytes *ticket) {
-        sd_bus_message *m =
-                options_begin(world->bob, ROOT, MANAGER, "CreateConnection", "s", "client");
+sd_bus_message *world_client_begin(const World *world, sd_bus *bus, uint16_t port, GBytes *ticket) {
+        sd_bus_message *m = options_begin(bus, ROOT, MANAGER, "CreateConnection", "s", "client");
 
-        options_add_identity(m, identity);
         options_add_certificate(m, "CaCertificates", world->ca);
         g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}{sv}", "PeerAddress", "s", "127.0.0.1",
                                               "PeerPort", "q", port, "SslOptions", "as", 0),
                         >=, 0);
-        if (ticket)
-                options_add_bytes(m, "SessionTicket", g_bytes_get_data(ticket, NULL),
-                                  g_bytes_get_size(ticket));
+        options_add_ticket(m, ticket);
+        return m;
+}
+
+char *world_create_certified(const World *world, const TestIdentity *identity, uint16_t port,
+                             GBytes *ticket) {
+        sd_bus_message *m = world_client_begin(world, world->bob, port, ticket);
+
+        options_add_identity(m, identity);
         return options_end_path(world->bob, m);
 }
 

@@ -28,7 +28,9 @@ void world_restart(const World *world);
 
 /* OpenSSL's, with that certificate. */
 Peer *world_start_server(const World *world, uint16_t *ret_port);
-/* A client of Bob's with this certificate, who trusts the CA. @ticket: or NULL. */
+/* A client who trusts the CA. @ticket: or NULL. */
+sd_bus_message *world_client_begin(const World *world, sd_bus *bus, uint16_t port, GBytes *ticket);
+/* One of Bob's with this certificate. */
 char *world_create_certified(const World *world, const TestIdentity *identity, uint16_t port,
                              GBytes *ticket);
 
