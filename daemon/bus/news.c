@@ -135,6 +135,14 @@ static void topic_changed(News *news, Topic *topic, unsigned mask) {
         news_want_turn(news, user);
 }
 
+/* Of one that is told about. */
+static void news_changed(News *news, SignalObjectKind kind, uint32_t id, unsigned mask) {
+        Topic *topic = news_topic(news, kind, id);
+
+        if (topic)
+                topic_changed(news, topic, mask);
+}
+
 static void topic_add(News *news, SignalObjectKind kind, uint32_t id, const Spec *spec) {
         Topic *topic = topic_new(kind, id, spec);
 
@@ -167,12 +175,11 @@ static void on_connection_added(Connection *connection, void *userdata) {
 }
 
 static void on_connection_changed(Connection *connection, unsigned mask, void *userdata) {
+        uint32_t id = connection_facts(connection).id;
         News *news = userdata;
-        Topic *topic = connection_topic(news, connection);
 
-        if (topic)
-                topic_changed(news, topic, mask);
-        pending_connection_event(news->bus, connection_facts(connection).id);
+        news_changed(news, SIGNAL_CONNECTION, id, mask);
+        pending_connection_event(news->bus, id);
 }
 
 static void on_connection_state(Connection *connection, HandshakeState state, DtlsError error,
@@ -265,11 +272,7 @@ static void on_listener_added(Listener *listener, void *userdata) {
 }
 
 static void on_listener_changed(Listener *listener, unsigned mask, void *userdata) {
-        News *news = userdata;
-        Topic *topic = news_topic(news, SIGNAL_LISTENER, listener_facts(listener).id);
-
-        if (topic)
-                topic_changed(news, topic, mask);
+        news_changed(userdata, SIGNAL_LISTENER, listener_facts(listener).id, mask);
 }
 
 static void on_listener_connection(Listener *listener, Connection *connection, void *userdata) {
@@ -300,11 +303,7 @@ static void on_verifier_added(Verifier *verifier, void *userdata) {
 }
 
 static void on_verifier_changed(Verifier *verifier, unsigned mask, void *userdata) {
-        News *news = userdata;
-        Topic *topic = news_topic(news, SIGNAL_VERIFIER, verifier_facts(verifier).id);
-
-        if (topic)
-                topic_changed(news, topic, mask);
+        news_changed(userdata, SIGNAL_VERIFIER, verifier_facts(verifier).id, mask);
 }
 
 static void on_verifier_removed(uint32_t id, uid_t uid, void *userdata) {

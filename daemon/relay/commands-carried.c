@@ -4,15 +4,24 @@
 #include "base/fault.h"
 #include "relay/commands.h"
 
-static int command_check_carried(const Connection *connection, size_t size, Reason *reason) {
+/* May it be, @in has come as if from the network. */
+static int command_take(Connection *connection, Command command, const Datagram *in,
+                        Reason *reason) {
+        int r;
+
+        r = command_check(connection, command, reason);
+        if (r)
+                return r;
+
         if (connection->carrier)
                 return reason_set(reason, RELAY_E_INVALID_OPERATION,
                                   "The carrier is open; write the peer's datagrams there");
-        if (size > DATAGRAM_SIZE_MAX)
+        if (in->size > DATAGRAM_SIZE_MAX)
                 return reason_set(reason, RELAY_E_TOO_LONG,
-                                  "The datagram has %zu bytes; none has more than %d", size,
+                                  "The datagram has %zu bytes; none has more than %d", in->size,
                                   DATAGRAM_SIZE_MAX);
 
+        carrier_received(connection, in);
         return 0;
 }
 
@@ -93,15 +102,10 @@ static int command_continue(Connection *connection, const void *data, size_t siz
                                   "With Transport 'udp' the service reads the socket: the datagram "
                                   "has to be empty");
 
-        r = command_check(connection, COMMAND_CONTINUE, reason);
+        r = command_take(connection, COMMAND_CONTINUE, &in, reason);
         if (r)
                 return r;
 
-        r = command_check_carried(connection, size, reason);
-        if (r)
-                return r;
-
-        carrier_received(connection, &in);
         return connection->session ? command_receive(connection, &in, reason)
                                    : command_greet(connection, &in, reason);
 }
@@ -135,15 +139,10 @@ static int command_decrypt(Connection *connection, const void *data, size_t size
                                   "With Transport 'udp' the service reads the socket; what it "
                                   "decrypted is read with ReadDatagram");
 
-        r = command_check(connection, COMMAND_DECRYPT, reason);
+        r = command_take(connection, COMMAND_DECRYPT, &in, reason);
         if (r)
                 return r;
 
-        r = command_check_carried(connection, size, reason);
-        if (r)
-                return r;
-
-        carrier_received(connection, &in);
         connection_prepare(connection);
         if (size > 0)
                 r = session_receive(connection->session, relay_now(relay), &in, relay->net,
