@@ -6,8 +6,9 @@
  * nothing else has come). So a call waits for one of each other user's, not for all that came
  * before it.
  *
- * Nobody else is served while a call runs. One that takes long is not cut, but its user rests for
- * some times as long: so by such calls a user has a tenth of the time at most, and by shorter ones
+ * Nobody else is served while a call runs. One that takes long is not cut, but its user owes some
+ * times as long, and rests. What takes less, but no little, is owed too, and its user rests when
+ * that comes to much. So by such calls a user has a tenth of the time at most, and by short ones
  * one a turn.
  */
 
@@ -15,8 +16,10 @@
 
 #include <time.h>
 
-#define USERS_PER_TURN 4 /* what a turn costs those who wait for a datagram */
-#define LONG_USEC 3000   /* after no more, as all take that deal with one object, nobody rests */
+#define USERS_PER_TURN 4     /* what a turn costs those who wait for a datagram */
+#define LONG_USEC 3000       /* after one of no more, as those of one object are, nobody rests */
+#define SHORT_USEC 1000      /* of no more nothing is owed */
+#define OWED_MAX_USEC 300000 /* for some 30 ms at once */
 #define RESTS_FACTOR 9
 #define REST_MAX_USEC G_USEC_PER_SEC
 #define WATCHED_USEC (60 * G_USEC_PER_SEC)
@@ -47,11 +50,12 @@ User *user_of(Queues *queues, uid_t uid) {
         return user;
 }
 
-/* Who rests or is watched stays, or a new name would be a way out. */
+/* Who rests, owes or is watched stays, or a new name would be a way out. */
 static void user_free(User *user) {
         Queues *queues = user->queues;
 
-        if (user->rests_usec > 0 || user->watched_usec > g_get_monotonic_time())
+        if (user->rests_usec > 0 ||
+            MAX(user->watched_usec, user->owes_usec) > g_get_monotonic_time())
                 return;
 
         if (queues->running == user)
@@ -112,38 +116,49 @@ void queue_runs(const Queue *queue) {
                 queues->ran_cpu_usec = cpu_usec();
 }
 
-/* @took_usec: of the processor's time, where it was looked at. */
-static void user_ran_long(User *user, int64_t took_usec) {
+/* @took_usec: of the processor's time, where its calls are @is_watched. */
+static void user_ran(User *user, int64_t took_usec, bool is_watched) {
         int64_t now_usec = g_get_monotonic_time();
 
+        if (took_usec <= SHORT_USEC)
+                return;
+
+        user->owes_usec = MIN(MAX(user->owes_usec, now_usec) + took_usec * RESTS_FACTOR,
+                              now_usec + REST_MAX_USEC);
+        if (took_usec <= LONG_USEC && user->owes_usec - now_usec <= OWED_MAX_USEC)
+                return;
+
         user->watched_usec = now_usec + WATCHED_USEC;
-        if (took_usec > LONG_USEC)
-                user_begin_rest(user, now_usec + MIN(took_usec * RESTS_FACTOR, REST_MAX_USEC));
+        if (is_watched)
+                user_begin_rest(user, user->owes_usec);
+        else
+                user->owes_usec = 0;
 }
 
-/* By the clock a call is long also where the machine has other things to do. So that makes its user
- * only one whose calls are looked at more closely, which costs two system calls each. */
+/* By the clock a call takes long also where the machine has other things to do. So that makes its
+ * user only one whose calls are looked at more closely, which costs two system calls each. */
 void queues_ran(Queues *queues) {
         User *user = queues->running;
+        int64_t took_usec;
         bool is_watched;
 
         if (!user)
                 return;
 
         queues->running = NULL;
-        if (g_get_monotonic_time() - queues->ran_usec <= LONG_USEC)
+        took_usec = g_get_monotonic_time() - queues->ran_usec;
+        if (took_usec <= SHORT_USEC)
                 return;
 
         is_watched = queues->ran_usec < user->watched_usec;
-        user_ran_long(user, is_watched ? cpu_usec() - queues->ran_cpu_usec : 0);
+        user_ran(user, is_watched ? cpu_usec() - queues->ran_cpu_usec : took_usec, is_watched);
 }
 
 void queues_took(Queues *queues, uid_t uid, int64_t usec) {
         User *user = user_of(queues, uid);
-        bool is_watched = g_get_monotonic_time() < user->watched_usec;
 
         if (usec > LONG_USEC)
-                user_ran_long(user, is_watched ? usec : 0);
+                user_ran(user, usec, g_get_monotonic_time() < user->watched_usec);
 }
 
 bool queues_user_rests(const Queues *queues, uid_t uid) {

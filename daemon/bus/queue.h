@@ -17,6 +17,7 @@ typedef struct User {
         GQueue ready;         /* those with a call that may run, in turn */
         uint64_t turn;        /* in which a call of it has run, or is to */
         int64_t rests_usec;   /* until then, while it is among those that rest */
+        int64_t owes_usec;    /* until then what its calls have taken is more than a tenth */
         int64_t watched_usec; /* until then the processor time of its calls is looked at */
         size_t n_bytes;
         size_t n_calls, n_fds; /* those charged, of which no more came than CALL_FDS a call; of

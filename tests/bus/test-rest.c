@@ -11,10 +11,12 @@
 #define SLOW_USEC ((int64_t)5000)
 #define RESTS 9 /* times as long as the call took */
 #define N_SLOW 4
+#define N_MANY 60
+#define OWED_MAX_USEC 300000
 #define ALICE 1000
 #define BOB 1001
 
-static int64_t started_usec[N_SLOW];
+static int64_t started_usec[N_MANY];
 static unsigned n_started;
 static int64_t slow_usec;
 
@@ -88,6 +90,23 @@ static void a_user_rests_after_a_long_call(void) {
         expect_rests();
 }
 
+/* Not after one, nor few; but by many it has no more than by long ones. What it may owe is let off
+ * once, when its calls begin to be looked at, and once it is owed still. */
+static void a_user_rests_after_many_that_are_nearly_long(void) {
+        g_autoptr(Seat) seat = slow_seat();
+        g_autoptr(GPtrArray) calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_free);
+        int64_t owed_usec, begun_usec = g_get_monotonic_time();
+
+        slow_usec = SLOW_USEC / 2;
+        for (unsigned i = 0; i < N_MANY; i++)
+                g_ptr_array_add(calls, take_long(seat, i % 2 ? ":1.1" : ":1.2"));
+        for (unsigned i = 0; i < N_MANY; i++)
+                wait_answer(seat, g_ptr_array_index(calls, i));
+
+        owed_usec = N_MANY * slow_usec * RESTS - 2 * (OWED_MAX_USEC + slow_usec * RESTS);
+        g_assert_cmpint(g_get_monotonic_time() - begun_usec, >=, owed_usec);
+}
+
 static void nobody_else_rests(void) {
         g_autoptr(Seat) seat = slow_seat();
         g_autoptr(Call) first = take_long(seat, ":1.1"), one = NULL, two = NULL, ping = NULL;
@@ -149,6 +168,8 @@ static void who_rests_may_be_there_at_the_end(void) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/bus/rest/a-user-rests-after-a-long-call", a_user_rests_after_a_long_call);
+        g_test_add_func("/bus/rest/a-user-rests-after-many-that-are-nearly-long",
+                        a_user_rests_after_many_that_are_nearly_long);
         g_test_add_func("/bus/rest/nobody-else-rests", nobody_else_rests);
         g_test_add_func("/bus/rest/who-comes-behind-is-in-the-same-round",
                         who_comes_behind_is_in_the_same_round);
