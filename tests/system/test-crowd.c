@@ -144,6 +144,9 @@ static void hear(Guest *guest) {
         char text[64];
         ssize_t n = gnutls_record_recv(guest->session, text, sizeof text);
 
+        if (n == GNUTLS_E_AGAIN)
+                return; /* the last flight once more, as either end was slow */
+
         g_assert_cmpint(n, >, 0);
         g_assert_cmpmem(text, (size_t)n, expected, strlen(expected));
         g_assert_false(guest->answered);
