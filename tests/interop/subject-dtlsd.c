@@ -394,7 +394,10 @@ static void append_setting(sd_bus_message *m, const char *word, const char *valu
 }
 
 static void append_manual(sd_bus_message *m) {
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "Retransmission", "s", "manual"), >=, 0);
+        /* three seconds until a timeout, so that what is asked before is before */
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "Retransmission", "s", "manual",
+                                              "RetransmitInitial", "u", 3000),
+                        >=, 0);
 }
 
 static char *call_configure(DtlsdSubject *dtlsd, char **words) {

@@ -87,14 +87,14 @@ static void assert_error(World *world, const char *path, const char *beginning) 
 
 /* ---- driving by hand ---- */
 
-/* A client at which nothing happens by itself, and its peer, the test. It has two seconds until
+/* A client at which nothing happens by itself, and its peer, the test. It has three seconds until
  * a timeout, so that what is asked before is before. */
 static char *begin_manually(World *world, uint16_t port) {
         sd_bus_message *m = begin_client(world, port);
 
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         add_text(m, "Retransmission", "manual");
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 2000), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 3000), >=, 0);
         return options_end_path(world->bus, m);
 }
 
@@ -185,7 +185,7 @@ static void test_a_timeout_is_told_of_in_automatic_mode_too(World *world, const 
         sd_bus_message *m = begin_client(world, port);
         g_autofree char *client = NULL;
 
-        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 2000), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "{sv}", "RetransmitInitial", "u", 3000), >=, 0);
         client = options_end_path(world->bus, m);
         do_handshake(world->bus, client);
         wait_timeout(world, client, 1);

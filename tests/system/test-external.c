@@ -419,7 +419,7 @@ static void a_lost_flight_waits_for_handle_timeout(World *world, const void *unu
         sd_bus_message *m = create_begin(world, "client");
 
         g_assert_cmpint(sd_bus_message_append(m, "{sv}{sv}", "Retransmission", "s", "manual",
-                                              "RetransmitInitial", "u", 2000),
+                                              "RetransmitInitial", "u", 3000),
                         >=, 0);
         options_add_psk(m, PSK_IDENTITY, PSK_KEY);
         replace(world, &world->client, m);

@@ -90,8 +90,10 @@ static char *begin_manually(Solo *solo, uint16_t port) {
 
         (void)sd_bus_message_unref(
                 call(solo->bus, path, CONNECTION, "SetPeer", "sqs", "127.0.0.1", port, ""));
-        (void)sd_bus_message_unref(call(solo->bus, path, CONNECTION, "SetConfiguration", "a{sv}", 1,
-                                        "Retransmission", "s", "manual"));
+        /* three seconds until a timeout, so that what is asked before is before */
+        (void)sd_bus_message_unref(call(solo->bus, path, CONNECTION, "SetConfiguration", "a{sv}", 2,
+                                        "Retransmission", "s", "manual", "RetransmitInitial", "u",
+                                        3000));
         do_handshake(solo->bus, path);
         return path;
 }
