@@ -77,6 +77,12 @@ void alarms_free(Relay *relay) {
         g_clear_pointer(&relay->alarms, g_sequence_free);
 }
 
+/* As g_sequence_insert_sorted(), which makes a second sequence for it each time. */
+static GSequenceIter *alarms_insert(Relay *relay, Alarm *alarm) {
+        return g_sequence_insert_before(
+                g_sequence_search(relay->alarms, alarm, alarms_compare, NULL), alarm);
+}
+
 void alarm_set(Relay *relay, Alarm *alarm, uint64_t at_usec) {
         if (at_usec == SESSION_NEVER) {
                 alarm_clear(relay, alarm);
@@ -89,7 +95,7 @@ void alarm_set(Relay *relay, Alarm *alarm, uint64_t at_usec) {
         if (alarm->iter)
                 g_sequence_sort_changed(alarm->iter, alarms_compare, NULL);
         else
-                alarm->iter = g_sequence_insert_sorted(relay->alarms, alarm, alarms_compare, NULL);
+                alarm->iter = alarms_insert(relay, alarm);
 
         alarms_arm(relay);
 }

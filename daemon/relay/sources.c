@@ -56,6 +56,17 @@ static gint crowd_compare_sizes(gconstpointer a, gconstpointer b, gpointer unuse
                              !g_sequence_is_empty(other->sources_by_size));
 }
 
+/* As g_sequence_sort_changed(), which makes a second sequence for it each time. */
+static void sources_sort(GSequenceIter *changed, GCompareDataFunc compare) {
+        GSequenceIter *before = g_sequence_iter_prev(changed); /* of the first one: itself */
+        GSequenceIter *behind = g_sequence_iter_next(changed);
+        const void *it = g_sequence_get(changed);
+
+        if (compare(g_sequence_get(before), it, NULL) > 0 ||
+            (!g_sequence_iter_is_end(behind) && compare(it, g_sequence_get(behind), NULL) > 0))
+                g_sequence_sort_changed(changed, compare, NULL);
+}
+
 static void *sources_largest(GSequence *by_size) {
         if (g_sequence_is_empty(by_size))
                 return NULL;
@@ -165,8 +176,8 @@ void source_add(Connection *connection) {
         crowd->size++;
 
         if (source->by_size)
-                g_sequence_sort_changed(source->by_size, source_compare_sizes, NULL);
-        g_sequence_sort_changed(crowd->by_size, crowd_compare_sizes, NULL);
+                sources_sort(source->by_size, source_compare_sizes);
+        sources_sort(crowd->by_size, crowd_compare_sizes);
 }
 
 static void source_shrunk(Source *source, const Listener *listener) {
@@ -177,7 +188,7 @@ static void source_shrunk(Source *source, const Listener *listener) {
                 g_sequence_remove(source->by_size);
                 g_tree_remove(listener->sources, &source->host);
         } else {
-                g_sequence_sort_changed(source->by_size, source_compare_sizes, NULL);
+                sources_sort(source->by_size, source_compare_sizes);
         }
 }
 
@@ -196,7 +207,7 @@ void source_drop(Connection *connection) {
                 g_hash_table_remove(connection->relay->crowds,
                                     GUINT_TO_POINTER(connection->spec->uid));
         else
-                g_sequence_sort_changed(crowd->by_size, crowd_compare_sizes, NULL);
+                sources_sort(crowd->by_size, crowd_compare_sizes);
 }
 
 /* ---- room for one more ---- */
