@@ -355,7 +355,7 @@ static void filter_judge_again(Filter *filter) {
         for (size_t i = 0; i < FILTER_WINDOW; i++) {
                 Reassembly *message = &filter->messages[i];
 
-                if (!order_takes(&filter->order, message->type, message->length))
+                if (message->type && !order_takes(&filter->order, message->type, message->length))
                         reassembly_clear(message);
         }
 }

@@ -29,6 +29,12 @@ void reassembly_add(Reassembly *reassembly, uint32_t offset, const uint8_t *byte
 
         there = reassembly->bytes + reassembly->length;
         memcpy(reassembly->bytes + offset, bytes, size);
+        if (size == reassembly->length) {
+                memset(there, 0xff, (size + 7) / 8);
+                reassembly->n_missing = 0;
+                return;
+        }
+
         for (uint32_t i = offset; i < offset + size; i++) {
                 uint8_t bit = 1 << i % 8;
 

@@ -72,6 +72,19 @@ static void test_the_later_bytes_are_kept(void) {
         reassembly_clear(&reassembly);
 }
 
+static void test_a_whole_one_stays_whole_when_a_part_comes_again(void) {
+        Reassembly reassembly = {0};
+
+        reassembly_begin(&reassembly, TYPE, 9);
+        reassembly_add(&reassembly, 0, (const uint8_t *)"123456789", 9);
+        g_assert_true(reassembly_is_whole(&reassembly));
+        reassembly_add(&reassembly, 8, (const uint8_t *)"9", 1);
+        g_assert_true(reassembly_is_whole(&reassembly));
+        reassembly_add(&reassembly, 0, (const uint8_t *)"123456789", 9);
+        g_assert_true(reassembly_is_whole(&reassembly));
+        reassembly_clear(&reassembly);
+}
+
 static void test_another_message_takes_the_place_of_the_one_before(void) {
         Reassembly reassembly = {0};
 
@@ -99,6 +112,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/reassembly/is-whole-when-every-byte-came-in-any-order",
                         test_is_whole_when_every_byte_came_in_any_order);
         g_test_add_func("/reassembly/the-later-bytes-are-kept", test_the_later_bytes_are_kept);
+        g_test_add_func("/reassembly/a-whole-one-stays-whole-when-a-part-comes-again",
+                        test_a_whole_one_stays_whole_when_a_part_comes_again);
         g_test_add_func("/reassembly/another-message-takes-the-place-of-the-one-before",
                         test_another_message_takes_the_place_of_the_one_before);
 
