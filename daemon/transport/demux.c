@@ -73,7 +73,7 @@ void demux_insert(Demux *demux, const Address *peer, const Address *local, void 
 
         *entry = demux_key(demux, peer, local);
         entry->value = value;
-        demux->last = NULL;
+        demux->last = entry;
         g_hash_table_replace(demux->entries, entry, entry);
 }
 

@@ -30,6 +30,8 @@ static void test_parse_reads_numeric_addresses(void) {
         g_assert_cmpuint(address_port(&address), ==, 5684);
         g_assert_cmpuint(address_size(&address), ==, sizeof(struct sockaddr_in));
         assert_format("192.0.2.1", "192.0.2.1");
+        assert_format("255.100.99.10", "255.100.99.10");
+        assert_format("9.0.109.200", "9.0.109.200");
 
         address = address_of("2001:db8::1", 1);
         g_assert_cmpint(address_family(&address), ==, AF_INET6);
