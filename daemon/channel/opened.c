@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define OPENED_PADDING 4
+#define OPENED_USUAL_SIZE 256
 
 static void opened_put(GByteArray *fields, OpenedField type, const void *data, size_t size) {
         static const uint8_t zero[OPENED_PADDING] = {0};
@@ -43,7 +44,7 @@ static void opened_put_address(GByteArray *fields, OpenedField type, OpenedField
 }
 
 GByteArray *opened_encode(const OpenedFacts *facts) {
-        GByteArray *fields = g_byte_array_new();
+        GByteArray *fields = g_byte_array_sized_new(OPENED_USUAL_SIZE);
         uint8_t resumed = facts->resumed;
 
         opened_put(fields, OPENED_CONNECTION, &facts->connection, sizeof(facts->connection));
