@@ -100,7 +100,7 @@ int call_read_datagram(sd_bus_message *m, Connection *connection, sd_bus_error *
 
         r = connection_read(connection, &datagram, &reason);
         if (r == RELAY_E_NOTHING && timeout > 0)
-                return pending_read(message_bus(m), m, connection_facts(connection).id,
+                return pending_read(message_bus(m), m, connection_id(connection),
                                     timeout * USEC_PER_MSEC, error);
         if (r)
                 return bus_refuse(error, r, &reason);

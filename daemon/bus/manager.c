@@ -68,7 +68,7 @@ static int method_create_connection(sd_bus_message *m, void *userdata, sd_bus_er
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        (void)connection_path(connection_facts(connection).id, path);
+        (void)connection_path(connection_id(connection), path);
         return sd_bus_reply_method_return(m, "o", path);
 }
 
@@ -105,7 +105,7 @@ static int method_connect(sd_bus_message *m, void *userdata, sd_bus_error *error
                 return bus_refuse(error, r, &reason);
         }
 
-        pending_connect(bus, m, connection_facts(connection).id);
+        pending_connect(bus, m, connection_id(connection));
         return 1;
 }
 

@@ -164,7 +164,7 @@ static void topic_remove(News *news, SignalObjectKind kind, uint32_t id) {
 /* ---- the observer: takes notes, calls nothing of relay that changes anything ---- */
 
 static Topic *connection_topic(News *news, const Connection *connection) {
-        return news_topic(news, SIGNAL_CONNECTION, connection_facts(connection).id);
+        return news_topic(news, SIGNAL_CONNECTION, connection_id(connection));
 }
 
 static void on_connection_added(Connection *connection, void *userdata) {
@@ -175,7 +175,7 @@ static void on_connection_added(Connection *connection, void *userdata) {
 }
 
 static void on_connection_changed(Connection *connection, unsigned mask, void *userdata) {
-        uint32_t id = connection_facts(connection).id;
+        uint32_t id = connection_id(connection);
         News *news = userdata;
 
         news_changed(news, SIGNAL_CONNECTION, id, mask);
@@ -195,7 +195,7 @@ static void on_connection_state(Connection *connection, HandshakeState state, Dt
                                   .error = error,
                                   .text = g_utf8_make_valid(text ? text : "", -1),
                           });
-        pending_connection_event(news->bus, connection_facts(connection).id);
+        pending_connection_event(news->bus, connection_id(connection));
 }
 
 /* What an owner needs to go on is told of a connection that is not announced, too. */
@@ -255,7 +255,7 @@ static void on_connection_closed(Connection *connection, EndReason reason, void 
 
         if (topic)
                 news_note(news, topic, (Note){.kind = NOTE_CLOSED, .reason = reason});
-        pending_connection_event(news->bus, connection_facts(connection).id);
+        pending_connection_event(news->bus, connection_id(connection));
 }
 
 static void on_connection_removed(uint32_t id, uid_t uid, void *userdata) {

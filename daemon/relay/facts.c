@@ -91,6 +91,10 @@ void connection_forget_peer(Connection *connection) {
         connection_changed(connection, CHANGED_SESSION | CHANGED_ERROR | CHANGED_MTU);
 }
 
+uint32_t connection_id(const Connection *connection) {
+        return connection->id;
+}
+
 ConnectionFacts connection_facts(const Connection *connection) {
         return (ConnectionFacts){
                 .id = connection->id,

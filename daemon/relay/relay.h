@@ -222,6 +222,7 @@ Connection *relay_find_connection(const Relay *relay, uint32_t id);
 /* Ids after @after in rising order, at most @max; a GArray of uint32_t. */
 GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max);
 
+uint32_t connection_id(const Connection *connection);
 ConnectionFacts connection_facts(const Connection *connection);
 Counters connection_counters(const Connection *connection);
 

@@ -395,6 +395,10 @@ GArray *relay_list_connections(const Relay *relay, uint32_t after, size_t max) {
         return ids;
 }
 
+uint32_t connection_id(const Connection *connection) {
+        return connection->facts.id;
+}
+
 ConnectionFacts connection_facts(const Connection *connection) {
         return connection->facts;
 }
