@@ -265,7 +265,7 @@ Queues *queues_free(Queues *queues) {
         while (queues->users->len > 0) { /* without names; who rests, or is watched */
                 User *user = g_ptr_array_index(queues->users, 0);
 
-                user->watched_usec = 0;
+                user->watched_usec = user->owes_usec = 0;
                 user_end_rest(user);
         }
         g_hash_table_unref(queues->by_uid);

@@ -13,6 +13,7 @@
 #define N_SLOW 4
 #define N_MANY 60
 #define OWED_MAX_USEC 300000
+#define REST_MAX_USEC G_USEC_PER_SEC
 #define ALICE 1000
 #define BOB 1001
 
@@ -165,6 +166,20 @@ static void who_rests_may_be_there_at_the_end(void) {
         wait_answer(seat, one);
 }
 
+/* The service ends, or has lost its bus: others' datagrams wait for it. */
+static void nobody_waits_at_the_end_for_who_rests(void) {
+        Seat *seat = slow_seat();
+        g_autoptr(Call) first = take_long(seat, ":1.1"), one = take_long(seat, ":1.1");
+        int64_t begun_usec;
+
+        slow_usec = REST_MAX_USEC / RESTS;
+        wait_answer(seat, first);
+        wait_answer(seat, one);
+        begun_usec = cpu_usec();
+        seat_free(seat);
+        g_assert_cmpint(cpu_usec() - begun_usec, <, REST_MAX_USEC / 10);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/bus/rest/a-user-rests-after-a-long-call", a_user_rests_after_a_long_call);
@@ -176,5 +191,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/bus/rest/who-comes-again-rests-on", who_comes_again_rests_on);
         g_test_add_func("/bus/rest/who-rests-may-be-there-at-the-end",
                         who_rests_may_be_there_at_the_end);
+        g_test_add_func("/bus/rest/nobody-waits-at-the-end-for-who-rests",
+                        nobody_waits_at_the_end_for_who_rests);
         return g_test_run();
 }
