@@ -215,9 +215,11 @@ static ssize_t read_short_file(const char *path, char *buffer, size_t size) {
         return r < 0 ? r : (ssize_t)done;
 }
 
-static bool decode_psk(Settings *settings, const char *text) {
-        size_t n = strlen(text);
-
+static bool decode_psk(Settings *settings, const char *text, size_t n) {
+        for (; n > 0 && g_ascii_isspace(text[n - 1]); n--)
+                ;
+        for (; n > 0 && g_ascii_isspace(*text); n--)
+                text++;
         if (n == 0 || n % 2 || n / 2 > sizeof settings->psk) {
                 say("%s: a key is 1 to 512 bytes in hexadecimal, two digits a byte",
                     settings->psk_file);
@@ -241,11 +243,11 @@ static bool decode_psk(Settings *settings, const char *text) {
 }
 
 static bool read_psk(Settings *settings) {
-        char text[PSK_TEXT_MAX + 1] = "";
+        char text[PSK_TEXT_MAX];
         ssize_t n;
         bool done;
 
-        n = read_short_file(settings->psk_file, text, PSK_TEXT_MAX);
+        n = read_short_file(settings->psk_file, text, sizeof text);
         if (n < 0) {
                 say("%s: %s", settings->psk_file,
                     n == -EFBIG ? "too long for a key of at most 512 bytes" : strerror((int)-n));
@@ -253,8 +255,7 @@ static bool read_psk(Settings *settings) {
                 return false;
         }
 
-        text[n] = '\0';
-        done = decode_psk(settings, g_strstrip(text));
+        done = decode_psk(settings, text, (size_t)n);
         explicit_bzero(text, sizeof text);
         return done;
 }

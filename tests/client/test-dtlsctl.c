@@ -234,6 +234,8 @@ static void test_a_key_file_that_is_none_is_named(Scene *scene, const void *unus
         expect(line, 2, "", "/psk: a key is 1 to 512 bytes in hexadecimal");
         g_assert_true(g_file_set_contents(scene_file(scene, "psk"), longer, -1, NULL));
         expect(line, 2, "", "/psk: too long for a key of at most 512 bytes");
+        expect("printf '00\\0fff' | dtlsctl connect -i alice -p /dev/stdin 127.0.0.1 1", 2, "",
+               "/dev/stdin: character 3 is not a hexadecimal digit");
         expect("dtlsctl connect -i alice -p /dev/zero 127.0.0.1 1", 2, "", "/dev/zero: too long");
         expect("dtlsctl connect -i alice -p \"$F\" 127.0.0.1 1", 2, "", ": Is a directory");
 }
