@@ -5,6 +5,7 @@
  */
 
 #include "access/private.h"
+#include "base/entry.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -129,10 +130,11 @@ static void pattern_destroy(void *pattern) {
 }
 
 static int read_use(RuleReader *reader, const char *word) {
+        static const char *const kinds[] = {"identity", "psk", "trust", NULL};
+        g_auto(GStrv) parts = g_strsplit(word, ":", 2);
         Rule *rule = reader->rule;
 
-        if (!g_str_has_prefix(word, "identity:") && !g_str_has_prefix(word, "psk:") &&
-            !g_str_has_prefix(word, "trust:"))
+        if (!g_strv_contains(kinds, parts[0]) || !parts[1] || !entry_pattern_can_be(parts[1]))
                 return reader_refuse(reader,
                                      "'%s' is no entry of the store; say identity:NAME, psk:NAME "
                                      "or trust:NAME, where NAME may have * and ?",

@@ -8,9 +8,12 @@
 
 #define ENTRY_UID_DIGITS_MAX 10
 
+#define ENTRY_LETTERS                                                                              \
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"                                     \
+        "0123456789._-"
+
 static bool entry_is_word(const char *text) {
-        size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                     "0123456789._-");
+        size_t length = strspn(text, ENTRY_LETTERS);
 
         return length > 0 && length <= ENTRY_WORD_MAX && text[length] == '\0' && text[0] != '.';
 }
@@ -27,6 +30,15 @@ bool entry_name_is_valid(const char *name) {
                strlen(parts[1]) <= ENTRY_UID_DIGITS_MAX &&
                (parts[1][0] != '0' || parts[1][1] == '\0') &&
                g_ascii_string_to_unsigned(parts[1], 10, 0, UINT32_MAX - 1, &uid, NULL);
+}
+
+bool entry_pattern_can_be(const char *pattern) {
+        size_t length = strspn(pattern, ENTRY_LETTERS "/*?");
+
+        if (!strpbrk(pattern, "*?"))
+                return entry_name_is_valid(pattern);
+
+        return length <= ENTRY_PATTERN_MAX && pattern[length] == '\0';
 }
 
 uid_t entry_name_uid(const char *name) {

@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-#define PSKS_PATTERN_MAX 96 /* more than any name has */
-
 const char *const cookie_hashes[] = {"Md5", "Sha1", "Sha224", "Sha256", "Sha384", "Sha512", NULL};
 
 /* What a room says of a value: done, a fault, or an outcome with its text. */
@@ -104,18 +102,6 @@ int read_psk_identity(sd_bus_message *m, const DictKey *key, void *userdata, sd_
         return bytes_read(m, key, &options->spec->psk_identity, error);
 }
 
-/* A name; or letters of names, and what stands for some. */
-static bool psks_pattern_can_be(const char *pattern) {
-        static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                      "0123456789._-/*?";
-        size_t length = strspn(pattern, letters);
-
-        if (!strpbrk(pattern, "*?"))
-                return entry_name_is_valid(pattern);
-
-        return length <= PSKS_PATTERN_MAX && pattern[length] == '\0';
-}
-
 int read_psks(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_error *error) {
         g_autoptr(GPtrArray) patterns = g_ptr_array_new();
         Options *options = userdata;
@@ -126,7 +112,7 @@ int read_psks(sd_bus_message *m, const DictKey *key, void *userdata, sd_bus_erro
                 return r;
 
         for (guint i = 0; i < patterns->len; i++)
-                if (!psks_pattern_can_be(patterns->pdata[i]))
+                if (!entry_pattern_can_be(patterns->pdata[i]))
                         return dict_refuse(error, key, patterns->pdata[i],
                                            "names in the store, in which '*' stands for any "
                                            "letters and '?' for one");

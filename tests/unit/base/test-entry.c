@@ -43,6 +43,20 @@ static void names_are_words(void) {
         }
 }
 
+static void patterns_are_of_their_letters(void) {
+        g_autofree char *longest = g_strnfill(ENTRY_PATTERN_MAX, '*');
+        g_autofree char *longer = g_strnfill(ENTRY_PATTERN_MAX + 1, '*');
+        const char *const good[] = {"a", "*", "s?nsor-*", "u/0/*", longest};
+        const char *const bad[] = {"", "..", "a/b", "[a-z]*", "{a,b}*", "a *", "a:*", longer};
+
+        for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
+                g_assert_true(entry_pattern_can_be(good[i]));
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_test_message("'%s'", bad[i]);
+                g_assert_false(entry_pattern_can_be(bad[i]));
+        }
+}
+
 static void say_whose_they_are(void) {
         g_assert_cmpuint(entry_name_uid("gateway"), ==, 0);
         g_assert_cmpuint(entry_name_uid("u-1000"), ==, 0);
@@ -69,6 +83,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/entry/names-are-words", names_are_words);
         g_test_add_func("/entry/names-say-whose-they-are", say_whose_they_are);
+        g_test_add_func("/entry/patterns-are-of-letters-of-names", patterns_are_of_their_letters);
         g_test_add_func("/entry/what-is-kept-is-listed-in-their-order", are_listed_in_their_order);
         return g_test_run();
 }
