@@ -40,9 +40,6 @@
 /* The top of a stack is used each time: it is wiped in place. What lies deeper is used seldom, and
  * is then returned to the kernel, which gives out zeros. */
 #define FIBER_WIPE_SIZE ((size_t)16 * 1024)
-/* Most handshakes use 3 to 5 KiB. Who goes deeper than the top crosses what is between this and
- * that, and leaves no hole of 8 KiB: none of more than 1.6 was seen. */
-#define FIBER_USUAL_SIZE ((size_t)8 * 1024)
 #define FIBER_KEPT_SIZE 1024 /* between the mark and the stack's first frame; both frames fit */
 
 /* ASan must know which stack is in use; without ASan all of this is nothing. */
@@ -124,31 +121,15 @@ static void stack_free(void *data) {
         g_free(stack);
 }
 
-static bool stack_is_clean(const uint8_t *from, size_t size) {
-        uint64_t used = 0;
-
-        for (size_t i = 0; i < size; i += sizeof(used)) {
-                uint64_t word;
-
-                memcpy(&word, from + i, sizeof(word));
-                used |= word;
-        }
-
-        return used == 0;
-}
-
 static void stack_wipe(Stack *stack) {
         size_t deep = FIBER_STACK_SIZE - FIBER_WIPE_SIZE;
-        size_t usual = FIBER_STACK_SIZE - FIBER_USUAL_SIZE;
 
 #ifdef FIBER_ASAN
         __asan_unpoison_memory_region(stack->bottom, FIBER_STACK_SIZE);
 #endif
-        explicit_bzero(stack->bottom + usual, (size_t)(stack->mark - stack->bottom) - usual);
-        if (stack_is_clean(stack->bottom + deep, usual - deep))
-                return;
+        explicit_bzero(stack->bottom + deep, (size_t)(stack->mark - stack->bottom) - deep);
 
-        explicit_bzero(stack->bottom + deep, usual - deep);
+        /* to look whether it was used would cost more */
         if (madvise(stack->bottom, deep, MADV_DONTNEED) < 0)
                 explicit_bzero(stack->bottom, deep);
 }
