@@ -3,13 +3,17 @@
 
 #include "private.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #define WINDOW 64         /* datagrams on their way: what the smallest buffer between holds */
 #define STUCK_SECONDS 1.0 /* nothing came for so long: what is on its way is lost */
 #define TRIPS_MAX 200000
+#define CLIENTS_MAX 32
 
 static uint64_t n_sent, n_lost, window = WINDOW;
 
@@ -217,8 +221,52 @@ static size_t handshakes_for(const BenchWay *way, double seconds) {
         return n;
 }
 
+static pid_t begin_client(const BenchWay *way) {
+        const pid_t pid = fork();
+
+        bench_check(pid >= 0, "fork");
+        if (pid > 0) {
+                bench_meter_add(pid, /* server= */ false);
+                return pid;
+        }
+
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (void *last = way->connect(bench_port());;) {
+                void *next = way->connect(bench_port());
+
+                way->close(last);
+                last = next;
+                (void)atomic_fetch_add(&bench_page->handshakes, 1);
+        }
+}
+
+/* Of so many clients at once. */
+static void handshakes_at_once(const BenchWay *way, uint32_t n, double seconds) {
+        pid_t pids[CLIENTS_MAX];
+        uint32_t before;
+        BenchSpell spell;
+
+        if (n > CLIENTS_MAX)
+                bench_die("handshakes", "too many clients");
+        for (uint32_t i = 0; i < n; i++)
+                pids[i] = begin_client(way);
+        bench_page_wait(&bench_page->handshakes, n, "handshakes");
+        spell = bench_spell_begin();
+        before = atomic_load(&bench_page->handshakes);
+        (void)usleep((useconds_t)(seconds * 1e6));
+        bench_spell_print(&spell, atomic_load(&bench_page->handshakes) - before);
+        for (uint32_t i = 0; i < n; i++)
+                (void)kill(pids[i], SIGKILL);
+}
+
 static void loop_handshakes(const BenchWay *way, const char *argument, double seconds) {
         BenchSpell spell;
+
+        if (strchr(argument, ',')) {
+                handshakes_at_once(way, bench_number_of(argument), seconds);
+                printf("\n");
+                return;
+        }
 
         (void)handshakes_for(way, BENCH_WARM_SECONDS);
         spell = bench_spell_begin();

@@ -22,6 +22,7 @@ APPS = ("dtlsd-shared-1", "dtlsd-shared-100")  # so many
 PEERS = (100, 1000, 8000)  # twice as many sockets, in 20,000
 SHORT = {100: 0.1, 1000: 0.1, 8000: 0}  # Row.short
 GNUTLS = ("gnutls", "dtlsd", "dtlsd-shared")
+AT_ONCE = 8  # clients
 
 BOTH = "both ends', and all that serves them"
 SERVER = "the server's, and all that serves it"
@@ -128,6 +129,9 @@ def rows():
                   "server_us", SERVER)
     yield Row("handshakes-psk-resting", "Handshake, psk, whose key rests in the listener, µs", GNUTLS,
               "handshakes", "psk", 0.5, "server_us", SERVER, REST)
+    for kind, ways in (("ecdsa", ("gnutls", "qdtls", "dtlsd", "dtlsd-shared")), ("psk", GNUTLS)):
+        yield Row(f"handshakes-{kind}-{AT_ONCE}", f"Handshake, {kind}, of {AT_ONCE} clients at once, µs", ways,
+                  "handshakes", f"{kind},{AT_ONCE}", 0.5, "server_us", SERVER)
     yield Row("handshakes-resumed", "Handshake that takes up a session, µs", GNUTLS, "handshakes",
               "resumed", 0.5, "server_us", SERVER)
     yield Row("connects", "Connection of a client, with a socket of its own, ecdsa, µs", CLIENTS,
@@ -177,12 +181,17 @@ GOALS = (
     Goal("ECDSA handshakes, key in the keyring, shared channel, × GnuTLS", "handshakes-ecdsa", cost("dtlsd-shared", "gnutls"), 0.85, 0.95),
     Goal("ECDSA handshakes, key in the keyring, shared channel, × QDtls", "handshakes-ecdsa", cost("dtlsd-shared", "qdtls"), 2.6, 2.9),
     Goal("the same, an object each announced on the bus, × GnuTLS", "handshakes-ecdsa", cost("dtlsd-announced", "gnutls"), None, 0.8),
+    *(Goal(f"ECDSA handshakes of {AT_ONCE} clients at once, {channel}, × {name}", f"handshakes-ecdsa-{AT_ONCE}", cost(way, other), None, None)
+      for channel, way in (("accept queue", "dtlsd"), ("shared channel", "dtlsd-shared"))
+      for name, other in (("GnuTLS", "gnutls"), ("QDtls", "qdtls"))),
     Goal("RSA-2048 handshakes, key in the keyring, shared channel, × GnuTLS", "handshakes-rsa", cost("dtlsd-shared", "gnutls"), None, 0.95),
     Goal("resumed handshakes, shared channel, × GnuTLS", "handshakes-resumed", cost("dtlsd-shared", "gnutls"), None, 0.7),
     Goal("PSK handshakes, key in the keyring, accept queue, × GnuTLS", "handshakes-psk", cost("dtlsd", "gnutls"), 0.5, 0.6),
     Goal("PSK handshakes, key in the keyring, shared channel, × GnuTLS", "handshakes-psk", cost("dtlsd-shared", "gnutls"), 0.5, 0.6),
     Goal("PSK handshakes, key in the listener, accept queue, × GnuTLS", "handshakes-psk-resting", cost("dtlsd", "gnutls"), 0.7, 0.8),
     Goal("PSK handshakes, key in the listener, shared channel, × GnuTLS", "handshakes-psk-resting", cost("dtlsd-shared", "gnutls"), 0.7, 0.8),
+    *(Goal(f"PSK handshakes of {AT_ONCE} clients at once, key in the keyring, {channel}, × GnuTLS", f"handshakes-psk-{AT_ONCE}", cost(way, "gnutls"), None, None)
+      for channel, way in (("accept queue", "dtlsd"), ("shared channel", "dtlsd-shared"))),
     Goal("client connections, one socket each, own channel, × GnuTLS", "connects", cost("dtlsd-client", "gnutls-client", "client_us"), None, 0.8),
     Goal("client connections, one socket each, shared channel, × GnuTLS", "connects", cost("dtlsd-shared-client", "gnutls-client", "client_us"), None, 0.8),
     Goal("memory an idle connection, own channel, kB", "memory-ecdsa", kilobytes("dtlsd"), 21, 19, less=True),
