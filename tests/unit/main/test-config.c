@@ -85,7 +85,7 @@ static void test_overrides_limits(Fixture *f, gconstpointer data) {
         expected.limits.total[QUOTA_HALF_OPEN] = 0;
         g_assert_cmpint(read_text(f, "# ours\n[Limits]\nConnectionsPerUser=3\nHalfOpenTotal = 0\n"),
                         ==, 0);
-        g_assert_cmpmem(&expected, sizeof(expected), &f->config, sizeof(f->config));
+        assert_is_as(&expected, &f->config);
 }
 
 static void test_every_kind_has_its_keys(Fixture *f, gconstpointer data) {
