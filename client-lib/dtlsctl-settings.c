@@ -243,7 +243,7 @@ static bool decode_psk(Settings *settings, const char *text, size_t n) {
 }
 
 static bool read_psk(Settings *settings) {
-        char text[PSK_TEXT_MAX];
+        char text[PSK_TEXT_MAX] = {0};
         ssize_t n;
         bool done;
 

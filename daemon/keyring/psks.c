@@ -97,7 +97,7 @@ static void psks_take(Psks *psks, StoredPsk *psk) {
 static int psks_load(void *userdata, const char *name, const Secret *contents,
                      const char **ret_why) {
         Psks *psks = userdata;
-        StoredPsk *psk;
+        StoredPsk *psk = NULL;
         int r;
 
         r = contents ? psk_read(psks, name, contents, &psk, ret_why) : ENTRIES_E_BAD;
