@@ -3,6 +3,7 @@
 
 #include "private.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,6 +216,7 @@ static size_t handshakes_for(const BenchWay *way, double seconds) {
 
                 way->close(last);
                 last = next;
+                (void)atomic_fetch_add(&bench_page->handshakes, 1);
         }
 
         way->close(last);
@@ -225,19 +227,13 @@ static pid_t begin_client(const BenchWay *way) {
         const pid_t pid = fork();
 
         bench_check(pid >= 0, "fork");
-        if (pid > 0) {
-                bench_meter_add(pid, /* server= */ false);
-                return pid;
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void)handshakes_for(way, HUGE_VAL); /* until it is killed */
         }
 
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (void *last = way->connect(bench_port());;) {
-                void *next = way->connect(bench_port());
-
-                way->close(last);
-                last = next;
-                (void)atomic_fetch_add(&bench_page->handshakes, 1);
-        }
+        bench_meter_add(pid, /* server= */ false);
+        return pid;
 }
 
 /* Of so many clients at once. */

@@ -25,7 +25,7 @@ typedef struct BenchPage {
         _Atomic uint32_t accepted;
         _Atomic uint32_t ready;      /* readers */
         _Atomic uint32_t copies;     /* of each datagram, that are received */
-        _Atomic uint32_t handshakes; /* of clients that shake hands at once */
+        _Atomic uint32_t handshakes; /* of all clients */
         _Atomic uint32_t n_helpers;
         struct {
                 pid_t pid;
