@@ -10,22 +10,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static int open_channel(Connection *connection) {
-        uint32_t mtu;
-        int fd;
-        Reason reason = {0};
-
-        g_assert_cmpint(connection_open_channel(connection, &fd, &mtu, &reason), ==, 0);
-        return fd;
-}
-
 static void sends_every_packet_as_one_datagram(World *world, gconstpointer unused) {
         Connection *client, *server;
         g_autofd int fd = -1;
         char text[32];
 
         world_pair(world, &client, &server);
-        fd = open_channel(client);
+        fd = world_open_channel(client);
         for (int i = 0; i < 60; i++) {
                 (void)g_snprintf(text, sizeof(text), "number %d", i);
                 g_assert_cmpint(send(fd, text, strlen(text), 0), ==, strlen(text));
@@ -44,7 +35,7 @@ static void drops_and_counts_what_is_too_long(World *world, gconstpointer unused
         g_autofd int fd = -1;
 
         world_pair(world, &client, &server);
-        fd = open_channel(client);
+        fd = world_open_channel(client);
         g_assert_cmpint(send(fd, payload, 20000, 0), ==, 20000);
         g_assert_cmpint(send(fd, "", 0, 0), ==, 0);
         g_assert_cmpint(send(fd, "short", 5, 0), ==, 5);
@@ -87,7 +78,7 @@ static void lets_the_sender_feel_a_full_socket(World *world, gconstpointer unuse
         unsigned n_sent = 0;
 
         world_pair(world, &client, &server);
-        fd = open_channel(client);
+        fd = world_open_channel(client);
         fill(client);
 
         while (n >= 0) {
@@ -138,8 +129,8 @@ static void does_not_let_a_bulk_sender_starve_others(World *world, gconstpointer
         world_wait_state(world, bulk, HANDSHAKE_COMPLETE);
         world_wait_state(world, small, HANDSHAKE_COMPLETE);
         world_wait(world, world->n_announced == 2);
-        bulk_fd = open_channel(bulk);
-        small_fd = open_channel(small);
+        bulk_fd = world_open_channel(bulk);
+        small_fd = world_open_channel(small);
 
         while (send(bulk_fd, "bulk", 4, MSG_DONTWAIT) >= 0)
                 ;

@@ -13,15 +13,6 @@ static void set_rate(World *world, uint64_t rate) {
         quota_set_user_limit(world->quota, WORLD_UID, QUOTA_DATAGRAMS, rate);
 }
 
-static int open_channel(Connection *connection) {
-        Reason reason = {0};
-        uint32_t mtu;
-        int fd;
-
-        g_assert_cmpint(connection_open_channel(connection, &fd, &mtu, &reason), ==, 0);
-        return fd;
-}
-
 /* Both ends of one user. */
 static Connection *start(World *world, Listener *listener) {
         Connection *client = world_start(world, world_client_spec(), listener, "127.0.0.1");
@@ -53,7 +44,7 @@ static void lets_the_sender_feel_its_limit(World *world, gconstpointer unused) {
 
         world_pair(world, &client, &server);
         set_rate(world, 100);
-        fd = open_channel(client);
+        fd = world_open_channel(client);
         send_many(fd, 60);
         while (collected(client) < 60) {
                 world_turn(world, world_limit(world));
@@ -75,8 +66,8 @@ static void does_not_delay_another_user(World *world, gconstpointer unused) {
         other = world_start(world, spec, server->listener, "127.0.0.1");
         world_wait_state(world, other, HANDSHAKE_COMPLETE);
         set_rate(world, 0);
-        fd = open_channel(client);
-        other_fd = open_channel(other);
+        fd = world_open_channel(client);
+        other_fd = world_open_channel(other);
         for (int i = 0; i < 20; i++) {
                 send_many(fd, 5);
                 send_many(other_fd, 5);
@@ -101,8 +92,8 @@ static void lets_channels_of_a_user_take_turns(World *world, gconstpointer unuse
         one = start(world, listener);
         other = start(world, listener);
         set_rate(world, 100);
-        one_fd = open_channel(one);
-        other_fd = open_channel(other);
+        one_fd = world_open_channel(one);
+        other_fd = world_open_channel(other);
         send_many(one_fd, 40);
         send_many(other_fd, 40);
         limit_usec = world_limit(world);
@@ -142,7 +133,7 @@ static void sends_all_before_a_hang_up(World *world, gconstpointer unused) {
         world_pair(world, &client, &server);
         set_rate(world, 100);
         id = connection_facts(client).id;
-        fd = open_channel(client);
+        fd = world_open_channel(client);
         send_many(fd, 50);
         (void)close(fd);
         world_wait(world, !world_has(world, id));
@@ -159,7 +150,7 @@ static void sends_a_seconds_worth_when_closed(World *world, gconstpointer unused
 
         world_pair(world, &client, &server);
         set_rate(world, 20);
-        fd = open_channel(client);
+        fd = world_open_channel(client);
         send_many(fd, 60);
         connection_close(client, END_CLOSE);
         n_dropped = world_counter(relay_counters(world->relay), "DroppedQuota");

@@ -88,15 +88,6 @@ static void lets_the_objects_of_a_name_go(World *world, gconstpointer unused) {
         g_assert_nonnull(strstr(world->closed->str, "2:ListenerClosed "));
 }
 
-static int open_channel(Connection *connection) {
-        Reason reason = {0};
-        uint32_t mtu;
-        int fd;
-
-        g_assert_cmpint(connection_open_channel(connection, &fd, &mtu, &reason), ==, 0);
-        return fd;
-}
-
 static Connection *start_persistent(World *world, const Listener *listener) {
         Spec *spec = world_client_spec();
 
@@ -116,7 +107,7 @@ static void leaves_what_has_a_channel_when_the_bus_is_lost(World *world, gconstp
         world_wait_state(world, first, HANDSHAKE_COMPLETE);
         world_wait_state(world, second, HANDSHAKE_COMPLETE);
         world_wait(world, world->n_announced == 2);
-        fd = open_channel(world_other_end(world, first));
+        fd = world_open_channel(world_other_end(world, first));
 
         relay_owners_lost(world->relay);
         world_wait_state(world, second, HANDSHAKE_NOT_STARTED);
@@ -141,8 +132,8 @@ static void takes_objects_from_names_that_a_new_bus_hands_out(World *world, gcon
         Connection *client, *server;
 
         world_pair(world, &client, &server);
-        client_fd = open_channel(client);
-        server_fd = open_channel(server);
+        client_fd = world_open_channel(client);
+        server_fd = world_open_channel(server);
         relay_owners_lost(world->relay);
         /* somebody else, who got the same name from the bus that came back, leaves */
         relay_owner_gone(world->relay, WORLD_OWNER);

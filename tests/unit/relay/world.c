@@ -410,6 +410,15 @@ void world_send(Connection *connection, const char *text) {
         g_assert_cmpstr(reason.text, ==, "");
 }
 
+int world_open_channel(Connection *connection) {
+        Reason reason = {0};
+        uint32_t mtu;
+        int fd;
+
+        g_assert_cmpint(connection_open_channel(connection, &fd, &mtu, &reason), ==, 0);
+        return fd;
+}
+
 char *world_read(World *world, Connection *connection) {
         g_autoptr(GBytes) bytes = NULL;
         Reason reason = {0};

@@ -84,6 +84,8 @@ uint64_t world_counter(Counters counters, const char *name);
 void world_send(Connection *connection, const char *text);
 /* The next datagram in the queue, waited for, as text. */
 char *world_read(World *world, Connection *connection);
+/* A channel of its own, which there must be; to be closed. */
+int world_open_channel(Connection *connection);
 /* From a channel: waited for; NULL: HUP. */
 char *world_recv(World *world, int fd);
 int world_udp(const char *address, uint16_t port); /* a plain connected socket */
